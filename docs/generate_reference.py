@@ -1,0 +1,204 @@
+# ruff: noqa: INP001 -- a script beside the pages it writes, no package
+"""Write docs/reference/scenario.md from the schema, or say that it is stale.
+
+python docs/generate_reference.py            writes the page
+python docs/generate_reference.py --check    exits with 1 if the page is not what the schema says
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from fedlite.scenario.base import Section
+from fedlite.scenario.problems import sections_of
+from fedlite.scenario.quantities import Means
+from fedlite.scenario.schema import Scenario
+from fedlite.scenario.study import Study
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = Path(__file__).parent / "reference" / "scenario.md"
+
+HEAD = """\
+# Scenario reference
+
+<!-- Written by docs/generate_reference.py from the schema; change the schema, then run it again. -->
+
+A scenario is one YAML file, read strictly: unknown keys, duplicate keys, quantities without units and impossible
+combinations are refused, all of them at once, each with line and column. `fedlite validate FILE` only checks,
+`fedlite run FILE --set training.rounds=3` changes a key for one run.
+
+- **Scalars** follow the YAML 1.2 core schema: `1e-5` is a number, `no` and `on` are text, `0777` is 777.
+- **Quantities** carry a unit: `10 min`, `512 MiB`, `3.1 Wh`, `20 Mbit/s`; shares may be `30 %` or `0.3`.
+- **Shorthand**: where a section begins with `kind`, `name`, `mechanism` or `client`, a plain text stands for that key:
+  `strategy: fedadam` is `strategy: {name: fedadam}`.
+- **Code of your own** is named `pkg.mod:name` and is imported only when the scenario runs.
+
+Keys in bold must be given.
+"""
+
+STUDY_HEAD = """\
+# Study
+
+A study is a file of its own for `fedlite sweep`: a base scenario and what is varied. `fedlite validate` checks the
+scenario of every variant.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    parts = [HEAD, *_section("scenario", Scenario, 2, set()), STUDY_HEAD.replace("# Study", "## Study"), _table(Study)]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _section(path: str, section: type[Section], level: int, done: set[type[Section]]) -> Iterator[str]:
+    """Yield a section's heading, words and table, then those of the sections inside it."""
+    done.add(section)
+    if path != "scenario":
+        yield f"{'#' * level} `{path}`\n"
+        yield f"{_first_words(section)}\n"
+    if section.model_fields:
+        yield _table(section)
+    for name, field in section.model_fields.items():
+        key = field.alias or name
+        inner_path = key if path == "scenario" else f"{path}.{key}"
+        inner = [found for found in sections_of(field.annotation) if found not in done]
+        if len(inner) > 1:
+            yield from _choice(inner_path, field, inner, level if path == "scenario" else min(level + 1, 4))
+        elif inner:
+            yield from _section(inner_path, inner[0], level if path == "scenario" else min(level + 1, 4), done)
+
+
+def _choice(path: str, field: FieldInfo, options: list[type[Section]], level: int) -> Iterator[str]:
+    """Yield one heading for a choice of sections, each with its own keys."""
+    yield f"{'#' * level} `{path}`\n"
+    yield f"{field.description} One of:\n"
+    for option in options:
+        tag_key, tag = _tag(option)
+        yield f"**`{tag_key}: {tag}`**: {_first_words(option)}\n"
+        if set(option.model_fields) - {tag_key}:
+            yield _table(option, leave_out=frozenset({tag_key}))
+
+
+def _table(section: type[Section], leave_out: frozenset[str] = frozenset()) -> str:
+    rows = ["| key | value | default | meaning |", "|---|---|---|---|"]
+    for name, field in section.model_fields.items():
+        key = field.alias or name
+        if key in leave_out:
+            continue
+        shown = f"**`{key}`**" if field.is_required() else f"`{key}`"
+        meaning = " ".join((field.description or "").split())
+        rows.append(f"| {shown} | {_words(field)} | {_default(field)} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+def _first_words(section: type[Section]) -> str:
+    return " ".join((section.__doc__ or "").split("\n\n")[0].split())
+
+
+def _tag(section: type[Section]) -> tuple[str, str]:
+    for name, field in section.model_fields.items():
+        if name in {"kind", "name", "mechanism"}:
+            if get_origin(field.annotation) is Literal:
+                return name, get_args(field.annotation)[0]
+            return name, "pkg.mod:name"
+    return "kind", section.__name__.lower()
+
+
+def _words(field: FieldInfo) -> str:
+    """Return what a person may write, with its bounds."""
+    meant = next((item.text for item in field.metadata if isinstance(item, Means)), None)
+    bounds = [text for item in field.metadata for text in _bound(item)]
+    if meant is not None:
+        return ", ".join([meant, *bounds])
+    return ", ".join([_type_words(field.annotation), *bounds])
+
+
+def _type_words(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        inner, *rest = get_args(annotation)
+        meant = next((item.text for item in rest if isinstance(item, Means)), None)
+        bounds = [text for item in rest for text in _bound(item)]
+        return meant or ", ".join([_type_words(inner), *bounds])
+    if origin in {Union, types.UnionType}:
+        parts = [_type_words(part) for part in get_args(annotation) if part is not type(None)]
+        return "a section" if parts and set(parts) == {"a section"} else " or ".join(dict.fromkeys(parts))
+    if origin is Literal:
+        return " \\| ".join(f"`{choice}`" for choice in get_args(annotation))
+    if origin in {tuple, list}:
+        item = _type_words(get_args(annotation)[0])
+        return "list of sections" if item == "a section" else f"list of: {item}"
+    if origin is dict:
+        key, value = get_args(annotation)
+        return f"`{{key: value}}`: {_type_words(key)} to {_type_words(value)}"
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "a section"
+    return {int: "whole number", float: "number", bool: "`true` \\| `false`", str: "text"}.get(annotation, "any value")
+
+
+def _bound(item: Any) -> Iterator[str]:
+    """Yield the bounds of an annotation, a `Field(...)` inside `Annotated` included."""
+    for inner in [item, *getattr(item, "metadata", [])]:
+        for name, words in (("gt", "above"), ("ge", "at least"), ("lt", "below"), ("le", "at most")):
+            bound = getattr(inner, name, None)
+            if bound is not None and not isinstance(inner, FieldInfo):
+                yield f"{words} {_number(bound)}"
+
+
+def _number(bound: float) -> str:
+    if isinstance(bound, int) and bound >= _LARGE:
+        return f"2^{bound.bit_length() - 1}" if bound & (bound - 1) == 0 else f"{bound:,}"
+    return f"{bound:g}"
+
+
+_LARGE = 100_000
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return ""
+    value = field.default
+    if isinstance(value, Section):
+        tag = next((getattr(value, key) for key in ("kind", "name", "mechanism") if hasattr(value, key)), None)
+        return f"`{tag}`" if tag else ""
+    if value is None or value in ({}, (), ""):
+        return ""
+    written = _written(field, value)
+    return f"`{'true' if written is True else 'false' if written is False else written}`"
+
+
+def _written(field: FieldInfo, value: Any) -> Any:
+    """Return a default as it would stand in a file: with its unit, lists joined."""
+    serialise = next(
+        (item.func for item in field.metadata if hasattr(item, "func") and hasattr(item, "when_used")), None
+    )
+    if serialise is not None:
+        return serialise(value)
+    return "+".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def main() -> int:
+    """Write the page, or compare it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if the page is stale")
+    made = page()
+    if parser.parse_args().check:
+        if PAGE.exists() and PAGE.read_text(encoding="utf-8") == made:
+            return 0
+        sys.stderr.write(f"{PAGE}: the schema says something else; run 'python docs/generate_reference.py'\n")
+        return 1
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(made, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""fedlite: federated on-device learning, simulated with real training, real bytes and a checked device model.
+
+`import fedlite` is cheap: torch, Ray and Flower are imported when something runs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fedlite.api import load_scenario, run
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "load_scenario", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the Python API when it is first used (PEP 562)."""
+    if name in __all__:
+        return getattr(import_module("fedlite.api"), name)
+    raise AttributeError(f"module 'fedlite' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Handwritten digits, learned by a small perceptron on many devices."""

@@ -1,0 +1,75 @@
+"""The command line: commands, options, exit codes; no logic."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+# Both phone home unless told otherwise; set here so that no import order can matter.
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+from fedlite import __version__
+from fedlite.cli import app as app_command
+from fedlite.cli import init as init_command
+from fedlite.cli import report as report_command
+from fedlite.cli import run as run_command
+from fedlite.cli import sweep as sweep_command
+from fedlite.cli import validate as validate_command
+from fedlite.cli.data import data_app
+from fedlite.cli.devices import devices_app
+from fedlite.errors import FedliteError
+
+app = typer.Typer(
+    help="Federated on-device learning, simulated with real training, real bytes and a checked device model.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fedlite {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and stop.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+    del version
+
+
+app.command()(run_command.run)
+app.command()(sweep_command.sweep)
+app.command()(app_command.app)
+app.command()(validate_command.validate)
+app.command()(report_command.report)
+app.command()(report_command.compare)
+app.command()(init_command.init)
+app.add_typer(devices_app, name="devices")
+app.add_typer(data_app, name="data")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is told in one line (or one per mistake), without a traceback."""
+    try:
+        app(standalone_mode=False)
+    except FedliteError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except typer.Abort:
+        raise SystemExit(130) from None
+    except typer.Exit as stop:
+        raise SystemExit(stop.exit_code) from None
+
+
+if __name__ == "__main__":
+    main()

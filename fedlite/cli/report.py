@@ -1,0 +1,76 @@
+"""`fedlite report` and `fedlite compare`: the pages and summaries of finished runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="A run directory that 'fedlite run' wrote.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where to write the page; default RUN_DIR/report.html.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the page of a finished run again and show its key numbers."""
+    from fedlite.report.run_data import read_run
+    from fedlite.report.run_page import write_report
+
+    page = write_report(run_dir, out)
+    run = read_run(run_dir)
+    if as_json:
+        typer.echo(json.dumps(_finite({**run.summary, "report": str(page)})))
+        return
+    from rich.console import Console
+
+    from fedlite.report.console import summary
+
+    Console().print(summary(run))
+    typer.echo(f"\nReport: {page}")
+
+
+def compare(
+    run_dirs: Annotated[list[Path], typer.Argument(help="Two or more run directories.")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write the page.")] = Path("compare.html"),
+    as_json: AsJson = False,
+) -> None:
+    """Set runs side by side: what they cost, what differs between them, and the cost of the same accuracy."""
+    from fedlite.report import run_sets
+    from fedlite.report.compare_page import comparison_page, even_table, read_runs, settings_table, totals_table
+    from fedlite.report.page import write_page
+
+    runs, names = read_runs(run_dirs)
+    page = write_page(comparison_page(runs, names), out)
+    totals, even = run_sets.totals(runs, names), run_sets.same_accuracy(runs, names)
+    if as_json:
+        differing = [dict(zip(("setting", *names), row, strict=True)) for row in run_sets.difference(runs)]
+        found = {
+            "runs": totals.to_dicts(),
+            "same_accuracy": even.to_dicts(),
+            "differences": differing,
+            "report": str(page),
+        }
+        typer.echo(json.dumps(_finite(found)))
+        return
+    from rich.console import Console
+
+    from fedlite.report.console import rich_table
+
+    console = Console()
+    for content in (totals_table(totals), even_table(even), settings_table(runs, names)):
+        if content is not None:
+            console.print(rich_table(content), "")
+    typer.echo(f"Report: {page}")
+
+
+def _finite(value: object) -> object:
+    # JSON has no not-a-number; a value that does not exist is null.
+    from fedlite.report.markup import finite
+
+    return finite(value)

@@ -1,0 +1,104 @@
+"""`fedlite run`: run a scenario, with a progress bar for people and one line of JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fedlite.errors import FedliteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fedlite.compose.telling import Run
+    from fedlite.run import Progress
+
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a key: training.rounds=5 (repeatable).")]
+
+
+def run(
+    scenario: Annotated[Path | None, typer.Argument(help="Scenario file; left out with --resume.")] = None,
+    backend: Annotated[str, typer.Option(help="ray, or local for tests and tiny runs.")] = "ray",
+    actors: Annotated[int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Join this Ray cluster instead of starting one.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed in place of the scenario's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; default: the next free runs/NAME-001.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the interrupted run in this directory.")] = None,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON, last.")] = False,
+) -> None:
+    """Run a scenario: real training, real bytes, virtual time; leaves a run directory with a report."""
+    from fedlite import run as running
+    from fedlite.scenario.loader import load_scenario
+
+    settings = running.Settings(backend=backend, actors=actors, ray_address=ray_address)
+    if resume is not None:
+        if scenario is not None or overrides or seed is not None or out is not None:
+            raise FedliteError("--resume: got a scenario, --set, --seed or --out beside it; the run has its own already")
+        finished = shown(as_json, lambda say: running.resume(resume, settings=settings, progress=say))
+    else:
+        if scenario is None:
+            raise FedliteError("run: got no scenario, expected a file; write 'fedlite run scenarios/quickstart.yaml'")
+        chosen = load_scenario(scenario, _changes(overrides or [], seed))
+        finished = shown(as_json, lambda say: running.run(chosen, out=out, settings=settings, progress=say))
+    if as_json:
+        print(json.dumps(finished.summary))
+    else:
+        tell(finished)
+
+
+def _changes(overrides: list[str], seed: int | None) -> dict[str, str]:
+    changes = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise FedliteError(f"--set: got {text!r}, expected KEY=VALUE; write for example --set training.rounds=5")
+        changes[key] = value
+    return changes | ({} if seed is None else {"seed": str(seed)})
+
+
+def shown(quiet: bool, work: Callable[[Callable[[Progress], None] | None], Run]) -> Run:
+    """Do the work behind a progress bar; programs get none."""
+    if quiet:
+        return work(None)
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.progress import TimeRemainingColumn
+
+    columns: list[Any] = [
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[state]}"),
+    ]
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        row = bar.add_task("starting", total=None, state="")
+
+        def say(now: Progress) -> None:
+            bar.update(row, description="rounds", completed=now.round_, total=now.rounds or None, state=_state(now))
+
+        return work(say)
+
+
+def _state(now: Progress) -> str:
+    from fedlite.units import show
+
+    accuracy = "" if math.isnan(now.accuracy) else f"accuracy {now.accuracy:.3f} · "
+    return f"{accuracy}virtual {show(now.virtual_time_s, 'time')} · {show(now.energy_j, 'energy')}"
+
+
+def tell(finished: Run) -> None:
+    """Show what came of a run, and where its report is."""
+    from rich.console import Console
+
+    from fedlite.report.console import summary_table
+
+    console = Console()
+    console.print(summary_table(finished.path))
+    console.print(f"report: [link=file://{(finished.path / 'report.html').resolve()}]{finished.path / 'report.html'}[/link]")

@@ -1,0 +1,94 @@
+"""`fedlite sweep`: run a study, with progress for people and one line of JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path  # noqa: TC003 -- typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fedlite.sweep import Sweep, SweepProgress
+
+SOME_FAILED = 5
+"""Exit code of a study of which at least one run failed; the others are finished."""
+
+
+def sweep(
+    study: Annotated[Path, typer.Argument(help="Study file: a base scenario, what is varied, and seeds.")],
+    out: Annotated[Path | None, typer.Option(help="The study's directory; default: runs/NAME.")] = None,
+    backend: Annotated[str, typer.Option(help="ray, or local for tests and tiny runs.")] = "ray",
+    actors: Annotated[int | None, typer.Option(min=1, help="Ray actors; default: one per core, at most 8.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Join this Ray cluster instead of starting one.")] = None,
+    seed_free: Annotated[
+        bool, typer.Option("--seed-free", help="Run each variant once, with the base scenario's own seed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON, last.")] = False,
+) -> None:
+    """Run every variant and seed of a study, or what is left of it, and write one page with the trade-offs.
+
+    Exit code 5 if some runs failed; the page and the summary say which and why.
+    """
+    from fedlite import sweep as sweeping
+    from fedlite.run import Settings
+
+    settings = Settings(backend=backend, actors=actors, ray_address=ray_address)
+
+    def work(say: Callable[[SweepProgress], None] | None) -> Sweep:
+        return sweeping.sweep(study, out=out, settings=settings, seed_free=seed_free, progress=say)
+
+    done = work(None) if as_json else _behind_bars(work)
+    if as_json:
+        print(json.dumps(done.summary))
+    else:
+        _tell(done)
+    if done.failed:
+        raise SystemExit(SOME_FAILED)
+
+
+def _behind_bars(work: Callable[[Callable[[SweepProgress], None] | None], Sweep]) -> Sweep:
+    """Do the work behind two progress bars: runs of the study, rounds of the run."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns: list[Any] = [
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    ]
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        study = bar.add_task("runs", total=None, note="")
+        rounds = bar.add_task("rounds", total=None, note="")
+
+        def say(now: SweepProgress) -> None:
+            over = now.state in ("finished", "failed")
+            note = f"{now.label}, seed {now.seed}" + (" failed" if now.state == "failed" else "")
+            bar.update(study, total=now.runs, completed=now.number if over else now.number - 1, note=note)
+            if now.within is not None:
+                bar.update(rounds, total=now.within.rounds, completed=now.within.round_)
+            elif not over:
+                bar.reset(rounds)
+
+        return work(say)
+
+
+def _tell(done: Sweep) -> None:
+    from rich.console import Console
+
+    from fedlite.report.console import rich_table
+    from fedlite.report.study_page import settings_table
+
+    console = Console()
+    if done.page is not None:
+        console.print(rich_table(settings_table(done.settings)), "")
+    for failure in done.failed:
+        console.print(f"failed: {failure.label}, seed {failure.seed}: {failure.error}", markup=False)
+    found = len(done.finished) - done.reran
+    console.print(f"{done.reran} runs done" + (f", {found} found finished" if found else ""))
+    if done.page is not None:
+        console.print(f"report: [link=file://{done.page.resolve()}]{done.page}[/link]")

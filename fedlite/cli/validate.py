@@ -1,0 +1,83 @@
+"""`fedlite validate`: every mistake in a scenario, study, device profile or mix, each with its place and remedy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fedlite.errors import Problem
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+File = Annotated[Path, typer.Argument(help="A scenario, study, device profile or mix.")]
+FleetOnly = Annotated[bool, typer.Option("--fleet", help="Accept a scenario without a task, as `fedlite app` does.")]
+
+
+def validate(path: File, as_json: AsJson = False, fleet_only: FleetOnly = False) -> None:
+    """Check a file and say everything that is wrong with it; exit code 0 if nothing is, else 2."""
+    from fedlite.errors import InvalidFileError
+
+    kind, problems = "file", []
+    try:
+        kind = kind_of(path)
+        check(path, "fleet" if fleet_only and kind == "scenario" else kind)
+    except InvalidFileError as error:
+        problems = error.problems
+    if as_json:
+        print(json.dumps({"path": str(path), "kind": kind, "valid": not problems, "problems": _records(problems)}))
+    elif problems:
+        print("\n".join(str(problem) for problem in problems))
+    else:
+        print(f"{path}: this {kind} is in order")
+    if problems:
+        raise SystemExit(InvalidFileError.exit_code)
+
+
+def kind_of(path: Path) -> str:
+    """Return what a file seems to be, by the keys that only this kind has: scenario, study, profile or mix."""
+    from fedlite.scenario.loader import open_document
+
+    value = open_document(path).value
+    keys = set(value) if isinstance(value, dict) else set()
+    if "base" in keys and "fleet" not in keys:
+        return "study"
+    if "shares" in keys:
+        return "mix"
+    return "profile" if "soc" in keys else "scenario"
+
+
+def check(path: Path, kind: str) -> None:
+    """Load a file as what it is; raises `InvalidFileError` with every mistake."""
+    if kind == "study":
+        from fedlite.scenario.study import load_study
+
+        load_study(path)
+    elif kind == "profile":
+        from fedlite.scenario.profiles import load_profile
+
+        load_profile(path)
+    elif kind == "mix":
+        from fedlite.scenario.profiles import load_mix
+
+        load_mix(path)
+    else:
+        from fedlite.scenario.loader import load_fleet, load_scenario
+
+        (load_fleet if kind == "fleet" else load_scenario)(path)
+
+
+def _records(problems: list[Problem]) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": problem.path,
+            "line": problem.line,
+            "column": problem.column,
+            "key": problem.key,
+            "message": problem.message,
+            "remedy": problem.remedy,
+        }
+        for problem in problems
+    ]

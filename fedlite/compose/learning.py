@@ -1,0 +1,143 @@
+"""From a scenario to what the clients learn: data dealt to clients, the model, plans and what each costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from fedlite import wire
+from fedlite.compression import width
+from fedlite.compression.plan import CompressionPlan
+from fedlite.compression.width import IndexMap
+from fedlite.devices.profile import DeviceProfile
+from fedlite.devices.workload import Workload
+from fedlite.engine.task import WorkerSpec
+from fedlite.learning import models
+from fedlite.learning.data.dataset import Dataset
+from fedlite.learning.data.load import load
+from fedlite.learning.data.held_out import held_out_parts
+from fedlite.learning.data.partition import partition
+from fedlite.learning.tracing import trace
+from fedlite.learning.training.records import LocalConfig
+from fedlite.scenario.schema import Scenario
+from fedlite.scenario.task import partition_options
+
+Array = NDArray[Any]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What a run trains.
+
+    Attributes
+    ----------
+    data : Dataset
+    rows, test_rows : lists of index arrays
+        Rows of each client's own training and test share.
+    model : mapping
+        Arguments of `models.build`, its width included.
+    names, arrays : sequences
+        The initial global model.
+    workloads : mapping from width to Workload
+        The traced model at every width that was asked for so far.
+    """
+
+    data: Dataset
+    rows: list[Ints]
+    test_rows: list[Ints]
+    model: dict[str, Any]
+    names: tuple[str, ...]
+    arrays: list[Array]
+    workloads: dict[float, Workload]
+
+    def build(self, width_: float = 1.0) -> nn.Module:
+        """Build the model at a share of its width."""
+        return models.build(
+            self.model["name"],
+            input_shape=tuple(self.model["input_shape"]),
+            num_classes=self.model["num_classes"],
+            width=width_ * self.model["width"],
+            seed=self.model["seed"],
+            **self.model["params"],
+        )
+
+    def workload(self, width_: float = 1.0) -> Workload:
+        """Return the work of the model at a share of its width, traced once."""
+        if width_ not in self.workloads:
+            net = self.build(width_)
+            self.workloads[width_] = trace(net, self.data.input_shape, name=self.model["name"])
+        return self.workloads[width_]
+
+    def maps(self, plan: CompressionPlan) -> tuple[IndexMap, ...]:
+        """Return where a plan's tensors lie in the full model."""
+        full, sub = self.build(), self.build(plan.width)
+        shapes = [[tuple(value.shape) for value in net.state_dict().values()] for net in (full, sub)]
+        blocks = [width.in_order(self.names, _blocks(net)) for net in (full, sub)]
+        return tuple(width.index_maps(*shapes, *blocks))
+
+    def downlink_bytes(self, plan: CompressionPlan) -> int:
+        """Return the length of the encoded model that a plan's devices receive."""
+        arrays = width.take(self.arrays, self.maps(plan)) if plan.width < 1 else self.arrays
+        return len(wire.encode(arrays, plan.downlink))
+
+    def worker_spec(self, local: LocalConfig, plans: Sequence[CompressionPlan], mode: str) -> WorkerSpec:
+        """Return how an actor builds its native worker on this data."""
+        data = {
+            "x": self.data.x_train,
+            "y": self.data.y_train,
+            **_packed(self.rows, ""),
+            "test_x": self.data.x_test,
+            "test_y": self.data.y_test,
+            **_packed(self.test_rows, "test_"),
+        }
+        options = {"model": self.model, "local": asdict(local), "plans": [asdict(plan) for plan in plans], "mode": mode}
+        return WorkerSpec("fedlite.engine.native:NativeWorker", options, data)
+
+
+def prepare(scenario: Scenario) -> Learning:
+    """Load the data, deal it to clients, and build the initial model."""
+    task = scenario.task
+    data = load(task.data)
+    clients = task.clients or _default_clients(scenario, data)
+    rows = partition(
+        task.partition.kind, data.y_train, data.client_train, clients, scenario.seed, **partition_options(task.partition)
+    )
+    arguments = task.model.arguments()
+    model = {
+        "name": task.model.name,
+        "input_shape": list(data.input_shape),
+        "num_classes": data.num_classes,
+        "seed": scenario.seed,
+        "width": arguments.pop("width"),
+        "params": arguments,
+    }
+    test_rows = held_out_parts(task.partition.kind, rows, data, scenario.seed)
+    state = Learning(data, rows, test_rows, model, (), [], {}).build().state_dict()
+    arrays = [value.detach().numpy().copy() for value in state.values()]
+    return Learning(data, rows, test_rows, model, tuple(state), arrays, {})
+
+
+def _default_clients(scenario: Scenario, data: Dataset) -> int:
+    """One partition per device, but never more than there are natural owners, or a tenth of the rows."""
+    if scenario.task.partition.kind == "natural":
+        return min(scenario.fleet.devices, data.natural_clients)
+    return min(scenario.fleet.devices, max(1, len(data.y_train) // _FEWEST_ROWS))
+
+
+_FEWEST_ROWS = 10
+
+
+def _packed(rows: Sequence[Ints], prefix: str) -> dict[str, Array]:
+    starts = np.concatenate([[0], np.cumsum([len(part) for part in rows])]).astype(np.int64)
+    return {f"{prefix}rows": np.concatenate(rows).astype(np.int64), f"{prefix}starts": starts}
+
+
+def _blocks(net: nn.Module) -> dict[str, Any]:
+    declared: Callable[[], dict[str, Any]] | None = getattr(net, "width_blocks", None)
+    return declared() if callable(declared) else {}

@@ -1,0 +1,66 @@
+"""From settings to a pool: Ray or this process, with the journal before it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Protocol
+
+from fedlite.engine.journal import JournaledPool
+from fedlite.engine.pool import LocalPool, Pool
+from fedlite.engine.task import WorkerSpec
+from fedlite.errors import UnknownNameError
+
+MOST_ACTORS = 8
+"""Without `--actors`; each takes a quarter of a gigabyte."""
+
+
+class Wanted(Protocol):
+    """Which pool a user wants."""
+
+    @property
+    def backend(self) -> str: ...
+    @property
+    def actors(self) -> int | None: ...
+    @property
+    def ray_address(self) -> str | None: ...
+
+
+def open_engine(wanted: Wanted) -> AbstractContextManager[None]:
+    """Keep what pools run on up while several are opened one after another: Ray, where that is wanted.
+
+    Raises
+    ------
+    FedliteError
+        On entry, if Ray does not start.
+    """
+    if wanted.backend != "ray":
+        return nullcontext()
+    from fedlite.engine.ray_pool import cluster
+
+    return cluster(_actors(wanted), wanted.ray_address)
+
+
+def open_pool(spec: WorkerSpec, wanted: Wanted, journal: Path | None) -> Pool:
+    """Start the pool that runs chunks.
+
+    Raises
+    ------
+    UnknownNameError
+        If the backend is neither "ray" nor "local".
+    """
+    pool: Pool
+    if wanted.backend == "local":
+        pool = LocalPool(spec)
+    elif wanted.backend == "ray":
+        from fedlite.engine.ray_pool import RayPool
+
+        pool = RayPool(spec, _actors(wanted), wanted.ray_address)
+    else:
+        raise UnknownNameError("backend", wanted.backend, ["ray", "local"])
+    return JournaledPool(pool, journal) if journal is not None else pool
+
+
+def _actors(wanted: Wanted) -> int:
+    return wanted.actors or min(os.cpu_count() or 1, MOST_ACTORS)

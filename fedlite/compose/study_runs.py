@@ -1,0 +1,111 @@
+"""The runs of a study: which there are, where each has its directory, and how far it has got."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from fedlite.errors import FedliteError
+from fedlite.results.directory import RunDirectory
+from fedlite.scenario.dump import dump_scenario
+from fedlite.scenario.loader import load_scenario
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fedlite.scenario.schema import Scenario
+    from fedlite.scenario.study import LoadedStudy
+
+_UNFIT = re.compile(r"[^A-Za-z0-9._=+%]+")
+_LONGEST = 60
+
+
+class State(StrEnum):
+    """How far a run of a study has got."""
+
+    NEW = "new"
+    INTERRUPTED = "interrupted"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One run of a study, before or after it has run."""
+
+    label: str
+    seed: int
+    scenario: Scenario
+    path: Path
+
+    @property
+    def state(self) -> State:
+        """What the directory tells; failures are known to the study's manifest only."""
+        if (self.path / "summary.json").exists():
+            return State.FINISHED
+        return State.INTERRUPTED if (self.path / "scenario.yaml").exists() else State.NEW
+
+
+def study_runs(loaded: LoadedStudy, folder: Path, *, seed_free: bool = False) -> list[StudyRun]:
+    """Return the runs of a study in the order in which they are to be run.
+
+    Parameters
+    ----------
+    loaded : LoadedStudy
+    folder : Path
+        The study's directory; each run's directory is named after its label and seed.
+    seed_free : bool
+        Run each variant once, with the base scenario's own seed, in place of the study's seeds.
+
+    Raises
+    ------
+    FedliteError
+        If two runs have the same label and seed, or a directory holds a run of another scenario.
+    """
+    runs = []
+    for variant in loaded.variants:
+        if seed_free and variant.seed != loaded.study.seeds[0]:
+            continue
+        changes = {key: value for key, value in variant.overrides.items() if not (seed_free and key == "seed")}
+        scenario = load_scenario(loaded.base, changes)
+        name = directory_name(variant.label, scenario.seed)
+        runs.append(StudyRun(variant.label, scenario.seed, scenario, folder / name))
+    twice = _twice(runs)
+    if twice:
+        raise FedliteError(
+            f"{loaded.path}: list: got the label {twice[0]!r} for several variants, expected each once;"
+            " give them labels of their own"
+        )
+    for run in runs:
+        _refuse_other_scenario(run)
+    return runs
+
+
+def directory_name(label: str, seed: int) -> str:
+    """Return the name of a run's directory: readable, the same in every sweep, and distinct for distinct labels.
+
+    What does not suit a file name is replaced; then six digits of a hash keep such labels apart.
+    """
+    plain = _UNFIT.sub("-", label).strip("-.")[:_LONGEST] or "variant"
+    mark = "" if plain == label else f"-{hashlib.blake2b(label.encode(), digest_size=3).hexdigest()}"
+    return f"{plain}{mark}-seed-{seed}"
+
+
+def _twice(runs: list[StudyRun]) -> list[str]:
+    counts = Counter((run.label, run.seed) for run in runs)
+    return [label for (label, _), count in counts.items() if count > 1]
+
+
+def _refuse_other_scenario(run: StudyRun) -> None:
+    """A study that was changed must not mix with runs of what it was before."""
+    if run.state is State.NEW:
+        return
+    if RunDirectory(run.path).read_text("scenario.yaml") != dump_scenario(run.scenario):
+        raise FedliteError(
+            f"{run.path}: got a run of another scenario, expected one of this study as it is written now;"
+            " remove the directory to run it again, or choose another --out"
+        )

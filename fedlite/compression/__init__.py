@@ -1,0 +1,1 @@
+"""Transforms from model to model: width slices and their aggregation, magnitude masks, fake quantisation."""

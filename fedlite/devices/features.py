@@ -1,0 +1,70 @@
+"""A network's work as eight numbers, one per op class: the only view of a model that the latency model has.
+
+Convolutions count multiply-accumulates (in millions), fully connected and recurrent layers the megabytes of weights
+they stream, and every weighted layer adds one dispatch and the megabytes of activations it reads and writes. Pooling,
+normalisation and activation functions are fused into their neighbours by every engine modelled here, so their cost is
+inside the other terms.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from fedlite.devices.workload import Layer, OpClass, Workload
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TERMS: Final = (
+    "conv3x3",
+    "conv1x1",
+    "conv_other",
+    "depthwise",
+    "grouped",
+    "linear",
+    "layers",
+    "activations",
+)
+"""Names of the terms, in the order of every terms array. Units: MMAC x 5, MB of fp32 weights, count, MB of fp32."""
+
+CONV3X3, CONV1X1, CONV_OTHER, DEPTHWISE, GROUPED, LINEAR, LAYERS, ACTIVATIONS = range(len(TERMS))
+
+MILLION: Final = 1e6
+FP32_BYTES: Final = 4.0
+
+LINEAR_REUSE: Final = 4.0
+"""Samples of a batch that a fully connected layer serves at the price of streaming its weights once.
+
+At batch 1 a weight costs its four bytes of traffic; at larger batches its multiply-accumulates. The fitted costs of
+one MB of weights (about 1) and of one MMAC of matrix product (1) meet at four bytes per multiply-accumulate.
+"""
+
+_DENSE: Final = {OpClass.CONV3X3: CONV3X3, OpClass.CONV1X1: CONV1X1, OpClass.CONV_OTHER: CONV_OTHER}
+
+
+def layer_terms(layer: Layer, batch: int = 1) -> NDArray[np.float64]:
+    """Return the terms (8,) of one layer for a batch."""
+    terms = np.zeros(len(TERMS))
+    if layer.op in (OpClass.NORM, OpClass.ELEMENTWISE, OpClass.EMBEDDING):
+        return terms
+    if layer.op in (OpClass.LINEAR, OpClass.RECURRENT):
+        streamed_mb = FP32_BYTES * layer.weights * layer.steps / MILLION
+        terms[LINEAR] = streamed_mb * max(1.0, batch / LINEAR_REUSE)
+    elif layer.op is OpClass.DEPTHWISE:
+        grouped = layer.in_channels > layer.groups > 0
+        terms[GROUPED if grouped else DEPTHWISE] = layer.macs * batch / MILLION
+    else:
+        terms[_DENSE[layer.op]] = layer.macs * batch / MILLION
+    terms[LAYERS] = layer.steps
+    terms[ACTIVATIONS] = FP32_BYTES * (layer.in_elements + layer.out_elements) * batch / MILLION
+    return terms
+
+
+def workload_terms(workload: Workload, batch: int = 1) -> NDArray[np.float64]:
+    """Return the terms (8,) of one forward pass of a batch."""
+    total = np.zeros(len(TERMS))
+    for layer in workload.layers:
+        total += layer_terms(layer, batch)
+    return total

@@ -1,0 +1,129 @@
+"""Peak memory of inference and training, and what happens near the limit: slow first, then killed.
+
+    training = runtime + weights + gradients + optimiser state + saved activations x batch
+
+Saved activations are those that autograd keeps (`Layer.saved_elements`), so the formula equals what torch allocates for
+tensors; the runtime's own memory is a term of its own (MNN: 66 MB resident before the first tensor).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from fedlite.devices.estimate import Calibration, Estimate, Number
+from fedlite.devices.population import coefficients
+from fedlite.errors import FedliteError, UnknownNameError
+
+if TYPE_CHECKING:
+    from fedlite.devices.workload import Workload
+
+FP32_BYTES: Final = 4.0
+
+RUNTIME_BYTES: Final = 66e6
+"""Resident memory of a training runtime before any tensor (MNN suite, LeNet-5: 66 MB at any batch)."""
+
+OPTIMIZER_STATE: Final = {"sgd": 0.0, "sgd-momentum": 1.0, "adam": 2.0, "adamw": 2.0, "rmsprop": 1.0, "adagrad": 1.0}
+"""State tensors per parameter (torch.optim)."""
+
+BAND: Final = (0.90, 1.10)
+"""Tensors are counted, not modelled; the band is the allocator's rounding and fragmentation (tests: within 10 %)."""
+
+INPUT_COPIES: Final = 1.0
+
+WALL_AT: Final = 1.5
+"""Load at which the system kills a job. Assumed: MobileNetV2 at batch 32 (1.27 of the ceiling) is missing from the MNN
+suite, SqueezeNet at 1.26 still ran."""
+
+
+def slow_slope() -> float:
+    """Return the extra time per unit of memory beyond the budget, from the one swapping point of the MNN suite."""
+    return float(coefficients("training.json")["cliff"]["slope"])
+
+
+def state_copies(optimizer: str, momentum: float = 0.0) -> float:
+    """Return optimiser state tensors per parameter."""
+    name = "sgd-momentum" if optimizer == "sgd" and momentum > 0.0 else optimizer
+    if name not in OPTIMIZER_STATE:
+        raise UnknownNameError("optimizer", optimizer, list(OPTIMIZER_STATE))
+    return OPTIMIZER_STATE[name]
+
+
+def tensor_bytes(
+    workload: Workload,
+    batch: int,
+    optimizer: str = "sgd",
+    momentum: float = 0.0,
+    *,
+    masked: bool = False,
+    bits: int | None = None,
+) -> float:
+    """Return the bytes of all tensors alive at the peak of a training step.
+
+    The peak is at the start of the backward pass (all activations saved, gradients about to be made) or at its end
+    (all gradients there, activations gone) plus optimiser state; gradients replace activations one by one, so the sum
+    of both is an upper bound that deep networks come close to only if their parameters sit in early layers.
+    """
+    if batch < 1:
+        raise FedliteError(f"batch: got {batch}, expected 1 or more")
+    params = FP32_BYTES * workload.params
+    saved = FP32_BYTES * workload.saved_elements * batch
+    inputs = FP32_BYTES * float(np.prod(workload.input_shape)) * batch * INPUT_COPIES
+    state = state_copies(optimizer, momentum) * params
+    mask = params if masked else 0.0
+    # Fake-quantised training keeps the quantised copy of every weight and the mask of its straight-through gradient.
+    fake = 2.0 * params if bits is not None else 0.0
+    return 2.0 * params + state + saved + inputs + mask + fake
+
+
+def training_peak_bytes(
+    workload: Workload,
+    batch: int,
+    optimizer: str = "sgd",
+    momentum: float = 0.0,
+    *,
+    runtime_bytes: float | None = None,
+    masked: bool = False,
+    bits: int | None = None,
+) -> Estimate:
+    """Return the peak memory of training, in bytes.
+
+    Parameters
+    ----------
+    workload : Workload
+        Of the network that really trains (width-sliced, if so).
+    batch : int
+    optimizer, momentum
+        See `OPTIMIZER_STATE`.
+    runtime_bytes : float, optional
+        The runtime's own memory; `RUNTIME_BYTES` if not given, 0 for tensors alone.
+    masked : bool
+        Unstructured masks are kept beside the weights: they cost memory and save none.
+    bits : int, optional
+        Fake-quantised training.
+    """
+    runtime = RUNTIME_BYTES if runtime_bytes is None else runtime_bytes
+    tensors = tensor_bytes(workload, batch, optimizer, momentum, masked=masked, bits=bits)
+    return Estimate.within(runtime + tensors, *BAND, Calibration.ENGINE_FAMILY)
+
+
+def inference_peak_bytes(
+    workload: Workload, batch: int = 1, precision: str = "fp32", *, runtime_bytes: float = 0.0
+) -> Estimate:
+    """Return the peak memory of a forward pass: weights, and the largest set of activations alive at once."""
+    if batch < 1:
+        raise FedliteError(f"batch: got {batch}, expected 1 or more")
+    widths = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
+    if precision not in widths:
+        raise UnknownNameError("precision", precision, list(widths))
+    elements = workload.params + batch * workload.peak_activation_elements
+    return Estimate.within(runtime_bytes + widths[precision] * elements, *BAND, Calibration.ENGINE_FAMILY)
+
+
+def memory_slowdown(peak_bytes: Number, budget_bytes: Number) -> Number:
+    """Return the factor on time when a job wants `peak_bytes` of `budget_bytes`: 1, then rising, then inf (killed)."""
+    load = np.asarray(peak_bytes, dtype=np.float64) / np.asarray(budget_bytes, dtype=np.float64)
+    slow = 1.0 + slow_slope() * np.maximum(load - 1.0, 0.0)
+    factor = np.where(load > WALL_AT, np.inf, slow)
+    return float(factor) if factor.ndim == 0 else factor

@@ -1,0 +1,111 @@
+"""What one model costs one device: latency or training step, energy and peak memory, each with its band."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fedlite.devices import memory
+from fedlite.devices.compute import configuration, inference_s
+from fedlite.devices.power import compute_energy
+from fedlite.devices.profile import DeviceProfile, EngineFamily
+from fedlite.devices.training import step_model
+from fedlite.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from fedlite.devices.estimate import Estimate
+    from fedlite.devices.workload import Workload
+
+MODES = ("inference", "training")
+
+MCU_ENGINES = (EngineFamily.MCU_INT8, EngineFamily.NPU_INT8)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Cost of one forward pass or one training step of a batch."""
+
+    device: str
+    model: str
+    mode: str
+    batch: int
+    precision: str
+    threads: int
+    time: Estimate
+    energy: Estimate
+    peak: Estimate
+    budget_bytes: float
+    slowdown: float
+    """Factor of `time` that memory pressure adds: 1 if the job fits, inf if it would be killed."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `fedlite devices predict --json` prints."""
+        return {
+            "device": self.device,
+            "model": self.model,
+            "mode": self.mode,
+            "batch": self.batch,
+            "precision": self.precision,
+            "threads": self.threads,
+            "latency_ms": _band(self.time, 1e3),
+            "energy_mj": _band(self.energy, 1e3),
+            "peak_memory_bytes": _band(self.peak, 1.0),
+            "calibration": str(self.time.calibration),
+            "memory_budget_bytes": self.budget_bytes,
+            "fits": float(self.peak.value) <= self.budget_bytes,
+        }
+
+
+def _band(quantity: Estimate, factor: float) -> dict[str, float]:
+    return {
+        "value": float(quantity.value) * factor,
+        "low": float(quantity.low) * factor,
+        "high": float(quantity.high) * factor,
+    }
+
+
+def predict(
+    profile: DeviceProfile,
+    workload: Workload,
+    *,
+    mode: str = "inference",
+    batch: int = 1,
+    precision: str = "fp32",
+    threads: int | None = None,
+    optimizer: str = "sgd",
+    momentum: float = 0.0,
+) -> Prediction:
+    """Return the cost of one forward pass or one optimiser step.
+
+    The time is that of a job with enough memory; `slowdown` tells what pressure would make of it.
+
+    Raises
+    ------
+    UnknownNameError, FedliteError
+        If the mode, precision, threads or batch make no sense for the device.
+    """
+    if mode not in MODES:
+        raise UnknownNameError("mode", mode, list(MODES))
+    on_mcu = profile.engine in MCU_ENGINES
+    runtime = 0.0 if on_mcu else memory.RUNTIME_BYTES
+    if mode == "inference":
+        time = inference_s(profile, workload, precision=precision, threads=threads, batch=batch)
+        peak = memory.inference_peak_bytes(workload, batch, precision, runtime_bytes=0.0)
+    else:
+        time = step_model(profile, workload).estimate(float(batch))
+        peak = memory.training_peak_bytes(workload, batch, optimizer, momentum, runtime_bytes=runtime)
+        configuration(profile, precision, threads)  # refuse what the device cannot do
+    budget = profile.job_ram_bytes.value
+    return Prediction(
+        device=profile.name,
+        model=workload.model,
+        mode=mode,
+        batch=batch,
+        precision=precision if mode == "inference" else "fp32",
+        threads=profile.threads if threads is None else threads,
+        time=time,
+        energy=compute_energy(profile, time),
+        peak=peak,
+        budget_bytes=budget,
+        slowdown=float(memory.memory_slowdown(float(peak.value), budget)),
+    )

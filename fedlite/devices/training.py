@@ -1,0 +1,144 @@
+"""What a training step costs a device: affine in the batch, `fixed_s + per_sample_s * batch`.
+
+Per sample, every op class costs its inference price times a factor of the training engine (forward, backward and the
+lost tricks of inference kernels); the fixed part is graph set-up per layer and the update of the parameters. Factors
+come from the MNN suite (docs/device-model.md, section on training), not from the ideal 3 of a FLOP count. The band is
+that of this training engine: the same suite's other interface is 6.7 times slower, and a profile cannot tell which
+runtime an app will use.
+
+References
+----------
+UbiquitousLearning/Benchmark-On-Device-Training (MNN on Snapdragon 855). Lai et al. 2022, FedScale, charges 3.0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedlite.devices.compute import configuration
+from fedlite.devices.estimate import Calibration, Estimate, Number
+from fedlite.devices.features import (
+    ACTIVATIONS,
+    CONV1X1,
+    FP32_BYTES,
+    LAYERS,
+    LINEAR,
+    LINEAR_REUSE,
+    MILLION,
+    TERMS,
+    workload_terms,
+)
+from fedlite.devices.plan_cost import plan_time_factor
+from fedlite.devices.population import coefficients
+from fedlite.devices.profile import DeviceProfile, EngineFamily
+from fedlite.devices.workload import OpClass, Workload
+from fedlite.errors import FedliteError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MCU_ENGINES = (EngineFamily.MCU_INT8, EngineFamily.NPU_INT8)
+MCU_FACTOR = 3.0
+"""Forward, gradient by input, gradient by weight: plain loops have no inference tricks to lose. Assumed."""
+MCU_UPDATE = 0.25
+"""One multiply-accumulate per parameter and update (a quarter of a million per MB). Assumed."""
+MCU_BAND = (0.5, 2.0)
+
+_UNFUSED_TRAFFIC = 4.0
+"""An elementwise kernel's traffic counts a quarter of a weighted layer's: it reads and writes once, in order, whereas
+the fitted cost of activations also carries im2col and padding. Judged, not measured; activations are a small term."""
+
+_FUSED_IN_INFERENCE = (OpClass.NORM, OpClass.ELEMENTWISE, OpClass.EMBEDDING)
+
+
+@dataclass(frozen=True)
+class StepModel:
+    """Time of one optimiser step on one device for one network; price any number of jobs with plain arithmetic."""
+
+    fixed_s: float
+    per_sample_s: float
+    low_factor: float
+    high_factor: float
+    calibration: Calibration
+
+    def seconds(self, batch: Number) -> Number:
+        """Return the expected time of a step with `batch` samples, scalar or array."""
+        return self.fixed_s + self.per_sample_s * batch
+
+    def estimate(self, batch: Number, steps: Number = 1.0) -> Estimate:
+        """Return the time of `steps` steps with its band."""
+        return Estimate.within(self.seconds(batch) * steps, self.low_factor, self.high_factor, self.calibration)
+
+
+def per_sample_terms(workload: Workload) -> NDArray[np.float64]:
+    """Return the terms (8,) that one more sample of a batch adds to a training step.
+
+    Unlike inference, training runs normalisation and activation functions as kernels of their own, whose cost is the
+    activations they move. Dispatch is paid per step.
+    """
+    terms = workload_terms(workload)
+    terms[LINEAR] /= LINEAR_REUSE
+    terms[LAYERS] = 0.0
+    moved = sum(layer.in_elements + layer.out_elements for layer in workload.layers if layer.op in _FUSED_IN_INFERENCE)
+    terms[ACTIVATIONS] += FP32_BYTES * moved / MILLION / _UNFUSED_TRAFFIC
+    return terms
+
+
+@lru_cache(maxsize=4096)
+def step_model(
+    profile: DeviceProfile,
+    workload: Workload,
+    *,
+    width: float = 1.0,
+    sparsity: float = 0.0,
+    bits: int | None = None,
+) -> StepModel:
+    """Return the affine step time of a network on a device.
+
+    Parameters
+    ----------
+    profile : DeviceProfile
+    workload : Workload
+        Trace of the network that really trains: of the width-sliced one if `width` is below 1.
+    width : float
+        Width of that network; only recorded here, its price is in the trace (see `plan_cost`).
+    sparsity, bits
+        Masked and quantisation-aware training cost extra time, they never save any.
+
+    Raises
+    ------
+    FedliteError
+        If the workload has no layers with weights.
+    """
+    device = configuration(profile)
+    record = coefficients("training.json")["backward"]
+    on_mcu = profile.engine in MCU_ENGINES
+    factors = np.array([MCU_FACTOR if on_mcu else record["factors"][term] for term in TERMS])
+    per_sample = float((device.costs * factors) @ per_sample_terms(workload))
+    if not per_sample > 0.0:
+        raise FedliteError(f"{workload.model}: got a network without work to train; trace it with its real input shape")
+    layers = float(sum(layer.steps for layer in workload.layers if layer.params > 0))
+    per_layer, per_mb = (
+        (MCU_FACTOR, MCU_UPDATE) if on_mcu else (record["fixed_per_layer"], record["fixed_per_param_mb"])
+    )
+    param_mb = FP32_BYTES * workload.params / MILLION
+    fixed = float(device.costs[LAYERS]) * per_layer * layers + float(device.costs[CONV1X1]) * per_mb * param_mb
+    extra = plan_time_factor(width=width, sparsity=sparsity, bits=bits, retraced=True)
+    low, high = MCU_BAND if on_mcu else record["band"]
+    # Errors of the device and of the training engine are independent: their logarithms add in quadrature.
+    low_log = float(np.hypot(np.log(low), np.log(device.band.low)))
+    high_log = float(np.hypot(np.log(high), np.log(device.band.high)))
+    return StepModel(
+        fixed * extra, per_sample * extra, float(np.exp(-low_log)), float(np.exp(high_log)), device.calibration
+    )
+
+
+def step_s(profile: DeviceProfile, workload: Workload, batch: int, *, steps: int = 1) -> Estimate:
+    """Return the time of `steps` optimiser steps of `batch` samples."""
+    if batch < 1 or steps < 0:
+        raise FedliteError(f"training step: got batch {batch} and {steps} steps, expected a batch of 1 or more")
+    return step_model(profile, workload).estimate(float(batch), float(steps))

@@ -1,0 +1,192 @@
+"""How far predictions are from published measurements of devices that were never fitted.
+
+Rows are grouped by (device, family, precision, threads, setting). In each group K anchor rows, taken in the order of
+`anchors`, calibrate; every other row is predicted from them alone. K = 0 predicts from the spec sheet where the row's
+text names core and clock. Errors are |predicted - measured| / measured in percent; `within25` is the percentage of
+rows within 25 %.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fedlite.devices import measurements, published, recurrent
+from fedlite.devices.conditions import POPULATION_OF
+from fedlite.errors import FedliteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from fedlite.devices.measurements import Measurement
+
+CLOSE_PERCENT = 25.0
+"""What counts as close in `within25`."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One predicted row."""
+
+    row: str
+    model: str
+    batch: int
+    measured: float
+    predicted: float
+    low: float
+    high: float
+
+    @property
+    def error(self) -> float:
+        """Relative error, a fraction."""
+        return abs(self.predicted - self.measured) / self.measured
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """One calibrated configuration."""
+
+    device: str
+    family: str
+    precision: str
+    threads: str
+    setting: str
+    calibration: str
+    anchors: tuple[str, ...]
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row that was not used, and why."""
+
+    row: str
+    device: str
+    model: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All groups of a file, and the rows that could not be used."""
+
+    groups: tuple[GroupResult, ...]
+    skipped: tuple[Skipped, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `fedlite devices validate --json` prints; values in SI units, errors in percent."""
+        by_family: dict[str, list[Point]] = defaultdict(list)
+        for group in self.groups:
+            by_family[group.family] += group.points
+        every = [point for group in self.groups for point in group.points]
+        return {
+            "groups": [_group_json(group) for group in self.groups],
+            "by_family": {family: summary(points) for family, points in sorted(by_family.items()) if points},
+            **summary(every),
+            "skipped": [asdict(row) for row in self.skipped],
+        }
+
+
+def summary(points: Sequence[Point]) -> dict[str, float | int | None]:
+    """Return n, MAPE, median error and the share within 25 %, the last three in percent (None without points)."""
+    if not points:
+        return {"n": 0, "mape": None, "median": None, "within25": None}
+    errors = 100.0 * np.array([point.error for point in points])
+    return {
+        "n": len(points),
+        "mape": round(float(errors.mean()), 3),
+        "median": round(float(np.median(errors)), 3),
+        "within25": round(100.0 * float((errors <= CLOSE_PERCENT).mean()), 2),
+    }
+
+
+def _group_json(group: GroupResult) -> dict[str, Any]:
+    record = asdict(group)
+    record["points"] = [{**asdict(point), "error": round(100.0 * point.error, 3)} for point in group.points]
+    return {**record, **summary(group.points)}
+
+
+def validate_file(path: Path, anchors: int) -> Validation:
+    """Return the validation of a measurement file with `anchors` calibrating rows per group.
+
+    Raises
+    ------
+    InvalidFileError
+        If the file is no measurement file.
+    FedliteError
+        If `anchors` is negative.
+    """
+    return validate(measurements.read(path), anchors)
+
+
+def validate(rows: Sequence[Measurement], anchors: int) -> Validation:
+    """Return the validation of measured rows; see the module's text."""
+    if anchors < 0:
+        raise FedliteError(f"--anchors: got {anchors}, expected 0 or more; 1 is a single calibrating measurement")
+    from fedlite.devices.validation_kinds import (
+        predict_energy,
+        predict_inference,
+        predict_recurrent,
+        predict_training,
+    )
+
+    usable, skipped = _usable(rows)
+    grouped: dict[tuple[str, ...], list[Measurement]] = defaultdict(list)
+    for row in usable:
+        if row.family in ("accelerator-latency", "edge-tpu"):
+            skipped.append(_skip(row, measurements.ACCELERATOR))
+        else:
+            grouped[_key(row)].append(row)
+    latencies = {(row.device, row.setting, row.model): row.value for row in usable if row.family.endswith("-latency")}
+    results: list[GroupResult] = []
+    for members in grouped.values():
+        family = members[0].family
+        if family in POPULATION_OF:
+            result = predict_inference(members, anchors)
+        elif family == "training-lstm-time":
+            result = predict_recurrent(members, anchors)
+        elif family.endswith("-energy") and not family.startswith("training"):
+            result = predict_energy(members, anchors, latencies)
+        else:
+            result = predict_training(members, anchors)
+        if isinstance(result, str):
+            skipped += [_skip(row, result) for row in members]
+        else:
+            results.append(result)
+    return Validation(tuple(results), tuple(skipped))
+
+
+def _key(row: Measurement) -> tuple[str, ...]:
+    per_net = row.family in ("training-time", "training-energy", "training-memory", "inference-batch")
+    return (*row.group, row.model) if per_net else row.group
+
+
+def _skip(row: Measurement, reason: str) -> Skipped:
+    return Skipped(row.row, row.device, row.model, reason)
+
+
+def _usable(rows: Iterable[Measurement]) -> tuple[list[Measurement], list[Skipped]]:
+    usable: list[Measurement] = []
+    skipped: list[Skipped] = []
+    seen: set[tuple[object, ...]] = set()
+    for row in rows:
+        # Benchmark rounds republish old results; an identical number is the same measurement.
+        identity = (row.device, row.family, row.precision, row.threads, row.model, row.batch, row.value)
+        needs_net = not row.family.startswith("training-") and row.family != "inference-batch"
+        is_lstm = row.family == "training-lstm-time"
+        if row.skip:
+            skipped.append(_skip(row, row.skip))
+        elif is_lstm and recurrent.named_terms(row.model, row.batch) is None:
+            skipped.append(_skip(row, "unknown network: sizes of the recurrent layers are not told"))
+        elif needs_net and published.find(row.model) is None:
+            skipped.append(_skip(row, "unknown network: no layer table to predict it from"))
+        elif identity in seen and "tiny_results" in row.source:
+            skipped.append(_skip(row, "republished: identical to an earlier row"))
+        else:
+            seen.add(identity)
+            usable.append(row)
+    return usable, skipped

@@ -1,0 +1,177 @@
+"""Predictions of one group of measured rows from its anchors, for each kind of quantity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedlite.devices import batch_curve, published, recurrent, spec_sheet
+from fedlite.devices.anchors import batch_order, inference_order
+from fedlite.devices.calibration import THREE, Calibrated, Observation, Work, calibrate
+from fedlite.devices.conditions import condition_of
+from fedlite.devices.estimate import Calibration
+from fedlite.devices.population import Band, coefficients, population
+from fedlite.devices.validation import GroupResult, Point
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fedlite.devices.measurements import Measurement
+
+Latencies = Mapping[tuple[str, str, str], float]
+
+
+def work_of(row: Measurement) -> Work:
+    """Return the terms of a row's network, of a known name."""
+    net = published.find(row.model)
+    if net is None:
+        raise KeyError(row.model)
+    return Work(net.terms, net.name)
+
+
+def _in_anchor_order(rows: Sequence[Measurement]) -> list[Measurement]:
+    nets = [published.find(row.model) for row in rows]
+    names = [published.normalised(net.name) if net else "" for net in nets]
+    sizes = [float(net.terms.sum()) if net else 0.0 for net in nets]
+    return [rows[index] for index in inference_order(names, sizes)]
+
+
+def _device(rows: Sequence[Measurement], observed: Sequence[Measurement]) -> Calibrated | str:
+    condition = condition_of(rows[0])
+    if condition is None:
+        return "no population covers this family"
+    fitted = population(condition.population)
+    prior = None
+    if not observed:
+        if not condition.described or condition.clock_hz is None or not fitted.spec_sheet.coefficients.any():
+            return "no anchor, and the row does not name core and clock for a spec-sheet estimate"
+        prior = spec_sheet.log_scale(fitted, condition.clock_hz, condition.covariates, condition.group)
+    seen = [Observation(work_of(row), row.value) for row in observed]
+    return calibrate(fitted, condition.covariates, seen, group=condition.group, prior_log_scale=prior)
+
+
+def _result(rows: Sequence[Measurement], kind: str, anchors: Sequence[Measurement], points: list[Point]) -> GroupResult:
+    first = rows[0]
+    names = tuple(f"{row.model} (batch {row.batch})" if row.batch != 1 else row.model for row in anchors)
+    return GroupResult(
+        first.device, first.family, first.precision, first.threads, first.setting, kind, names, tuple(points)
+    )
+
+
+def _point(row: Measurement, predicted: float, band: Band) -> Point:
+    return Point(row.row, row.model, row.batch, row.value, predicted, predicted * band.low, predicted * band.high)
+
+
+def predict_inference(rows: Sequence[Measurement], count: int) -> GroupResult | str:
+    """Return the predictions of one configuration's latencies, or why there are none."""
+    ordered = _in_anchor_order(rows)
+    anchors, rest = ordered[:count], ordered[count:]
+    device = _device(rows, anchors)
+    if isinstance(device, str):
+        return device
+    points = [_point(row, device.latency_s(work_of(row)), device.band) for row in rest]
+    return _result(rows, device.calibration.value, anchors, points)
+
+
+def predict_energy(rows: Sequence[Measurement], count: int, latencies: Latencies) -> GroupResult | str:
+    """Return predictions of a board's energies: the anchors' active power times the time of each workload.
+
+    The time is the measured one where the file has it (power is what is being validated), else the energy scales with
+    the predicted time.
+    """
+    if count == 0:
+        return "no anchor: the power of a board is measured, not predicted"
+    ordered = _in_anchor_order(rows)
+    anchors, rest = ordered[:count], ordered[count:]
+    times = {row.model: _time_of(row, rows, latencies) for row in rows}
+    offsets: Mapping[str, float] = coefficients("energy.json")["power_offset"]
+    powers = [float(np.log(row.value / times[row.model])) - _offset(row, offsets) for row in anchors]
+    log_power = float(np.mean(powers))
+    band = _energy_band()
+    points = [_point(row, float(np.exp(log_power + _offset(row, offsets))) * times[row.model], band) for row in rest]
+    return _result(rows, _class_of(count).value, anchors, points)
+
+
+def _energy_band() -> Band:
+    low, high = coefficients("energy.json")["band"]
+    return Band(low, high)
+
+
+def _offset(row: Measurement, offsets: Mapping[str, float]) -> float:
+    net = published.find(row.model)
+    return offsets.get(net.name, 0.0) if net and row.family == "mcu-energy" else 0.0
+
+
+def _time_of(row: Measurement, rows: Sequence[Measurement], latencies: Latencies) -> float:
+    every = [(row.device, row.setting, other.model) for other in rows]
+    if all(key in latencies for key in every):
+        return latencies[row.device, row.setting, row.model]
+    fitted = population("mcu")
+    covariates = np.zeros(fitted.slopes.shape[0])
+    known = [(key, other) for key, other in zip(every, rows, strict=True) if key in latencies]
+    seen = [Observation(work_of(other), latencies[key]) for key, other in known]
+    own = (row.device, row.setting, row.model)
+    if own in latencies:
+        return latencies[own]
+    device = calibrate(fitted, covariates, seen, group="mcu-latency", prior_log_scale=0.0)
+    return device.latency_s(work_of(row))
+
+
+def _class_of(count: int) -> Calibration:
+    return Calibration.THREE_ANCHORS if count >= THREE else Calibration.ONE_ANCHOR
+
+
+def predict_recurrent(rows: Sequence[Measurement], count: int) -> GroupResult | str:
+    """Return predictions of LSTM training times from one scalar per device."""
+    if count == 0:
+        return "no anchor: the speed of a phone's recurrent training is measured, not predicted"
+    record = coefficients("training.json")["recurrent"]
+    weights = np.array(record["weights"])
+    units = [float(weights @ _lstm_terms(row)) for row in rows]
+    order = inference_order(["" for _ in rows], units)
+    logs = [float(np.log(rows[index].value / units[index])) for index in order[:count]]
+    scale = float(np.exp(np.mean(logs)))
+    low, high = record["band"]
+    points = [_point(rows[index], scale * units[index], Band(low, high)) for index in order[count:]]
+    return _result(rows, _class_of(count).value, [rows[index] for index in order[:count]], points)
+
+
+def _lstm_terms(row: Measurement) -> NDArray[np.float64]:
+    terms = recurrent.named_terms(row.model, row.batch)
+    if terms is None:
+        raise KeyError(row.model)
+    return terms
+
+
+def predict_training(rows: Sequence[Measurement], count: int) -> GroupResult | str:
+    """Return predictions along one batch curve: time, energy or memory of a training step, or batched inference."""
+    if count == 0:
+        return "no anchor: training curves are calibrated per network"
+    family = rows[0].family
+    if len({row.batch for row in rows}) == 1:
+        return "a single batch size: nothing to predict from an anchor"
+    order = batch_order([row.batch for row in rows])
+    anchors = [rows[index] for index in order[:count]]
+    rest = [rows[index] for index in order[count:]]
+    record = coefficients("training.json")["curves"][family]
+    net = published.normalised(rows[0].model)
+    shape = record["fixed_over_per_sample_by_net"].get(net, record["fixed_over_per_sample"])
+    values = [row.value / _pressure(family, net, row.batch) for row in anchors]
+    curve = batch_curve.through([row.batch for row in anchors], values, float(shape))
+    low, high = record["band"]
+    points = [_point(row, curve.at(row.batch) * _pressure(family, net, row.batch), Band(low, high)) for row in rest]
+    return _result(rows, _class_of(count).value, anchors, points)
+
+
+def _pressure(family: str, net: str, batch: int) -> float:
+    """Return what swapping does to a phone's curve at this batch: longer, and no more resident than the ceiling."""
+    cliff = coefficients("training.json")["cliff"]
+    if net not in cliff["wanted_bytes_by_net"]:
+        return 1.0
+    fixed, per_sample = cliff["wanted_bytes_by_net"][net]
+    load = float(fixed + per_sample * batch) / float(cliff["resident_ceiling_bytes"])
+    if load <= 1.0:
+        return 1.0
+    return 1.0 / load if family == "training-memory" else 1.0 + float(cliff["slope"]) * (load - 1.0)

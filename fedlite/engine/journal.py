@@ -1,0 +1,133 @@
+"""The journal: results of finished chunks, kept so that an interrupted run continues to the bit-identical end.
+
+Everything but training is cheap and deterministic. A resumed run therefore starts from the beginning and does it all
+again, except that chunks whose result is in the journal are not trained: they are read. This serves any server app,
+needs no hook in it, and does not care at which moment the run was killed.
+
+One file holds one record per chunk, appended when the chunk is collected:
+
+    8 bytes length | 32 bytes SHA-256 of the body | body: zstd(safetensors(arrays, metadata={key, meta}))
+
+A torn or damaged record ends the journal; it and what follows are dropped and trained again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import zstandard
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from fedlite.engine.pool import Pool, Shared, Ticket
+from fedlite.engine.task import Arrays, Result, Task, digest
+
+_HEAD = struct.Struct("<Q32s")
+_MAX_RECORD_BYTES = 2**34
+
+
+class JournaledPool:
+    """A pool that looks each task up in a journal first and notes down what another pool made of the rest.
+
+    Parameters
+    ----------
+    pool : Pool
+        Runs what is not in the journal.
+    path : Path
+        The journal; created if missing, continued if there.
+    """
+
+    def __init__(self, pool: Pool, path: Path) -> None:
+        self._pool = pool
+        self._offsets, end = _scan(path)
+        self._file = path.open("r+b" if path.exists() else "w+b")
+        self._file.truncate(end)
+        self.found = 0
+        """Chunks read from the journal instead of being trained."""
+
+    @property
+    def description(self) -> str:
+        """What runs the tasks that are not in the journal."""
+        return self._pool.description
+
+    def share(self, arrays: Arrays) -> Shared:
+        """Share through the pool behind, and name the arrays by their content."""
+        return Shared(arrays, (self._pool.share(arrays), digest({}, arrays)))
+
+    def submit(self, task: Task, shared: Shared) -> Ticket:
+        """Start a task unless the journal knows its result."""
+        inner_shared, shared_digest = shared.handle
+        key = hashlib.sha256(f"{task.kind}\x1f{digest(task.meta, task.arrays)}\x1f{shared_digest}".encode()).hexdigest()
+        if key in self._offsets:
+            return Ticket(task, shared, (key, None))
+        return Ticket(task, shared, (key, self._pool.submit(task, inner_shared)))
+
+    def collect(self, ticket: Ticket) -> Result:
+        """Return a result, from the journal where it is there."""
+        key, inner = ticket.handle
+        if inner is None:
+            self.found += 1
+            return _read(self._file, self._offsets[key])
+        result = self._pool.collect(inner)
+        if key not in self._offsets:
+            self._offsets[key] = _append(self._file, key, result)
+        return result
+
+    def close(self) -> None:
+        """Close the journal and the pool."""
+        self._file.close()
+        self._pool.close()
+
+
+def _append(file: BinaryIO, key: str, result: Result) -> int:
+    tensors = {name: np.asarray(values, order="C") for name, values in result.arrays.items()}
+    packed = save(tensors, metadata={"key": key, "meta": json.dumps(result.meta)})
+    body = zstandard.ZstdCompressor(level=1).compress(packed)
+    file.seek(0, io.SEEK_END)
+    offset = file.tell()
+    file.write(_HEAD.pack(len(body), hashlib.sha256(body).digest()) + body)
+    file.flush()
+    return offset
+
+
+def _read(file: BinaryIO, offset: int) -> Result:
+    file.seek(offset)
+    length, _ = _HEAD.unpack(file.read(_HEAD.size))
+    packed = zstandard.ZstdDecompressor().decompress(file.read(length))
+    metadata = _metadata(packed)
+    return Result(json.loads(metadata["meta"]), load(packed))
+
+
+def _metadata(packed: bytes) -> dict[str, Any]:
+    # safetensors: 8 bytes little-endian header length, then a JSON header with the metadata under one key.
+    (length,) = struct.unpack_from("<Q", packed)
+    header: dict[str, Any] = json.loads(packed[8 : 8 + length])
+    metadata: dict[str, Any] = header["__metadata__"]
+    return metadata
+
+
+def _scan(path: Path) -> tuple[dict[str, int], int]:
+    """Return where each sound record starts, by its key, and where the sound part of the file ends."""
+    offsets: dict[str, int] = {}
+    end = 0
+    if not path.exists():
+        return offsets, end
+    with path.open("rb") as file:
+        while len(head := file.read(_HEAD.size)) == _HEAD.size:
+            length, checksum = _HEAD.unpack(head)
+            body = file.read(length) if length <= _MAX_RECORD_BYTES else b""
+            if len(body) != length or hashlib.sha256(body).digest() != checksum:
+                break
+            try:
+                key = _metadata(zstandard.ZstdDecompressor().decompress(body))["key"]
+            except (zstandard.ZstdError, SafetensorError, ValueError, KeyError, struct.error):
+                break
+            offsets[key] = end
+            end = file.tell()
+    return offsets, end

@@ -1,0 +1,68 @@
+"""Errors a caller can cause, each naming place, value, reason and remedy.
+
+Everything a user may do wrong is a `FedliteError`; the command line prints it without a traceback and exits with its
+`exit_code`. Anything else that escapes is a defect of fedlite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class FedliteError(Exception):
+    """A mistake that the caller can mend. The message says what was wrong and what to do."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One mistake in one file: `path:line:column: key: message; remedy`.
+
+    `line` and `column` count from 1; 0 means that the place is not known (a value given on the command line, say).
+    """
+
+    path: str
+    line: int
+    column: int
+    key: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+        return f"{place}: {self.key}: {self.message}; {self.remedy}"
+
+
+class InvalidFileError(FedliteError):
+    """A scenario, profile, mix, trace or study file is wrong. Holds every problem found, not only the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UnitError(FedliteError):
+    """A quantity has no unit, an unknown unit, or a unit of another dimension."""
+
+
+class FleetExhaustedError(FedliteError):
+    """No device can ever become eligible again, so the run cannot go on."""
+
+    exit_code = 3
+
+
+class DataUnavailableError(FedliteError):
+    """A dataset is not on this machine and could not be fetched."""
+
+    exit_code = 4
+
+
+class UnknownNameError(FedliteError):
+    """A name is in no table. The message lists the names that are."""
+
+    def __init__(self, kind: str, name: str, known: list[str]) -> None:
+        super().__init__(f"{kind}: got {name!r}, expected one of {', '.join(sorted(known))}")
+        self.kind = kind
+        self.name = name
+        self.known = sorted(known)

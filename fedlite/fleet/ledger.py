@@ -1,0 +1,94 @@
+"""The ledger: append-only rows of what happened to every device job. Accountants read it; nobody rewrites it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+COLUMNS: Final[dict[str, type]] = {
+    "round": np.int32,
+    "kind": np.str_,
+    "device": np.int32,
+    "profile": np.str_,
+    "tier": np.str_,
+    "plan": np.str_,
+    "access": np.str_,
+    "outcome": np.str_,
+    "start_s": np.float64,
+    "down_s": np.float64,
+    "train_s": np.float64,
+    "up_s": np.float64,
+    "end_s": np.float64,
+    "compute_j": np.float64,
+    "radio_j": np.float64,
+    "energy_j": np.float64,
+    "energy_low_j": np.float64,
+    "energy_high_j": np.float64,
+    "battery_j": np.float64,
+    "mains_j": np.float64,
+    "down_bytes": np.int64,
+    "up_bytes": np.int64,
+    "down_raw_bytes": np.int64,
+    "up_raw_bytes": np.int64,
+    "metered": np.bool_,
+    "peak_bytes": np.int64,
+    "battery_before_j": np.float64,
+    "battery_after_j": np.float64,
+    "examples": np.int64,
+    "steps": np.int64,
+    "loss": np.float64,
+}
+"""Column -> numpy type, in file order. `energy_j` is `compute_j + radio_j` and `battery_j + mains_j`."""
+
+
+class Ledger:
+    """Rows of device jobs in the order in which they were booked."""
+
+    def __init__(self) -> None:
+        self._parts: list[dict[str, NDArray[Any]]] = []
+        self._rows = 0
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def append(self, rows: Mapping[str, Any]) -> None:
+        """Add n rows: one array of length n (or one scalar for all) per column of `COLUMNS`, none missing or unknown.
+
+        Raises
+        ------
+        ValueError
+            If columns are missing, unknown, or of different lengths.
+        """
+        if set(rows) != set(COLUMNS):
+            raise ValueError(f"ledger: got columns {sorted(set(rows) ^ set(COLUMNS))} missing or unknown")
+        n = len(np.atleast_1d(rows["device"]))
+        part = {name: np.broadcast_to(np.asarray(rows[name]).astype(kind), (n,)) for name, kind in COLUMNS.items()}
+        self._parts.append(part)
+        self._rows += n
+
+    def columns(self, first_row: int = 0) -> dict[str, NDArray[Any]]:
+        """Return every column as one array, from a row on."""
+        if not self._parts:
+            return {name: np.empty(0, dtype=kind) for name, kind in COLUMNS.items()}
+        skipped, parts = 0, self._parts
+        while parts and skipped + len(parts[0]["device"]) <= first_row:
+            skipped, parts = skipped + len(parts[0]["device"]), parts[1:]
+        if not parts:
+            return {name: np.empty(0, dtype=kind) for name, kind in COLUMNS.items()}
+        return {name: np.concatenate([part[name] for part in parts])[first_row - skipped :] for name in COLUMNS}
+
+    def digest(self) -> str:
+        """Return the SHA-256 of every cell, column by column; text counts as UTF-8."""
+        sha = hashlib.sha256()
+        for name, values in self.columns().items():
+            sha.update(name.encode())
+            if values.dtype.kind == "U":
+                sha.update("\x1f".join(values.tolist()).encode())
+            else:
+                # -0.0 and 0.0 are one value: adding 0.0 turns the first into the second.
+                sha.update(np.ascontiguousarray(values + 0.0 if values.dtype.kind == "f" else values).tobytes())
+        return sha.hexdigest()

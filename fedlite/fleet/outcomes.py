@@ -1,0 +1,57 @@
+"""What can become of a client job: values with one sentence of advice each."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How one client job ended. The text of `advice` tells the person who runs the fleet what could be changed."""
+
+    ARRIVED = "arrived"
+    LATE = "late"
+    OUT_OF_MEMORY = "out_of_memory"
+    STORAGE_FULL = "storage_full"
+    INFEASIBLE_LINK = "infeasible_link"
+    DATA_CAP = "data_cap"
+    CPU_BUDGET = "cpu_budget"
+    ENERGY_BUDGET = "energy_budget"
+    BATTERY_EMPTY = "battery_empty"
+    UNPLUGGED = "unplugged"
+    LOST_NETWORK = "lost_network"
+    INTERRUPTED = "interrupted"
+    CLIENT_ERROR = "client_error"
+
+    @property
+    def advice(self) -> str:
+        """One sentence: what happened and what would change it."""
+        return _ADVICE[self]
+
+    @property
+    def code(self) -> int:
+        """Position in the enumeration: how arrays hold outcomes."""
+        return _CODES[self]
+
+    @classmethod
+    def of_code(cls, code: int) -> Outcome:
+        """Return the outcome at a position."""
+        return _MEMBERS[code]
+
+
+_ADVICE = {
+    Outcome.ARRIVED: "The update arrived in time.",
+    Outcome.LATE: "The update came after the round had closed; lengthen the deadline, lower the local work or over-select.",
+    Outcome.OUT_OF_MEMORY: "Training needs more memory than a job may take; give this class a narrower plan or a smaller batch.",
+    Outcome.STORAGE_FULL: "Model and data do not fit the free storage; use a smaller model or compress what is sent down.",
+    Outcome.INFEASIBLE_LINK: "The link cannot carry the model at all; compress harder or leave this class out.",
+    Outcome.DATA_CAP: "The month's metered bytes are used up; compress harder or wait for an unmetered network.",
+    Outcome.CPU_BUDGET: "Training took longer than a round may use the processor; lower the local epochs or the width.",
+    Outcome.ENERGY_BUDGET: "The day's energy allowance ran out; train less often, shorter, or while charging.",
+    Outcome.BATTERY_EMPTY: "The battery reached its floor before the job was done; raise min_battery or lower the work.",
+    Outcome.UNPLUGGED: "The device was taken off its charger in mid-job; shorten the job or over-select.",
+    Outcome.LOST_NETWORK: "The device lost its allowed network in mid-job; send fewer bytes or over-select.",
+    Outcome.INTERRUPTED: "Its owner picked the device up in mid-job; shorten the job or over-select.",
+    Outcome.CLIENT_ERROR: "The client's own code raised an error; see the reason in its reply.",
+}
+_MEMBERS = tuple(Outcome)
+_CODES = {member: position for position, member in enumerate(_MEMBERS)}

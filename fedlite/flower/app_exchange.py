@@ -1,0 +1,218 @@
+"""One batch of messages on its way through a ClientApp that fedlite did not write.
+
+Nobody can tell beforehand what foreign code will do. So the jobs run first; then their replies are measured, and their
+work is counted where no job of the same shape was counted before; then the batch is priced. Jobs that turn out not to
+have finished on their device are thrown away, reply and state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from flwr.app import Error, Message, RecordDict
+from numpy.typing import NDArray
+
+from fedlite.engine import chunks
+from fedlite.engine.pool import Shared
+from fedlite.engine.task import Task
+from fedlite.fleet.pricing import Work
+from fedlite.flower import compat
+from fedlite.flower.app_prices import JobCost
+from fedlite.flower.app_worker import packed, unpacked
+from fedlite.flower.exchange import Facts
+from fedlite.rng import seed_of
+
+if TYPE_CHECKING:
+    from fedlite.flower.app_runtime import AppRuntime
+
+Ids = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+PLAN: Final = "app"
+"""What the ledger says of the compression plan: the app trains what it likes."""
+NO_WORK_KEYS: Final = frozenset({"server-round", "lr", "learning-rate", "learning_rate", compat.CLIPPING_NORM_KEY})
+"""Entries of a message's config that change from round to round without changing how much there is to do."""
+
+
+@dataclass(frozen=True)
+class _Content:
+    """One distinct message content: its bytes, and what of it tells jobs of different work apart."""
+
+    data: bytes
+    shape: str
+
+
+@dataclass
+class _Ended:
+    """What became of one job."""
+
+    reply: bytes
+    state: bytes
+    error: Error | None
+    examples: float | None
+    loss: float | None
+    cost: JobCost = field(default_factory=JobCost)
+
+
+class AppExchange:
+    """See `exchange.Exchange`. Everything is computed when it is made."""
+
+    def __init__(self, runtime: AppRuntime, messages: Sequence[Message], devices: Ids) -> None:
+        self._runtime = runtime
+        self._devices = devices
+        self._kind = messages[0].metadata.message_type.partition(".")[0]
+        self._contents, self._content_of = _distinct(messages)
+        self._jobs = [
+            {
+                "fields": compat.fields_of(message),
+                "content": f"content {content}",
+                "node_config": runtime.node_config(int(device)),
+                "seed": seed_of(runtime.seed, "app job", message.metadata.message_id) % 2**63,
+            }
+            for message, content, device in zip(messages, self._content_of, devices, strict=True)
+        ]
+        self._states = [runtime.states.get(device, b"") for device in devices.tolist()]
+        self._shared = runtime.pool.share(
+            {f"content {i}": np.frombuffer(held.data, dtype=np.uint8) for i, held in enumerate(self._contents)}
+        )
+        self._ended = self._run(self._shared)
+        self._price(self._shared)
+
+    # -- computing ----------------------------------------------------------------------------------------------------
+
+    def _task(self, kind: str, positions: Sequence[int]) -> Task:
+        states, lengths = packed([self._states[position] for position in positions])
+        return Task(
+            kind, {"jobs": [self._jobs[position] for position in positions]}, {"states": states, "state_lengths": lengths}
+        )
+
+    def _run(self, shared: Shared) -> list[_Ended]:
+        pool = self._runtime.pool
+        cut = chunks.cut([np.arange(len(self._jobs))])
+        tickets = [pool.submit(self._task("run", positions.tolist()), shared) for positions in cut]
+        ended = []
+        for ticket in tickets:
+            result = pool.collect(ticket)
+            replies = unpacked(result.arrays["replies"], result.arrays["reply_lengths"])
+            states = unpacked(result.arrays["states"], result.arrays["state_lengths"])
+            for told, reply, state in zip(result.meta["jobs"], replies, states, strict=True):
+                error = None if told["error"] is None else Error(*told["error"])
+                ended.append(_Ended(reply, state, error, told.get("examples"), told.get("loss")))
+        return ended
+
+    # -- pricing ------------------------------------------------------------------------------------------------------
+
+    def _price(self, shared: Shared) -> None:
+        runtime = self._runtime
+        keys = [self._work_key(position) for position in range(len(self._jobs))]
+        if runtime.prices.declared.macs is None:
+            first = {key: position for position, key in reversed(list(enumerate(keys))) if key not in runtime.counts}
+            order = sorted(first.items(), key=lambda item: item[1])
+            tickets = [(key, runtime.pool.submit(self._task("count", [position]), shared)) for key, position in order]
+            for key, ticket in tickets:
+                runtime.counts[key] = runtime.pool.collect(ticket).meta["counts"][0]
+        for ended, key, device in zip(self._ended, keys, self._devices.tolist(), strict=True):
+            failed = ended.error is not None
+            count = runtime.counts.get(key)
+            ended.cost = runtime.prices.of(self._kind, count, int(runtime.profile_of[device]), failed=failed)
+
+    def _work_key(self, position: int) -> str:
+        """Return what two jobs of equal work have in common."""
+        ended = self._ended[position]
+        shape = self._contents[self._content_of[position]].shape
+        kind = self._jobs[position]["fields"]["type"]
+        return f"{kind}\x1f{shape}\x1f{ended.examples}\x1f{ended.error is not None}"
+
+    @property
+    def work(self) -> Work:
+        """What the jobs asked of their devices."""
+        down_bytes = self._down_bytes.astype(np.float64)
+        return Work(
+            down_bytes=down_bytes,
+            up_bytes=self._up_bytes.astype(np.float64),
+            train_s=np.array([ended.cost.time_s for ended in self._ended]),
+            peak_bytes=np.array([ended.cost.peak_bytes for ended in self._ended]),
+            storage_bytes=down_bytes,
+        )
+
+    @property
+    def final(self) -> bool:
+        """The replies are there already."""
+        return True
+
+    @property
+    def _down_bytes(self) -> Ids:
+        lengths = np.array([len(content.data) for content in self._contents], dtype=np.int64)
+        return np.asarray(lengths[self._content_of])
+
+    @property
+    def _up_bytes(self) -> Ids:
+        sizes = [len(e.reply) if e.error is None else compat.error_bytes(e.error) for e in self._ended]
+        return np.array(sizes, dtype=np.int64)
+
+    def start(self, alive: Bools) -> None:
+        """Do nothing: pricing needed the results."""
+
+    def finish(self) -> None:
+        """Do nothing: pricing needed the results."""
+
+    @property
+    def facts(self) -> Facts:
+        """What the ledger says about the jobs."""
+        ended = self._ended
+        return Facts(
+            plan=np.full(len(ended), PLAN),
+            down_raw_bytes=self._down_bytes,
+            up_raw_bytes=self._up_bytes,
+            examples=np.array([int(e.examples or 0) for e in ended], dtype=np.int64),
+            steps=np.array([e.cost.steps for e in ended], dtype=np.int64),
+            loss=np.array([np.nan if e.loss is None else float(e.loss) for e in ended]),
+            failed=np.array([e.error is not None for e in ended]),
+            energy_low=np.array([e.cost.low for e in ended]),
+            energy_high=np.array([e.cost.high for e in ended]),
+        )
+
+    # -- answering ----------------------------------------------------------------------------------------------------
+
+    def settle(self, arrived: Bools) -> None:
+        """Keep the state of the nodes whose reply arrived; the others are as before, as in Flower after an error."""
+        for position in np.flatnonzero(arrived).tolist():
+            self._runtime.states[int(self._devices[position])] = self._ended[position].state
+
+    def replies(self, arrived: Bools) -> list[RecordDict | Error | None]:
+        """Return a reply for each job that arrived, and the error of each whose code raised one."""
+        return [
+            ended.error if ended.error is not None else compat.from_bytes(ended.reply) if here else None
+            for ended, here in zip(self._ended, arrived.tolist(), strict=True)
+        ]
+
+
+def _distinct(messages: Sequence[Message]) -> tuple[list[_Content], list[int]]:
+    """Return the distinct contents of a batch and which of them each message carries; strategies share one record."""
+    contents: dict[bytes, int] = {}
+    shapes: list[str] = []
+    seen: dict[int, int] = {}
+    of = []
+    for message in messages:
+        record = message.content
+        if id(record) not in seen:
+            data = compat.to_bytes(record)
+            if data not in contents:
+                contents[data] = len(contents)
+                shapes.append(_shape(record))
+            seen[id(record)] = contents[data]
+        of.append(seen[id(record)])
+    return [_Content(data, shape) for data, shape in zip(contents, shapes, strict=True)], of
+
+
+def _shape(record: RecordDict) -> str:
+    """Return what of a content decides how much work it means: shapes of arrays, and the config."""
+    parts: list[Any] = []
+    for name, arrays in record.array_records.items():
+        parts.append((name, [(key, array.dtype, tuple(array.shape)) for key, array in arrays.items()]))
+    for name, config in record.config_records.items():
+        parts.append((name, [(key, config[key]) for key in config if key not in NO_WORK_KEYS]))
+    return repr(parts)

@@ -1,0 +1,191 @@
+"""The worker that runs messages through any Flower ClientApp, in an actor or in this process.
+
+A job is one message to one node: content, metadata and the node's state come in, a reply and the new state go out.
+Nothing stays behind, so that a job may run again anywhere and give the same.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+from numpy.typing import NDArray
+
+from fedlite.engine.task import Arrays, Result, Task
+from fedlite.errors import FedliteError
+from fedlite.flower import compat
+from fedlite.flower.app_dir import load_component
+from fedlite.learning.counting import OpCounter, WorkCount
+from fedlite.learning.training.threads import single_thread
+
+EXAMPLES: Final = "num-examples"
+LOSSES: Final = ("train_loss", "eval_loss", "loss")
+"""Names under which Flower's examples and strategies report a loss."""
+
+
+class AppWorker:
+    """Runs and counts the jobs of one ClientApp.
+
+    Parameters
+    ----------
+    data : arrays
+        Nothing: an app brings its own data.
+    client : str
+        The ClientApp, as `package.module:app`.
+    folder : str
+        The app's directory, "" if the app is importable as it is. It must be there on every machine of a cluster.
+    run_config : mapping
+        What the app's contexts hold as `run_config`.
+    run_id : int
+    """
+
+    def __init__(
+        self, data: Arrays, client: str, folder: str, run_config: Mapping[str, Any], run_id: int
+    ) -> None:
+        del data
+        self._client = client
+        self._folder = Path(folder) if folder else None
+        self._run_config = dict(run_config)
+        self._run_id = run_id
+        self._app: ClientApp | None = None
+        self._ran: set[str] = set()
+
+    def run(self, task: Task, shared: Arrays) -> Result:
+        """Run the jobs of a "run" task, or count the work of those of a "count" task."""
+        compat.become_server(self._run_id)
+        states = unpacked(task.arrays["states"], task.arrays["state_lengths"])
+        pairs = list(zip(task.meta["jobs"], states, strict=True))
+        with single_thread(), compat.quiet_logs():
+            if task.kind == "count":
+                return Result({"counts": [self._count(job, state, shared) for job, state in pairs]}, {})
+            ended = [self._run(job, state, shared) for job, state in pairs]
+        replies, reply_lengths = packed([reply for _, reply, _ in ended])
+        states_after, state_lengths = packed([state for _, _, state in ended])
+        arrays = {
+            "replies": replies,
+            "reply_lengths": reply_lengths,
+            "states": states_after,
+            "state_lengths": state_lengths,
+        }
+        return Result({"jobs": [told for told, _, _ in ended]}, arrays)
+
+    def _run(self, job: Mapping[str, Any], state: bytes, shared: Arrays) -> tuple[dict[str, Any], bytes, bytes]:
+        """Return what is told of a job, the bytes of its reply ("" with an error) and of the node's state after it."""
+        self._ran.add(job["fields"]["id"])
+        answer, context = self._answer(job, state, shared)
+        if isinstance(answer, Error):
+            return {"error": [answer.code, answer.reason]}, b"", state
+        told = {"error": None, "examples": scalar(answer, (EXAMPLES,)), "loss": scalar(answer, LOSSES)}
+        return told, compat.to_bytes(answer), compat.to_bytes(context.state)
+
+    def _count(self, job: Mapping[str, Any], state: bytes, shared: Arrays) -> dict[str, Any]:
+        # What an app does once per process (loading data into a cache, say) must not depend on which process counts.
+        if job["fields"]["id"] not in self._ran:
+            self._run(job, state, shared)
+        with _no_collector(), OpCounter() as counter:
+            self._answer(job, state, shared)
+        return as_json(counter.count)
+
+    def _answer(self, job: Mapping[str, Any], state: bytes, shared: Arrays) -> tuple[RecordDict | Error, Context]:
+        fields = job["fields"]
+        message = compat.instruction(compat.from_bytes(shared[job["content"]].tobytes()), fields)
+        context = compat.new_context(self._run_id, fields["node"], dict(job["node_config"]), dict(self._run_config))
+        if state:
+            context.state = compat.from_bytes(state)
+        app = self._loaded()
+        with seeded(job["seed"]):
+            try:
+                answer = app(message, context)
+                _check(answer, context, self._run_config)
+            except Exception as error:  # noqa: BLE001 - this is the border to code that is not ours: whatever it raises
+                # is this one client's failure, as it would be on a device, and must not end the run of the others.
+                return Error(compat.ERROR_CLIENT_RAISED, f"{type(error).__name__}: {error}"), context
+        return (answer.error if answer.has_error() else answer.content), context
+
+    def _loaded(self) -> ClientApp:
+        if self._app is None:
+            app = load_component(self._client, self._folder)
+            if not isinstance(app, ClientApp):
+                raise FedliteError(
+                    f"{self._client}: got a {type(app).__name__}, expected a flwr.clientapp.ClientApp;"
+                    " name the ClientApp object"
+                )
+            self._app = app
+        return self._app
+
+
+def _check(answer: object, context: Context, run_config: Mapping[str, Any]) -> None:
+    """Refuse what Flower refuses; the caller turns it into the client's error."""
+    if not isinstance(answer, Message):
+        raise TypeError(f"the ClientApp returned a {type(answer).__name__}, expected a Message")
+    if dict(context.run_config) != run_config:
+        raise ValueError("the ClientApp changed its run_config, which is the same for all nodes; use context.state")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the process-wide generators that app code draws from, and put them back afterwards."""
+    torch_state = torch.get_rng_state()
+    with compat.seeded_globals(seed):
+        torch.random.default_generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(torch_state)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the garbage collector from deciding, by its own timing, which tensors count as alive."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def scalar(record: RecordDict, names: Sequence[str]) -> float | int | None:
+    """Return the first of some metrics that a reply holds as one number."""
+    for name in names:
+        for metrics in record.metric_records.values():
+            value = metrics.get(name)
+            if isinstance(value, int | float):
+                return value
+    return None
+
+
+def as_json(count: WorkCount) -> dict[str, Any]:
+    """Return a count as JSON values."""
+    return {
+        "forward_macs": {str(op): macs for op, macs in sorted(count.forward_macs.items())},
+        "backward_macs": {str(op): macs for op, macs in sorted(count.backward_macs.items())},
+        "bytes_moved": count.bytes_moved,
+        "elementwise_bytes": count.elementwise_bytes,
+        "ops": count.ops,
+        "optimizer_steps": count.optimizer_steps,
+        "peak_bytes": count.peak_bytes,
+    }
+
+
+def packed(parts: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Join byte strings into one array, and tell their lengths."""
+    return np.frombuffer(b"".join(parts), dtype=np.uint8), np.array([len(part) for part in parts], dtype=np.int64)
+
+
+def unpacked(joined: NDArray[np.uint8], lengths: NDArray[np.int64]) -> list[bytes]:
+    """Undo `packed`."""
+    ends = np.cumsum(lengths).tolist()
+    return [
+        joined[end - length : end].tobytes() for end, length in zip(ends, lengths.tolist(), strict=True)
+    ]

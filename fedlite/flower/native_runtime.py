@@ -1,0 +1,150 @@
+"""The native runtime: Flower's train and evaluate messages answered by fedlite's own trainer, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from flwr.app import Message
+from numpy.typing import NDArray
+
+from fedlite import wire
+from fedlite.compression import width
+from fedlite.compression.plan import CompressionPlan
+from fedlite.compression.width import IndexMap
+from fedlite.engine.pool import Pool, Shared
+from fedlite.engine.task import WorkerSpec
+from fedlite.errors import FedliteError
+from fedlite.flower.exchange import Exchange
+from fedlite.flower.native_exchange import NativeExchange
+from fedlite.learning.training.records import LocalConfig
+
+Array = NDArray[Any]
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PlanCost:
+    """What a plan costs on one profile, from the device model: a step takes `fixed_s + per_sample_s * samples`.
+
+    `low` and `high` are the factors of the prediction's band.
+    """
+
+    fixed_s: float
+    per_sample_s: float
+    peak_bytes: float
+    inference_s: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class NativeTask:
+    """What the clients of a run train: everything that the runtime needs to know about it.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Keys of the model's state dict, in order.
+    plans, maps : per plan
+        The compression plan, and where its tensors lie in the full model.
+    plan_of_profile : ndarray of int
+        Which plan each profile of the population follows.
+    costs : per profile
+        What its plan costs there.
+    clients : int
+        Number of data partitions; device d holds partition `d % clients`.
+    examples, test_examples : ndarray of int, shape (clients,)
+    """
+
+    names: tuple[str, ...]
+    plans: tuple[CompressionPlan, ...]
+    maps: tuple[tuple[IndexMap, ...], ...]
+    plan_of_profile: NDArray[np.int64]
+    costs: tuple[PlanCost, ...]
+    clients: int
+    examples: NDArray[np.int64]
+    test_examples: NDArray[np.int64]
+    sample_bytes: int
+    local: LocalConfig
+
+
+class NativeRuntime:
+    """Answers messages with the native trainer.
+
+    Parameters
+    ----------
+    task : NativeTask
+    pool : Pool
+        Runs chunks on `NativeWorker`s.
+    profile_of : ndarray, shape (N,)
+        The profile of each device.
+    seed : int
+    reduce : bool
+        Whether the strategy is a weighted mean, so that one reply can stand for all.
+    equal_weights : bool
+        Whether that mean counts clients or examples.
+    """
+
+    def __init__(
+        self,
+        task: NativeTask,
+        pool: Pool,
+        profile_of: NDArray[np.int16],
+        *,
+        seed: int,
+        reduce: bool,
+        equal_weights: bool = False,
+    ) -> None:
+        self.task = task
+        self.pool = pool
+        self.profile_of = profile_of
+        self.seed = seed
+        self.reduce = reduce
+        self.equal_weights = equal_weights
+        self.residuals: dict[int, Array] = {}
+        """What each device's uplink codec has left out so far, as one float32 vector."""
+        self.modes: set[str] = set()
+        """Execution modes that the trainer has used."""
+
+    def open(self, messages: Sequence[Message], devices: Ids) -> Exchange:
+        """Begin an exchange.
+
+        Raises
+        ------
+        FedliteError
+            If a message is of another type than train or evaluate.
+        """
+        kind = messages[0].metadata.message_type.partition(".")[0]
+        if kind not in ("train", "evaluate"):
+            raise FedliteError(
+                f"message type: got {kind!r}, expected train or evaluate; write a ClientApp for messages of your own"
+            )
+        return NativeExchange(self, kind, messages, devices)
+
+    def slices(self, arrays: Sequence[Array], plan: int) -> list[Array]:
+        """Return the part of the full model that a plan trains."""
+        maps = self.task.maps[plan]
+        return width.take(arrays, maps) if self.task.plans[plan].width < 1 else list(arrays)
+
+    def downlink(self, arrays: Sequence[Array], plan: int) -> bytes:
+        """Encode the global model for a plan, as it crosses the wire."""
+        return wire.encode(self.slices(arrays, plan), self.task.plans[plan].downlink)
+
+
+def worker_spec(
+    data: dict[str, Array], model: dict[str, Any], local: LocalConfig, plans: Sequence[CompressionPlan], mode: str
+) -> WorkerSpec:
+    """Return how an actor builds its native worker."""
+    options = {
+        "model": model,
+        "local": asdict(local),
+        "plans": [asdict(plan) for plan in plans],
+        "mode": mode,
+    }
+    return WorkerSpec("fedlite.engine.native:NativeWorker", options, data)
+
+
+__all__ = ["NativeRuntime", "NativeTask", "PlanCost", "Shared", "worker_spec"]

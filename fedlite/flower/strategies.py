@@ -1,0 +1,111 @@
+"""Flower's own strategies, built from a scenario; none is modified."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flwr.serverapp import strategy as flower
+
+from fedlite.errors import FedliteError
+from fedlite.flower.native_exchange import EQUAL_WEIGHT
+from fedlite.scenario.privacy import AdaptiveClipping, FixedClipping, Privacy
+from fedlite.scenario.schema import Scenario
+
+_STOCK: Final[dict[str, Callable[..., flower.Strategy]]] = {
+    "fedavg": flower.FedAvg,
+    "fedavgm": flower.FedAvgM,
+    "fedprox": flower.FedProx,
+    "fedadam": flower.FedAdam,
+    "fedadagrad": flower.FedAdagrad,
+    "fedyogi": flower.FedYogi,
+    "qfedavg": flower.QFedAvg,
+    "fedmedian": flower.FedMedian,
+    "fedtrimmedavg": flower.FedTrimmedAvg,
+    "krum": flower.Krum,
+    "multikrum": flower.MultiKrum,
+    "bulyan": flower.Bulyan,
+}
+_GUARDS: Final[dict[str, Callable[..., flower.Strategy]]] = {
+    "client-fixed-clipping": flower.DifferentialPrivacyClientSideFixedClipping,
+    "server-fixed-clipping": flower.DifferentialPrivacyServerSideFixedClipping,
+    "client-adaptive-clipping": flower.DifferentialPrivacyClientSideAdaptiveClipping,
+    "server-adaptive-clipping": flower.DifferentialPrivacyServerSideAdaptiveClipping,
+}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A strategy and how its replies may be prepared."""
+
+    strategy: flower.Strategy
+    reduce: bool
+    """The replies enter through a weighted mean only, so that one may stand for all."""
+    equal_weights: bool
+    """The mean counts clients, not examples."""
+
+
+def build(scenario: Scenario, noise_multiplier: float | None = None) -> Served:
+    """Return the scenario's synchronous strategy, guarded by its privacy mechanism.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    noise_multiplier : float, optional
+        Noise of the privacy mechanism, calibrated if the scenario names a target; needed if it has a mechanism.
+    """
+    section, privacy = scenario.training.strategy, scenario.privacy
+    guarded = privacy.central
+    # One noisy mean is private only if every client weighs the same.
+    sampling: dict[str, Any] = {
+        "fraction_train": math.ulp(0.0),  # not 0, which turns training off; the number asked is min_train_nodes
+        "fraction_evaluate": 0.0,
+        "min_train_nodes": scenario.asked,
+        "min_available_nodes": scenario.asked,
+    }
+    if guarded:
+        sampling["weighted_by_key"] = EQUAL_WEIGHT
+    strategy = _made(section.name, section.options(), sampling, scenario.training.local.lr)
+    if guarded:
+        strategy = _guarded(strategy, privacy, noise_multiplier, scenario.cohort)
+    reduce = section.mean and not guarded and privacy.mechanism == "none" and scenario.training.replies != "separate"
+    return Served(strategy, reduce, guarded)
+
+
+def _made(name: str, options: dict[str, Any], sampling: dict[str, Any], lr: float) -> flower.Strategy:
+    if name in _STOCK:
+        if name == "qfedavg":
+            options["client_learning_rate"] = options["client_learning_rate"] or lr
+        return _STOCK[name](**sampling, **options)
+    module, _, attribute = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise FedliteError(
+            f"training.strategy: got {name!r}, which cannot be imported ({error}); put its folder on PYTHONPATH"
+        ) from error
+    made = factory(**options)
+    if not isinstance(made, flower.Strategy):
+        raise FedliteError(
+            f"training.strategy: got {name!r}, which made a {type(made).__name__}, expected a Flower Strategy;"
+            " return an instance of flwr.serverapp.strategy.Strategy"
+        )
+    return made
+
+
+def _guarded(
+    strategy: flower.Strategy, privacy: Privacy, noise_multiplier: float | None, cohort: int
+) -> flower.Strategy:
+    if noise_multiplier is None:
+        raise FedliteError("privacy: got no noise multiplier, expected one; calibrate it first")
+    wrap = _GUARDS[privacy.mechanism]
+    arguments: dict[str, Any] = {"noise_multiplier": noise_multiplier, "num_sampled_clients": cohort}
+    if isinstance(privacy, FixedClipping):
+        arguments["clipping_norm"] = privacy.clipping_norm
+    if isinstance(privacy, AdaptiveClipping):
+        names = ("initial_clipping_norm", "target_clipped_quantile", "clip_norm_lr", "clipped_count_stddev")
+        arguments |= {name: getattr(privacy, name) for name in names}
+    return wrap(strategy, **arguments)

@@ -1,0 +1,80 @@
+"""What a dataset is: plain numpy arrays, so that they can lie in shared memory and be indexed from any process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedlite.errors import FedliteError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class DatasetError(FedliteError):
+    """A dataset breaks its own rules: shapes, types, labels out of range."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A supervised task with a fixed test split and, where people or devices are recorded, natural clients.
+
+    Raises
+    ------
+    DatasetError
+        If rows and labels differ in number, a type is wrong, or a label lies outside `[0, num_classes)`.
+    """
+
+    name: str
+    x_train: NDArray[np.float32]
+    """Inputs, shape (rows, *input_shape). Character ids are whole numbers in float32, which holds them exactly."""
+    y_train: NDArray[np.int64]
+    """Class of each row, shape (rows,)."""
+    x_test: NDArray[np.float32]
+    y_test: NDArray[np.int64]
+    client_train: NDArray[np.int64] | None
+    """Natural owner of each training row, numbered from 0; None if the data records nobody."""
+    client_test: NDArray[np.int64] | None
+    """Natural owner of each test row, in the same numbering."""
+    num_classes: int
+    input_shape: tuple[int, ...]
+    licence: str
+    source: str
+    client_names: tuple[str, ...] = ()
+    """What owner `i` is called, such as "subject 3, side 1"; empty without natural owners."""
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for split in ("train", "test"):
+            self._check_split(split)
+        if (self.client_train is None) != (self.client_test is None):
+            raise DatasetError(
+                f"dataset {self.name!r}: got owners for one split, expected client_train and client_test or neither"
+            )
+
+    @property
+    def natural_clients(self) -> int:
+        """Number of natural owners with training rows; 0 if the data records nobody."""
+        return 0 if self.client_train is None else len(np.unique(self.client_train))
+
+    def _check_split(self, split: str) -> None:
+        x, y = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
+        owners = getattr(self, f"client_{split}")
+        where = f"dataset {self.name!r}, {split} split"
+        if x.dtype != np.float32 or y.dtype != np.int64:
+            raise DatasetError(f"{where}: got x {x.dtype} and y {y.dtype}, expected float32 and int64; use .astype")
+        if x.shape[1:] != tuple(self.input_shape) or y.shape != (len(x),) or not len(x):
+            raise DatasetError(
+                f"{where}: got x {x.shape} and y {y.shape}, expected (rows, *{tuple(self.input_shape)}) and (rows,) "
+                "with at least one row"
+            )
+        if y.min() < 0 or y.max() >= self.num_classes:
+            raise DatasetError(
+                f"{where}: got labels {y.min()}..{y.max()}, expected 0..{self.num_classes - 1}; renumber the classes"
+            )
+        if owners is not None and (owners.shape != y.shape or owners.dtype != np.int64):
+            raise DatasetError(
+                f"{where}: got owners {owners.dtype} {owners.shape}, expected int64 {y.shape}, one owner per row"
+            )

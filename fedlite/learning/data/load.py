@@ -1,0 +1,66 @@
+"""One door to every dataset: a name of the catalogue, a folder of IDX files, or a factory of the user's own."""
+
+from __future__ import annotations
+
+import importlib
+import zipfile
+from pathlib import Path
+
+from fedlite.errors import DataUnavailableError
+from fedlite.learning.data import idx
+from fedlite.learning.data.dataset import Dataset, DatasetError
+from fedlite.learning.data.store import ensure, reader_of
+
+IDX_PREFIX = "idx:"
+
+
+def load(name: str, root: str | Path | None = None) -> Dataset:
+    """Return a dataset, fetching it first if it is not on this machine.
+
+    Parameters
+    ----------
+    name : str
+        A name of the catalogue ("watch"), "idx:FOLDER" for the four files of an MNIST-like set, or
+        "package.module:factory" for a function without arguments that returns a `Dataset`.
+    root : path, optional
+        Folder of datasets; default `$FEDLITE_DATA`, else `~/.cache/fedlite`.
+
+    Raises
+    ------
+    DataUnavailableError
+        If the data is not here and can not be fetched.
+    UnknownNameError
+        If the catalogue has no such name.
+    DatasetError
+        If a factory is missing or returns something else.
+    """
+    if name.startswith(IDX_PREFIX):
+        return idx.read_folder(Path(name.removeprefix(IDX_PREFIX)).expanduser())
+    if ":" in name:
+        return _from_factory(name)
+    known = ensure(name, root)
+    try:
+        return reader_of(known.entry).read(known.entry, known.path)
+    except (zipfile.BadZipFile, KeyError, EOFError, OSError) as error:
+        raise DataUnavailableError(
+            f"{known.path}: got a damaged file ({error}), expected the arrays of {name!r}; delete it and run "
+            f"'fedlite data fetch {name}'"
+        ) from error
+
+
+def _from_factory(name: str) -> Dataset:
+    module_name, _, attribute = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute, None)
+    except ImportError as error:
+        raise DatasetError(
+            f"dataset {name!r}: got {error}, expected an importable module; install it or set PYTHONPATH"
+        ) from error
+    if not callable(factory):
+        raise DatasetError(f"dataset {name!r}: got no function {attribute!r} in {module_name}; write 'module:function'")
+    made = factory()
+    if not isinstance(made, Dataset):
+        raise DatasetError(
+            f"dataset {name!r}: got {type(made).__name__} from the factory, expected fedlite.learning.data.Dataset"
+        )
+    return made

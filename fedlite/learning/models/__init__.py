@@ -1,0 +1,123 @@
+"""The models by name, and `build`, which makes one from a seed; importing this package does not import torch.
+
+A model is one module holding one factory `factory(input_shape, num_classes, width, **params) -> nn.Module`. A user's
+own factory is named `pkg.mod:factory` and keeps the same signature (`width` only if it can be sliced).
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any, Final
+
+from fedlite.errors import FedliteError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+MODELS: Final[dict[str, str]] = {
+    "autoencoder": "fedlite.learning.models.autoencoder:autoencoder",
+    "char-lstm": "fedlite.learning.models.char_lstm:char_lstm",
+    "cnn": "fedlite.learning.models.cnn:cnn",
+    "cnn1d": "fedlite.learning.models.cnn1d:cnn1d",
+    "ds-cnn": "fedlite.learning.models.ds_cnn:ds_cnn",
+    "lenet5": "fedlite.learning.models.lenet5:lenet5",
+    "mlp": "fedlite.learning.models.mlp:mlp",
+    "mobilenet-v1": "fedlite.learning.models.mobilenet_v1:mobilenet_v1",
+    "mobilenet-v2": "fedlite.learning.models.mobilenet_v2:mobilenet_v2",
+    "resnet18": "fedlite.learning.models.resnet:resnet18",
+    "resnet50": "fedlite.learning.models.resnet:resnet50",
+    "resnet8": "fedlite.learning.models.resnet8:resnet8",
+    "squeezenet1.1": "fedlite.learning.models.squeezenet:squeezenet",
+}
+"""Name -> `module:factory`."""
+
+
+class ModelError(FedliteError):
+    """A model cannot be built from these parameters or for this input shape."""
+
+
+def build(
+    name: str, *, input_shape: tuple[int, ...], num_classes: int, width: float = 1.0, seed: int, **params: Any
+) -> nn.Module:
+    """Return a freshly initialised model; the same arguments give the same weights, bit for bit.
+
+    Torch's global random state is left as it was found.
+
+    Parameters
+    ----------
+    name : str
+        A key of `MODELS`, or a user's own `pkg.mod:factory`.
+    input_shape : tuple of int
+        Shape of one sample without the batch dimension, channels first.
+    num_classes : int
+        Number of outputs (for char-lstm also the size of the alphabet).
+    width : float
+        Fraction of every hidden width to keep, in (0, 1]. The narrower model is a prefix of the full one.
+    seed : int
+        Seed of the initial weights.
+    **params
+        Further parameters of the factory, such as `hidden=(128,)` or `norm="batch"`.
+
+    Raises
+    ------
+    UnknownNameError
+        If the name is in no table, or the module has no such factory.
+    ModelError
+        If a parameter is unknown or out of range, or the input does not suit the model.
+    """
+    from fedlite.learning.models.seeding import seeded
+
+    factory = factory_of(name)
+    if not 0.0 < width <= 1.0:
+        raise ModelError(f"model {name!r}: got width {width}, expected 0 < width <= 1; write for example width: 0.5")
+    if width < 1.0 or "width" in inspect.signature(factory).parameters:
+        params["width"] = width
+    _check_params(name, factory, params)
+    with seeded(seed, "model", name):
+        try:
+            return factory(tuple(input_shape), num_classes, **params)
+        except (TypeError, ValueError) as error:
+            raise ModelError(
+                f"model {name!r}: got {params} for input shape {tuple(input_shape)}, which it refuses ({error}); "
+                "expected values of the kinds its factory names; mend them"
+            ) from error
+
+
+def factory_of(name: str) -> Callable[..., nn.Module]:
+    """Return the factory that a name stands for.
+
+    Raises
+    ------
+    UnknownNameError
+        If the name is neither in `MODELS` nor an importable `pkg.mod:factory`.
+    """
+    if ":" not in name and name not in MODELS:
+        raise UnknownNameError("model", name, [*MODELS, "pkg.mod:factory"])
+    module_name, _, attribute = MODELS.get(name, name).partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"model {name!r}: module {error.name!r} cannot be imported; expected pkg.mod:factory with the module on "
+            "PYTHONPATH; install it or mend the name"
+        ) from error
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        found = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
+        raise UnknownNameError(f"factory in module {module_name!r}", attribute, found)
+    return factory  # type: ignore[no-any-return]
+
+
+def _check_params(name: str, factory: Callable[..., nn.Module], params: dict[str, Any]) -> None:
+    accepted = inspect.signature(factory).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
+        return
+    own = sorted(set(accepted) - {"input_shape", "num_classes"})
+    if unknown := sorted(set(params) - set(own)):
+        raise ModelError(
+            f"model {name!r}: got unknown parameter {', '.join(unknown)}; expected {', '.join(own) or 'none'}; "
+            "remove it or mend its name"
+        )

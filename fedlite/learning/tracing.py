@@ -1,0 +1,157 @@
+"""A torch model into a `Workload`: what one forward pass really executes, operator by operator.
+
+The model is run, not read: hooks know which module is active, a dispatch mode sees every operator with its real shapes,
+and autograd is asked what it keeps. Pruned, sliced, factorised and user-written models need no special case.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from fedlite.devices.workload import Layer, OpClass, Workload
+from fedlite.errors import FedliteError
+from fedlite.learning.operator_log import OperatorLog, Record
+from fedlite.learning.saved import ModuleStack, saved_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from torch import nn
+
+    from fedlite.learning.saved import Place
+
+
+class TraceError(FedliteError):
+    """The model does not accept an input of this shape."""
+
+
+def trace(model: nn.Module, input_shape: tuple[int, ...], *, name: str, dtype: torch.dtype | None = None) -> Workload:
+    """Return the work of one forward pass of one sample.
+
+    The model is left as it was: mode, buffers, gradients and torch's random state.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any module that takes one tensor (batch, *input_shape).
+    input_shape : tuple of int
+        Shape of one sample.
+    name : str
+        Name of the workload.
+    dtype : torch.dtype, optional
+        Type of the input; by default that of the first parameter.
+
+    Returns
+    -------
+    Workload
+        Layers in execution order. Elements are scalars of the model's own type; what autograd saves in another type
+        (64-bit pooling indices, boolean masks) counts by its bytes. `saved_elements` grows in proportion to the batch;
+        what does not (a pruned weight, say) is left out.
+
+    Raises
+    ------
+    TraceError
+        If the forward pass refuses the input.
+    """
+    parameter = next(model.parameters(), torch.zeros(()))
+    kind = dtype or parameter.dtype
+    with _undisturbed(model):
+        log = _forward(model, torch.zeros((1, *input_shape), dtype=kind, device=parameter.device))
+        # The slope between two batches is what one more sample keeps. Two and three, for batch normalisation
+        # refuses a single value per channel.
+        saved = [
+            saved_bytes(model, torch.zeros((batch, *input_shape), dtype=kind, device=parameter.device))
+            for batch in (2, 3)
+        ]
+    growth = {place: (size - saved[0].get(place, 0)) / parameter.element_size() for place, size in saved[1].items()}
+    layers = _layers(log, growth)
+    unused = sum(p.numel() for p in model.parameters() if p.requires_grad) - sum(layer.params for layer in layers)
+    if unused:
+        layers.append(Layer("(unused parameters)", OpClass.ELEMENTWISE, 0, unused, 0, 0, 0, 0))
+    peak = math.ceil(log.peak_bytes() / parameter.element_size())
+    return Workload(name, tuple(input_shape), tuple(layers), peak)
+
+
+def _forward(model: nn.Module, inputs: torch.Tensor) -> OperatorLog:
+    model.eval()
+    stack = ModuleStack(model)
+    log = OperatorLog(model, inputs, stack)
+    with torch.no_grad(), stack, log.calls, log:
+        try:
+            output = model(inputs)
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise TraceError(
+                f"got input shape {tuple(inputs.shape[1:])} for {type(model).__name__}, which refuses it ({error}); "
+                "expected the shape of one sample without the batch; mend the shape or the model"
+            ) from error
+    log.keep(output)
+    return log
+
+
+def _layers(log: OperatorLog, growth: dict[Place, float]) -> list[Layer]:
+    """Return the recorded operators as layers; what a module call saves goes to its costliest operator."""
+    records = list(log.merged())
+    keeper: dict[Place, int] = {}
+    for index, record in enumerate(records):
+        if record.place not in keeper or record.work.macs > records[keeper[record.place]].work.macs:
+            keeper[record.place] = index
+    saved = {keeper[place]: math.ceil(size) for place, size in growth.items() if place in keeper}
+    layers = [_layer(name, records[i], saved.get(i, 0)) for i, name in enumerate(_distinct(r.name for r in records))]
+    # Modules that run only in training, such as dropout.
+    return layers + [
+        Layer(f"{place[0] or '(model)'} (training)", OpClass.ELEMENTWISE, 0, 0, 0, 0, 0, math.ceil(size))
+        for place, size in growth.items()
+        if place not in keeper and size > 0
+    ]
+
+
+def _distinct(names: Iterable[str]) -> Iterator[str]:
+    seen: Counter[str] = Counter()
+    for name in names:
+        seen[name] += 1
+        yield name if seen[name] == 1 else f"{name}#{seen[name]}"
+
+
+def _layer(name: str, record: Record, saved: int) -> Layer:
+    work = record.work
+    return Layer(
+        name=name,
+        op=work.op,
+        macs=work.macs,
+        params=record.params,
+        weights=work.weights,
+        in_elements=work.in_elements,
+        out_elements=record.out_elements,
+        saved_elements=saved,
+        kernel=work.kernel,
+        stride=work.stride,
+        in_channels=work.in_channels,
+        out_channels=work.out_channels,
+        groups=work.groups,
+        steps=work.steps,
+    )
+
+
+@contextmanager
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Give buffers, training flags and the random state back as they were."""
+    modes = {module: module.training for module in model.modules()}
+    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in buffers:
+                    buffer.copy_(value)
+            for module, training in modes.items():
+                module.training = training
+
+
+__all__ = ["TraceError", "trace"]

@@ -1,0 +1,95 @@
+"""Which execution mode a model gets: a fixed rule on its layers and sizes, never a timing at run time.
+
+The thresholds were chosen from `benchmarks/speed/trainer_modes.py`; changing them changes speed, never results beyond
+float tolerance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from fedlite.learning.training.stacked_program import Program, UnsupportedModelError, compile_program
+
+if TYPE_CHECKING:
+    from fedlite.learning.training.template import Template
+
+ACTIVATION_BUDGET = 700_000
+"""Numbers in the largest activation of a tile: 2.8 MB, beyond which a step leaves the caches and gets slower again."""
+
+LARGEST_TILE = 128
+"""Clients per tile at most, however small the model."""
+
+LARGEST_ACTIVATION = 6_000
+"""Numbers per sample in an activation beyond which convolutions fill a core and company gains nothing any more."""
+
+LARGEST_MODEL = 500_000
+"""Parameters beyond which one client's step keeps a core busy by itself and K copies only fill its caches."""
+
+
+@dataclass(frozen=True)
+class Capability:
+    """What a model can do side by side.
+
+    Attributes
+    ----------
+    program : Program or None
+        The compiled program, if every layer is known.
+    vmap : bool
+        Whether `torch.func.vmap` may serve instead.
+    reason : str
+        Why there is no program; empty if there is.
+    widest : int
+        Numbers in the largest activation of one sample.
+    parameters : int
+        Parameters of one client.
+    """
+
+    program: Program | None
+    vmap: bool
+    reason: str
+    widest: int
+    parameters: int
+
+
+def capability_of(template: Template, input_shape: tuple[int, ...]) -> Capability:
+    """Return what the model can do side by side, for samples of `input_shape`."""
+    model = template.model
+    count = sum(parameter.numel() for parameter in model.parameters())
+    reason = _never_side_by_side(template)
+    if reason:
+        return Capability(None, vmap=False, reason=reason, widest=0, parameters=count)
+    try:
+        program = compile_program(model)
+    except UnsupportedModelError as error:
+        return Capability(None, vmap=True, reason=str(error), widest=math.prod(input_shape), parameters=count)
+    values = {name: p.detach()[None] for name, p in model.named_parameters()}
+    widest = program.widest(torch.zeros(1, 1, *input_shape), values)
+    return Capability(program, vmap=True, reason="", widest=widest, parameters=count)
+
+
+def _never_side_by_side(template: Template) -> str:
+    modules = list(template.model.modules())
+    if any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in modules):  # noqa: SLF001
+        return "dropout draws per client"
+    if any(isinstance(module, nn.RNNBase) for module in modules):
+        return "recurrent layers loop over time"
+    parameters = {name for name, _ in template.model.named_parameters()}
+    if any(name not in parameters for name in template.names):
+        return "its state has buffers, such as batch statistics"
+    return ""
+
+
+def automatic_mode(capability: Capability, clients: int) -> str:
+    """Return "batched" where the rule says that it is faster, else "sequential"."""
+    large = capability.parameters > LARGEST_MODEL or capability.widest > LARGEST_ACTIVATION
+    return "sequential" if capability.program is None or large or clients == 1 else "batched"
+
+
+def tile_clients(capability: Capability, batch_size: int) -> int:
+    """Return how many clients run together: as many as keep the largest activation within `ACTIVATION_BUDGET`."""
+    return max(1, min(LARGEST_TILE, ACTIVATION_BUDGET // max(1, capability.widest * batch_size)))

@@ -1,0 +1,80 @@
+"""Clients one after the other: the plain training loop, and the yardstick of the cohort-batched one.
+
+A job's whole data is gathered once; no DataLoader, no optimiser object, no `backward()` into `.grad`. What is left is
+the forward pass, the gradient and the update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedlite import rng
+from fedlite.learning.training.optimiser import Optimiser
+from fedlite.learning.training.quantise import forward_of
+from fedlite.learning.training.records import Array, ClientJob, CohortResult, LocalConfig
+from fedlite.learning.training.schedule import Schedule, schedules
+from fedlite.learning.training.template import Template, as_tensors
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def train_sequentially(
+    template: Template,
+    arrays: Sequence[Array],
+    jobs: Sequence[ClientJob],
+    x: Array,
+    y: Array,
+    config: LocalConfig,
+    loss: Loss,
+    masks: list[Tensor | None],
+    bits: int | None,
+) -> CohortResult:
+    """Train every job from the same `arrays`, one after the other. The parameters are those of `Trainer.train`."""
+    start = as_tensors(arrays)
+    stack = template.empty_stack(arrays, len(jobs))
+    plans = schedules(jobs, config)
+    losses = np.full(len(jobs), np.nan)
+    template.model.train()
+    for k, (job, plan) in enumerate(zip(jobs, plans, strict=True)):
+        template.load(start)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(rng.seed_of(job.seed, "training/dropout"))
+            losses[k] = _train_one(template, plan, x, y, config, loss, masks, bits)
+        for target, tensor in zip(stack, template.state.values(), strict=True):
+            target[k] = tensor.detach().numpy()
+    sizes = np.array([len(job.indices) for job in jobs], dtype=np.int64)
+    steps = np.array([plan.steps for plan in plans], dtype=np.int64)
+    return CohortResult(stack, sizes, losses, steps, "sequential")
+
+
+def _train_one(
+    template: Template,
+    plan: Schedule,
+    x: Array,
+    y: Array,
+    config: LocalConfig,
+    loss: Loss,
+    masks: list[Tensor | None],
+    bits: int | None,
+) -> float:
+    """Train the loaded module in place and return its mean loss over the last epoch."""
+    parameters, forward = template.parameters, forward_of(template, bits)
+    inputs = template.inputs(np.take(x, plan.rows, axis=0))
+    targets = torch.from_numpy(np.take(y, plan.rows, axis=0))
+    total, count = 0.0, 0
+    with torch.no_grad():
+        optimiser = Optimiser(config, [p.detach() for p in parameters], masks)
+    for step in range(plan.steps):
+        begin, end = int(plan.bounds[step]), int(plan.bounds[step + 1])
+        value = loss(forward(inputs[begin:end]), targets[begin:end])
+        gradients = torch.autograd.grad(value, parameters, materialize_grads=True)
+        with torch.no_grad():
+            optimiser.step(list(gradients))
+        if step >= plan.last_epoch:
+            total += float(value.detach()) * (end - begin)
+            count += end - begin
+    return total / count if count else float("nan")

@@ -1,0 +1,202 @@
+"""The native trainer: a chunk of client jobs in, every client's new model out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fedlite.errors import FedliteError, UnknownNameError
+from fedlite.learning.training.batched import train_batched
+from fedlite.learning.training.dense import dense_chain, dense_gradients
+from fedlite.learning.training.evaluation import client_evaluation_of, evaluation_of, predict
+from fedlite.learning.training.forwards import program_forward, vmap_forward
+from fedlite.learning.training.gradients import Gradients, by_autograd
+from fedlite.learning.training.modes import Capability, automatic_mode, capability_of, tile_clients
+from fedlite.learning.training.sequential import train_sequentially
+from fedlite.learning.training.template import Template
+from fedlite.learning.training.threads import single_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedlite.learning.training.records import (
+        Array,
+        ClientEvaluation,
+        ClientJob,
+        CohortResult,
+        Evaluation,
+        LocalConfig,
+    )
+
+MODES = ("auto", "sequential", "batched")
+
+
+def _cross_entropy_each(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(logits, targets, reduction="none")
+
+
+class Trainer:
+    """Trains chunks of clients of one model, and evaluates it.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Gives structure only: the values come with every call. Copied.
+    mode : str
+        "sequential", "batched", or "auto" (the fixed rule of `mode_for`).
+    loss : str
+        "cross_entropy", over logits (B, classes) and labels (B,).
+
+    Notes
+    -----
+    All lists of arrays are in the order of `model.state_dict().values()`. Nothing here reads or changes torch's global
+    random state, and everything runs on one torch thread.
+    """
+
+    def __init__(self, model: nn.Module, *, mode: str = "auto", loss: str = "cross_entropy") -> None:
+        if mode not in MODES:
+            raise UnknownNameError("trainer mode", mode, list(MODES))
+        if loss != "cross_entropy":
+            raise UnknownNameError("loss", loss, ["cross_entropy"])
+        self._mode = mode
+        self._template = Template(model)
+        self._capabilities: dict[tuple[int, ...], Capability] = {}
+
+    def train(
+        self,
+        arrays: Sequence[Array],
+        jobs: Sequence[ClientJob],
+        x: Array,
+        y: Array,
+        config: LocalConfig,
+        *,
+        masks: Sequence[Array | None] | None = None,
+        bits: int | None = None,
+    ) -> CohortResult:
+        """Train every job from the same global arrays.
+
+        Parameters
+        ----------
+        arrays : list of NDArray
+            The global model.
+        jobs : sequence of ClientJob
+            K clients.
+        x, y : NDArray
+            The shared data, float32 (N, *input_shape) and int64 (N,); only read.
+        config : LocalConfig
+            Epochs, batch size, optimiser.
+        masks : list of NDArray or None, optional
+            One per array; where a mask is 0 the weight is 0 and stays 0.
+        bits : int, optional
+            Train with weights rounded to so many bits in the forward pass (quantization-aware training).
+
+        Returns
+        -------
+        CohortResult
+            In the order of `jobs`.
+        """
+        self._template.check(arrays)
+        self._check_jobs(jobs, x, y)
+        mask_tensors = self._mask_tensors(masks)
+        with single_thread():
+            if self.mode_for(jobs, x.shape[1:]) == "sequential":
+                return train_sequentially(
+                    self._template, arrays, jobs, x, y, config, F.cross_entropy, mask_tensors, bits
+                )
+            capability = self._capability(x.shape[1:])
+            tile = tile_clients(capability, config.batch_size)
+            gradients = self._gradients(arrays, capability, bits)
+            return train_batched(self._template, gradients, tile, arrays, jobs, x, y, config, mask_tensors)
+
+    def evaluate(self, arrays: Sequence[Array], x: Array, y: Array, batch_size: int = 512) -> Evaluation:
+        """Return loss, accuracy and macro-F1 of a model over one test set."""
+        return evaluation_of(*self._predict(arrays, x, y, batch_size), y)
+
+    def evaluate_many(
+        self, arrays: Sequence[Array], x: Array, y: Array, client_index: Array, batch_size: int = 512
+    ) -> ClientEvaluation:
+        """Return accuracy and loss of one model for each client, in one pass over all their samples.
+
+        Parameters
+        ----------
+        arrays : list of NDArray
+            The model.
+        x, y : NDArray
+            Samples of all clients together.
+        client_index : NDArray
+            The owner of each sample, shape (N,); negative: nobody's.
+        batch_size : int
+            Samples per forward pass.
+        """
+        return client_evaluation_of(*self._predict(arrays, x, y, batch_size), y, np.asarray(client_index))
+
+    def mode_for(self, jobs: Sequence[ClientJob], input_shape: tuple[int, ...]) -> str:
+        """Return the execution mode, "sequential" or "batched", that `train` uses for these jobs.
+
+        Raises
+        ------
+        FedliteError
+            If "batched" was asked for and the model cannot run side by side.
+        """
+        if self._mode == "sequential":
+            return "sequential"
+        capability = self._capability(input_shape)
+        if self._mode == "auto":
+            return automatic_mode(capability, len(jobs))
+        if capability.program is None and not capability.vmap:
+            raise FedliteError(
+                f"trainer mode: got batched for a model whose clients cannot run side by side "
+                f"({capability.reason}), expected auto or sequential; write one of those"
+            )
+        return "batched"
+
+    def _capability(self, input_shape: tuple[int, ...]) -> Capability:
+        shape = tuple(input_shape)
+        if shape not in self._capabilities:
+            self._capabilities[shape] = capability_of(self._template, shape)
+        return self._capabilities[shape]
+
+    def _gradients(self, arrays: Sequence[Array], capability: Capability, bits: int | None) -> Gradients:
+        template = self._template
+        frozen = {
+            name: torch.from_numpy(np.array(arrays[i]))
+            for i, name in enumerate(template.names)
+            if i not in template.trainable
+        }
+        if capability.program is None:
+            return by_autograd(vmap_forward(template, frozen, bits))
+        chain = dense_chain(capability.program) if bits is None and not frozen else None
+        if chain is not None:
+            return dense_gradients(chain)
+        return by_autograd(program_forward(template, capability.program, frozen, bits))
+
+    def _predict(self, arrays: Sequence[Array], x: Array, y: Array, batch_size: int) -> tuple[Array, Array]:
+        self._template.check(arrays)
+        with single_thread():
+            self._template.load([torch.from_numpy(np.array(array)) for array in arrays])
+            return predict(self._template, x, y, _cross_entropy_each, batch_size)
+
+    def _mask_tensors(self, masks: Sequence[Array | None] | None) -> list[Tensor | None]:
+        if masks is None:
+            return [None] * len(self._template.trainable)
+        if len(masks) != len(self._template.names):
+            raise FedliteError(
+                f"masks: got {len(masks)}, expected {len(self._template.names)}; pass one per array, None for no mask"
+            )
+        chosen = [masks[i] for i in self._template.trainable]
+        return [None if mask is None else torch.from_numpy(np.array(mask, dtype=np.float32)) for mask in chosen]
+
+    @staticmethod
+    def _check_jobs(jobs: Sequence[ClientJob], x: Array, y: Array) -> None:
+        if len(x) != len(y):
+            raise FedliteError(f"training data: got {len(x)} inputs and {len(y)} labels, expected one label per input")
+        rows = np.concatenate([job.indices for job in jobs]) if jobs else np.empty(0, dtype=np.int64)
+        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(x):
+            raise FedliteError(
+                f"client job: got rows {int(rows.min())}..{int(rows.max())}, "
+                f"expected rows in 0..{len(x) - 1} of the shared data"
+            )

@@ -1,0 +1,78 @@
+"""Epsilon of the rounds that were really released, from dp-accounting; we write no accountant of our own.
+
+A round releases the mean of m clipped updates plus Gaussian noise of standard deviation z C / n, where n is the cohort
+that was planned. Its noise relative to the sensitivity C / m of that mean is therefore z m / n: fewer replies, less
+privacy. Rounds are composed without amplification by sampling, because who takes part depends on the state of devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from dp_accounting import gaussian_mechanism
+
+from fedlite.errors import FedliteError
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Privacy spent at `delta`, with the sentence that says what it means. Epsilon is infinite without noise."""
+
+    epsilon: float
+    delta: float
+    statement: str
+
+
+def spent(noise_multiplier: float, planned: int, replies: Sequence[int], delta: float) -> Spent:
+    """Return what fixed clipping has spent over the rounds that were aggregated.
+
+    Parameters
+    ----------
+    noise_multiplier : float
+        z: standard deviation of the noise on the sum over the planned cohort, relative to the clipping norm.
+    planned : int
+        n: the cohort that the noise was scaled for.
+    replies : sequence of int
+        m of each round; rounds without replies released nothing.
+    delta : float
+
+    Notes
+    -----
+    Gaussian mechanisms compose exactly: noise multipliers z_i together act as (sum z_i^-2)^(-1/2) (Dong, Roth, Su 2022,
+    "Gaussian differential privacy", corollary 3.3), whose epsilon dp-accounting gives exactly (Balle and Wang 2018).
+    """
+    released = [count for count in replies if count]
+    effective = [noise_multiplier * count / planned for count in released]
+    if not released:
+        return Spent(0.0, delta, "Nothing was released.")
+    if min(effective) <= 0:
+        return Spent(float("inf"), delta, "No noise was added: there is no differential privacy.")
+    combined = float(np.sum(np.asarray(effective) ** -2.0)) ** -0.5
+    epsilon = float(gaussian_mechanism.get_epsilon_gaussian(combined, delta))
+    return Spent(
+        epsilon,
+        delta,
+        f"({epsilon:.3g}, {delta:g})-differential privacy of one client's whole data against whoever sees the released"
+        f" models, if that client took part in all {len(released)} released rounds. Replacing a client's update by nothing"
+        f" (zero-out) is the neighbouring relation; no amplification by sampling is claimed, since who takes part depends"
+        f" on the devices. Noise was planned for {planned} clients a round; {min(released)} to {max(released)} replied and"
+        " the epsilon is for those. Metrics are not covered.",
+    )
+
+
+def noise_for(epsilon: float, delta: float, rounds: int) -> float:
+    """Return the noise multiplier with which `rounds` full rounds spend `epsilon` at `delta` (see `spent`).
+
+    Raises
+    ------
+    FedliteError
+        If epsilon or delta is out of range.
+    """
+    if not (epsilon > 0 and 0 < delta < 1 and rounds >= 1):
+        raise FedliteError(
+            f"privacy: got epsilon {epsilon}, delta {delta} over {rounds} rounds,"
+            " expected epsilon > 0, 0 < delta < 1 and at least one round; mend the scenario"
+        )
+    return float(gaussian_mechanism.get_sigma_gaussian(epsilon, delta)) * float(np.sqrt(rounds))

@@ -1,0 +1,108 @@
+"""The top of a run's page: one sentence that answers, one that warns, and the key numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import polars as pl
+
+from fedlite.report.markup import Safe, safe_join, tag
+from fedlite.report.page import Tile
+from fedlite.report.words import band, count, decimal, listed, number, percent, plural, quantity
+
+Summary = dict[str, Any]
+
+
+def metric(summary: Summary, name: str) -> float:
+    """Return a final metric, not-a-number if the run has none of that name."""
+    return number((summary.get("metrics") or {}).get(name))
+
+
+def answer(summary: Summary) -> Safe:
+    """Return what the run reached and what that cost, in one sentence."""
+    start = (
+        "After ",
+        tag("strong", plural(summary["rounds"], "round")),
+        " and ",
+        tag("strong", quantity(summary["virtual_time_s"], "time")),
+        " of fleet time the model ",
+    )
+    interval = band(summary.get("energy_low_j"), summary.get("energy_high_j"), "energy")
+    cost = (
+        "; it cost the devices ",
+        tag("strong", quantity(summary["energy_j"], "energy")),
+        f" ({interval}), " if interval else ", ",
+        tag("strong", quantity(summary["up_bytes"], "bytes")),
+        " up and ",
+        tag("strong", quantity(summary["down_bytes"], "bytes")),
+        " down.",
+    )
+    return safe_join((*start, *_reached(summary), *cost))
+
+
+def _reached(summary: Summary) -> tuple[Safe | str, ...]:
+    accuracy, loss = metric(summary, "accuracy"), metric(summary, "loss")
+    if math.isfinite(accuracy):
+        return ("reaches ", tag("strong", percent(accuracy)), " accuracy")
+    if math.isfinite(loss):
+        return ("reaches a loss of ", tag("strong", decimal(loss)))
+    return ("was trained but not evaluated",)
+
+
+def arrived(outcomes: pl.DataFrame) -> tuple[int, int]:
+    """Return how many jobs arrived, and how many there were; `outcomes` is a `tables.outcome_counts`."""
+    came = outcomes.filter(pl.col("outcome") == "arrived")["jobs"].sum()
+    return int(came), int(outcomes["jobs"].sum())
+
+
+def remark(outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Safe:
+    """Return how reliably the fleet answered, and who could not take part at all."""
+    came, asked = arrived(outcomes)
+    said = (
+        f"{count(came)} of {plural(asked, 'training job')} arrived in time." if asked else "No device was ever asked."
+    )
+    out = fleet.filter(pl.col("excluded_reason") != "")
+    if out.is_empty():
+        return safe_join([said, " Every device class was able to take part."])
+    devices, total = int(out["devices"].sum()), int(fleet["devices"].sum())
+    names = listed(out["profile"].to_list())
+    can = "device" if devices == 1 else "devices"
+    return safe_join(
+        [
+            said,
+            f" {count(devices)} of {count(total)} {can} cannot take part: {names} (",
+            tag("a", "why", href="#excluded"),
+            ").",
+        ]
+    )
+
+
+def tiles(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> list[Tile]:
+    """Return the key numbers of a run."""
+    came, asked = arrived(outcomes)
+    accuracy, devices = metric(summary, "accuracy"), int(fleet["devices"].sum())
+    f1, per_update = metric(summary, "macro_f1"), number(summary["energy_j"]) / came if came else math.nan
+    metered = number(summary.get("metered_bytes"))
+    chosen = [
+        Tile("Accuracy", percent(accuracy), f"macro F1 {percent(f1)}" if math.isfinite(f1) else "central test set"),
+        Tile("Fleet time", quantity(summary["virtual_time_s"], "time"), plural(summary["rounds"], "round")),
+        Tile(
+            "Energy",
+            quantity(summary["energy_j"], "energy"),
+            band(summary.get("energy_low_j"), summary.get("energy_high_j"), "energy"),
+        ),
+        Tile("Energy per update", quantity(per_update, "energy"), "all energy, failures too"),
+        Tile("Uplink", quantity(summary["up_bytes"], "bytes"), f"down {quantity(summary['down_bytes'], 'bytes')}"),
+        Tile("Metered bytes", quantity(metered, "bytes"), "paid for by the owners"),
+        Tile("Jobs that arrived", percent(came / asked if asked else math.nan), f"{count(came)} of {count(asked)}"),
+        Tile("Fleet", plural(devices, "device"), plural(fleet["profile"].n_unique(), "device class", "device classes")),
+    ]
+    if summary.get("carbon_g") is not None:
+        chosen.append(Tile("Carbon", f"{decimal(summary['carbon_g'])} g", "CO₂e of the energy"))
+    private = summary.get("epsilon") or {}
+    if private.get("epsilon") is not None:
+        chosen.append(
+            Tile("Privacy loss", f"ε = {decimal(private['epsilon'])}", f"δ = {decimal(private.get('delta'))}")
+        )
+    return chosen

@@ -1,0 +1,226 @@
+"""The chapters of a run's page that are words and tables: outcomes, exclusions, plans, privacy, limits, origin."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from fedlite.fleet.outcomes import Outcome
+from fedlite.report.figure import TextTable
+from fedlite.report.markup import Safe, safe_join, tag
+from fedlite.report.page import Section, table
+from fedlite.report.words import NOTHING, band, capitalised, count, decimal, percent, quantity
+
+if TYPE_CHECKING:
+    from fedlite.report.run_data import RunData
+
+
+def outcome_words(value: str) -> tuple[str, str]:
+    """Return an outcome's name and its one sentence; a value this version does not know has no sentence."""
+    name = capitalised(value.replace("_", " "))
+    return (name, Outcome(value).advice) if value in set(Outcome) else (name, "")
+
+
+def outcomes(counted: pl.DataFrame) -> Safe | None:
+    """Return how training jobs ended, with advice."""
+    if counted.is_empty():
+        return None
+    rows = tuple(
+        (
+            outcome_words(row["outcome"])[0],
+            count(row["jobs"]),
+            percent(row["share"]),
+            quantity(row["energy_j"], "energy"),
+            outcome_words(row["outcome"])[1],
+        )
+        for row in counted.iter_rows(named=True)
+    )
+    head = ("Outcome", "Jobs", "Share", "Energy", "What happened and what would change it")
+    return tag(
+        "div", table(TextTable("How the jobs ended", head, rows, frozenset({1, 2, 3})), prose=True), class_="card"
+    )
+
+
+def excluded(fleet: pl.DataFrame) -> Safe | None:
+    """Return the device classes that cannot take part, each with its reason; None if all can."""
+    out = fleet.filter(pl.col("excluded_reason") != "").sort("devices", descending=True)
+    if out.is_empty():
+        return None
+    rows = tuple(
+        (row["profile"], row["plan"], count(row["devices"]), capitalised(row["excluded_reason"]))
+        for row in out.iter_rows(named=True)
+    )
+    content = TextTable(
+        "Device classes that cannot take part", ("Class", "Plan", "Devices", "Reason"), rows, frozenset({2})
+    )
+    return tag("div", table(content, prose=True), class_="card warn", id="excluded")
+
+
+def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
+    """Return what each class trains, how long a round takes it, its memory against the budget, and its bytes."""
+    if fleet.is_empty():
+        return None
+    sums = (pl.col(name).sum() for name in ("up_bytes", "up_raw_bytes", "down_bytes", "down_raw_bytes"))
+    sent = jobs.group_by("profile", "plan").agg(*sums).collect()
+    joined = fleet.join(sent, on=["profile", "plan"], how="left").sort("train_s_per_round", "profile")
+    rows = tuple(_plan_row(row) for row in joined.iter_rows(named=True))
+    head = (
+        "Class",
+        "Plan",
+        "Devices",
+        "Training per round",
+        "Memory of a job",
+        "Up of uncompressed",
+        "Down of uncompressed",
+    )
+    content = TextTable("What each device class trains, and whether it fits", head, rows, frozenset({2, 3}))
+    return tag("div", table(content, prose=True), class_="card")
+
+
+def _plan_row(row: dict[str, Any]) -> tuple[Safe | str, ...]:
+    return (
+        row["profile"],
+        row["plan"],
+        count(row["devices"]),
+        quantity(row["train_s_per_round"], "time"),
+        _memory(row["peak_bytes"], row["job_ram_bytes"]),
+        _ratio(row["up_bytes"], row["up_raw_bytes"]),
+        _ratio(row["down_bytes"], row["down_raw_bytes"]),
+    )
+
+
+def _memory(peak: int, budget: int) -> Safe:
+    part = peak / budget if budget else 0.0
+    bar = tag(
+        "span",
+        tag("i", style=f"width:{min(100.0, 100 * part):.0f}%"),
+        class_="meter over" if part > 1 else "meter",
+        aria_hidden="true",
+    )
+    return safe_join([f"{quantity(peak, 'bytes')} of {quantity(budget, 'bytes')} ({percent(part, 0)})", bar])
+
+
+def _ratio(encoded: int | None, raw: int | None) -> str:
+    if not raw or encoded is None:
+        return NOTHING
+    return f"{percent(encoded / raw)} ({quantity(encoded, 'bytes')} of {quantity(raw, 'bytes')})"
+
+
+WEAK_EPSILON = 10.0
+"""What the guide "Measure Privacy" of TensorFlow Privacy asks to stay below; above it lies the weakest of the tiers of
+Ponomareva et al. 2023, "How to DP-fy ML"."""
+WEAK = f"An ε above {WEAK_EPSILON:g} is a weak formal guarantee: add noise or clients, or run fewer rounds."
+
+
+def privacy(summary: dict[str, Any]) -> Safe | None:
+    """Return the privacy guarantee with its statement; None for a run that gives none."""
+    found = summary.get("epsilon")
+    if not found:
+        return None
+    stated = found.get("epsilon") is not None
+    heading = f"ε = {decimal(found['epsilon'], 4)} at δ = {decimal(found.get('delta'))}" if stated else "No ε is stated"
+    return tag(
+        "div",
+        tag("h3", heading),
+        tag("p", str(found.get("statement") or "The run recorded no statement of what this protects.")),
+        tag("p", WEAK) if stated and found["epsilon"] > WEAK_EPSILON else None,
+        class_="card",
+    )
+
+
+LIMITS = (
+    (
+        "Devices are modelled, not measured: time, energy and memory come from device profiles and cost models. "
+        "Training, accuracy and bytes are real."
+    ),
+    (
+        "The energy band adds up the bands of the single jobs as if all erred in the same direction, so it is wide on "
+        "purpose. A job's band holds the central 80 % of the errors seen when predicting devices that were not fitted."
+    ),
+    (
+        "Other load on a device, background limits of its operating system, ageing batteries and radio congestion "
+        "between neighbours are not in the model."
+    ),
+    "Who is available when is drawn from the scenario's availability model; a real fleet has habits of its own.",
+    "One run is one draw. Repeat it with other seeds (fedlite sweep) before deciding on a small difference.",
+)
+
+
+def honesty(classes: pl.DataFrame, run: RunData, column: str) -> Section:
+    """Return what the model does not know: the energy band of each class and the limits of the method."""
+    lead = "How far the numbers on this page can be trusted."
+    notes = tag("div", tag("ul", *(tag("li", text) for text in LIMITS), class_="notes"), class_="card")
+    return Section("limits", "What the model does not know", lead, [_bands(classes, run.fleet, column), notes])
+
+
+def _bands(classes: pl.DataFrame, fleet: pl.DataFrame, column: str) -> TextTable | None:
+    known = classes.filter(pl.col("energy_j") > 0).sort("energy_j", descending=True)
+    if known.is_empty():
+        return None
+    calibrated = "calibration" in fleet.columns
+    anchors = _calibrations(fleet, column) if calibrated else {}
+    rows = tuple(
+        (
+            str(row[column]),
+            quantity(row["energy_j"], "energy"),
+            band(row["energy_low_j"], row["energy_high_j"], "energy") or NOTHING,
+            " to ".join(percent(row[end] / row["energy_j"], 0) for end in ("energy_low_j", "energy_high_j")),
+            *([anchors.get(str(row[column]), NOTHING)] if calibrated else []),
+        )
+        for row in known.iter_rows(named=True)
+    )
+    head = ("Class", "Energy of all jobs", "Band", "Band of the estimate", *(["Calibration"] if calibrated else []))
+    return TextTable("Uncertainty of the energy by device class", head, rows, frozenset({1, 2, 3}))
+
+
+def _calibrations(fleet: pl.DataFrame, column: str) -> dict[str, str]:
+    known = fleet.group_by(column).agg(pl.col("calibration").cast(pl.String).unique().sort())
+    return {str(name): ", ".join(kinds) for name, kinds in known.iter_rows()}
+
+
+def reproduction(run: RunData) -> Safe:
+    """Return the command, versions, seed and digest that make the run again."""
+    summary, manifest = run.summary, run.manifest
+    seed = summary.get("seed", manifest.get("seed"))
+    command = f"fedlite run {shlex.quote(str(run.path / 'scenario.yaml'))} --seed {seed} --json"
+    facts = [
+        ("Digest", tag("code", str(summary["digest"]), class_="long")),
+        ("Seed", str(seed)),
+        ("Backend", " · ".join(str(summary[key]) for key in ("backend", "engine") if summary.get(key))),
+        *(
+            (_KEYS.get(key, capitalised(key.replace("_", " "))), _words(value))
+            for key, value in sorted(manifest.items())
+            if key not in _TOLD
+        ),
+        ("Computed in", quantity(summary.get("wall_time_s"), "time")),
+    ]
+    listed = (part for name, fact in facts if fact for part in (tag("dt", name), tag("dd", fact)))
+    return tag(
+        "div",
+        tag("p", "The same scenario, seed and versions give the same digest, on any number of actors:"),
+        tag("pre", tag("code", command), tabindex="0"),
+        tag("dl", *listed, class_="facts"),
+        class_="card",
+    )
+
+
+_KEYS = {"macs": "Multiply-adds of one forward pass", "fedlite": "fedlite"}
+_TOLD = frozenset({"seed", "backend", "engine", "digest", "format"})
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(_words(item) if key == "name" else f"{key} {_words(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return count(value)
+    return "" if value is None else str(value)
+
+
+def scenario(text: str) -> Safe:
+    """Return the resolved scenario, folded."""
+    inside = tag("pre", tag("code", text), tabindex="0")
+    return tag("div", tag("details", tag("summary", "The resolved scenario (YAML)"), inside), class_="card")

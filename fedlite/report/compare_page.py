@@ -1,0 +1,174 @@
+"""The page and the table of runs side by side: what differs between them, and what that bought."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from fedlite.errors import FedliteError
+from fedlite.report import run_sets, tables
+from fedlite.report.figure import TextTable
+from fedlite.report.figures import side_by_side
+from fedlite.report.markup import Safe, safe_join, tag
+from fedlite.report.page import Page, Section, table, write_page
+from fedlite.report.run_data import RunData, read_run
+from fedlite.report.words import NOTHING, band, decimal, listed, percent, plural, quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+FEWEST = 2
+
+
+class TooFewRunsError(FedliteError):
+    """A comparison needs two runs."""
+
+
+def read_runs(run_dirs: Sequence[Path]) -> tuple[list[RunData], list[str]]:
+    """Return the runs and one distinct name each.
+
+    Raises
+    ------
+    TooFewRunsError
+        If there are fewer than two.
+    NotARunError
+        If a directory is not a finished run of this version.
+    """
+    if len(run_dirs) < FEWEST:
+        raise TooFewRunsError(
+            f"got {plural(len(run_dirs), 'run directory', 'run directories')}, expected two or more; "
+            "name the runs to compare"
+        )
+    runs = [read_run(path) for path in run_dirs]
+    return runs, run_sets.distinct_names(runs)
+
+
+def write_comparison(run_dirs: Sequence[Path], path: Path) -> Path:
+    """Write one page of the runs side by side and return its path."""
+    runs, names = read_runs(run_dirs)
+    return write_page(comparison_page(runs, names), path)
+
+
+def comparison_page(runs: Sequence[RunData], names: Sequence[str]) -> Page:
+    """Return the page of a comparison."""
+    totals = run_sets.totals(runs, names)
+    curves = [tables.learning_curve(run.rounds, run.clients) for run in runs]
+    even = run_sets.same_accuracy(runs, names)
+    return Page(
+        title=listed(names, 5),
+        kind=f"{plural(len(runs), 'run')} side by side",
+        answer=_answer(totals, even),
+        tiles=[],
+        sections=[
+            Section("totals", "Totals", None, [_card(totals_table(totals)), side_by_side.costs(totals)]),
+            Section("accuracy", "Accuracy for its cost", None, [side_by_side.curves(curves, names), _even_card(even)]),
+            Section("settings", "What differs", None, [_settings(runs, names)]),
+        ],
+    )
+
+
+def _answer(totals: pl.DataFrame, even: pl.DataFrame) -> Safe:
+    evaluated = totals.filter(pl.col("accuracy").is_finite()).sort("accuracy", descending=True)
+    if evaluated.is_empty():
+        return safe_join(["None of these runs was evaluated, so only their costs can be compared."])
+    best = evaluated.row(0, named=True)
+    said: list[Safe | str] = [
+        tag("strong", best["run"]),
+        " is the most accurate with ",
+        tag("strong", percent(best["accuracy"])),
+        ".",
+    ]
+    if even.height:
+        target = percent(even["target"][0], 0)
+        for words, column, dimension in (
+            ("bytes up", "up_bytes", "bytes"),
+            ("energy", "energy_j", "energy"),
+            ("time", "time_s", "time"),
+        ):
+            least = even.sort([column, "run"]).row(0, named=True)
+            lead = f" To {target} accuracy, the least {words} " if words == "bytes up" else f"; the least {words} "
+            said += [lead, "took ", tag("strong", least["run"]), f" ({quantity(least[column], dimension)})"]
+        said.append(".")
+    return safe_join(said)
+
+
+def totals_table(totals: pl.DataFrame) -> TextTable:
+    """Return the totals of the runs as text, one run per row."""
+    private = totals["epsilon"].is_finite().any()
+    rows = tuple(
+        (
+            row["run"],
+            percent(row["accuracy"]),
+            quantity(row["virtual_time_s"], "time"),
+            quantity(row["energy_j"], "energy"),
+            band(row["energy_low_j"], row["energy_high_j"], "energy") or NOTHING,
+            quantity(row["up_bytes"], "bytes"),
+            quantity(row["down_bytes"], "bytes"),
+            percent(row["arrived"]),
+            *([decimal(row["epsilon"])] if private else []),
+        )
+        for row in totals.iter_rows(named=True)
+    )
+    head = (
+        "Run",
+        "Accuracy",
+        "Virtual time",
+        "Energy",
+        "Energy band",
+        "Uplink",
+        "Downlink",
+        "Arrived",
+        *(["ε"] if private else []),
+    )
+    return TextTable("The runs", head, rows, frozenset(range(1, len(head))))
+
+
+def _card(content: TextTable) -> Safe:
+    return tag("div", table(content), class_="card")
+
+
+def even_table(even: pl.DataFrame) -> TextTable | None:
+    """Return what each run had spent at the same accuracy as text; None if there is no such accuracy."""
+    if even.is_empty():
+        return None
+    rows = tuple(
+        (
+            row["run"],
+            str(row["round"]),
+            quantity(row["time_s"], "time"),
+            quantity(row["up_bytes"], "bytes"),
+            quantity(row["down_bytes"], "bytes"),
+            quantity(row["energy_j"], "energy"),
+            band(row["energy_low_j"], row["energy_high_j"], "energy") or NOTHING,
+        )
+        for row in even.iter_rows(named=True)
+    )
+    head = ("Run", "Round", "Virtual time", "Uplink", "Downlink", "Energy", "Energy band")
+    caption = f"What {percent(even['target'][0], 0)} accuracy had cost when it was first reached"
+    return TextTable(caption, head, rows, frozenset(range(1, 7)))
+
+
+def _even_card(even: pl.DataFrame) -> Safe | None:
+    content = even_table(even)
+    return _card(content) if content else None
+
+
+def settings_table(runs: Sequence[RunData], names: Sequence[str]) -> TextTable | None:
+    """Return only the settings that differ; None if all agree."""
+    rows = run_sets.difference(runs)
+    if not rows:
+        return None
+    return TextTable(
+        "Settings that differ",
+        ("Setting", *names),
+        tuple((row[0], *(value or NOTHING for value in row[1:])) for row in rows),
+    )
+
+
+def _settings(runs: Sequence[RunData], names: Sequence[str]) -> Safe:
+    content = settings_table(runs, names)
+    if content is None:
+        return tag("div", "All settings are the same.", class_="card")
+    return _card(content)

@@ -1,0 +1,1 @@
+"""One figure per module; each is a pure function from tables to a `Figure`."""

@@ -1,0 +1,196 @@
+"""Trade-off fronts of a study: accuracy against each cost, spread over seeds, and who is beaten by nobody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from fedlite.report import run_sets
+from fedlite.report.figure import DASHES, SERIES, SYMBOLS, Figure, Scale, View, label, scale_for
+from fedlite.report.figures.learning import AXES
+from fedlite.report.figures.shapes import axis
+from fedlite.report.words import listed, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FRONTS = (
+    ("Bytes", "up_bytes", "bytes", "bytes sent up by all devices"),
+    ("Energy", "energy_j", "energy", "energy of all devices"),
+    ("Time", "virtual_time_s", "time", "virtual time"),
+)
+GRID = 120
+MOST_LINES = 14
+
+
+def fronts(settings: pl.DataFrame) -> Figure | None:
+    """Return accuracy against bytes, joules and time with the Pareto fronts; `settings` is `run_sets.over_seeds`."""
+    known = settings.drop_nulls("accuracy")
+    if known.is_empty():
+        return None
+    best = {name: winners(known, column) for name, column, _, _ in FRONTS}
+    return Figure(
+        id="fronts",
+        title="Accuracy against cost",
+        views=tuple(_front(known, *choice) for choice in FRONTS),
+        caption=(
+            "One point per setting, the mean over its seeds; the whiskers span the seeds. Filled "
+            "points lie on the front: no "
+            "other setting is as accurate for less. Hollow points are beaten by another."
+        ),
+        alt="Scatter chart of settings. On the front: "
+        + "; ".join(f"against {name.lower()} {listed(found, 6)}" for name, found in best.items())
+        + ".",
+        height=460,
+    )
+
+
+def winners(settings: pl.DataFrame, column: str) -> list[str]:
+    """Return the labels on the front of accuracy against one cost, cheapest first."""
+    kept = settings.filter(
+        pl.Series(run_sets.on_front(settings["accuracy"].to_list(), settings[column].to_list()), dtype=pl.Boolean)
+    )
+    return [str(name) for name in kept.sort(column)["label"]]
+
+
+def _front(settings: pl.DataFrame, name: str, column: str, dimension: str, words: str) -> View:
+    scale = scale_for(settings[f"{column}_max"].to_list(), dimension)
+    front = set(winners(settings, column))
+    line = settings.filter(pl.col("label").is_in(list(front))).sort(column)
+    stairs = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": scale.of(line[column].to_list()),
+        "y": line["accuracy"].to_list(),
+        "line": {"color": "$blue", "width": 2, "shape": "hv"},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    furthest = float(settings[column].max() or 0.0)  # type: ignore[arg-type]  # a column of floats
+    parts = (
+        ("on the front", settings.filter(pl.col("label").is_in(list(front))), "$blue", "circle", "$text"),
+        ("beaten", settings.filter(~pl.col("label").is_in(list(front))), "$grey", "circle-open", "$soft"),
+    )
+    traces = [stairs, *(_points(*part, column, scale, furthest) for part in parts if part[1].height)]
+    layout = {
+        "xaxis": axis(f"{words} ({scale.unit})"),
+        "yaxis": {"title": {"text": "accuracy"}, "tickformat": ".0%"},
+        "showlegend": True,
+    }
+    return View(name, traces, layout)
+
+
+def _points(
+    name: str, rows: pl.DataFrame, colour: str, symbol: str, ink: str, column: str, scale: Scale, furthest: float
+) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers+text" if colour == "$blue" or rows.height <= MOST_LINES else "markers",
+        "name": name,
+        "x": scale.of(rows[column].to_list()),
+        "y": rows["accuracy"].to_list(),
+        "text": [label(str(text)) for text in rows["label"]],
+        # Text of the points on the right goes to the left of them, where there is room for it.
+        "textposition": ["bottom left" if cost > furthest / 2 else "bottom right" for cost in rows[column]],
+        "textfont": {"color": ink, "size": 12},
+        "cliponaxis": False,
+        "marker": {"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
+        "error_x": _whiskers(rows, column, scale.factor, colour),
+        "error_y": _whiskers(rows, "accuracy", 1.0, colour),
+        "hovertemplate": f"%{{text}}<br>%{{y:.1%}} for %{{x:.3~g}} {scale.unit}<extra></extra>",
+    }
+
+
+def _whiskers(rows: pl.DataFrame, column: str, factor: float, colour: str) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": ((rows[f"{column}_max"] - rows[column]) / factor).to_list(),
+        "arrayminus": ((rows[column] - rows[f"{column}_min"]) / factor).to_list(),
+        "color": colour,
+        "thickness": 1,
+        "width": 3,
+    }
+
+
+def curves(found: Mapping[str, Sequence[pl.DataFrame]]) -> Figure | None:
+    """Return the mean learning curve of each setting with a band over its seeds; `found` are curves by label."""
+    known = {
+        name: [curve for curve in (item.drop_nulls("accuracy") for item in several) if curve.height]
+        for name, several in found.items()
+    }
+    known = {name: several for name, several in known.items() if several}
+    if not known:
+        return None
+    shown = dict(list(known.items())[:MOST_LINES])
+    left_out = f" Only the first {MOST_LINES} settings are drawn." if len(known) > MOST_LINES else ""
+    order = [AXES[2], AXES[3], AXES[1], AXES[0]]
+    return Figure(
+        id="curves",
+        title="On the way there",
+        views=tuple(_curves(shown, *choice) for choice in order),
+        caption="The mean accuracy over the seeds; the band spans them, as far as all seeds of the setting went."
+        + left_out,
+        alt=f"Line chart of {plural(len(shown), 'learning curve')}, each a mean over seeds.",
+        height=420,
+    )
+
+
+def _curves(shown: Mapping[str, Sequence[pl.DataFrame]], name: str, column: str, dimension: str, words: str) -> View:
+    everything = [value for several in shown.values() for curve in several for value in curve[column].to_list()]
+    scale = scale_for(everything, dimension) if dimension else Scale(1.0, "")
+    traces = [
+        trace
+        for position, (text, several) in enumerate(shown.items())
+        for trace in _mean_and_band(position, text, several, column, scale)
+    ]
+    title = f"{words} ({scale.unit})" if scale.unit else words
+    layout = {"xaxis": axis(title), "yaxis": axis("accuracy", tickformat=".0%"), "showlegend": True}
+    return View(name, traces, layout)
+
+
+def _mean_and_band(
+    position: int, text: str, several: Sequence[pl.DataFrame], column: str, scale: Scale
+) -> list[dict[str, Any]]:
+    start = max(float(curve[column][0]) for curve in several)
+    end = max(start, min(float(curve[column][-1]) for curve in several))
+    grid = np.linspace(start, end, GRID if end > start else 1)
+    heights = np.stack([np.interp(grid, curve[column].to_numpy(), curve["accuracy"].to_numpy()) for curve in several])
+    x: list[float | None] = (grid / scale.factor).tolist()
+    colour = SERIES[position % len(SERIES)]
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": label(text),
+        "legendgroup": str(position),
+        "x": x,
+        "y": heights.mean(axis=0).tolist(),
+        "line": {"color": colour, "width": 2.2, "dash": DASHES[position // len(SERIES) % len(DASHES)]},
+        "hovertemplate": f"%{{y:.1%}}<br>%{{x:.4~g}} {scale.unit}<extra>%{{fullData.name}}</extra>",
+    }
+    mark = {
+        "type": "scatter",
+        "mode": "markers",
+        "legendgroup": str(position),
+        "showlegend": False,
+        "x": x[-1:],
+        "y": [float(heights.mean(axis=0)[-1])],
+        "marker": {"color": colour, "size": 9, "symbol": SYMBOLS[position % len(SYMBOLS)]},
+        "hoverinfo": "skip",
+    }
+    band = {
+        "type": "scatter",
+        "mode": "lines",
+        "legendgroup": str(position),
+        "showlegend": False,
+        "x": x + x[::-1],
+        "y": heights.min(axis=0).tolist() + heights.max(axis=0).tolist()[::-1],
+        "fill": "toself",
+        "fillcolor": colour,
+        "opacity": 0.14,
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+    }
+    return ([band] if len(several) > 1 else []) + [line, mark]

@@ -1,0 +1,134 @@
+"""Reading a finished run directory, with a clear refusal of anything that is not one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+from polars.exceptions import ComputeError
+
+from fedlite.errors import FedliteError
+from fedlite.results.directory import FORMAT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "rounds": (
+        *("round", "start_s", "end_s", "eligible", "selected", "arrived", "late", "failed", "energy_j"),
+        *("up_bytes", "down_bytes", "accuracy", "loss", "macro_f1", "train_loss"),
+    ),
+    "clients": (
+        *("round", "kind", "device", "profile", "tier", "plan", "access", "outcome", "start_s", "down_s", "train_s"),
+        *("up_s", "end_s", "compute_j", "radio_j", "energy_j", "energy_low_j", "energy_high_j", "battery_j", "mains_j"),
+        *("down_bytes", "up_bytes", "down_raw_bytes", "up_raw_bytes", "metered", "peak_bytes"),
+        *("battery_before_j", "battery_after_j", "examples"),
+    ),
+    "evaluation": ("client", "device", "samples", "accuracy", "loss"),
+    "fleet": (
+        *("profile", "tier", "plan", "devices", "excluded_reason", "train_s_per_round", "peak_bytes"),
+        *("job_ram_bytes", "participations", "arrived"),
+    ),
+}
+"""Table -> the columns the report reads; a run may have more."""
+
+SUMMARY_KEYS: Final = ("name", "digest", "rounds", "virtual_time_s", "energy_j", "up_bytes", "down_bytes", "outcomes")
+
+
+class NotARunError(FedliteError):
+    """A directory is not a run of this version of fedlite."""
+
+
+@dataclass(frozen=True)
+class RunData:
+    """One finished run, read only.
+
+    `clients` is lazy (one row per device job; millions are possible), the other tables are small and read at once.
+    """
+
+    path: Path
+    summary: dict[str, Any]
+    manifest: dict[str, Any]
+    scenario: str
+    rounds: pl.DataFrame
+    clients: pl.LazyFrame
+    evaluation: pl.DataFrame
+    fleet: pl.DataFrame
+
+    @property
+    def name(self) -> str:
+        """The scenario's name, or the directory's if it has none."""
+        return str(self.summary.get("name") or self.path.name)
+
+
+def read_run(path: Path) -> RunData:
+    """Return the run in `path`.
+
+    Raises
+    ------
+    NotARunError
+        If the directory, a file of it or a column is missing or cannot be read.
+    """
+    if not path.is_dir():
+        raise NotARunError(f"{path}: no such run directory; give a directory that `fedlite run` wrote")
+    summary = _json(path / "summary.json")
+    absent = [key for key in SUMMARY_KEYS if key not in summary]
+    if absent:
+        raise NotARunError(f"{path / 'summary.json'}: lacks {', '.join(absent)}; {_OTHER_VERSION}")
+    if summary.get("format") != FORMAT:
+        raise NotARunError(f"{path}: got format {summary.get('format')}, expected {FORMAT}; {_OTHER_VERSION}")
+    tables = {name: _table(path / f"{name}.parquet", COLUMNS[name]) for name in COLUMNS}
+    return RunData(
+        path=path,
+        summary=summary,
+        manifest=_json(path / "manifest.json"),
+        scenario=_text(path / "scenario.yaml"),
+        rounds=tables["rounds"].collect(),
+        clients=tables["clients"],
+        evaluation=tables["evaluation"].collect(),
+        fleet=tables["fleet"].collect(),
+    )
+
+
+_UNFINISHED: Final = "the run has not finished or is not a run; finish it with `fedlite run SCENARIO --resume RUN_DIR`"
+_OTHER_VERSION: Final = "it was written by another version of fedlite; run the scenario again with this one"
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise NotARunError(f"{path}: no such file; {_UNFINISHED}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise NotARunError(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); {_OTHER_VERSION}"
+        ) from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    text = _text(path)
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise NotARunError(
+            f"{path}:{error.lineno}:{error.colno}: {error.msg}, expected JSON; {_OTHER_VERSION}"
+        ) from error
+    if not isinstance(found, dict):
+        raise NotARunError(f"{path}: got {type(found).__name__}, expected a JSON object; {_OTHER_VERSION}")
+    return found
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
+    if not path.is_file():
+        raise NotARunError(f"{path}: no such file; {_UNFINISHED}")
+    try:
+        frame = pl.scan_parquet(path, glob=False)
+        present = frame.collect_schema().names()
+    except ComputeError as error:
+        raise NotARunError(f"{path}: not a Parquet file ({error}); {_OTHER_VERSION}") from error
+    absent = [column for column in columns if column not in present]
+    if absent:
+        raise NotARunError(f"{path}: lacks the columns {', '.join(absent)}; {_OTHER_VERSION}")
+    return frame

@@ -1,0 +1,220 @@
+"""The page of a study: trade-off fronts over settings, with bands over seeds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import polars as pl
+
+from fedlite.errors import FedliteError
+from fedlite.report import run_sets, tables
+from fedlite.report.figure import TextTable
+from fedlite.report.figures import fronts
+from fedlite.report.markup import Safe, safe_join, tag
+from fedlite.report.page import Page, Section, table, write_page
+from fedlite.report.run_data import RunData, read_run
+from fedlite.report.words import NOTHING, band, count, decimal, listed, percent, plural, quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+StudyRun = tuple[str, int, Path]
+"""Label of the setting, seed, run directory."""
+FailedRun = tuple[str, int, str]
+"""Label of the setting, seed, what went wrong."""
+
+
+class EmptyStudyError(FedliteError):
+    """A study without a single finished run has no page."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The finished runs of a study and what is derived from them."""
+
+    labels: tuple[str, ...]
+    seeds: tuple[int, ...]
+    runs: tuple[RunData, ...]
+    rows: pl.DataFrame
+    """`run_sets.totals` of every run with its label."""
+    settings: pl.DataFrame
+    """`run_sets.over_seeds`: one row per label."""
+
+
+def read_study(runs: Sequence[StudyRun]) -> Study:
+    """Read the runs of a study.
+
+    Raises
+    ------
+    EmptyStudyError
+        If there are none.
+    NotARunError
+        If a directory is not a finished run of this version.
+    """
+    if not runs:
+        raise EmptyStudyError("got no finished run, expected at least one; run the study first")
+    found = tuple(read_run(path) for _, _, path in runs)
+    labels = tuple(text for text, _, _ in runs)
+    rows = run_sets.totals(found, [path.name for _, _, path in runs]).with_columns(
+        pl.Series("label", labels, dtype=pl.String)
+    )
+    return Study(labels, tuple(seed for _, seed, _ in runs), found, rows, run_sets.over_seeds(rows))
+
+
+def write_study_page(
+    runs: Sequence[StudyRun], path: Path, *, name: str = "A study", failed: Sequence[FailedRun] = ()
+) -> Path:
+    """Write the page of a study and return its path.
+
+    Parameters
+    ----------
+    runs : sequence of (label, seed, run directory)
+        The label names the setting; runs of one label differ in their seed.
+    path : Path
+        The HTML file to write.
+    name : str
+        The heading.
+    failed : sequence of (label, seed, message)
+        Runs without a result, and why.
+    """
+    study = read_study(runs)
+    return write_page(study_page(study, path, name, failed), path)
+
+
+def study_page(study: Study, path: Path, name: str, failed: Sequence[FailedRun] = ()) -> Page:
+    """Return the page of a study that will stand at `path` (links to the runs are relative to it)."""
+    curves: dict[str, list[pl.DataFrame]] = {}
+    for text, run in zip(study.labels, study.runs, strict=True):
+        curves.setdefault(text, []).append(tables.learning_curve(run.rounds, run.clients))
+    kind = f"{plural(study.settings.height, 'setting')}, {plural(len(study.runs), 'run')}"
+    return Page(
+        title=name,
+        kind=f"A study: {kind}",
+        answer=_answer(study.settings),
+        tiles=[],
+        sections=[
+            Section(
+                "fronts", "Trade-offs", None, [fronts.fronts(study.settings), _card(settings_table(study.settings))]
+            ),
+            Section("curves", "Learning", None, [fronts.curves(curves)]),
+            Section("differences", "What the settings change", None, [_differences(study)]),
+            Section("runs", "Every run", None, [_failures(failed), _runs(study, path)]),
+        ],
+    )
+
+
+def _answer(settings: pl.DataFrame) -> Safe:
+    known = settings.drop_nulls("accuracy").sort("accuracy", descending=True)
+    if known.is_empty():
+        return safe_join(["None of these runs was evaluated, so only their costs can be compared."])
+    best = known.row(0, named=True)
+    said: list[Safe | str] = [
+        tag("strong", best["label"]),
+        " is the most accurate with ",
+        tag("strong", percent(best["accuracy"])),
+        f" (mean of {plural(best['seeds'], 'seed')}). ",
+    ]
+    everywhere = [
+        text
+        for text in fronts.winners(known, "up_bytes")
+        if all(text in fronts.winners(known, c) for c in run_sets.COSTS)
+    ]
+    said.append(
+        f"On the front for bytes, energy and time alike: {listed(everywhere, 5)}."
+        if everywhere
+        else "No setting is on all three fronts."
+    )
+    return safe_join(said)
+
+
+def settings_table(settings: pl.DataFrame) -> TextTable:
+    """Return the settings of a study as text: means over seeds, ranges, and the fronts each lies on."""
+    best = {name.lower(): set(fronts.winners(settings, column)) for name, column, _, _ in fronts.FRONTS}
+    rows = tuple(
+        (
+            row["label"],
+            count(row["seeds"]),
+            percent(row["accuracy"]),
+            _range(row["accuracy_min"], row["accuracy_max"]),
+            quantity(row["up_bytes"], "bytes"),
+            quantity(row["energy_j"], "energy"),
+            band(row["energy_low_j"], row["energy_high_j"], "energy") or NOTHING,
+            quantity(row["virtual_time_s"], "time"),
+            ",\u00a0".join(name for name, found in best.items() if row["label"] in found) or NOTHING,
+        )
+        for row in settings.sort("accuracy", descending=True, nulls_last=True, maintain_order=True).iter_rows(
+            named=True
+        )
+    )
+    head = (
+        "Setting",
+        "Seeds",
+        "Accuracy",
+        "Over seeds",
+        "Uplink",
+        "Energy",
+        "Energy band",
+        "Virtual time",
+        "On the front of",
+    )
+    return TextTable("Settings, means over their seeds", head, rows, frozenset(range(1, 8)))
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return NOTHING if low is None or high is None or low == high else f"{percent(low)} to {percent(high)}"
+
+
+def _card(content: TextTable) -> Safe:
+    return tag("div", table(content), class_="card")
+
+
+def _differences(study: Study) -> Safe | None:
+    firsts = dict(reversed(list(zip(study.labels, study.runs, strict=True))))
+    names = list(dict.fromkeys(study.labels))
+    rows = run_sets.difference([firsts[text] for text in names], ignore=frozenset({"name", "seed"}))
+    if not rows:
+        return None
+    # One row per setting of the study: there are more of these than keys that change.
+    columns = list(zip(*(row[1:] for row in rows), strict=True))
+    body = tuple((text, *(value or NOTHING for value in values)) for text, values in zip(names, columns, strict=True))
+    return _card(TextTable("Keys of the scenario that differ", ("Setting", *(row[0] for row in rows)), body))
+
+
+def _runs(study: Study, path: Path) -> Safe:
+    rows = tuple(
+        (
+            _link(run, path),
+            text,
+            str(seed),
+            percent(row["accuracy"]),
+            quantity(row["up_bytes"], "bytes"),
+            quantity(row["energy_j"], "energy"),
+            quantity(row["virtual_time_s"], "time"),
+            decimal(row["carbon_g"]),
+        )
+        for text, seed, run, row in zip(
+            study.labels, study.seeds, study.runs, study.rows.iter_rows(named=True), strict=True
+        )
+    )
+    head = ("Run", "Setting", "Seed", "Accuracy", "Uplink", "Energy", "Virtual time", "Carbon (g)")
+    return _card(TextTable("Every run", head, rows, frozenset(range(2, 8))))
+
+
+def _failures(failed: Sequence[FailedRun]) -> Safe | None:
+    if not failed:
+        return None
+    rows = tuple((text, str(seed), message) for text, seed, message in failed)
+    content = TextTable("Runs that failed; they are missing above", ("Setting", "Seed", "Why"), rows, frozenset({1}))
+    return tag("div", table(content, prose=True), class_="card warn", id="failed")
+
+
+def _link(run: RunData, path: Path) -> Safe:
+    report = run.path / "report.html"
+    if not report.is_file():
+        return safe_join([run.path.name])
+    target = Path(os.path.relpath(report.resolve(), path.resolve().parent)).as_posix()
+    return tag("a", run.path.name, href=quote(target))

@@ -1,0 +1,257 @@
+"""Results to tables: pure functions from a run's frames to polars frames, used by pages, command line and API alike.
+
+Everything about single jobs is aggregated lazily in polars, so a ledger of millions of rows stays on disk.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "q50": 0.50, "q75": 0.75, "q95": 0.95}
+"""Column -> quantile of a spread: the box and its whiskers."""
+MOST_CLASSES: Final = 24
+"""More device profiles than this are shown by tier."""
+TARGETS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
+"""Accuracies for which a report says when they were first reached."""
+
+
+def main_jobs(clients: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the training jobs, or every job of a run that trains nothing."""
+    training = clients.filter(pl.col("kind") == "train")
+    return training if training.select(pl.len()).collect().item() else clients
+
+
+def class_column(fleet: pl.DataFrame) -> str:
+    """Return the column by which device classes are told apart: the profile, or the tier in a fleet of very many."""
+    return "profile" if fleet["profile"].n_unique() <= MOST_CLASSES else "tier"
+
+
+def learning_curve(rounds: pl.DataFrame, clients: pl.LazyFrame) -> pl.DataFrame:
+    """Return one row per evaluated round with what it had cost until then.
+
+    Columns: round, time_s, up_bytes, down_bytes, energy_j, energy_low_j, energy_high_j (all cumulative), accuracy,
+    loss, macro_f1. Time counts from the start of the first round. Rounds whose accuracy and loss are both
+    not-a-number are left out after the sums are taken.
+    """
+    bands = clients.group_by("round").agg(pl.col("energy_low_j", "energy_high_j").sum()).collect()
+    running = (
+        rounds.sort("round")
+        .join(bands, on="round", how="left")
+        .select(
+            "round",
+            (pl.col("end_s") - pl.col("start_s").min()).alias("time_s"),
+            *(
+                pl.col(name).fill_null(0).cum_sum()
+                for name in ("up_bytes", "down_bytes", "energy_j", "energy_low_j", "energy_high_j")
+            ),
+            *(pl.col(name).cast(pl.Float64).fill_nan(None) for name in ("accuracy", "loss", "macro_f1")),
+        )
+    )
+    return running.filter(pl.col("accuracy").is_not_null() | pl.col("loss").is_not_null())
+
+
+def first_reached(curve: pl.DataFrame, targets: Sequence[float] = TARGETS, at_most: int = 6) -> pl.DataFrame:
+    """Return, for each accuracy that was reached, the first round that reached it and its cost until then.
+
+    The first column is `target`, the others are those of `learning_curve`; the `at_most` highest targets are kept.
+    """
+    rows = [
+        reached.head(1).select(pl.lit(target).alias("target"), pl.all())
+        for target in sorted(targets)
+        if (reached := curve.filter(pl.col("accuracy") >= target)).height
+    ]
+    empty = curve.clear().select(pl.lit(0.0).alias("target"), pl.all())
+    return pl.concat(rows[-at_most:]) if rows else empty
+
+
+def outcome_counts(clients: pl.LazyFrame) -> pl.DataFrame:
+    """Return one row per outcome, most frequent first: outcome, jobs, share, devices, energy_j."""
+    counted = (
+        clients.group_by("outcome")
+        .agg(pl.len().alias("jobs"), pl.col("device").n_unique().alias("devices"), pl.col("energy_j").sum())
+        .collect()
+    )
+    return counted.with_columns((pl.col("jobs") / pl.col("jobs").sum()).alias("share")).sort(
+        ["jobs", "outcome"], descending=[True, False]
+    )
+
+
+def by_class(clients: pl.LazyFrame, column: str = "profile") -> pl.DataFrame:
+    """Return sums and means of the jobs of each device class, in order of class name.
+
+    Columns: the class column, tier, jobs, arrived, late, lost, devices; sums of compute_j, radio_j, energy_j,
+    energy_low_j, energy_high_j, battery_j, mains_j, down_bytes, up_bytes, down_raw_bytes, up_raw_bytes, metered_bytes;
+    lost_j (energy of jobs that did not arrive); mean down_s, train_s, up_s of jobs that arrived; peak_bytes (largest).
+    """
+    arrived = pl.col("outcome") == "arrived"
+    sums = (
+        *("compute_j", "radio_j", "energy_j", "energy_low_j", "energy_high_j", "battery_j", "mains_j"),
+        *("down_bytes", "up_bytes", "down_raw_bytes", "up_raw_bytes"),
+    )
+    return (
+        clients.group_by(column)
+        .agg(
+            pl.len().alias("jobs"),
+            arrived.sum().alias("arrived"),
+            (pl.col("outcome") == "late").sum().alias("late"),
+            pl.col("device").n_unique().alias("devices"),
+            *(pl.col(name).sum() for name in sums),
+            (pl.col("down_bytes") + pl.col("up_bytes")).filter(pl.col("metered")).sum().alias("metered_bytes"),
+            pl.col("energy_j").filter(~arrived).sum().alias("lost_j"),
+            *(pl.col(name).filter(arrived).mean() for name in ("down_s", "train_s", "up_s")),
+            pl.col("peak_bytes").max(),
+        )
+        .with_columns((pl.col("jobs") - pl.col("arrived") - pl.col("late")).alias("lost"))
+        .sort(column)
+        .collect()
+    )
+
+
+def spread(clients: pl.LazyFrame, value: pl.Expr, column: str = "profile") -> pl.DataFrame:
+    """Return the distribution of `value` over the jobs of each class: jobs, mean, and the columns of `QUANTILES`."""
+    return (
+        clients.with_columns(value.alias("value"))
+        .filter(pl.col("value").is_finite())
+        .group_by(column)
+        .agg(
+            pl.len().alias("jobs"),
+            pl.col("value").mean().alias("mean"),
+            *(pl.col("value").quantile(at, "linear").alias(name) for name, at in QUANTILES.items()),
+        )
+        .sort(column)
+        .collect()
+    )
+
+
+JOB_TIME: Final = pl.col("end_s") - pl.col("start_s")
+"""Seconds of virtual time a job took, waiting included."""
+CHARGE_USED: Final = pl.col("battery_j") / pl.col("battery_before_j")
+"""Part of the charge a device had that one job drew."""
+
+
+def last_in_round(clients: pl.LazyFrame, column: str = "profile") -> pl.DataFrame:
+    """Return in how many rounds a class sent the last update that arrived: the class the others waited for."""
+    return (
+        clients.filter(pl.col("outcome") == "arrived")
+        .sort("round", "end_s", "device")
+        .group_by("round")
+        .agg(pl.col(column).last())
+        .group_by(column)
+        .agg(pl.len().alias("rounds_last"))
+        .sort(column)
+        .collect()
+    )
+
+
+def burden(clients: pl.LazyFrame) -> pl.DataFrame:
+    """Return one row: what whole devices bore in the run, over devices that were asked at least once.
+
+    Columns: devices, energy_j_median, energy_j_p95, energy_j_most, jobs_median, jobs_most.
+    """
+    per_device = clients.group_by("device").agg(pl.col("energy_j").sum(), pl.len().alias("jobs"))
+    return per_device.select(
+        pl.len().alias("devices"),
+        pl.col("energy_j").median().alias("energy_j_median"),
+        pl.col("energy_j").quantile(0.95, "linear").alias("energy_j_p95"),
+        pl.col("energy_j").max().alias("energy_j_most"),
+        pl.col("jobs").median().alias("jobs_median"),
+        pl.col("jobs").max().alias("jobs_most"),
+    ).collect()
+
+
+def battery_levels(clients: pl.LazyFrame, column: str = "profile") -> pl.DataFrame:
+    """Return battery charge by class.
+
+    Columns: jobs; before_j and after_j (medians); least_after_j; fullest_j; used and used_most (parts of the charge).
+    """
+    return (
+        clients.filter(pl.col("battery_before_j").is_finite())
+        .group_by(column)
+        .agg(
+            pl.len().alias("jobs"),
+            pl.col("battery_before_j").median().alias("before_j"),
+            pl.col("battery_after_j").median().alias("after_j"),
+            pl.col("battery_after_j").min().alias("least_after_j"),
+            pl.col("battery_before_j").max().alias("fullest_j"),
+            CHARGE_USED.median().alias("used"),
+            CHARGE_USED.max().alias("used_most"),
+        )
+        .sort(column)
+        .collect()
+    )
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """How evenly the final model serves the clients; accuracies between 0 and 1, not-a-number without clients."""
+
+    clients: int
+    mean: float
+    deviation: float
+    worst: float
+    """Mean accuracy of the worst tenth of the clients (at least one)."""
+    best: float
+    """Mean accuracy of the best tenth."""
+
+
+def fairness(evaluation: pl.DataFrame) -> Fairness:
+    """Return the spread of accuracy over clients, each client counted once."""
+    accuracies = evaluation["accuracy"].drop_nulls().drop_nans().sort()
+    if accuracies.is_empty():
+        return Fairness(0, math.nan, math.nan, math.nan, math.nan)
+    tenth = worst_count(accuracies.len())
+    return Fairness(
+        clients=accuracies.len(),
+        mean=float(accuracies.to_numpy().mean()),
+        deviation=float(accuracies.to_numpy().std()),
+        worst=float(accuracies.head(tenth).to_numpy().mean()),
+        best=float(accuracies.tail(tenth).to_numpy().mean()),
+    )
+
+
+def worst_count(clients: int) -> int:
+    """Return how many clients the worst tenth holds: rounded up, at least one."""
+    return max(1, math.ceil(clients / 10))
+
+
+def thinned(frame: pl.DataFrame, at_most: int) -> pl.DataFrame:
+    """Return at most `at_most` rows spread evenly over the frame, the first and the last among them."""
+    if frame.height <= at_most:
+        return frame
+    return frame[[round(i * (frame.height - 1) / (at_most - 1)) for i in range(at_most)]]
+
+
+def binned_rounds(rounds: pl.DataFrame, at_most: int = 120) -> pl.DataFrame:
+    """Return rounds summed into at most `at_most` equal bins: first, last, counts of jobs, mean length_s.
+
+    Round 0, the evaluation before any training, is left out.
+    """
+    width = max(1, math.ceil((rounds["round"] > 0).sum() / at_most))
+    return (
+        rounds.filter(pl.col("round") > 0)
+        .sort("round")
+        .with_row_index("position")
+        .group_by((pl.col("position") // width).alias("bin"))
+        .agg(
+            pl.col("round").first().alias("first"),
+            pl.col("round").last().alias("last"),
+            pl.col("arrived", "late", "failed", "selected").sum(),
+            (pl.col("end_s") - pl.col("start_s")).mean().alias("length_s"),
+        )
+        .sort("bin")
+        .drop("bin")
+    )
+
+
+def accuracy_by_class(evaluation: pl.DataFrame, clients: pl.LazyFrame, column: str = "profile") -> pl.DataFrame:
+    """Return the spread of client accuracies by device class; clients whose device never had a job are left out."""
+    classes = clients.select(pl.col("device").cast(pl.Int64), column).unique(subset="device", keep="first")
+    held = evaluation.lazy().with_columns(pl.col("device").cast(pl.Int64)).join(classes, on="device", how="inner")
+    return spread(held, pl.col("accuracy"), column)

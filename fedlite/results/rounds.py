@@ -1,0 +1,55 @@
+"""The table of rounds: one row per step of the global model, filled from the ledger rows since the last step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Columns = dict[str, NDArray[Any]]
+
+
+class Rounds:
+    """Rows of finished rounds, in order. `wall_s` is for people and never part of a digest."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float | int]] = []
+
+    def close(
+        self,
+        *,
+        round_: int,
+        start_s: float,
+        end_s: float,
+        eligible: int,
+        jobs: Columns,
+        metrics: dict[str, float],
+        wall_s: float,
+    ) -> dict[str, float | int]:
+        """Add a round from the ledger columns of its jobs, and return its row."""
+        train = jobs["kind"] == "train"
+        arrived, late = jobs["outcome"] == "arrived", jobs["outcome"] == "late"
+        useful = arrived & train & ~np.isnan(jobs["loss"])
+        weights = jobs["examples"][useful].astype(np.float64)
+        train_loss = float(np.average(jobs["loss"][useful], weights=weights)) if weights.sum() > 0 else float("nan")
+        row: dict[str, float | int] = {
+            "round": round_,
+            "start_s": start_s,
+            "end_s": end_s,
+            "eligible": eligible,
+            "selected": int(train.sum()),
+            "arrived": int((train & arrived).sum()),
+            "late": int((train & late).sum()),
+            "failed": int((train & ~arrived & ~late).sum()),
+            "energy_j": float(jobs["energy_j"].sum()),
+            "up_bytes": int(jobs["up_bytes"].sum()),
+            "down_bytes": int(jobs["down_bytes"].sum()),
+            "accuracy": metrics.get("accuracy", float("nan")),
+            "loss": metrics.get("loss", float("nan")),
+            "macro_f1": metrics.get("macro_f1", float("nan")),
+            "train_loss": train_loss,
+            "wall_s": wall_s,
+        }
+        self.rows.append(row)
+        return row

@@ -1,0 +1,60 @@
+"""Named random streams: randomness is an argument, and adding a device never shifts another's dice.
+
+Two forms of one idea. `stream` gives a numpy Generator to code that draws many numbers for one owner. `uniform` and
+`normal` give one number per (owner, counter) for whole arrays of owners at once, as pure functions: asking twice, in
+another order or for other owners changes nothing.
+
+References
+----------
+Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators" (the SplitMix64 finaliser).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Key = int | str
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+def seed_of(seed: int, *keys: Key) -> int:
+    """Return the 64-bit seed of the stream named by `keys`. Keys 1 and "1" name different streams."""
+    text = "\x1f".join([str(int(seed)), *(f"{type(key).__name__}:{key}" for key in keys)])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def stream(seed: int, *keys: Key) -> np.random.Generator:
+    """Return the generator of the stream named by `keys`, such as `stream(7, "batches", device, round)`."""
+    return np.random.Generator(np.random.Philox(key=seed_of(seed, *keys)))
+
+
+def uniform(
+    seed: int, purpose: str, owner: NDArray[Any] | int, counter: NDArray[Any] | int = 0
+) -> NDArray[np.float64]:
+    """Return one number in [0, 1) per (owner, counter), broadcast against each other; a pure function."""
+    bits = _mix(_mix(_as_u64(owner) * _GAMMA + np.uint64(seed_of(seed, purpose))) + _as_u64(counter) * _GAMMA)
+    return np.asarray((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+
+
+def normal(seed: int, purpose: str, owner: NDArray[Any] | int, counter: NDArray[Any] | int = 0) -> NDArray[np.float64]:
+    """Return one standard normal number per (owner, counter) by the Box-Muller transform; a pure function."""
+    radius = np.sqrt(-2.0 * np.log1p(-uniform(seed, f"{purpose}/radius", owner, counter)))
+    return np.asarray(radius * np.cos(2.0 * np.pi * uniform(seed, f"{purpose}/angle", owner, counter)))
+
+
+def _as_u64(value: NDArray[Any] | int) -> NDArray[np.uint64]:
+    # atleast_1d keeps numpy in array arithmetic, where wrapping on overflow is silent and intended.
+    return np.atleast_1d(np.asarray(value)).astype(np.int64).astype(np.uint64)
+
+
+def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
+    bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
+    return bits ^ (bits >> np.uint64(31))

@@ -1,0 +1,270 @@
+"""Running one scenario from beginning to end: the composition root."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedlite.compose import fleet as compose_fleet
+from fedlite.compose import telling
+from fedlite.compose.learning import Learning, prepare
+from fedlite.compose.pools import open_pool
+from fedlite.compose.progress import Progress
+from fedlite.engine.pool import Pool
+from fedlite.errors import FedliteError
+from fedlite.fleet.ledger import Ledger
+from fedlite.flower import compat, serving, strategies
+from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff, Rule
+from fedlite.flower.grid import FleetGrid, RoundPolicy
+from fedlite.flower.native_runtime import NativeRuntime, NativeTask
+from fedlite.learning.training.records import LocalConfig
+from fedlite.learning.training.trainer import Trainer
+from fedlite.privacy import accounting
+from fedlite.results.directory import RunDirectory
+from fedlite.results.rounds import Rounds
+from fedlite.rng import seed_of
+from fedlite.scenario.dump import dump_scenario
+from fedlite.scenario.loader import load_scenario, parse_scenario
+from fedlite.scenario.schema import Scenario
+from fedlite.scenario.strategies import FedAsync as FedAsyncSection
+from fedlite.scenario.strategies import FedBuff as FedBuffSection
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run, as opposed to what: none of it changes a result.
+
+    `backend` is "ray" or "local"; `actors` defaults to the processors of the machine (at most 8); `ray_address` joins
+    an existing cluster.
+    """
+
+    backend: str = "ray"
+    actors: int | None = None
+    ray_address: str | None = None
+
+
+def run(
+    scenario: Scenario | str | Path,
+    *,
+    out: Path | None = None,
+    settings: Settings | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> telling.Run:
+    """Run a scenario and return where its results are.
+
+    Parameters
+    ----------
+    scenario : Scenario or path
+    out : Path, optional
+        Run directory; the next free `runs/NAME-001` if not given.
+    settings : Settings, optional
+    progress : callable, optional
+        Called after every round.
+
+    Raises
+    ------
+    FedliteError
+        Whatever a user can mend: a wrong scenario, missing data, a fleet in which nobody can take part.
+    """
+    if not isinstance(scenario, Scenario):
+        scenario = load_scenario(scenario)
+    directory = RunDirectory(out) if out else RunDirectory.next_free(Path("runs"), scenario.name)
+    if (directory.path / "summary.json").exists():
+        raise FedliteError(f"--out: got {directory.path}, which holds a finished run; choose another folder")
+    directory.write_text("scenario.yaml", dump_scenario(scenario))
+    return _Session(scenario, directory, settings or Settings(), progress).run()
+
+
+def resume(
+    path: Path, *, settings: Settings | None = None, progress: Callable[[Progress], None] | None = None
+) -> telling.Run:
+    """Continue an interrupted run to the bit-identical result; a finished run is left as it is and returned."""
+    directory = RunDirectory(path) if path.is_dir() else None
+    if directory is None:
+        raise FedliteError(f"--resume: got {path}, which is no folder; expected the directory of an interrupted run")
+    if (path / "summary.json").exists():
+        return telling.Run(path)
+    scenario = parse_scenario(directory.read_text("scenario.yaml"), str(path / "scenario.yaml"))
+    return _Session(scenario, directory, settings or Settings(), progress).run()
+
+
+class _Session:
+    """Everything that one run owns while it lasts."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        directory: RunDirectory,
+        settings: Settings,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._scenario = scenario
+        self._directory = directory
+        self._settings = settings
+        self._progress = progress
+        self._began_s = time.perf_counter()
+        self._rounds = Rounds()
+        self._ledger = Ledger()
+        self._rows_seen = 0
+        self._round_began_s = 0.0
+        self._round_wall_s = 0.0
+
+    def run(self) -> telling.Run:
+        scenario = self._scenario
+        learning = prepare(scenario)
+        classes = compose_fleet.classes(scenario, learning)
+        if all(device_class.excluded for device_class in classes):
+            raise FedliteError(compose_fleet.nobody_fits(classes))
+        task = native_task(scenario, learning, classes)
+        fleet = compose_fleet.build(scenario, [c.profile for c in classes], [bool(c.excluded) for c in classes])
+        spec = learning.worker_spec(task.local, task.plans, scenario.training.mode)
+        pool = open_pool(spec, self._settings, self._directory.journal)
+        try:
+            noise = _noise_multiplier(scenario)
+            final, runtime, grid = self._train(learning, task, fleet, pool, noise)
+            story = telling.Story(
+                scenario=scenario,
+                learning=learning,
+                classes=classes,
+                fleet=fleet,
+                ledger=self._ledger,
+                rounds=self._rounds,
+                final=final,
+                noise_multiplier=noise,
+                start_s=scenario.fleet.start_s,
+                end_s=grid.clock.now_s,
+                wall_s=time.perf_counter() - self._began_s,
+                modes=sorted(runtime.modes),
+                engine=pool.description,
+                backend=self._settings.backend,
+                trainer=self._trainer(learning),
+            )
+        finally:
+            pool.close()
+        return telling.tell(story, self._directory)
+
+    def _train(
+        self, learning: Learning, task: NativeTask, fleet: Any, pool: Pool, noise: float | None
+    ) -> tuple[list[Array], NativeRuntime, FleetGrid]:
+        scenario = self._scenario
+        section = scenario.training.strategy
+        served = None if section.asynchronous else strategies.build(scenario, noise)
+        runtime = NativeRuntime(
+            task,
+            pool,
+            fleet.population.profile_of,
+            seed=scenario.seed,
+            reduce=served is not None and served.reduce,
+            equal_weights=served is not None and served.equal_weights,
+        )
+        grid = FleetGrid(fleet, runtime, self._ledger, policy=_policy(scenario), start_s=scenario.fleet.start_s)
+        self._round_began_s, self._round_wall_s = scenario.fleet.start_s, time.perf_counter()
+        tester = self._tester(grid, self._trainer(learning), learning)
+        if served is None:
+            rule, concurrency = _rule(section)
+            server = AsyncServer(grid, rule, concurrency, learning.names, scenario.seed)
+            with compat.quiet_logs():
+                final = server.run(learning.arrays, scenario.training.rounds, tester)
+        else:
+            final = serving.serve(
+                grid,
+                served.strategy,
+                learning.names,
+                learning.arrays,
+                scenario.training.rounds,
+                tester,
+                seed_of(scenario.seed, "flower"),
+            )
+        return final, runtime, grid
+
+    def _trainer(self, learning: Learning) -> Trainer:
+        return Trainer(learning.build())
+
+    def _tester(self, grid: FleetGrid, trainer: Trainer, learning: Learning) -> serving.Tester:
+        every, last = self._scenario.training.evaluate_every, self._scenario.training.rounds
+
+        def test(round_: int, arrays: Sequence[Array]) -> dict[str, float]:
+            metrics: dict[str, float] = {}
+            if round_ == last or (every and round_ % every == 0):
+                score = trainer.evaluate(list(arrays), learning.data.x_test, learning.data.y_test)
+                metrics = {"accuracy": score.accuracy, "loss": score.loss, "macro_f1": score.macro_f1}
+            self._close_round(round_, grid, metrics)
+            return metrics
+
+        return test
+
+    def _close_round(self, round_: int, grid: FleetGrid, metrics: dict[str, float]) -> None:
+        now_wall_s = time.perf_counter()
+        row = self._rounds.close(
+            round_=round_,
+            start_s=self._round_began_s,
+            end_s=grid.clock.now_s,
+            eligible=grid.eligible,
+            jobs=self._ledger.columns(self._rows_seen),
+            metrics=metrics,
+            wall_s=now_wall_s - self._round_wall_s,
+        )
+        self._rows_seen = len(self._ledger)
+        self._round_began_s, self._round_wall_s = grid.clock.now_s, time.perf_counter()
+        if self._progress is not None:
+            energy_j = sum(float(done["energy_j"]) for done in self._rounds.rows)
+            total = self._scenario.training.rounds
+            self._progress(Progress(round_, total, grid.clock.now_s, float(row["accuracy"]), energy_j))
+
+
+def native_task(scenario: Scenario, learning: Learning, classes: Sequence[compose_fleet.DeviceClass]) -> NativeTask:
+    """Return what the native runtime needs to know of a scenario's clients."""
+    plans = tuple(dict.fromkeys(device_class.plan for device_class in classes))
+    local = scenario.training.local
+    fields = {name: getattr(local, name) for name in LocalConfig.__dataclass_fields__}
+    section = scenario.training.strategy
+    if section.name == "fedprox":
+        fields["proximal_mu"] = section.options()["proximal_mu"]
+    return NativeTask(
+        names=learning.names,
+        plans=plans,
+        maps=tuple(learning.maps(plan) for plan in plans),
+        plan_of_profile=np.array([plans.index(device_class.plan) for device_class in classes]),
+        costs=tuple(device_class.cost for device_class in classes),
+        clients=len(learning.rows),
+        examples=np.array([len(rows) for rows in learning.rows]),
+        test_examples=np.array([len(rows) for rows in learning.test_rows]),
+        sample_bytes=int(learning.data.x_train[0].nbytes),
+        local=LocalConfig(**fields),
+    )
+
+
+def _policy(scenario: Scenario) -> RoundPolicy:
+    training = scenario.training
+    # Over-selection is there to have enough replies soon: the round closes when the cohort is complete.
+    first = training.first or (scenario.cohort if training.over_select > 1 else None)
+    deadline_s = float("inf") if training.deadline_s is None else training.deadline_s
+    return RoundPolicy(first, deadline_s, training.failures)
+
+
+def _rule(section: Any) -> tuple[Rule, int]:
+    if isinstance(section, FedBuffSection):
+        rule: Rule = FedBuff(section.buffer, section.server_learning_rate, section.staleness_exponent)
+        return rule, section.concurrency
+    if isinstance(section, FedAsyncSection):
+        return FedAsync(section.mixing, section.staleness_exponent), section.concurrency
+    raise FedliteError(f"training.strategy: got {section.name!r}, expected fedbuff or fedasync")
+
+
+def _noise_multiplier(scenario: Scenario) -> float | None:
+    privacy = scenario.privacy
+    if not privacy.central:
+        return None
+    told: float | None = getattr(privacy, "noise_multiplier", None)
+    if told is not None:
+        return told
+    target, delta = getattr(privacy, "target_epsilon", None), getattr(privacy, "delta", None)
+    return accounting.noise_for(float(target or 0), float(delta or 0), scenario.training.rounds)

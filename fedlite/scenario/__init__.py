@@ -1,0 +1,1 @@
+"""Intent: YAML files become checked records that carry SI units."""

@@ -1,0 +1,63 @@
+"""What every part of a scenario shares: frozen, strict, no unknown keys, and mistakes that name a remedy."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Section(BaseModel):
+    """One mapping of a scenario file. Keys are the fields' aliases; attribute names carry the unit."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,
+    )
+
+
+def _plain(value: Any) -> Any:
+    simple = [value] if not isinstance(value, list | tuple) else list(value)
+    if not all(isinstance(item, str | int | float) for item in simple):
+        raise mistake("got an argument that is no text, number, truth value or list of them", "write a plain value")
+    return tuple(simple) if isinstance(value, list | tuple) else value
+
+
+Argument = Annotated[Any, BeforeValidator(_plain)]
+"""A value handed on to somebody's own factory."""
+
+
+def mistake(message: str, remedy: str) -> PydanticCustomError:
+    """Return the error that a validator raises: what was got and expected, and what to write instead."""
+    return PydanticCustomError("mistake", "{message}; {remedy}", {"message": message, "remedy": remedy})
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name most like a mistyped one, or None if none is like it."""
+    lowered = {candidate.lower(): candidate for candidate in sorted(known)}
+    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return lowered[found[0]] if found else None
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> PydanticCustomError:
+    """Return the error for a name that is in no table, with the nearest known name as remedy."""
+    names = sorted(known)
+    guess = nearest(name, names)
+    shown = names if len(names) <= _MOST_SHOWN else difflib.get_close_matches(name, names, _MOST_SHOWN // 2, 0.0)
+    more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
+    return mistake(
+        f"got {name!r}, expected {kind} out of {', '.join(shown) or '(none is installed)'}{more}",
+        f"write '{guess}'" if guess else "write one of these",
+    )
+
+
+_MOST_SHOWN = 20

@@ -1,0 +1,361 @@
+"""Combinations that no single key can judge. Each law is one function that yields what breaks it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fedlite.scenario import names
+from fedlite.scenario.base import nearest
+from fedlite.scenario.privacy import ClientAdaptiveClipping, ServerAdaptiveClipping
+from fedlite.scenario.quantities import write
+from fedlite.scenario.strategies import Bulyan, FedBuff, FedProx, Krum, MultiKrum, OwnStrategy, QFedAvg
+from fedlite.scenario.task import Natural
+
+if TYPE_CHECKING:
+    from fedlite.scenario.schema import FleetScenario
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One broken law: the key to point at, what is wrong, what to do, and which other keys it rests on."""
+
+    key: str
+    message: str
+    remedy: str
+    rests_on: tuple[str, ...] = ()
+
+
+Law = Callable[["FleetScenario"], Iterator[Violation]]
+
+
+def broken(scenario: FleetScenario) -> tuple[Violation, ...]:
+    """Return every violation of every law."""
+    return tuple(violation for law in LAWS for violation in law(scenario))
+
+
+def asked(cohort: int, over_select: float) -> int:
+    """Return how many devices are asked so that about `cohort` reply."""
+    # Rounding first keeps 10 * 1.3 at 13, where the product is a hair above it.
+    return math.ceil(round(cohort * over_select, 9))
+
+
+def _cohort_fits_fleet(scenario: FleetScenario) -> Iterator[Violation]:
+    wanted, devices = scenario.training.clients_per_round, scenario.fleet.devices
+    if wanted is not None and wanted > devices:
+        yield Violation(
+            "training.clients_per_round",
+            f"got {wanted}, more than the fleet's {devices} devices",
+            f"write {devices} or fewer, or raise fleet.devices",
+            ("fleet.devices",),
+        )
+    if scenario.training.strategy.asynchronous and scenario.cohort > devices:
+        yield Violation(
+            "training.strategy.concurrency",
+            f"got {scenario.cohort}, more than the fleet's {devices} devices",
+            f"write 'concurrency: {devices}' or fewer, or raise fleet.devices",
+            ("fleet.devices", "training.strategy"),
+        )
+
+
+def _first_is_asked(scenario: FleetScenario) -> Iterator[Violation]:
+    first = scenario.training.first
+    if first is not None and not scenario.training.strategy.asynchronous and first > scenario.asked:
+        yield Violation(
+            "training.first",
+            f"got {first}, but only {scenario.asked} devices are asked in a round",
+            f"write {scenario.asked} or fewer, or raise clients_per_round or over_select",
+            ("training.clients_per_round", "training.over_select", "fleet.devices", "training.strategy"),
+        )
+
+
+def _asynchronous_has_no_rounds(scenario: FleetScenario) -> Iterator[Violation]:
+    training = scenario.training
+    if not training.strategy.asynchronous:
+        return
+    for key, value, unset in (
+        ("clients_per_round", training.clients_per_round, None),
+        ("over_select", training.over_select, 1.0),
+        ("first", training.first, None),
+        ("deadline", training.deadline_s, None),
+    ):
+        if value != unset:
+            yield Violation(
+                f"training.{key}",
+                f"got {_shown(key, value)} with the asynchronous {training.strategy.name!r}, which has no rounds",
+                "remove it; strategy.concurrency says how many devices work at a time",
+                ("training.strategy",),
+            )
+
+
+def _shown(key: str, value: float | None) -> str:
+    return str(write(value, "time")) if key == "deadline" and value is not None else str(value)
+
+
+def _buffer_can_fill(scenario: FleetScenario) -> Iterator[Violation]:
+    strategy = scenario.training.strategy
+    if isinstance(strategy, FedBuff) and strategy.buffer > 10 * strategy.concurrency:
+        yield Violation(
+            "training.strategy.buffer",
+            f"got {strategy.buffer} replies per step with only {strategy.concurrency} devices at work",
+            f"write 'buffer: {strategy.concurrency}' or fewer, or raise concurrency",
+            ("training.strategy",),
+        )
+
+
+def _byzantine_bounds(scenario: FleetScenario) -> Iterator[Violation]:
+    strategy = scenario.training.strategy
+    if not isinstance(strategy, Krum | MultiKrum | Bulyan):
+        return
+    bad, cohort = strategy.num_malicious_nodes, scenario.cohort
+    need = 4 * bad + 3 if isinstance(strategy, Bulyan) else 2 * bad + 3
+    rests_on = ("training.clients_per_round", "fleet.devices", "training.strategy")
+    if cohort < need:
+        yield Violation(
+            "training.strategy.num_malicious_nodes",
+            f"got {bad} with {cohort} clients per round, expected at least {need} clients for {strategy.name}",
+            f"write 'clients_per_round: {need}' or more, or tolerate fewer",
+            rests_on,
+        )
+    if isinstance(strategy, MultiKrum) and strategy.num_nodes_to_select > cohort - bad:
+        yield Violation(
+            "training.strategy.num_nodes_to_select",
+            f"got {strategy.num_nodes_to_select} of {cohort} replies with {bad} malicious ones among them",
+            f"write {max(1, cohort - bad)} or fewer",
+            rests_on,
+        )
+
+
+def _proximal_term_is_told_once(scenario: FleetScenario) -> Iterator[Violation]:
+    strategy, local = scenario.training.strategy, scenario.training.local
+    if isinstance(strategy, FedProx) and local.proximal_mu not in (0.0, strategy.proximal_mu):
+        yield Violation(
+            "training.local.proximal_mu",
+            f"got {local.proximal_mu} beside strategy.proximal_mu {strategy.proximal_mu}",
+            "remove it; the strategy tells the clients",
+            ("training.strategy",),
+        )
+
+
+def _momentum_needs_sgd(scenario: FleetScenario) -> Iterator[Violation]:
+    local = scenario.training.local
+    if local.momentum and local.optimizer != "sgd":
+        yield Violation(
+            "training.local.momentum",
+            f"got {local.momentum} with optimizer {local.optimizer!r}, which has moments of its own",
+            "remove it, or write 'optimizer: sgd'",
+            ("training.local.optimizer",),
+        )
+
+
+def _sums_need_a_mean(scenario: FleetScenario) -> Iterator[Violation]:
+    training, privacy = scenario.training, scenario.privacy
+    if training.replies != "reduced":
+        return
+    if not training.strategy.mean:
+        yield Violation(
+            "training.replies",
+            f"got 'reduced' with strategy {training.strategy.name!r}, which needs every single reply",
+            "write 'replies: auto'",
+            ("training.strategy",),
+        )
+    if privacy.mechanism != "none":
+        yield Violation(
+            "training.replies",
+            f"got 'reduced' with privacy mechanism {privacy.mechanism!r}, which needs every single reply",
+            "write 'replies: auto'",
+            ("privacy",),
+        )
+    if training.failures == "error":
+        yield Violation(
+            "training.failures",
+            "got 'error' with reduced replies, which hold no single device's failure",
+            "write 'failures: missing' or 'replies: auto'",
+            ("training.replies",),
+        )
+
+
+def _noise_needs_a_mean(scenario: FleetScenario) -> Iterator[Violation]:
+    privacy, training = scenario.privacy, scenario.training
+    if not privacy.central:
+        return
+    if training.strategy.robust or training.strategy.asynchronous or isinstance(training.strategy, QFedAvg):
+        yield Violation(
+            "privacy.mechanism",
+            f"got {privacy.mechanism!r} with strategy {training.strategy.name!r}, but its noise fits only a mean",
+            "write 'strategy: fedavg', or 'mechanism: local-dp'",
+            ("training.strategy",),
+        )
+    if training.failures == "error":
+        yield Violation(
+            "training.failures",
+            f"got 'error' with {privacy.mechanism!r}: one failed device would void its whole round",
+            "write 'failures: missing'",
+            ("privacy",),
+        )
+    if isinstance(privacy, ClientAdaptiveClipping | ServerAdaptiveClipping) and privacy.target_epsilon is not None:
+        yield Violation(
+            "privacy.target_epsilon",
+            f"got {privacy.target_epsilon} with adaptive clipping, whose count is a release of its own",
+            "write 'noise_multiplier', or use fixed clipping",
+            ("privacy",),
+        )
+
+
+def _clipped_stays_clipped(scenario: FleetScenario) -> Iterator[Violation]:
+    if not scenario.privacy.clips_on_client:
+        return
+    chains = [("wire", scenario.wire.up, scenario.wire.error_feedback)]
+    for index, rule in enumerate(scenario.clients):
+        feedback = scenario.wire.error_feedback if rule.plan.error_feedback is None else rule.plan.error_feedback
+        if rule.plan.up is not None or rule.plan.error_feedback:
+            chains.append((f"clients.{index}.plan", rule.plan.up or scenario.wire.up, feedback))
+    for where, stages, feedback in chains:
+        stretching = [stage for stage in stages if stage.partition(":")[0] not in _NEVER_LENGTHEN]
+        if stretching:
+            yield Violation(
+                f"{where}.up",
+                f"got the codec {'+'.join(stages)!r} after clipping on the client: rounding can lengthen an update "
+                "beyond the clipping norm",
+                "use server-fixed-clipping, or an 'up' of fp32, topk, nonzero and zstd only",
+                ("privacy",),
+            )
+        if feedback:
+            yield Violation(
+                f"{where}.error_feedback",
+                "got true with clipping on the client: what is added back is not clipped",
+                "write 'error_feedback: false', or use server-fixed-clipping",
+                ("privacy",),
+            )
+
+
+_NEVER_LENGTHEN: Final = frozenset({"fp32", "topk", "nonzero", "zstd"})
+
+
+def _slices_need_overlap(scenario: FleetScenario) -> Iterator[Violation]:
+    strategy, privacy = scenario.training.strategy, scenario.privacy
+    for index, rule in enumerate(scenario.clients):
+        if rule.plan.width == 1.0 and not rule.plan.auto:
+            continue
+        key = f"clients.{index}.plan" if rule.plan.auto else f"clients.{index}.plan.width"
+        got = "'auto', which may remove channels," if rule.plan.auto else f"{rule.plan.width}"
+        if not strategy.mean and not isinstance(strategy, OwnStrategy):
+            yield Violation(
+                key,
+                f"got {got} with strategy {strategy.name!r}, which cannot compare clients of different shapes",
+                "write 'strategy: fedavg' or another mean, or give every device the full width",
+                ("training.strategy",),
+            )
+        if privacy.central:
+            yield Violation(
+                key,
+                f"got {got} with {privacy.mechanism!r}: a channel that few devices train is covered less than stated",
+                "give every device the full width, or remove the privacy section",
+                ("privacy",),
+            )
+
+
+def _own_app_follows_no_plan(scenario: FleetScenario) -> Iterator[Violation]:
+    if scenario.task is None or scenario.task.app is None:
+        return
+    for index, rule in enumerate(scenario.clients):
+        if not rule.plan.is_full:
+            yield Violation(
+                f"clients.{index}.plan",
+                f"got {rule.plan.label!r} with task.app, whose training fedlite cannot change",
+                "write 'plan: full' (wire codecs still apply), or remove task.app",
+                ("task.app",),
+            )
+    if scenario.training.mode == "batched":
+        yield Violation(
+            "training.mode", "got 'batched' with task.app, which runs message by message", "remove it", ("task.app",)
+        )
+
+
+def _rule_can_be_reached(scenario: FleetScenario) -> Iterator[Violation]:
+    seen: dict[str, int] = {}
+    for index, rule in enumerate(scenario.clients):
+        who = rule.for_.who
+        if "any" in seen or who in seen:
+            earlier = seen.get("any", seen.get(who))
+            yield Violation(
+                f"clients.{index}.for",
+                f"got {who!r}, whose devices rule {earlier} already has (the first rule that fits holds)",
+                "remove one of them, or move this one up",
+            )
+        seen.setdefault(who, index)
+
+
+def _rule_names_a_profile(scenario: FleetScenario) -> Iterator[Violation]:
+    wanted = [(index, rule.for_.profile) for index, rule in enumerate(scenario.clients) if rule.for_.profile]
+    if not wanted:
+        return
+    known = {*names.profiles(), *(names.profile_name(key) for key in scenario.fleet.mix)}
+    for index, profile in wanted:
+        if profile not in known:
+            guess = nearest(profile, known)
+            yield Violation(
+                f"clients.{index}.for.profile",
+                f"got {profile!r}, which is no device profile and in no file of the mix",
+                f"write '{guess}'" if guess else "see `fedlite devices list`",
+                ("fleet.mix",),
+            )
+
+
+def _feedback_needs_loss(scenario: FleetScenario) -> Iterator[Violation]:
+    from fedlite.wire import sends_update
+
+    wire = scenario.wire
+    if (
+        wire.error_feedback
+        and not sends_update(wire.up)
+        and not any(rule.plan.up is not None and sends_update(rule.plan.up) for rule in scenario.clients)
+    ):
+        yield Violation(
+            "wire.error_feedback",
+            f"got true with 'up: {'+'.join(wire.up)}', which sends weights and leaves no error to feed back",
+            "remove it, or write a lossy codec such as 'up: topk:0.1'",
+            ("wire.up", "clients"),
+        )
+    for index, rule in enumerate(scenario.clients):
+        up = rule.plan.up or wire.up
+        if rule.plan.error_feedback and not sends_update(up):
+            yield Violation(
+                f"clients.{index}.plan.error_feedback",
+                f"got true with 'up: {'+'.join(up)}', which sends weights and leaves no error to feed back",
+                "remove it, or write a lossy codec such as 'up: topk:0.1'",
+                ("wire.up",),
+            )
+
+
+def _natural_clients_are_recorded(scenario: FleetScenario) -> Iterator[Violation]:
+    task = scenario.task
+    if task is not None and isinstance(task.partition, Natural) and names.natural_clients(task.data) == 0:
+        yield Violation(
+            "task.partition",
+            f"got 'natural' with {task.data!r}, which records no people or devices",
+            "write 'partition: iid' or 'partition: {kind: dirichlet, alpha: 0.5}'",
+            ("task.data",),
+        )
+
+
+LAWS: Final[tuple[Law, ...]] = (
+    _cohort_fits_fleet,
+    _first_is_asked,
+    _asynchronous_has_no_rounds,
+    _buffer_can_fill,
+    _byzantine_bounds,
+    _proximal_term_is_told_once,
+    _momentum_needs_sgd,
+    _sums_need_a_mean,
+    _noise_needs_a_mean,
+    _clipped_stays_clipped,
+    _slices_need_overlap,
+    _own_app_follows_no_plan,
+    _rule_can_be_reached,
+    _rule_names_a_profile,
+    _feedback_needs_loss,
+    _natural_clients_are_recorded,
+)

@@ -1,0 +1,161 @@
+"""Names a scenario may use, asked from the rooms that own them; nothing heavy is imported to check a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING
+
+from pydantic import AfterValidator
+
+from fedlite import units
+from fedlite.errors import FedliteError, InvalidFileError, UnitError
+from fedlite.scenario.base import mistake, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from pydantic_core import PydanticCustomError
+
+_REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+
+
+def is_reference(text: str) -> bool:
+    """Tell whether a text has the form `pkg.mod:name`, a piece of the user's own code."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def after(check: Callable[[object], object] | Callable[..., object]) -> AfterValidator:
+    """Return the annotation that runs `check` on an already typed value."""
+    return AfterValidator(check)
+
+
+def checked(kind: str, known: Callable[[], Iterable[str]], *, reference: bool = False) -> Callable[[str], str]:
+    """Return a check that a name is in a table or, if told, has the form `pkg.mod:name`."""
+
+    def check(name: str) -> str:
+        table = list(known())
+        if name in table or (reference and is_reference(name)):
+            return name
+        if reference and ":" in name:
+            raise mistake(f"got {name!r}, expected code of your own as 'package.module:name'", "write 'pkg.mod:name'")
+        raise unknown(kind, name, table)
+
+    return check
+
+
+def percentage(text: str) -> float:
+    """Return 0.3 for "30 %"."""
+    try:
+        return units.parse(text, "fraction")
+    except UnitError as error:
+        raise remade(error) from None
+
+
+def remade(error: FedliteError) -> PydanticCustomError:
+    """Return a fedlite error as the error a validator raises, its last clause as remedy."""
+    message, _, remedy = str(error).rpartition("; ")
+    said = (message or remedy).partition(": got ")
+    return mistake(f"got {said[2]}" if said[2] else said[0], remedy if message else "mend it")
+
+
+def profiles() -> list[str]:
+    """Return the names of all device profiles that ship."""
+    from fedlite.scenario.profiles import profile_names
+
+    return profile_names()
+
+
+def is_file(name: str) -> bool:
+    """Tell whether a profile or mix is named by the path of its file."""
+    return name.endswith((".yaml", ".yml"))
+
+
+def profile_file(name: str, folder: Path) -> str:
+    """Return the full path of a profile file of the user's own, which must be in order."""
+    from fedlite.scenario.profiles import load_profile
+
+    path = (folder / name).expanduser().resolve()
+    try:
+        load_profile(path)
+    except InvalidFileError as error:
+        raise _of_other_file("profile", name, error) from None
+    return str(path)
+
+
+def profile_name(key: str) -> str:
+    """Return the name of a profile that a mix names by its name or by its file."""
+    from fedlite.scenario.profiles import load_profile
+
+    return load_profile(key).name if is_file(key) else key
+
+
+def mix(name: str, folder: Path) -> dict[str, float]:
+    """Return {profile: share} of a shipped mix or of a mix file, its path taken from `folder`."""
+    from fedlite.scenario.profiles import load_mix, mix_names
+
+    if is_file(name):
+        try:
+            return dict(load_mix((folder / name).expanduser().resolve()))
+        except InvalidFileError as error:
+            raise _of_other_file("mix", name, error) from None
+    if name not in mix_names():
+        raise unknown("a mix", name, mix_names())
+    return dict(load_mix(name))
+
+
+def _of_other_file(kind: str, name: str, error: InvalidFileError) -> PydanticCustomError:
+    first, count = error.problems[0], len(error.problems)
+    which = "whose mistake is" if count == 1 else f"whose first mistake of {count} is"
+    where = f"{first.path}:{first.line}: {first.key}"
+    return mistake(f"got the {kind} {name!r}, {which} {where}: {first.message}", first.remedy)
+
+
+def accesses() -> list[str]:
+    """Return the names of all access types."""
+    from fedlite.devices.network import ACCESS
+
+    return list(ACCESS)
+
+
+def regions() -> list[str]:
+    """Return the names of all regions with network data."""
+    from fedlite.devices.network import REGIONS
+
+    return list(REGIONS)
+
+
+def carbon_grids() -> list[str]:
+    """Return the names of all electricity grids."""
+    from fedlite.devices.carbon import GRIDS
+
+    return list(GRIDS)
+
+
+def models() -> list[str]:
+    """Return the names of all models that ship."""
+    from fedlite.learning.models import MODELS
+
+    return list(MODELS)
+
+
+def datasets() -> list[str]:
+    """Return the names of all datasets that can be had."""
+    from fedlite.learning.data.catalog import CATALOG
+
+    return list(CATALOG)
+
+
+def natural_clients(dataset: str) -> int | None:
+    """Return how many people or devices a dataset records; None if only reading it would tell."""
+    from fedlite.learning.data.catalog import CATALOG
+
+    return CATALOG[dataset].natural_clients if dataset in CATALOG else None
+
+
+def habits() -> list[str]:
+    """Return the names of the habits of diurnal availability that can be changed."""
+    from fedlite.simulation.diurnal import DiurnalHabits
+
+    return [field.name for field in dataclasses.fields(DiurnalHabits) if field.name != "time_zones_h"]

@@ -1,0 +1,116 @@
+"""The `privacy` section: which mechanism guards the updates. Field names are those of Flower's wrappers."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from fedlite.scenario.base import Section, mistake
+from fedlite.scenario.shorthand import expanding
+from fedlite.scenario.strategies import NonNegative, Positive
+
+Delta = Annotated[float, Field(gt=0, lt=1)]
+Quantile = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Privacy(Section):
+    """Base of all mechanisms."""
+
+    mechanism: str
+    central: ClassVar[bool] = False
+    """Noise is added once, by the server."""
+    clips_on_client: ClassVar[bool] = False
+    """Updates are clipped before they are encoded."""
+
+
+class NoPrivacy(Privacy):
+    """Updates travel as they are."""
+
+    mechanism: Literal["none"] = "none"
+
+
+class _Noised(Privacy):
+    central = True
+    noise_multiplier: NonNegative | None = None
+    """Standard deviation of the noise over the clipping norm."""
+    target_epsilon: Positive | None = None
+    """Choose the noise so that the whole run spends at most this epsilon."""
+    delta: Delta | None = None
+    """Epsilon is stated at this delta; without it no epsilon is stated."""
+
+    @model_validator(mode="after")
+    def _noise_is_told_once(self) -> _Noised:
+        if (self.noise_multiplier is None) == (self.target_epsilon is None):
+            raise mistake(
+                "got neither or both of noise_multiplier and target_epsilon, expected one", "keep one of the two"
+            )
+        if self.target_epsilon is not None and self.delta is None:
+            raise mistake("got target_epsilon without delta, and epsilon means nothing alone", "write 'delta: 1e-5'")
+        return self
+
+
+class FixedClipping(_Noised):
+    """Updates are clipped to a fixed norm, noise is added to their mean (McMahan et al. 2018)."""
+
+    clipping_norm: Positive
+    """Greatest L2 norm of an update."""
+
+
+class ClientFixedClipping(FixedClipping):
+    """Fixed clipping on the device."""
+
+    clips_on_client = True
+    mechanism: Literal["client-fixed-clipping"]
+
+
+class ServerFixedClipping(FixedClipping):
+    """Fixed clipping on the server, after decoding."""
+
+    mechanism: Literal["server-fixed-clipping"]
+
+
+class AdaptiveClipping(_Noised):
+    """The clipping norm follows a quantile of the updates' norms (Andrew et al. 2021)."""
+
+    initial_clipping_norm: Positive = 0.1
+    """L2 norm to begin with."""
+    target_clipped_quantile: Quantile = 0.5
+    """Quantile of the updates' norms that the clipping norm is led to."""
+    clip_norm_lr: Positive = 0.2
+    """How fast the clipping norm moves."""
+    clipped_count_stddev: Positive | None = None
+    """Noise on the count of clipped updates; without it a twentieth of the cohort."""
+
+
+class ClientAdaptiveClipping(AdaptiveClipping):
+    """Adaptive clipping on the device."""
+
+    clips_on_client = True
+    mechanism: Literal["client-adaptive-clipping"]
+
+
+class ServerAdaptiveClipping(AdaptiveClipping):
+    """Adaptive clipping on the server, after decoding."""
+
+    mechanism: Literal["server-adaptive-clipping"]
+
+
+class LocalDp(Privacy):
+    """Each device clips and adds noise of its own, so that the server is not trusted; epsilon is per release."""
+
+    clips_on_client = True
+    mechanism: Literal["local-dp"]
+    clipping_norm: Positive
+    """Greatest L2 norm of an update; two updates differ by at most twice this."""
+    epsilon: Positive
+    """Of one release."""
+    delta: Delta
+    """Of one release."""
+
+
+AnyPrivacy = Annotated[
+    NoPrivacy | ClientFixedClipping | ServerFixedClipping | ClientAdaptiveClipping | ServerAdaptiveClipping | LocalDp,
+    Field(discriminator="mechanism"),
+    expanding("mechanism"),
+]

@@ -1,0 +1,158 @@
+"""A study: one base scenario, what is varied, and which seeds. `expand` lists every run of it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from fedlite.errors import InvalidFileError, Problem
+from fedlite.scenario.base import Section, mistake
+from fedlite.scenario.loader import check, open_document
+from fedlite.scenario.quantities import Means
+from fedlite.scenario.schema import Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fedlite.scenario.strict_yaml import Document, Place
+
+MAX_VARIANTS = 10_000
+
+
+def _choices(value: Any) -> Any:
+    if not isinstance(value, list) or not value:
+        raise mistake(f"got {value!r}, expected a list of values to try", "write for example '[0.01, 0.1]'")
+    return value
+
+
+def _changes(value: Any) -> Any:
+    if not isinstance(value, dict) or not value:
+        raise mistake(f"got {value!r}, expected dotted keys with values", "write for example '{wire.up: int8}'")
+    return value
+
+
+Choices = Annotated[list[Any], BeforeValidator(_choices), Means("list of values to try")]
+Changes = Annotated[dict[str, Any], BeforeValidator(_changes), Means("dotted keys with values, and optionally `label`")]
+
+
+class Study(Section):
+    """Runs of one scenario that differ in what is told."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Short name; the study's directory is called after it."""
+    description: str = ""
+    """The question, for the report."""
+    base: str
+    """Path of the base scenario, taken from the study's folder."""
+    grid: dict[str, Choices] = Field(default={})
+    """Dotted key -> values; every combination is run."""
+    variants: tuple[Changes, ...] = Field(default=(), strict=False, alias="list")
+    """Sets of changes, run one after another; with a grid, each meets every combination."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] = (1,)
+    """Every variant is run once with each."""
+
+    @model_validator(mode="after")
+    def _is_of_sensible_size(self) -> Study:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise mistake("got a seed twice", "keep each seed once")
+        return self
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One run of a study."""
+
+    label: str
+    """What differs from the base, such as "wire.up=int8, training.rounds=20"; "base" if nothing does."""
+    overrides: dict[str, Any]
+    """Dotted key -> value, for `load_scenario`; the seed is among them."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class LoadedStudy:
+    """A study whose every variant is known to be a scenario in order."""
+
+    study: Study
+    path: Path
+    base: Path
+    variants: tuple[Variant, ...]
+
+
+def load_study(path: str | Path) -> LoadedStudy:
+    """Return a study with its variants, after checking the scenario of each.
+
+    Raises
+    ------
+    InvalidFileError
+        With every mistake in the study, its base and its variants.
+    """
+    document = open_document(path)
+    study = check(document, Study, Path(path).parent)
+    base = Path(path).parent / study.base
+    base_document = open_document(base)
+    check(base_document, Scenario, base.parent)
+    variants = tuple(expand(study))
+    if len(variants) > MAX_VARIANTS:
+        place = document.values[()]
+        message = f"got {len(variants)} runs, expected at most {MAX_VARIANTS}"
+        raise InvalidFileError([Problem(str(path), place.line, place.column, "grid", message, "try fewer values")])
+    found = [problem for variant in variants for problem in _mistakes(variant, document, base, study)]
+    if found:
+        raise InvalidFileError(list(dict.fromkeys(found)))
+    return LoadedStudy(study, Path(path), base, variants)
+
+
+def expand(study: Study) -> list[Variant]:
+    """Return every run of a study: list entries, then grid combinations (last key fastest), then seeds."""
+    rows = []
+    for changes, point in itertools.product(study.variants or ({},), _points(study.grid)):
+        given = {key: value for key, value in changes.items() if key != "label"}
+        told = [str(changes["label"])] if "label" in changes else [f"{key}={_short(given[key])}" for key in given]
+        label = ", ".join([*told, *(f"{key}={_short(value)}" for key, value in point.items())]) or "base"
+        rows += [Variant(label, {**given, **point, "seed": seed}, seed) for seed in study.seeds]
+    return rows
+
+
+def _points(grid: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    for values in itertools.product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
+
+
+def _short(value: Any) -> str:
+    """Return a value as a word for labels."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_short(item)}" for key, item in value.items()) + "}"
+    return "+".join(_short(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _mistakes(variant: Variant, document: Document, base: Path, study: Study) -> Iterator[Problem]:
+    """Yield what is wrong with one variant's scenario, placed where the study says it."""
+    trial = open_document(base)
+    try:
+        check(trial, Scenario, base.parent, variant.overrides)
+    except InvalidFileError as error:
+        for problem in error.problems:
+            place = _place(problem, variant, document, study)
+            yield Problem(place.path, place.line, place.column, problem.key, problem.message, problem.remedy)
+
+
+def _place(problem: Problem, variant: Variant, document: Document, study: Study) -> Place:
+    for path, place in document.values.items():
+        if len(path) == 2 and path[0] == "grid" and _concerns(problem, str(path[1])):  # noqa: PLR2004
+            position = study.grid[str(path[1])].index(variant.overrides[str(path[1])])
+            return document.values.get((*path, position), place)
+    for path, place in document.keys.items():
+        if len(path) == 3 and path[0] == "list" and _concerns(problem, str(path[2])):  # noqa: PLR2004
+            changes, key = study.variants[int(path[1])], str(path[2])
+            if changes[key] == variant.overrides.get(key):
+                return place
+    return document.values[()]
+
+
+def _concerns(problem: Problem, key: str) -> bool:
+    return problem.key == key or problem.key.startswith(f"{key}.") or key.startswith(f"{problem.key}.")

@@ -1,0 +1,165 @@
+"""The `task` section: what is learned, from whose data, by which model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from fedlite.scenario import names
+from fedlite.scenario.base import Argument, Section, mistake, unknown
+from fedlite.scenario.quantities import Bytes, Means
+from fedlite.scenario.shorthand import expanding
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+def _check_data(name: str) -> str:
+    if name.startswith("idx:"):
+        if len(name) == len("idx:"):
+            raise mistake("got 'idx:' without a folder", "write 'idx:/usr/share/dataset-fashion-mnist'")
+        return name
+    known = names.datasets()
+    if name in known or names.is_reference(name):
+        return name
+    raise unknown("a dataset (or 'idx:FOLDER', or 'pkg.mod:factory')", name, known)
+
+
+def _check_reference(name: str) -> str:
+    if not names.is_reference(name):
+        raise mistake(f"got {name!r}, expected code of your own as 'package.module:name'", "write 'pkg.mod:name'")
+    return name
+
+
+DataName = Annotated[
+    str, names.after(_check_data), Means("dataset name (`fedlite data list`), `idx:FOLDER` or `pkg.mod:factory`")
+]
+Reference = Annotated[str, names.after(_check_reference), Means("`pkg.mod:name`")]
+ModelName = Annotated[
+    str, names.after(names.checked("a model", names.models, reference=True)), Means("model name or `pkg.mod:factory`")
+]
+
+
+class Natural(Section):
+    """One client per person or device recorded in the data."""
+
+    kind: Literal["natural"] = "natural"
+
+
+class Iid(Section):
+    """Rows are dealt at random, equally many to each client."""
+
+    kind: Literal["iid"] = "iid"
+
+
+class Dirichlet(Section):
+    """Each class is dealt in Dirichlet shares (Hsu et al. 2019): the smaller alpha, the more one-sided the clients."""
+
+    kind: Literal["dirichlet"] = "dirichlet"
+    alpha: Positive = 0.5
+    """Concentration."""
+    min_size: Count = 1
+    """Fewest rows of a client."""
+
+
+class Shards(Section):
+    """Rows sorted by class are cut into shards and dealt (McMahan et al. 2017)."""
+
+    kind: Literal["shards"] = "shards"
+    per_client: Count = 2
+    """Shards of each client."""
+
+
+class Pathological(Section):
+    """Each client holds exactly so many classes (Li et al. 2022)."""
+
+    kind: Literal["pathological"] = "pathological"
+    classes_per_client: Count = 2
+    """Classes of each client."""
+
+
+class Quantity(Section):
+    """Rows are dealt at random in unequal amounts: classes are alike, sizes are not."""
+
+    kind: Literal["quantity"] = "quantity"
+    sigma: NonNegative | None = None
+    """Sizes are lognormal with this deviation of the logarithm; 1 if neither this nor exponent is given."""
+    exponent: NonNegative | None = None
+    """Sizes follow a power law with this exponent instead."""
+    min_size: Count = 1
+    """Fewest rows of a client."""
+
+    @model_validator(mode="after")
+    def _one_law_of_sizes(self) -> Quantity:
+        if self.sigma is not None and self.exponent is not None:
+            raise mistake("got both sigma and exponent, expected one law of sizes", "keep one of the two")
+        return self
+
+
+class FlowerDatasets(Section):
+    """A partitioner of the flwr-datasets package (extra `fedlite[datasets]`)."""
+
+    kind: Literal["flwr_datasets"]
+    partitioner: str
+    """Class name, such as `DirichletPartitioner`."""
+    arguments: dict[str, Argument] = Field(default={})
+    """Its arguments, the number of partitions left out."""
+
+
+Partition = Annotated[
+    Natural | Iid | Dirichlet | Shards | Pathological | Quantity | FlowerDatasets,
+    Field(discriminator="kind"),
+    expanding("kind"),
+]
+
+
+def partition_options(chosen: Section) -> dict[str, Any]:
+    """Return a partition's options as `fedlite.learning.data.partition` takes them, its kind left out."""
+    if isinstance(chosen, FlowerDatasets):
+        return {"partitioner": chosen.partitioner, **chosen.arguments}
+    return chosen.model_dump(exclude={"kind"}, exclude_none=True)
+
+
+class Model(Section):
+    """The model that is trained."""
+
+    name: ModelName
+    """A model of `fedlite.learning.models`, or a factory of your own."""
+    width: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of every hidden width to keep, for all clients."""
+    norm: Literal["group", "batch"] | None = None
+    """Normalisation, where the model has any; without it the model's own default."""
+    options: dict[str, Argument] = Field(default={})
+    """Further arguments of the factory, such as `hidden: [128]`."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments for `fedlite.learning.models.build`, width included."""
+        return {"width": self.width, **({} if self.norm is None else {"norm": self.norm}), **self.options}
+
+
+class App(Section):
+    """A Flower ClientApp of the user's own in place of the native trainer."""
+
+    client: Reference
+    """The ClientApp, as `pkg.mod:app`."""
+    macs: Annotated[float, Field(gt=0)] | None = None
+    """Multiply-accumulates of one job, if you declare them; without it they are counted while the app runs."""
+    memory_bytes: Bytes | None = Field(default=None, alias="memory")
+    """Peak memory of one job, if you declare it."""
+
+
+class Task(Section):
+    """What is learned."""
+
+    data: DataName
+    """The dataset."""
+    model: Annotated[Model, expanding("name")]
+    """The model."""
+    partition: Partition = Iid()
+    """How the rows are dealt to clients."""
+    clients: Count | None = None
+    """Number of parts the data is dealt into; without it one per device. Devices beyond it share parts."""
+    app: Annotated[App, expanding("client")] | None = None
+    """A Flower ClientApp of your own; without it fedlite's trainer."""

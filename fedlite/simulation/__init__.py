@@ -1,0 +1,1 @@
+"""The world that devices live in, as pure functions of (device, time)."""

@@ -1,0 +1,249 @@
+"""Running a study: every variant with every seed, resumably, and one page with the trade-offs between them."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+import fedlite
+from fedlite.compose.pools import open_engine
+from fedlite.compose.study_runs import State, StudyRun, study_runs
+from fedlite.compose.telling import Run
+from fedlite.errors import FedliteError
+from fedlite.report import run_sets
+from fedlite.report.figures import fronts
+from fedlite.report.study_page import read_study, write_study_page
+from fedlite.results.directory import FORMAT, RunDirectory, without_nan
+from fedlite.run import Settings, resume
+from fedlite.run import run as run_scenario
+from fedlite.scenario.study import load_study
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from fedlite.compose.progress import Progress
+    from fedlite.scenario.study import LoadedStudy
+
+PAGE = "study.html"
+MANIFEST = "study.json"
+
+
+@dataclass(frozen=True)
+class SweepProgress:
+    """How far a study is: run `number` of `runs` (from 1) is under way, `within` of it is done.
+
+    `within` is None before its first round and once it is over; `state` is then what became of it.
+    """
+
+    number: int
+    runs: int
+    label: str
+    seed: int
+    state: State
+    within: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run of a study that could not be finished, and why."""
+
+    label: str
+    seed: int
+    error: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A study that was run.
+
+    Attributes
+    ----------
+    path : Path
+        The study's directory.
+    finished : tuple of StudyRun
+        The runs that have results, in the study's order.
+    failed : tuple of Failure
+    reran : int
+        How many of the finished runs this sweep ran or continued; the others were found finished.
+    """
+
+    path: Path
+    finished: tuple[StudyRun, ...]
+    failed: tuple[Failure, ...]
+    reran: int
+
+    @property
+    def page(self) -> Path | None:
+        """The page for people; None if no run finished."""
+        return self.path / PAGE if self.finished else None
+
+    @property
+    def runs(self) -> list[Run]:
+        """The finished runs."""
+        return [Run(run.path) for run in self.finished]
+
+    @property
+    def settings(self) -> pl.DataFrame:
+        """One row per variant: mean, least and greatest value over its seeds (`report.run_sets.over_seeds`)."""
+        return read_study(_told(self.finished)).settings
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The object that `fedlite sweep --json` prints."""
+        found: dict[str, Any] = without_nan(
+            {
+                "study_dir": str(self.path),
+                "page": str(self.page) if self.page else None,
+                "runs": len(self.finished),
+                "reran": self.reran,
+                "variants": _variants(self.settings) if self.finished else [],
+                "failed": [vars(failure) for failure in self.failed],
+            }
+        )
+        return found
+
+
+def sweep(
+    study: str | Path,
+    *,
+    out: Path | None = None,
+    settings: Settings | None = None,
+    seed_free: bool = False,
+    progress: Callable[[SweepProgress], None] | None = None,
+) -> Sweep:
+    """Run whatever of a study is not finished yet, and write its page.
+
+    A run that fails with a mistake of the user (a fleet in which nobody fits, say) is noted and does not stop the
+    others. A sweep that was killed is continued by running it again: finished runs are left as they are, the
+    interrupted one goes on to the bit-identical result.
+
+    Parameters
+    ----------
+    study : path
+        A study file.
+    out : Path, optional
+        The study's directory; `runs/NAME` if not given.
+    settings : Settings, optional
+        Ray is started once for the whole study.
+    seed_free : bool
+        Run each variant once, with the base scenario's own seed: a first look.
+    progress : callable, optional
+        Called before and after every run, and after every round.
+
+    Raises
+    ------
+    FedliteError
+        If the study is wrong, or its directory holds runs of another scenario.
+    """
+    loaded = load_study(study)
+    directory = RunDirectory(out or Path("runs") / loaded.study.name)
+    runs = study_runs(loaded, directory.path, seed_free=seed_free)
+    chosen = settings or Settings()
+    failures: dict[Path, str] = {}
+    todo = [run for run in runs if run.state is not State.FINISHED]
+    _write_manifest(directory, loaded, runs, failures)
+    with open_engine(chosen) if todo else nullcontext():
+        for run in todo:
+            tell = _Narrator(progress, runs.index(run) + 1, len(runs), run)
+            tell(run.state)
+            try:
+                _run(run, chosen, tell)
+            except FedliteError as error:
+                failures[run.path] = str(error)
+            tell(State.FAILED if run.path in failures else State.FINISHED)
+            _write_manifest(directory, loaded, runs, failures)
+    finished = tuple(run for run in runs if run.state is State.FINISHED)
+    failed = tuple(Failure(run.label, run.seed, failures[run.path]) for run in runs if run.path in failures)
+    if finished:
+        told = [(failure.label, failure.seed, failure.error) for failure in failed]
+        write_study_page(_told(finished), directory.path / PAGE, name=loaded.study.name, failed=told)
+    return Sweep(directory.path, finished, failed, len(todo) - len(failed))
+
+
+@dataclass(frozen=True)
+class _Narrator:
+    """Tells the caller of a sweep how one of its runs is getting on."""
+
+    listener: Callable[[SweepProgress], None] | None
+    number: int
+    runs: int
+    run: StudyRun
+
+    def __call__(self, state: State, within: Progress | None = None) -> None:
+        if self.listener is not None:
+            self.listener(SweepProgress(self.number, self.runs, self.run.label, self.run.seed, state, within))
+
+    def round_(self, within: Progress) -> None:
+        """Tell of a finished round."""
+        self(State.INTERRUPTED, within)
+
+
+def _run(run: StudyRun, settings: Settings, tell: _Narrator) -> None:
+    """Run or continue one run of the study."""
+    if run.state is State.INTERRUPTED:
+        resume(run.path, settings=settings, progress=tell.round_)
+    else:
+        run_scenario(run.scenario, out=run.path, settings=settings, progress=tell.round_)
+
+
+def _told(finished: Sequence[StudyRun]) -> list[tuple[str, int, Path]]:
+    return [(run.label, run.seed, run.path) for run in finished]
+
+
+def _write_manifest(
+    directory: RunDirectory, loaded: LoadedStudy, runs: Sequence[StudyRun], failures: Mapping[Path, str]
+) -> None:
+    """Write which runs there are and how far each has got; a killed sweep leaves the last true state."""
+    rows = [
+        {
+            "directory": run.path.name,
+            "label": run.label,
+            "seed": run.seed,
+            "state": str(State.FAILED if run.path in failures else run.state),
+            "error": failures.get(run.path),
+            "digest": Run(run.path).summary["digest"] if run.state is State.FINISHED else None,
+        }
+        for run in runs
+    ]
+    study = loaded.study
+    manifest = {
+        "format": FORMAT,
+        "fedlite": fedlite.__version__,
+        "name": study.name,
+        "description": study.description,
+        "study": str(loaded.path),
+        "base": str(loaded.base),
+        "runs": rows,
+    }
+    directory.write_json(MANIFEST, manifest)
+
+
+def _variants(settings: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the variants as `--json` prints them, with the fronts that each lies on."""
+    known = settings.filter(pl.col("accuracy").is_not_null())
+    best = {cost: set(fronts.winners(known, cost)) for cost in run_sets.COSTS}
+    rows = settings.to_dicts()
+    return [_variant(row, [cost for cost, labels in best.items() if row["label"] in labels]) for row in rows]
+
+
+def _variant(row: dict[str, Any], on: list[str]) -> dict[str, Any]:
+    costs = {key: value for key, value in row.items() if key.removesuffix("_min").removesuffix("_max") in _COSTS}
+    return {
+        "label": row["label"],
+        "seeds": row["seeds"],
+        "accuracy_mean": row["accuracy"],
+        "accuracy_low": row["accuracy_min"],
+        "accuracy_high": row["accuracy_max"],
+        "energy_low_j": row["energy_low_j"],
+        "energy_high_j": row["energy_high_j"],
+        **costs,
+        "front": bool(on),
+        "fronts": on,
+    }
+
+
+_COSTS = (*run_sets.COSTS, "down_bytes")

@@ -1,0 +1,38 @@
+"""Arrays to bytes and back: one packet per model or update, whose length is what a device pays for."""
+
+from __future__ import annotations
+
+from fedlite.wire.codec import (
+    FORMATS,
+    LOSSLESS,
+    SPARSIFIERS,
+    Codec,
+    check_downlink,
+    check_error_feedback,
+    parse_codec,
+    sends_update,
+)
+from fedlite.wire.errors import CodecError, WireError
+from fedlite.wire.packet import PacketInfo, decode, encode, encode_many, inspect, most_bytes
+from fedlite.wire.update import from_update, to_update
+
+__all__ = [
+    "FORMATS",
+    "LOSSLESS",
+    "SPARSIFIERS",
+    "Codec",
+    "CodecError",
+    "PacketInfo",
+    "WireError",
+    "check_downlink",
+    "check_error_feedback",
+    "decode",
+    "encode",
+    "encode_many",
+    "from_update",
+    "inspect",
+    "most_bytes",
+    "parse_codec",
+    "sends_update",
+    "to_update",
+]

@@ -1,0 +1,43 @@
+"""What a number format must offer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fedlite.wire.segments import Floats, Segments
+
+
+class NumberFormat(Protocol):
+    """Turns a flat float32 vector into bytes of a length known beforehand, and back.
+
+    `segments` says where the tensors lie, for formats that keep a scale per tensor. Implementations are frozen
+    dataclasses without state: randomness is an argument.
+    """
+
+    @property
+    def text(self) -> str:
+        """The stage as people write it, such as "int8"."""
+
+    @property
+    def carries_update(self) -> bool:
+        """Whether the difference to the received model should be sent rather than the weights themselves."""
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether encoding draws random numbers."""
+
+    @property
+    def stride(self) -> int:
+        """Bytes of one value, for the byte shuffle before a lossless stage; 1 if values are not whole bytes."""
+
+    def encoded_bytes(self, segments: Segments) -> int:
+        """Return the exact length that `encode` gives."""
+
+    def encode(self, values: Floats, segments: Segments, rng: np.random.Generator | None) -> bytes:
+        """Return the bytes of finite values. `rng` is present if `stochastic`."""
+
+    def decode(self, payload: memoryview, segments: Segments) -> Floats:
+        """Return a new writable vector from a payload of exactly `encoded_bytes(segments)` bytes."""

@@ -1,0 +1,1 @@
+"""Lossless stages: the last squeeze of a packet. One file each; the table is in `fedlite.wire.codec`."""

@@ -1,0 +1,239 @@
+"""One self-describing packet for all arrays of a model: what really crosses the wire, and whose length is charged.
+
+Layout: magic (2 bytes), version (1), flags (1), CRC-32 of everything else (4), length of the header (varint), header
+(codec, then type and shape of each tensor), body. The body is the integer tensors as they are, then the positions of
+the kept values if the codec has a sparsifier, then the numbers (their bytes shuffled if flag 2 is set); compressed as
+one piece if flag 1 is set.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedlite.wire import positions, varint
+from fedlite.wire.codec import Codec, parse_codec
+from fedlite.wire.errors import WireError
+from fedlite.wire.layout import Layout, describe, layout_of, read_layout
+from fedlite.wire.shuffle import shuffle, unshuffle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedlite.wire.segments import Floats
+
+MAGIC: Final = b"\xf5L"
+VERSION: Final = 1
+MOST_ELEMENTS: Final = 2**27
+"""Default limit of a packet's elements (half a gigabyte of float32): a forged header must not exhaust memory."""
+
+_COMPRESSED: Final = 1
+_SHUFFLED: Final = 2
+_FIXED: Final = 8
+
+Buffer = bytes | bytearray | memoryview | NDArray[np.uint8]
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class PacketInfo:
+    """What a packet says about itself. `header_bytes + body_bytes` is its length."""
+
+    codec: tuple[str, ...]
+    tensors: tuple[tuple[str, tuple[int, ...]], ...]
+    header_bytes: int
+    body_bytes: int
+    compressed: bool
+
+
+def encode(arrays: Sequence[Array], codec: Sequence[str] | Codec, rng: np.random.Generator | None = None) -> bytes:
+    """Return one packet with all arrays.
+
+    Parameters
+    ----------
+    arrays : sequence of arrays
+        Floating tensors go through the codec as float32; integer and boolean tensors are carried as they are.
+    codec : stages or Codec
+        Such as ("topk:0.1", "int8", "zstd").
+    rng : Generator, optional
+        Needed by codecs that round stochastically. The same state gives the same bytes.
+
+    Raises
+    ------
+    WireError
+        If a value is not finite, an array has an unknown type, or a generator is missing.
+    """
+    codec = parse_codec(codec)
+    arrays = [np.asarray(array) for array in arrays]
+    layout = layout_of(codec, tuple(describe(array) for array in arrays))
+    body, flags = _body(layout, arrays, rng)
+    if codec.lossless is not None:
+        smaller = codec.lossless.compress(body)
+        if len(smaller) < len(body):
+            body, flags = smaller, flags | _COMPRESSED
+    start = MAGIC + bytes([VERSION, flags])
+    rest = varint.put(len(layout.header)) + layout.header + body
+    return start + zlib.crc32(rest, zlib.crc32(start)).to_bytes(4, "little") + rest
+
+
+def encode_many(
+    stacked: Sequence[Array], codec: Sequence[str] | Codec, rngs: Sequence[np.random.Generator | None]
+) -> list[bytes]:
+    """Return one packet per client from arrays with a leading client dimension; `rngs[k]` belongs to client k."""
+    codec = parse_codec(codec)
+    return [encode([array[k] for array in stacked], codec, rng) for k, rng in enumerate(rngs)]
+
+
+def decode(buffer: Buffer, *, most_elements: int = MOST_ELEMENTS) -> list[Array]:
+    """Return the arrays of a packet, in their order, shapes and types; new and writable.
+
+    Raises
+    ------
+    WireError
+        If the buffer is truncated, corrupt or no packet, or holds more than `most_elements` elements.
+    """
+    layout, flags, body = _open(buffer, most_elements)
+    if flags & _COMPRESSED:
+        if layout.codec.lossless is None:
+            raise WireError("corrupt packet: compressed without a lossless stage; send the packet again")
+        limit = layout.integer_bytes + _most_number_bytes(layout)
+        body = memoryview(layout.codec.lossless.decompress(body, limit))
+    reader = varint.Reader(body)
+    arrays: list[Array | None] = [None] * len(layout.tensors)
+    for i in layout.integers:
+        dtype, shape = layout.tensors[i]
+        raw = reader.take(layout.sizes[i] * np.dtype(dtype).itemsize)
+        arrays[i] = np.frombuffer(raw, np.dtype(dtype).newbyteorder("<")).astype(dtype).reshape(shape)
+    flat = _numbers(layout, reader, shuffled=bool(flags & _SHUFFLED))
+    start = 0
+    for i in layout.floats:
+        dtype, shape = layout.tensors[i]
+        stop = start + layout.sizes[i]
+        part = flat[start:stop].reshape(shape)
+        arrays[i] = part if dtype == "float32" else part.astype(dtype)
+        start = stop
+    return [array for array in arrays if array is not None]
+
+
+def inspect(buffer: Buffer) -> PacketInfo:
+    """Return what a packet says about itself, without decoding its body."""
+    layout, flags, body = _open(buffer, MOST_ELEMENTS)
+    total = len(_view(buffer))
+    return PacketInfo(
+        codec=layout.codec.stages,
+        tensors=layout.tensors,
+        header_bytes=total - len(body),
+        body_bytes=len(body),
+        compressed=bool(flags & _COMPRESSED),
+    )
+
+
+def most_bytes(arrays: Sequence[Array], codec: Sequence[str] | Codec) -> int:
+    """Return the largest length a packet of such arrays can have, for pricing a transfer before its content is known.
+
+    Exact for codecs without a sparsifier and without a lossless stage.
+    """
+    layout = layout_of(parse_codec(codec), tuple(describe(np.asarray(array)) for array in arrays))
+    head = _FIXED + len(varint.put(len(layout.header))) + len(layout.header)
+    return head + layout.integer_bytes + _most_number_bytes(layout)
+
+
+def _body(layout: Layout, arrays: Sequence[Array], rng: np.random.Generator | None) -> tuple[bytes, int]:
+    """Return the body before the lossless stage, and its flags."""
+    parts = [arrays[i].astype(arrays[i].dtype.newbyteorder("<"), copy=False).tobytes() for i in layout.integers]
+    values, segments, codec = _flat(layout, arrays), layout.segments, layout.codec
+    if codec.sparsifier is not None:
+        kept = codec.sparsifier.select(values)
+        parts.append(positions.pack(kept, values.size))
+        values, segments = values[kept], segments.at(kept)
+    numbers = codec.number.encode(values, segments, rng)
+    # The shuffle brings similar exponents together, but tears whole zeros apart, which compress better in one piece.
+    shuffled = codec.lossless is not None and codec.number.stride > 1 and 2 * np.count_nonzero(values) > values.size
+    parts.append(shuffle(numbers, codec.number.stride) if shuffled else numbers)
+    return b"".join(parts), _SHUFFLED if shuffled else 0
+
+
+def _flat(layout: Layout, arrays: Sequence[Array]) -> Floats:
+    if not layout.floats:
+        return np.zeros(0, np.float32)
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is refused just below
+        flat = np.concatenate([arrays[i].reshape(-1) for i in layout.floats], dtype=np.float32, casting="same_kind")
+    if not np.isfinite(flat).all():
+        bad = int(flat.size - np.count_nonzero(np.isfinite(flat)))
+        raise WireError(
+            f"packet: got {bad} of {flat.size} values that are NaN or infinite, expected finite float32; "
+            "training has diverged: lower the learning rate or clip the update"
+        )
+    return flat
+
+
+def _open(buffer: Buffer, most_elements: int) -> tuple[Layout, int, memoryview]:
+    view = _view(buffer)
+    reader = varint.Reader(view)
+    start = bytes(reader.take(4))
+    if start[:2] != MAGIC:
+        raise WireError(f"not a packet: it starts with {start[:2]!r}, expected {MAGIC!r}; pass what encode returned")
+    if start[2] != VERSION:
+        raise WireError(f"packet of version {start[2]}, expected {VERSION}; sender and receiver need the same version")
+    checksum = int.from_bytes(reader.take(4), "little")
+    if zlib.crc32(view[reader.position :], zlib.crc32(start)) != checksum:
+        raise WireError("corrupt or truncated packet: the checksum does not match; send the packet again")
+    layout = read_layout(bytes(reader.take(reader.varint())))
+    if layout.elements > most_elements:
+        raise WireError(
+            f"packet of {layout.elements} elements, expected at most {most_elements}; "
+            "pass most_elements if the model is this large"
+        )
+    return layout, start[3], reader.rest()
+
+
+def _view(buffer: Buffer) -> memoryview:
+    if isinstance(buffer, np.ndarray):  # Flower carries packets as arrays of bytes
+        return memoryview(np.ascontiguousarray(buffer).tobytes())
+    return memoryview(buffer).cast("B")
+
+
+def _numbers(layout: Layout, reader: varint.Reader, *, shuffled: bool) -> Floats:
+    codec, segments, kept = layout.codec, layout.segments, None
+    if codec.sparsifier is not None:
+        kept = positions.unpack(reader, segments.total)
+        segments = segments.at(kept)
+    wanted = codec.number.encoded_bytes(segments)
+    if reader.left != wanted:
+        raise WireError(f"corrupt packet: {wanted} bytes of numbers expected, got {reader.left}; send the packet again")
+    payload = reader.rest()
+    if shuffled:
+        payload = memoryview(unshuffle(payload, codec.number.stride))
+    values = codec.number.decode(payload, segments)
+    if kept is None:
+        return values
+    flat = np.zeros(layout.segments.total, np.float32)
+    flat[kept] = values
+    return flat
+
+
+def _most_number_bytes(layout: Layout) -> int:
+    codec, segments = layout.codec, layout.segments
+    if codec.sparsifier is None:
+        return codec.number.encoded_bytes(segments)
+    kept = codec.sparsifier.most(segments.total)
+    # Each kept value may need a scale of its own where it is alone in its tensor or block, so count both apart.
+    return positions.most_bytes(kept, segments.total) + _most_kept_bytes(layout, kept)
+
+
+def _most_kept_bytes(layout: Layout, kept: int) -> int:
+    """Return the most bytes for `kept` values: spread over as many tensors as possible, for the most scales."""
+    segments = layout.segments.sizes[np.argsort(-layout.segments.sizes, kind="stable")][:kept]
+    if not segments.size:
+        return 0
+    spread = np.ones(segments.size, np.int64)
+    left = kept - segments.size
+    for i, size in enumerate(segments.tolist()):
+        extra = min(left, size - 1)
+        spread[i] += extra
+        left -= extra
+    return layout.codec.number.encoded_bytes(type(layout.segments)(spread))

@@ -1,0 +1,29 @@
+"""What a sparsifier must offer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fedlite.wire.segments import Floats
+
+
+class Sparsifier(Protocol):
+    """Chooses the values that are sent; the receiver reads zero everywhere else."""
+
+    @property
+    def text(self) -> str:
+        """The stage as people write it, such as "topk:0.1"."""
+
+    @property
+    def carries_update(self) -> bool:
+        """Whether the choice makes sense for a difference only, because the rest becomes zero."""
+
+    def most(self, count: int) -> int:
+        """Return the largest number of values kept of `count`."""
+
+    def select(self, values: Floats) -> NDArray[np.int64]:
+        """Return the increasing positions of the values to send."""

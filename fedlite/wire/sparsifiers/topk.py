@@ -1,0 +1,74 @@
+"""The fraction of the values with the largest magnitudes, over all tensors together.
+
+References
+----------
+Stich, Cordonnier, Jaggi 2018, "Sparsified SGD with Memory", definition 2.1 (a k-contraction).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedlite.units import parse
+from fedlite.wire.errors import CodecError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fedlite.wire.segments import Floats
+
+SMALLEST = 1e-4
+"""The smallest fraction accepted: one value in ten thousand."""
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Keeps k = ceil(fraction * n) of n values, so that `||u - C(u)||**2 <= (1 - k / n) * ||u||**2`.
+
+    Ties are broken by position, so the choice does not depend on the machine. Zeros are never sent.
+    """
+
+    fraction: float
+    carries_update: bool = True
+
+    @classmethod
+    def parse(cls, argument: str | None) -> TopK:
+        """Return the sparsifier of "topk:0.1" or "topk:10%"."""
+        if argument is None:
+            raise CodecError(
+                "topk: got no fraction, expected the share of values to keep; write for example 'topk:0.1'"
+            )
+        fraction = parse(argument, "fraction")
+        if not SMALLEST <= fraction < 1:
+            raise CodecError(
+                f"topk: got fraction {argument}, expected at least {SMALLEST:g} and below 1; "
+                "write for example 'topk:0.1', or leave the stage out to send every value"
+            )
+        return cls(fraction)
+
+    @property
+    def text(self) -> str:
+        """The stage as people write it."""
+        return f"topk:{self.fraction:g}"
+
+    def most(self, count: int) -> int:
+        """Return k for `count` values."""
+        return math.ceil(round(self.fraction * count, 9))  # 0.1 * 30 must not become 4 through rounding noise
+
+    def select(self, values: Floats) -> NDArray[np.int64]:
+        """Return the positions of the k largest magnitudes."""
+        k = self.most(values.size)
+        if not k:
+            return np.zeros(0, np.int64)
+        magnitude = np.abs(values)
+        least = np.partition(magnitude, values.size - k)[values.size - k]
+        if least == 0:
+            return np.flatnonzero(magnitude)
+        kept = magnitude > least
+        missing = k - int(np.count_nonzero(kept))
+        kept[np.flatnonzero(magnitude == least)[:missing]] = True
+        return np.flatnonzero(kept)

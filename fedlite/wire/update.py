@@ -1,0 +1,30 @@
+"""Weights to update and back: what a codec with `sends_update` carries.
+
+Integer tensors (counters such as BatchNorm's) have no meaningful difference and travel as values in both directions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Array = NDArray[Any]
+
+
+def to_update(arrays: Sequence[Array], received: Sequence[Array]) -> list[Array]:
+    """Return `arrays - received` for floating tensors and `arrays` for the others."""
+    return [new - old if _is_float(new) else new for new, old in zip(arrays, received, strict=True)]
+
+
+def from_update(update: Sequence[Array], received: Sequence[Array]) -> list[Array]:
+    """Return `received + update` for floating tensors and `update` for the others; the inverse of `to_update`."""
+    return [old + new if _is_float(new) else new for new, old in zip(update, received, strict=True)]
+
+
+def _is_float(array: Array) -> bool:
+    return np.issubdtype(array.dtype, np.floating)

@@ -1,0 +1,110 @@
+"""The pages in a real browser: drawn, silent, within the screen, unconnected."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+devtools = load(HERE / "devtools.py")
+synthetic_run = load(HERE.parent / "unit" / "report" / "synthetic_run.py")
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(devtools.CHROMIUM is None, reason="no chromium here")]
+
+EVIL_CLASS = (
+    "<b>x</b></script><script>window.broken=1</script>",
+    "phone-low",
+    "full",
+    "lte",
+    8,
+    16.0,
+    21.0,
+    66e3,
+    10**9,
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    started = devtools.Browser()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """One page of each kind."""
+    from fedlite.report.compare_page import write_comparison
+    from fedlite.report.run_page import write_report
+    from fedlite.report.study_page import write_study_page
+
+    root = tmp_path_factory.mktemp("pages")
+    evil = {"name": "</script><img src=x onerror='window.broken=1'>", "classes": [EVIL_CLASS]}
+    a = synthetic_run.write_run(root / "a")
+    b = synthetic_run.write_run(root / "b", seed=2, lr=0.1, level=0.6)
+    return {
+        "run": write_report(a),
+        "hostile": write_report(synthetic_run.write_run(root / "evil", **evil)),
+        "failed": write_report(synthetic_run.write_run(root / "failed", all_failed=True, evaluated=False)),
+        "empty": write_report(synthetic_run.write_run(root / "empty", nothing=True)),
+        "compare": write_comparison([a, b], root / "compare.html"),
+        "study": write_study_page([("a", 7, a), ("b", 2, b)], root / "study.html"),
+    }
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["run", "hostile", "failed", "empty", "compare", "study"])
+def test_a_page_is_drawn_in_silence_and_fits_the_screen(browser, pages, name, width):
+    browser.open(pages[name], width=width)
+    assert browser.logged == []
+    assert browser.requested == [pages[name].resolve().as_uri()]
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    undrawn = "Array.from(document.querySelectorAll('.plot')).filter((plot) => !plot.querySelector('.main-svg')).length"
+    assert browser.evaluate(undrawn) == 0
+    assert browser.evaluate("window.broken") is None
+    assert browser.evaluate("document.querySelectorAll('img').length") == 0
+
+
+def test_every_view_can_be_chosen(browser, pages):
+    browser.open(pages["run"], width=1280)
+    views = browser.evaluate(
+        """(async () => {
+          const inputs = Array.from(document.querySelectorAll('fieldset.views input'));
+          for (const input of inputs) { input.click(); await new Promise((done) => setTimeout(done, 20)); }
+          return inputs.length;
+        })()"""
+    )
+    assert views > 15
+    assert browser.logged == []
+    title = "document.querySelector('#plot-learning .xtitle').textContent"
+    assert browser.evaluate(title).startswith("energy of all devices")
+
+
+def test_colours_follow_the_reader(browser, pages):
+    stroke = "getComputedStyle(document.querySelector('#plot-learning .js-line')).stroke"
+    browser.open(pages["run"], width=1280)
+    light = browser.evaluate(stroke)
+    browser.open(pages["run"], width=1280, dark=True)
+    assert browser.evaluate(stroke) != light
+
+
+def test_without_scripts_the_numbers_are_still_there(browser, pages):
+    browser.send("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.send("Page.navigate", url=pages["run"].resolve().as_uri())
+        browser.wait("document.readyState === 'complete' && document.querySelector('h1')")
+        assert browser.evaluate("document.querySelector('noscript').innerText").startswith("The figure needs scripts")
+        assert browser.evaluate("document.querySelectorAll('table').length") > 8
+    finally:
+        browser.send("Emulation.setScriptExecutionDisabled", value=False)

@@ -1,0 +1,309 @@
+"""What every codec must do, whatever its stages; a new stage is tested by adding one line to CODECS."""
+
+import math
+import zlib
+
+import numpy as np
+import pytest
+
+from fedlite.errors import FedliteError
+from fedlite.rng import stream
+from fedlite.wire import FORMATS, LOSSLESS, SPARSIFIERS, WireError, decode, encode, inspect, most_bytes, parse_codec
+
+CODECS = [
+    ("fp32",),
+    ("fp16",),
+    ("bf16",),
+    ("int8",),
+    ("int4",),
+    ("int2",),
+    ("int4:64",),
+    ("sign",),
+    ("nonzero",),
+    ("topk:0.1",),
+    ("topk:0.01", "fp16"),
+    ("topk:0.1", "int8"),
+    ("topk:0.1", "int4:16"),
+    ("topk:0.25", "sign"),
+    ("fp32", "zstd"),
+    ("fp16", "zstd"),
+    ("int8", "zstd"),
+    ("int2", "zstd"),
+    ("topk:0.1", "int8", "zstd"),
+    ("nonzero", "fp32", "zstd"),
+]
+BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "int4": 4, "int2": 2, "sign": 1}
+BLOCK = {"int4:64": 64}
+STEP = {"int8": 127, "int4": 7, "int2": 1}
+
+every_codec = pytest.mark.parametrize("codec", CODECS, ids="+".join)
+
+
+def model(scale=1.0):
+    """A model of awkward shapes: odd sizes, a scalar, empty tensors, integer and boolean buffers, other float types."""
+    rng = stream(11, "codec battery")
+    return [
+        (scale * rng.normal(size=(7, 5))).astype(np.float32),
+        np.float32(scale * 0.37) * np.ones((), np.float32),
+        np.array(12_345_678_901, np.int64),
+        np.zeros((0, 3), np.float32),
+        np.zeros((4, 3), np.float32),
+        (scale * rng.standard_t(3, size=(3, 1, 11))).astype(np.float32),
+        np.array([True, False, True]),
+        np.array([[-128, 127]], np.int8),
+        np.full(13, scale, np.float32),
+        (scale * rng.normal(size=9)).astype(np.float64),
+        np.array([], np.int32),
+    ]
+
+
+def floats(arrays):
+    kept = [array.reshape(-1) for array in arrays if array.dtype.kind == "f"]
+    return np.concatenate(kept).astype(np.float64) if kept else np.zeros(0)
+
+
+def sent(arrays, codec, key=0):
+    return encode(arrays, codec, stream(5, "draws", key))
+
+
+def forged(buffer):
+    """The same bytes with a checksum that matches again, as an attacker would send them."""
+    rest = bytes(buffer[8:])
+    return bytes(buffer[:4]) + zlib.crc32(rest, zlib.crc32(bytes(buffer[:4]))).to_bytes(4, "little") + rest
+
+
+@every_codec
+def test_shapes_types_order_and_integers_survive(codec):
+    arrays = model()
+    received = decode(sent(arrays, codec))
+    assert [(a.shape, a.dtype) for a in received] == [(a.shape, a.dtype) for a in arrays]
+    for got, was in zip(received, arrays, strict=True):
+        if was.dtype.kind != "f":
+            np.testing.assert_array_equal(got, was)
+        got[...] = 0  # the caller owns what it received
+
+
+@every_codec
+def test_the_error_stays_within_the_bound_of_the_number_format(codec):
+    arrays = model()
+    parsed = parse_codec(codec)
+    name = parsed.number.text.split(":")[0]
+    position = 0
+    kept = (
+        None if parsed.sparsifier is None else set(parsed.sparsifier.select(floats(arrays).astype(np.float32)).tolist())
+    )
+    for got, was in zip(decode(sent(arrays, codec)), arrays, strict=True):
+        if was.dtype.kind != "f":
+            continue
+        here = [position + i for i in range(was.size)]
+        position += was.size
+        if name == "sign":
+            continue  # has a law of its own below
+        error = np.abs(got.astype(np.float64) - was).reshape(-1)
+        magnitude = np.abs(was.astype(np.float64)).reshape(-1)
+        largest = magnitude.max(initial=0.0)
+        bound = {
+            "fp32": magnitude * 2.0**-24,  # float64 input is carried as float32
+            "fp16": np.maximum(magnitude * 2.0**-11, 2.0**-25) * (1 + 2.0**-12),
+            "bf16": magnitude * 2.0**-8,
+        }.get(name, np.full(was.size, largest / STEP.get(name, 1) * (1 + 1e-6)))
+        for place, where in enumerate(here):
+            limit = bound[place] if kept is None or where in kept else magnitude[place]
+            assert error[place] <= limit
+
+
+@every_codec
+def test_the_same_generator_state_gives_the_same_bytes(codec):
+    arrays = model()
+    assert sent(arrays, codec) == sent(arrays, codec)
+    if parse_codec(codec).stochastic:
+        assert sent(arrays, codec, key=0) != sent(arrays, codec, key=1)
+
+
+@every_codec
+def test_sending_does_not_change_the_sender_s_arrays(codec):
+    arrays, before = model(), model()
+    sent(arrays, codec)
+    for array, was in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, was)
+
+
+@every_codec
+def test_the_length_is_the_declared_header_and_the_packed_bits(codec):
+    arrays = model()
+    buffer = sent(arrays, codec)
+    info = inspect(buffer)
+    assert len(buffer) == info.header_bytes + info.body_bytes
+    assert len(buffer) <= most_bytes(arrays, codec)
+    if len(codec) > 1 or codec[0].startswith(("nonzero", "topk")):
+        return
+    integers = sum(a.nbytes for a in arrays if a.dtype.kind != "f")
+    sizes = [a.size for a in arrays if a.dtype.kind == "f" and a.size]
+    block = BLOCK.get(codec[0])
+    scales = sum(math.ceil(size / block) for size in sizes) if block else len(sizes)
+    scale_bytes = 0 if codec[0] in ("fp32", "fp16", "bf16") else 4 * scales
+    packed = math.ceil(BITS[codec[0].split(":")[0]] * sum(sizes) / 8)
+    assert info.body_bytes == integers + scale_bytes + packed
+    assert len(buffer) == most_bytes(arrays, codec)
+
+
+@every_codec
+def test_zeros_stay_exactly_zero(codec):
+    received = decode(sent([np.zeros((5, 3), np.float32), np.zeros(2, np.float32)], codec))
+    assert all((array == 0).all() for array in received)
+
+
+@every_codec
+@pytest.mark.parametrize(
+    "arrays", [[], [np.zeros(0, np.float32)], [np.array(3, np.int32)]], ids=["none", "empty", "integer"]
+)
+def test_nothing_to_send_is_a_packet_too(codec, arrays):
+    received = decode(sent(arrays, codec))
+    assert len(received) == len(arrays)
+    for got, was in zip(received, arrays, strict=True):
+        np.testing.assert_array_equal(got, was)
+
+
+@every_codec
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_refused(codec, value):
+    arrays = [np.ones((3, 4), np.float32), np.array([1.0, value, 2.0], np.float32)]
+    with pytest.raises(WireError, match="1 of 15 values that are NaN or infinite"):
+        sent(arrays, codec)
+
+
+@every_codec
+@pytest.mark.parametrize("value", [3e38, 1e-44, 6e4])
+def test_extreme_magnitudes_neither_overflow_nor_crash(codec, value):
+    array = np.array([value, -value, 0, value / 3], np.float32)
+    if "fp16" in codec and value > 65504:
+        with pytest.raises(WireError, match="at most 65504; use bf16 or fp32"):
+            sent([array], codec)
+        return
+    received = decode(sent([array], codec))[0]
+    assert np.isfinite(received).all()
+    assert np.abs(received).max() <= np.abs(array).max() * 1.01
+
+
+@every_codec
+def test_a_large_odd_model_survives(codec):
+    arrays = [stream(1, "large").normal(size=100_003).astype(np.float32), np.ones((1, 1, 1, 3), np.float32)]
+    received = decode(sent(arrays, codec))
+    assert [a.shape for a in received] == [a.shape for a in arrays]
+    assert np.abs(received[0]).max() <= np.abs(arrays[0]).max() * 1.01
+
+
+@every_codec
+def test_memory_layout_and_byte_order_of_the_input_do_not_matter(codec):
+    array = stream(2, "layout").normal(size=(6, 8)).astype(np.float32)
+    plain = sent([array, np.arange(5)], codec)
+    assert sent([np.asfortranarray(array), np.arange(10)[::2] // 2], codec) == plain
+    assert sent([array.astype(">f4"), np.arange(5).astype(">i8")], codec) == plain
+
+
+@every_codec
+def test_a_byte_array_as_flower_carries_it_decodes_alike(codec):
+    buffer = sent(model(), codec)
+    for form in (bytearray(buffer), memoryview(buffer), np.frombuffer(buffer, np.uint8)):
+        for got, was in zip(decode(form), decode(buffer), strict=True):
+            assert got.tobytes() == was.tobytes()
+
+
+@every_codec
+def test_a_truncated_packet_is_refused(codec):
+    buffer = sent(model(), codec)
+    for length in [*range(min(60, len(buffer))), *range(60, len(buffer), 37), len(buffer) - 1]:
+        with pytest.raises(WireError, match=r"corrupt|truncated|not a packet"):
+            decode(buffer[:length])
+    with pytest.raises(WireError, match="corrupt"):
+        decode(buffer + b"\0")
+
+
+@every_codec
+def test_every_flipped_bit_is_noticed(codec):
+    buffer = sent([np.linspace(-1, 1, 30, dtype=np.float32), np.array([7])], codec)
+    for place in range(8 * len(buffer)):
+        damaged = bytearray(buffer)
+        damaged[place // 8] ^= 1 << place % 8
+        with pytest.raises(WireError):
+            decode(damaged)
+
+
+@every_codec
+def test_a_forged_packet_gives_an_error_or_arrays_but_never_a_crash(codec):
+    """With a matching checksum anything may stand inside; only a FedliteError may come out, and no large allocation."""
+    buffer = sent([np.linspace(-1, 1, 300, dtype=np.float32), np.array([7])], codec)
+    rng = stream(3, "forgery", "+".join(codec))
+    for trial in range(400):
+        damaged = bytearray(buffer)
+        for _ in range(1 + trial % 4):
+            damaged[4 + int(rng.integers(len(damaged) - 4))] = int(rng.integers(256))
+        if trial % 5 == 0:
+            del damaged[int(rng.integers(8, len(damaged))) :]
+        try:
+            arrays = decode(forged(damaged), most_elements=10_000)
+        except FedliteError:
+            continue
+        assert sum(array.size for array in arrays) <= 10_000
+
+
+@pytest.mark.parametrize("codec", [("int8",), ("int4",), ("int2",), ("int4:16",)], ids="+".join)
+def test_stochastic_codecs_are_unbiased_within_four_standard_errors(codec):
+    array = np.array([0.9, -0.5, 0.31, 1e-3, -0.007, 0.0, 0.123, -1.0] * 4, np.float32)
+    draws = 4000
+    rng = stream(9, "unbiased", *codec)
+    total = np.zeros(array.size)
+    squares = np.zeros(array.size)
+    for _ in range(draws):
+        value = decode(encode([array], codec, rng))[0].astype(np.float64)
+        total += value
+        squares += value**2
+    mean = total / draws
+    error = np.sqrt(np.maximum(squares / draws - mean**2, 0) / draws)
+    assert (np.abs(mean - array) <= 4 * error + 1e-6).all()
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("shape", ["normal", "heavy", "ties", "one"])
+def test_top_k_is_a_contraction(fraction, shape):
+    rng = stream(4, "contraction", shape)
+    update = {
+        "normal": rng.normal(size=1000),
+        "heavy": rng.standard_cauchy(size=1000),
+        "ties": np.ones(1000),
+        "one": np.eye(1, 1000)[0],
+    }[shape].astype(np.float32)
+    received = decode(encode([update], (f"topk:{fraction}",)))[0]
+    k = math.ceil(fraction * 1000)
+    assert np.count_nonzero(received) == (1 if shape == "one" else k)
+    left, whole = update.astype(np.float64) - received, update.astype(np.float64)
+    assert (left**2).sum() <= (1 - k / 1000) * (whole**2).sum()
+
+
+def test_scaled_sign_loses_exactly_the_variance_of_the_magnitudes():
+    update = stream(4, "sign").normal(size=501).astype(np.float32)
+    left = update.astype(np.float64) - decode(encode([update], ("sign",)))[0]
+    magnitude = np.abs(update.astype(np.float64))
+    assert (left**2).sum() == pytest.approx((magnitude**2).sum() - 501 * magnitude.mean() ** 2, rel=1e-6)
+
+
+def test_the_battery_covers_every_stage_of_the_tables():
+    names = {stage.split(":")[0] for codec in CODECS for stage in codec}
+    assert names == {*FORMATS, *SPARSIFIERS, *LOSSLESS}
+
+
+def test_a_forged_size_is_refused_before_anything_is_allocated():
+    """Headers that announce exabytes, in each dimension form; tracemalloc would see a gigabyte."""
+    import tracemalloc
+
+    from fedlite.wire import varint
+
+    tracemalloc.start()
+    for codec in (b"fp32", b"int2", b"topk:0.1+int8", b"nonzero+fp32+zstd"):
+        for dims in ([2**40], [2**31, 2**31, 2**31], [0, 2**62], [2**62, 2**62, 2**62, 2**62]):
+            header = varint.put(len(codec)) + codec + b"\x01" + bytes([len(dims)]) + b"".join(map(varint.put, dims))
+            packet = b"\xf5L\x01\0" + b"\0" * 4 + varint.put(len(header)) + header + b"\0" * 16
+            with pytest.raises(WireError, match="elements, expected at most"):
+                decode(forged(packet))
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()

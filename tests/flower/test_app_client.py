@@ -1,0 +1,202 @@
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+
+from fedlite.errors import FedliteError
+from fedlite.flower.app_prices import Declared
+from fedlite.flower.grid import RoundPolicy
+
+LEARNER = """
+import random
+import numpy as np
+import torch
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+app = ClientApp()
+
+@app.train()
+def train(msg, context):
+    arrays = msg.content["arrays"].to_torch_state_dict()
+    count = 1 + context.node_config["partition-id"] % 2
+    x = torch.rand(8 * count, 4)
+    layer = torch.nn.Linear(4, 3)
+    layer.weight.data.copy_(arrays["weight"])
+    layer(x).sum().backward()
+    layer.weight.data -= 0.1 * layer.weight.grad
+    drawn = {"torch": float(x[0, 0]), "numpy": float(np.random.rand()), "python": random.random()}
+    metrics = MetricRecord({"num-examples": 8 * count, "train_loss": 1.5, **drawn})
+    return Message(RecordDict({"arrays": ArrayRecord({"weight": layer.weight.detach()}), "metrics": metrics}), reply_to=msg)
+
+@app.query()
+def query(msg, context):
+    known = context.state.metric_records.get("seen") or MetricRecord({"times": 0})
+    known["times"] += 1
+    context.state["seen"] = known
+    if msg.content["config"].get("fail-on") == context.node_config["partition-id"]:
+        raise RuntimeError("the sensor is gone")
+    if msg.content["config"].get("meddle"):
+        context.run_config["lr"] = 9.0
+    config = dict(context.node_config)
+    return Message(RecordDict({"seen": MetricRecord({"times": known["times"]})}), reply_to=msg)
+"""
+
+
+def messages(grid, kind="query", nodes=None, **config):
+    content = RecordDict({"config": ConfigRecord(config)})
+    if kind == "train":
+        content["arrays"] = ArrayRecord([np.zeros((3, 4), dtype=np.float32)])
+        content["arrays"] = ArrayRecord({"weight": next(iter(content["arrays"].values()))})
+    return [Message(content, node, kind) for node in nodes or grid.get_node_ids()]
+
+
+def test_a_client_that_raises_is_an_error_reply_with_its_reason_and_the_others_reply(app_grid):
+    lab = app_grid(LEARNER, devices=4, policy=RoundPolicy(failures="error"))
+    replies = list(lab.grid.send_and_receive(messages(lab.grid, **{"fail-on": 2})))
+    assert [reply.has_error() for reply in replies] == [False, False, True, False]
+    assert replies[2].error.code == 2
+    assert replies[2].error.reason == "RuntimeError: the sensor is gone"
+    assert lab.ledger.columns()["outcome"].tolist() == ["arrived", "arrived", "client_error", "arrived"]
+
+
+def test_a_client_that_raises_stays_silent_where_failures_are_missing(app_grid):
+    lab = app_grid(LEARNER, devices=4, policy=RoundPolicy(failures="missing"))
+    replies = list(lab.grid.send_and_receive(messages(lab.grid, **{"fail-on": 2}), timeout=60))
+    assert [reply.has_error() for reply in replies] == [False, False, False]
+    assert lab.grid.clock.now_s == 60
+
+
+def test_state_lasts_from_message_to_message_and_is_taken_back_after_an_error(app_grid):
+    lab = app_grid(LEARNER, devices=3)
+    for fail_on in (-1, 1, -1):
+        replies = list(lab.grid.send_and_receive(messages(lab.grid, **{"fail-on": fail_on})))
+        lab.grid.sleep(1e3)
+    assert [reply.content["seen"]["times"] for reply in replies] == [3, 2, 3]
+
+
+def test_changing_the_run_config_is_the_clients_error_as_in_flower(app_grid):
+    lab = app_grid(LEARNER, devices=2, policy=RoundPolicy(failures="error"), run_config={"lr": 0.1})
+    replies = list(lab.grid.send_and_receive(messages(lab.grid, meddle=True)))
+    assert all(reply.error.reason.startswith("ValueError: the ClientApp changed its run_config") for reply in replies)
+
+
+def test_random_draws_follow_from_the_seed_and_the_message_alone(app_grid):
+    def drawn():
+        lab = app_grid(LEARNER, devices=4)
+        np.random.seed()
+        replies = lab.grid.send_and_receive(messages(lab.grid, "train"))
+        return [[reply.content["metrics"][name] for name in ("torch", "numpy", "python")] for reply in replies]
+
+    first = drawn()
+    assert first == drawn()
+    assert len({tuple(row) for row in first}) == 4
+
+
+def test_running_a_client_in_this_process_leaves_its_generators_alone(app_grid):
+    lab = app_grid(LEARNER, devices=2)
+    np.random.seed(1)
+    expected = np.random.RandomState(1).rand()
+    lab.grid.send_and_receive(messages(lab.grid, "train"))
+    assert np.random.rand() == expected
+
+
+def test_work_is_counted_once_per_shape_and_priced_by_what_was_executed(app_grid):
+    lab = app_grid(LEARNER, devices=8)
+    for round_ in (1, 2):
+        lab.grid.send_and_receive(messages(lab.grid, "train", **{"server-round": round_}))
+        lab.grid.sleep(1e3)
+    counts = sorted(sum(count["forward_macs"].values()) for count in lab.runtime.counts.values())
+    assert counts == [8 * 4 * 3, 16 * 4 * 3]  # two sizes of client data, in both rounds
+    rows = lab.ledger.columns()
+    same = rows["profile"] == rows["profile"][0]
+    assert len(np.unique(rows["examples"][same])) <= 2
+    for examples in np.unique(rows["examples"][same]):
+        times = rows["train_s"][same & (rows["examples"] == examples)]
+        assert np.ptp(times) == 0
+        assert times[0] > 0
+
+
+def test_bytes_are_those_of_the_protobuf_forms(app_grid):
+    from fedlite.flower import compat
+
+    lab = app_grid(LEARNER, devices=2)
+    batch = messages(lab.grid, "train")
+    sent = len(compat.to_bytes(batch[0].content))
+    replies = list(lab.grid.send_and_receive(batch))
+    rows = lab.ledger.columns()
+    assert rows["down_bytes"].tolist() == [sent, sent]
+    assert rows["up_bytes"].tolist() == [len(compat.to_bytes(reply.content)) for reply in replies]
+
+
+NUMPY_ONLY = """
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+app = ClientApp()
+
+@app.train()
+def train(msg, context):
+    arrays = [0.9 * a + 1 for a in msg.content["arrays"].to_numpy_ndarrays()]
+    content = RecordDict({"arrays": ArrayRecord(arrays), "metrics": MetricRecord({"num-examples": 10})})
+    return Message(content, reply_to=msg)
+"""
+
+
+def test_work_that_nobody_can_count_must_be_declared(app_grid):
+    lab = app_grid(NUMPY_ONLY, devices=2)
+    with pytest.raises(FedliteError, match="task.app.macs"):
+        lab.grid.send_and_receive(messages(lab.grid, "train"))
+
+
+def test_declared_work_is_priced_in_proportion_and_nothing_is_counted(app_grid):
+    times = []
+    for macs in (1e6, 2e6):
+        lab = app_grid(NUMPY_ONLY, devices=2, declared=Declared(macs, 5e6))
+        lab.grid.send_and_receive(messages(lab.grid, "train"))
+        rows = lab.ledger.columns()
+        times.append(rows["train_s"])
+        assert not lab.runtime.counts
+        assert rows["peak_bytes"].tolist() == [5e6, 5e6]
+    np.testing.assert_allclose(times[1], 2 * times[0])
+
+
+def test_a_job_that_does_not_fit_the_memory_is_refused_and_its_state_thrown_away(app_grid):
+    lab = app_grid(NUMPY_ONLY, devices=2, declared=Declared(1e6, 1e12))
+    assert list(lab.grid.send_and_receive(messages(lab.grid, "train"), timeout=9))[0].has_error()
+    assert set(lab.ledger.columns()["outcome"]) == {"out_of_memory"}
+    assert lab.runtime.states == {}
+
+
+def test_nodes_learn_their_partition_and_what_kind_of_device_they_are(app_grid):
+    lab = app_grid(LEARNER, devices=3)
+    config = lab.runtime.node_config(2)
+    assert (config["partition-id"], config["num-partitions"]) == (2, 3)
+    assert config["fedlite-tier"] == "sbc"
+
+
+def test_two_messages_to_one_node_in_a_batch_are_refused(app_grid):
+    lab = app_grid(LEARNER, devices=2)
+    node = lab.grid.get_node_ids()[0]
+    with pytest.raises(FedliteError, match="at most one per node"):
+        lab.grid.send_and_receive(messages(lab.grid, nodes=[node, node]))
+
+
+def test_a_message_to_a_node_that_is_not_in_the_fleet_is_refused(app_grid):
+    lab = app_grid(LEARNER, devices=2)
+    with pytest.raises(FedliteError, match="not in the fleet"):
+        lab.grid.send_and_receive(messages(lab.grid, nodes=[7]))
+
+
+def test_pushed_messages_are_pulled_in_order_of_arrival_and_sleeping_moves_the_clock(app_grid):
+    lab = app_grid(LEARNER, devices=4)
+    waiting = lab.grid.push_messages(messages(lab.grid, "train"))
+    arrivals = []
+    while waiting:
+        for reply in lab.grid.pull_messages(waiting):
+            waiting.remove(reply.metadata.reply_to_message_id)
+            arrivals.append(lab.grid.clock.now_s)
+    assert len(arrivals) == 4
+    assert arrivals == sorted(arrivals)
+    before = lab.grid.clock.now_s
+    lab.grid.sleep(3.0)
+    assert lab.grid.clock.now_s == before + 3.0

@@ -1,0 +1,121 @@
+"""Runs side by side and studies: differences only, costs at the same accuracy, fronts over seeds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedlite.report import run_sets
+from fedlite.report.compare_page import TooFewRunsError, write_comparison
+from fedlite.report.run_data import NotARunError, read_run
+from fedlite.report.study_page import EmptyStudyError, read_study, write_study_page
+
+
+def test_only_the_settings_that_differ_are_shown(write_run):
+    runs = [read_run(write_run("a", lr=0.01)), read_run(write_run("b", lr=0.05, rounds=5))]
+    assert run_sets.difference(runs) == [("training.lr", "0.01", "0.05"), ("training.rounds", "12", "5")]
+
+
+def test_settings_are_flattened_by_path_and_plain_lists_are_one(write_run):
+    found = run_sets.settings(read_run(write_run()))
+    assert found["wire.up"] == "int8, zstd"
+    assert found["fleet.mix"] == "home-fleet"
+
+
+def test_a_scenario_that_was_damaged_later_is_refused(write_run):
+    path = write_run()
+    (path / "scenario.yaml").write_text("a: 1\na: 2\n")
+    with pytest.raises(NotARunError, match="the run directory was changed"):
+        run_sets.settings(read_run(path))
+
+
+def test_runs_with_one_name_are_told_apart(write_run):
+    runs = [read_run(write_run("a")), read_run(write_run("b"))]
+    assert run_sets.distinct_names(runs) == ["a", "b"]
+    assert run_sets.distinct_names([runs[0], runs[0]]) == ["1: watch-fleet", "2: watch-fleet"]
+
+
+def test_costs_are_compared_at_the_highest_accuracy_that_all_reached(write_run):
+    runs = [read_run(write_run("low", level=0.66)), read_run(write_run("high", level=0.95))]
+    even = run_sets.same_accuracy(runs, ["low", "high"])
+    assert even["target"].to_list() == [0.6, 0.6]
+    assert even["round"][1] < even["round"][0]
+
+
+def test_no_common_accuracy_gives_no_comparison(write_run):
+    runs = [read_run(write_run("a")), read_run(write_run("b", evaluated=False))]
+    assert run_sets.same_accuracy(runs, ["a", "b"]).is_empty()
+
+
+def test_one_run_is_no_comparison(write_run, tmp_path):
+    with pytest.raises(TooFewRunsError, match="got 1 run directory, expected two or more"):
+        write_comparison([write_run()], tmp_path / "c.html")
+
+
+@pytest.mark.parametrize("changes", [{"lr": 0.05}, {"evaluated": False}, {"nothing": True}, {"all_failed": True}])
+def test_every_pair_gives_a_page(write_run, tmp_path, changes):
+    text = write_comparison([write_run("a"), write_run("b", **changes)], tmp_path / "c.html").read_text(
+        encoding="utf-8"
+    )
+    assert "2 runs side by side" in text
+    assert '"costs":' in text
+
+
+def test_the_front_keeps_what_nobody_beats():
+    gains, costs = [0.5, 0.7, 0.6, 0.7, None, 0.9], [1.0, 2.0, 3.0, 2.5, 0.1, None]
+    assert run_sets.on_front(gains, costs) == [True, True, False, False, False, False]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=20))
+def test_every_point_is_on_the_front_or_beaten_by_one_that_is(points):
+    front = run_sets.on_front([gain for gain, _ in points], [cost for _, cost in points])
+    assert any(front)
+    best = [point for point, kept in zip(points, front, strict=True) if kept]
+    for point, kept in zip(points, front, strict=True):
+        beaten = any(g >= point[0] and c <= point[1] and (g, c) != point for g, c in best)
+        assert kept != beaten
+
+
+@pytest.fixture
+def study_runs(write_run):
+    """Two settings with three seeds each."""
+    settings = (("slow", 0.6, 0.01), ("fast", 0.8, 0.05))
+    return [
+        (label, seed, write_run(f"{label}-{seed}", seed=seed, level=level, lr=lr))
+        for label, level, lr in settings
+        for seed in (1, 2, 3)
+    ]
+
+
+def test_a_study_averages_over_seeds(study_runs):
+    settings = read_study(study_runs).settings
+    assert settings["label"].to_list() == ["slow", "fast"]
+    assert settings["seeds"].to_list() == [3, 3]
+    summaries = [json.loads((path / "summary.json").read_text()) for _, _, path in study_runs[:3]]
+    accuracies = [found["metrics"]["accuracy"] for found in summaries]
+    row = settings.row(0, named=True)
+    assert row["accuracy"] == pytest.approx(sum(accuracies) / 3)
+    assert (row["accuracy_min"], row["accuracy_max"]) == (min(accuracies), max(accuracies))
+
+
+def test_a_study_page_shows_fronts_differences_and_links_to_reports(study_runs, tmp_path):
+    (study_runs[0][2] / "report.html").write_text("a report")
+    text = write_study_page(study_runs, tmp_path / "study" / "study.html", name="Learning rates").read_text(
+        encoding="utf-8"
+    )
+    assert "2 settings, 6 runs" in text
+    assert "training.lr" in text
+    assert 'href="../slow-1/report.html"' in text
+
+
+def test_an_empty_study_is_refused(tmp_path):
+    with pytest.raises(EmptyStudyError, match="got no finished run"):
+        write_study_page([], tmp_path / "s.html")
+
+
+def test_a_study_that_was_never_evaluated_still_has_a_page(write_run, tmp_path):
+    text = write_study_page([("a", 1, write_run(evaluated=False))], tmp_path / "s.html").read_text(encoding="utf-8")
+    assert "None of these runs was evaluated" in text

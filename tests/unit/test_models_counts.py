@@ -1,0 +1,96 @@
+"""Parameter counts of the zoo equal the published ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedlite.learning.models import MODELS, build
+
+PUBLISHED = [
+    # LeCun 1998 in its modern form; McMahan's and LEAF's follow-ups quote the same 61,706.
+    ("lenet5", (1, 28, 28), 10, {}, 61_706),
+    # The PyTorch beginner tutorial's net of the same layers on CIFAR-10.
+    ("lenet5", (3, 32, 32), 10, {}, 62_006),
+    # Closed form of 64-64-10: 64 x 64 + 64 + 64 x 10 + 10.
+    ("mlp", (64,), 10, {}, 4_810),
+    # conv32-conv64-pool-fc256-fc10 on 8x8 digits.
+    ("cnn", (1, 8, 8), 10, {"pools": (1, 2), "hidden": 256}, 283_786),
+    # The watch net of seven classes: 6*9*32+32 + 32*7*64+64 + 64*7+7.
+    ("cnn1d", (6, 100), 7, {}, 16_615),
+    # MLPerf Tiny keyword spotting: 24,908 in Keras, of which 1,152 are running statistics.
+    ("ds-cnn", (1, 49, 10), 12, {}, 24_908 - 1_152),
+    # MLPerf Tiny image classification: 78,666 in Keras, of which 480 are running statistics.
+    ("resnet8", (3, 32, 32), 10, {}, 78_666 - 480),
+    # MLPerf Tiny anomaly detection: 269,992 in Keras, of which 2,064 are running statistics.
+    ("autoencoder", (640,), 0, {}, 269_992 - 2_064),
+    # Keras Applications MobileNet: 4,253,864, of which 21,888 are running statistics.
+    ("mobilenet-v1", (3, 224, 224), 1000, {}, 4_253_864 - 21_888),
+    # torchvision model cards.
+    ("mobilenet-v2", (3, 224, 224), 1000, {}, 3_504_872),
+    ("squeezenet1.1", (3, 224, 224), 1000, {}, 1_235_496),
+    ("resnet18", (3, 224, 224), 1000, {}, 11_689_512),
+    ("resnet50", (3, 224, 224), 1000, {}, 25_557_032),
+    # The 3x3-stem ResNet-18 of CIFAR-10.
+    ("resnet18", (3, 32, 32), 10, {"stem": "small"}, 11_173_962),
+    # Reddi et al. 2021 (90 characters).
+    ("char-lstm", (80,), 90, {}, 820_522),
+]
+
+
+def parameters(model):
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(("name", "shape", "classes", "params", "count"), PUBLISHED)
+def test_parameter_count_equals_the_published_one(name, shape, classes, params, count):
+    model = build(name, input_shape=shape, num_classes=classes, seed=0, **params)
+
+    assert parameters(model) == count
+
+
+def test_every_model_has_a_published_count_in_this_file():
+    assert {row[0] for row in PUBLISHED} == set(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("ds-cnn", (1, 49, 10)), ("mobilenet-v2", (3, 32, 32)), ("resnet8", (3, 32, 32)), ("autoencoder", (64,))],
+)
+def test_group_and_batch_normalisation_have_equal_counts(name, shape):
+    counts = {
+        norm: parameters(build(name, input_shape=shape, num_classes=10, seed=0, norm=norm))
+        for norm in ("group", "batch")
+    }
+
+    assert counts["group"] == counts["batch"]
+
+
+@pytest.mark.parametrize("name", ["ds-cnn", "mobilenet-v1", "mobilenet-v2", "resnet8", "resnet18", "resnet50"])
+def test_the_default_normalisation_keeps_no_running_statistics(name):
+    model = build(name, input_shape=(3, 32, 32), num_classes=10, seed=0)
+
+    assert list(model.buffers()) == []
+
+
+@pytest.mark.parametrize(("alpha", "millions"), [(0.35, 1.66), (0.5, 1.95), (0.75, 2.61), (1.0, 3.47), (1.4, 6.06)])
+def test_mobilenet_v2_multipliers_round_as_the_published_nets(alpha, millions):
+    """The table of the authors' model page counts weights and leaves normalisation out."""
+    model = build("mobilenet-v2", input_shape=(3, 224, 224), num_classes=1001, seed=0, alpha=alpha)
+    weights = sum(p.numel() for p in model.parameters() if p.dim() > 1)
+
+    assert weights / 1e6 == pytest.approx(millions, abs=0.012)
+
+
+@pytest.mark.parametrize(("alpha", "millions"), [(0.25, 0.5), (0.5, 1.3), (0.75, 2.6), (1.0, 4.2)])
+def test_mobilenet_v1_multipliers_equal_the_paper(alpha, millions):
+    """Howard et al. 2017, table 6."""
+    model = build("mobilenet-v1", input_shape=(3, 224, 224), num_classes=1000, seed=0, alpha=alpha)
+
+    assert round(parameters(model) / 1e6, 1) == millions
+
+
+def test_visual_wake_words_net_equals_its_keras_count():
+    """MLPerf Tiny: 221,794, of which 2,736 convolution biases (idle before normalisation) and 5,472 statistics."""
+    model = build("mobilenet-v1", input_shape=(3, 96, 96), num_classes=2, seed=0, alpha=0.25)
+
+    assert parameters(model) == 221_794 - 2_736 - 5_472

@@ -1,0 +1,32 @@
+import numpy as np
+
+from fedlite import rng
+
+
+def test_streams_depend_on_every_key_and_its_type():
+    draws = {rng.stream(*keys).integers(2**60) for keys in [(1, "a"), (2, "a"), (1, "b"), (1, "a", 1), (1, "a", "1")]}
+    assert len(draws) == 5
+
+
+def test_the_same_stream_gives_the_same_numbers():
+    assert rng.stream(7, "x", 3).random(4).tolist() == rng.stream(7, "x", 3).random(4).tolist()
+
+
+def test_pure_draws_do_not_depend_on_who_else_is_asked():
+    everyone = rng.uniform(5, "habit", np.arange(1000), 3)
+    some = rng.uniform(5, "habit", np.array([999, 0, 500]), 3)
+    assert some.tolist() == everyone[[999, 0, 500]].tolist()
+
+
+def test_uniform_draws_are_uniform_and_uncorrelated_between_counters():
+    first, second = (rng.uniform(1, "u", np.arange(200_000), counter) for counter in (0, 1))
+    assert 0 <= first.min() and first.max() < 1
+    assert abs(first.mean() - 0.5) < 0.003
+    assert abs(first.var() - 1 / 12) < 0.001
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.01
+
+
+def test_normal_draws_have_unit_variance():
+    draws = rng.normal(1, "n", np.arange(200_000))
+    assert abs(draws.mean()) < 0.01
+    assert abs(draws.std() - 1) < 0.01

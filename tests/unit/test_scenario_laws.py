@@ -1,0 +1,171 @@
+"""Combinations of keys that no single key can judge."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedlite.errors import InvalidFileError
+from fedlite.scenario import names
+from fedlite.scenario.loader import parse_scenario
+
+BASE = """\
+name: law
+fleet: {devices: 20, mix: {phone: 80 %, watch: 20 %}}
+task: {data: digits, model: mlp}
+"""
+DP = "privacy: {mechanism: %s, noise_multiplier: 1, clipping_norm: 1}\n"
+
+
+@pytest.fixture(autouse=True)
+def _two_profiles(monkeypatch):
+    monkeypatch.setattr(names, "profiles", lambda: ["phone", "watch"])
+
+
+@pytest.mark.parametrize(
+    ("more", "key", "part"),
+    [
+        ("training: {clients_per_round: 21}", "training.clients_per_round", "more than the fleet's 20 devices"),
+        ("training: {strategy: {name: fedbuff, concurrency: 30}}", "training.strategy.concurrency", "concurrency: 20"),
+        ("training: {clients_per_round: 5, over_select: 1.2, first: 7}", "training.first", "only 6 devices are asked"),
+        ("training: {strategy: fedbuff, over_select: 1.2}", "training.over_select", "has no rounds"),
+        (
+            "training: {strategy: fedasync, deadline: 2 min}",
+            "training.deadline",
+            "got 2 min with the asynchronous 'fedasync'",
+        ),
+        ("training: {strategy: fedasync, clients_per_round: 2}", "training.clients_per_round", "has no rounds"),
+        ("training: {strategy: {name: fedbuff, buffer: 99, concurrency: 2}}", "training.strategy.buffer", "99 replies"),
+        ("training: {strategy: {name: krum, num_malicious_nodes: 4}}", "training.strategy.num_malicious_nodes", "11"),
+        ("training: {strategy: {name: bulyan, num_malicious_nodes: 2}}", "training.strategy.num_malicious_nodes", "11"),
+        (
+            "training: {strategy: {name: multikrum, num_malicious_nodes: 2, num_nodes_to_select: 9}}",
+            "training.strategy.num_nodes_to_select",
+            "write 8 or fewer",
+        ),
+        (
+            "training: {strategy: {name: fedprox, proximal_mu: 0.1}, local: {proximal_mu: 0.2}}",
+            "training.local.proximal_mu",
+            "the strategy tells the clients",
+        ),
+        ("training: {local: {momentum: 0.9, optimizer: adam}}", "training.local.momentum", "moments of its own"),
+        ("training: {strategy: krum, replies: reduced}", "training.replies", "needs every single reply"),
+        (
+            "training: {replies: reduced}\nprivacy: {mechanism: local-dp, clipping_norm: 1, epsilon: 4, delta: 1e-5}",
+            "training.replies",
+            "every single reply",
+        ),
+        ("training: {replies: reduced, failures: error}", "training.failures", "no single device's failure"),
+        ("training: {replies: reduced}\n" + DP % "server-fixed-clipping", "training.replies", "every single reply"),
+        ("training: {failures: error}\n" + DP % "client-fixed-clipping", "training.failures", "void its whole round"),
+        ("training: {strategy: fedmedian}\n" + DP % "server-fixed-clipping", "privacy.mechanism", "fits only a mean"),
+        ("training: {strategy: fedbuff}\n" + DP % "server-fixed-clipping", "privacy.mechanism", "fits only a mean"),
+        (
+            "privacy: {mechanism: server-adaptive-clipping, target_epsilon: 2, delta: 1e-3}",
+            "privacy.target_epsilon",
+            "a release of its own",
+        ),
+        ("wire: {up: int8}\n" + DP % "client-fixed-clipping", "wire.up", "beyond the clipping norm"),
+        (
+            "wire: {up: topk:0.1, error_feedback: true}\n" + DP % "client-fixed-clipping",
+            "wire.error_feedback",
+            "not clipped",
+        ),
+        (
+            "clients: [{for: any, plan: {up: int4}}]\n" + DP % "client-fixed-clipping",
+            "clients.0.plan.up",
+            "beyond the clipping norm",
+        ),
+        (
+            "training: {strategy: krum}\nclients: [{for: any, plan: {width: 0.5}}]",
+            "clients.0.plan.width",
+            "clients of different shapes",
+        ),
+        ("training: {strategy: krum}\nclients: [{for: any, plan: auto}]", "clients.0.plan", "clients of different"),
+        (
+            "clients: [{for: any, plan: {width: 0.5}}]\n" + DP % "server-fixed-clipping",
+            "clients.0.plan.width",
+            "give every device the full width",
+        ),
+        ("clients: [{for: any, plan: full}, {for: {tier: mcu}, plan: full}]", "clients.1.for", "rule 0 already has"),
+        ("clients: [{for: {profile: phoen}, plan: full}]", "clients.0.for.profile", "write 'phone'"),
+        ("wire: {error_feedback: true}", "wire.error_feedback", "sends weights"),
+        (
+            "clients: [{for: any, plan: {error_feedback: true}}]",
+            "clients.0.plan.error_feedback",
+            "sends weights",
+        ),
+    ],
+)
+def test_a_broken_law_names_the_key_and_the_way_out(more, key, part):
+    with pytest.raises(InvalidFileError) as caught:
+        parse_scenario(f"{BASE}{more}\n", "x.yaml")
+    assert [problem.key for problem in caught.value.problems] == [key]
+    assert part in str(caught.value)
+    assert caught.value.problems[0].line > 0
+
+
+def test_natural_clients_need_data_that_records_people():
+    with pytest.raises(
+        InvalidFileError, match=r"task\.partition: got 'natural' with 'digits', which records no people"
+    ):
+        parse_scenario(BASE.replace("model", "partition: natural, model"), "x.yaml")
+
+
+def test_an_own_app_follows_no_plan():
+    text = BASE.replace("model: mlp", "model: mlp, app: mine.app:app") + "clients: [{for: any, plan: {bits: 8}}]\n"
+    with pytest.raises(InvalidFileError, match=r"clients\.0\.plan: got '8 bits' with task.app"):
+        parse_scenario(text, "x.yaml")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "training: {clients_per_round: 5, over_select: 1.2, first: 6}",
+        "training: {strategy: {name: krum, num_malicious_nodes: 3}}",
+        "training: {strategy: {name: bulyan, num_malicious_nodes: 1}}",
+        "training: {strategy: {name: 'my.code:Own', arguments: {eta: 1}}}\nclients: [{for: any, plan: {width: 0.5}}]",
+        "wire: {up: topk:0.1+zstd}\n" + DP % "client-fixed-clipping",
+        "wire: {up: int8+zstd, error_feedback: true}\n" + DP % "server-fixed-clipping",
+        "clients: [{for: {tier: mcu}, plan: {width: 0.5}}, {for: {profile: phone}, plan: auto}]",
+        "privacy: {mechanism: local-dp, clipping_norm: 1, epsilon: 4, delta: 1e-5}\ntraining: {strategy: fedmedian}",
+    ],
+)
+def test_what_breaks_no_law_is_taken(more):
+    assert parse_scenario(f"{BASE}{more}\n").name == "law"
+
+
+def test_two_broken_laws_are_both_told():
+    with pytest.raises(InvalidFileError) as caught:
+        parse_scenario(f"{BASE}training: {{clients_per_round: 50, replies: reduced, failures: error}}\n", "x.yaml")
+    assert [problem.key for problem in caught.value.problems] == ["training.clients_per_round", "training.failures"]
+
+
+def test_the_first_rule_that_fits_decides_the_plan():
+    scenario = parse_scenario(
+        f"{BASE}clients:\n"
+        "  - {for: {profile: watch}, plan: {width: 0.5, bits: 8, down: int8}}\n"
+        "  - {for: {tier: wearable}, plan: {sparsity: 90 %}}\n"
+        "wire: {up: int8+zstd, down: fp16}\n"
+    )
+    watch = scenario.plan_for(profile="watch", tier="wearable")
+    assert (watch.name, watch.width, watch.bits, watch.uplink, watch.downlink) == (
+        "width 0.5, 8 bits",
+        0.5,
+        8,
+        ("int8", "zstd"),
+        ("int8",),
+    )
+    assert scenario.plan_for(profile="other", tier="wearable").sparsity == 0.9
+    assert scenario.plan_for(profile="phone", tier="phone-mid").is_full
+
+
+def test_over_selection_rounds_up_but_never_by_float_dust():
+    scenario = parse_scenario(f"{BASE}training: {{clients_per_round: 10, over_select: 1.3}}\n")
+    assert (scenario.cohort, scenario.asked) == (10, 13)
+    assert parse_scenario(f"{BASE}training: {{clients_per_round: 18, over_select: 1.3}}\n").asked == 20
+
+
+def test_fedprox_tells_the_clients_its_proximal_term():
+    scenario = parse_scenario(f"{BASE}training: {{strategy: {{name: fedprox, proximal_mu: 0.1}}}}\n")
+    assert scenario.training.local_config().proximal_mu == 0.1
+    assert scenario.training.strategy.options() == {"proximal_mu": 0.1}

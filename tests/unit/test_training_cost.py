@@ -1,0 +1,103 @@
+"""Training steps: affine in the batch, dearer than inference, never cheaper for masks or fake-quant."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fedlite.devices.compute import inference_s
+from fedlite.devices.plan_cost import plan_time_factor, width_time_factor
+from fedlite.devices.population import coefficients
+from fedlite.devices.profile import DeviceProfile, EngineFamily, Kind, Sourced, Tier
+from fedlite.devices.training import step_model, step_s
+from fedlite.devices.workload import Layer, OpClass, Workload
+from fedlite.errors import FedliteError
+
+
+def known(value):
+    return Sourced(value, "test", Kind.DATASHEET, str(value))
+
+
+def device(engine=EngineFamily.CPU_FP32, core="cortex-a53", clock=1e9, threads=4):
+    return DeviceProfile(
+        "toy", "Toy", Tier.SBC, "soc", core, engine, threads, threads, known(clock), known(2e9), known(5e8), known(1e9),
+        known(1.0), known(4.0), ("wifi",), "board",
+    )  # fmt: skip
+
+
+def net(scale=1):
+    layers = (
+        Layer("conv", OpClass.CONV3X3, 20_000_000 * scale, 9_000, 9_000, 30_000, 60_000, 60_000, 3, 1, 16, 64),
+        Layer("relu", OpClass.ELEMENTWISE, 0, 0, 0, 60_000, 60_000, 60_000),
+        Layer("fc", OpClass.LINEAR, 600_000, 600_010, 600_000, 60_000, 10, 60_000),
+    )
+    return Workload("toy", (3, 32, 32), layers, 120_000)
+
+
+def test_a_step_is_affine_in_the_batch():
+    times = [step_s(device(), net(), batch).value for batch in (1, 2, 3)]
+    assert times[2] - times[1] == pytest.approx(times[1] - times[0])
+    assert times[0] > times[1] - times[0]  # the fixed part
+
+
+def test_a_training_sample_costs_several_inferences():
+    model = step_model(device(), net())
+    forward = inference_s(device(), net(), batch=2).value - inference_s(device(), net(), batch=1).value
+    assert 3.0 < model.per_sample_s / forward < 30.0
+
+
+def test_a_million_jobs_are_priced_as_one_array():
+    batches = np.full(1_000_000, 16.0)
+    times = step_model(device(), net()).seconds(batches)
+    assert times.shape == (1_000_000,)
+    assert times[0] == pytest.approx(step_s(device(), net(), 16).value)
+
+
+def test_masks_and_fake_quantisation_cost_time():
+    plain = step_model(device(), net())
+    assert step_model(device(), net(), sparsity=0.9).per_sample_s > plain.per_sample_s
+    assert step_model(device(), net(), bits=8).per_sample_s == pytest.approx(plain.per_sample_s / np.sqrt(0.45 * 0.53))
+
+
+def test_width_is_priced_by_the_trace_and_not_twice():
+    assert step_model(device(), net(), width=0.5) == step_model(device(), net())
+
+
+@pytest.mark.parametrize(("width", "factor"), [(1.0, 1.0), (0.5, (3.23 * 1.93) ** -0.5), (0.25, (8.05 * 2.99) ** -0.5)])
+def test_measured_widths_give_the_measured_speed(width, factor):
+    assert width_time_factor(width) == pytest.approx(factor)
+
+
+def test_measured_width_speed_stays_below_the_mac_ratio():
+    """MACs fall with the square of the width; measured steps do not."""
+    for width in (0.25, 0.5, 0.75):
+        assert width_time_factor(width) > width**2
+
+
+def test_a_plan_multiplies_its_parts():
+    both = plan_time_factor(width=0.5, sparsity=0.9)
+    assert both == pytest.approx(plan_time_factor(width=0.5) * plan_time_factor(sparsity=0.9))
+
+
+@pytest.mark.parametrize("width", [0.0, -1.0, 1.5])
+def test_impossible_widths_are_refused(width):
+    with pytest.raises(FedliteError, match="at most 1"):
+        plan_time_factor(width=width)
+
+
+def test_a_network_without_work_is_refused():
+    with pytest.raises(FedliteError, match="without work"):
+        step_model(device(), Workload("empty", (1,), (), 0))
+
+
+def test_a_microcontroller_trains_at_three_forward_passes_in_fp32():
+    mcu = device(EngineFamily.MCU_INT8, "cortex-m7", 280e6, 1)
+    model = step_model(mcu, net())
+    forward = inference_s(mcu, net(), precision="fp32").value
+    assert 2.0 < model.per_sample_s / forward < 3.5
+
+
+def test_training_coefficients_stay_inside_the_measured_range_of_mnn():
+    """MNN on SD855 takes 5 to 16 inferences per training sample; ncnn's fp16 inference is the faster reference."""
+    factors = coefficients("training.json")["backward"]["factors"]
+    assert all(3.0 < value < 50.0 for value in factors.values())
