@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 -- a script beside the pages it writes, no package
+
 """Write docs/reference/scenario.md from the schema, or say that it is stale.
 
 python docs/generate_reference.py            writes the page

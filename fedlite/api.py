@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fedlite.compose.telling import Run
-from fedlite.run import Progress, Settings, resume, run
+from fedlite.compose.finished import Run
+from fedlite.compose.progress import Progress
+from fedlite.runner import Settings, resume, run
 from fedlite.scenario.loader import load_scenario
-from fedlite.sweep import Sweep, SweepProgress, sweep
+from fedlite.sweeper import Sweep, SweepProgress, sweep
 
 __all__ = ["Progress", "Run", "Settings", "Sweep", "SweepProgress", "load_scenario", "resume", "run", "sweep"]

@@ -12,10 +12,12 @@ Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators" (the S
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Key = int | str
 
@@ -35,9 +37,7 @@ def stream(seed: int, *keys: Key) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=seed_of(seed, *keys)))
 
 
-def uniform(
-    seed: int, purpose: str, owner: NDArray[Any] | int, counter: NDArray[Any] | int = 0
-) -> NDArray[np.float64]:
+def uniform(seed: int, purpose: str, owner: NDArray[Any] | int, counter: NDArray[Any] | int = 0) -> NDArray[np.float64]:
     """Return one number in [0, 1) per (owner, counter), broadcast against each other; a pure function."""
     bits = _mix(_mix(_as_u64(owner) * _GAMMA + np.uint64(seed_of(seed, purpose))) + _as_u64(counter) * _GAMMA)
     return np.asarray((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53)

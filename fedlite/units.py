@@ -116,7 +116,9 @@ def parse(text: str | float, dimension: str) -> float:
     if unit is None:
         if dimension == "fraction":
             return number
-        raise UnitError(f"got {text!r} without a unit, expected {_a(dimension)}; write '{match[1]} {example.split()[1]}'")
+        raise UnitError(
+            f"got {text!r} without a unit, expected {_a(dimension)}; write '{match[1]} {example.split()[1]}'"
+        )
     if unit not in known:
         raise UnitError(
             f"got {text!r} with unit {unit!r}, expected {_a(dimension)} in one of {', '.join(known)}; "
@@ -144,7 +146,9 @@ _SCALES: Final[dict[str, tuple[tuple[float, str], ...]]] = {
 def show(value: float, dimension: str) -> str:
     """Return a quantity as people read it, three significant digits: `show(1.5e6, "bytes") == "1.5 MB"`."""
     scales = _SCALES[dimension]
-    factor, unit = next(((f, u) for f, u in scales if abs(value) >= f), scales[-1] if value else (1.0, _unit_of_one(scales)))
+    factor, unit = next(
+        ((f, u) for f, u in scales if abs(value) >= f), scales[-1] if value else (1.0, _unit_of_one(scales))
+    )
     return f"{value / factor:.3g} {unit}"
 
 

@@ -19,8 +19,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from collection import FILE
 from collection import samples as collect
+from figures import predicted_against_measured, residuals_by_class
 from hierarchical import CPU_PRIOR, MCU_PRIOR, fit
-from leave_out import bands, by_config, leave_devices_out, leave_nets_out, scale_of, with_spec_sheet
+from leave_out import bands, by_config, leave_devices_out, leave_nets_out, one_rate, scale_of, with_spec_sheet
 from training_fit import SD855, backward_record, cliff_record, recurrent_record
 from training_fit import records as training_records
 
@@ -29,6 +30,7 @@ from fedlite.devices.population import from_json, to_json
 
 ROOT = Path(__file__).resolve().parents[2]
 COEFFICIENTS = ROOT / "fedlite" / "devices" / "coefficients"
+FIGURES = ROOT / "docs" / "device-model"
 RESULTS = Path(__file__).parent / "results.json"
 FOUR_THREADS_LOG2 = 2.0
 OPTIMISED = ("cpu-float", "cpu-int8", "mcu")
@@ -70,9 +72,13 @@ def main():
         pop, hyper = fit(name, rows, prior, optimise=name in OPTIMISED)
         devices_out = leave_devices_out(name, rows, prior, hyper)
         nets_out = leave_nets_out(name, rows, prior, hyper)
-        pop = replace(with_spec_sheet(pop, rows), bands=bands(devices_out))
+        pop = replace(with_spec_sheet(pop, rows), bands=bands(devices_out, nets_out))
         populations[name] = to_json(pop)
-        results[name] = {"leave_one_device_out": table(devices_out), "leave_one_net_out": table(nets_out)}
+        results[name] = {
+            "leave_one_device_out": table(devices_out),
+            "leave_one_net_out": table(nets_out),
+            "macs_over_one_rate": table(one_rate(name, rows)),
+        }
         everything += devices_out
         for test, groups in results[name].items():
             for group, row in groups.items():
@@ -92,8 +98,21 @@ def main():
     training = {"source": header, **results["training"]}
     (COEFFICIENTS / "training.json").write_text(json.dumps(training, indent=1) + "\n")
     (COEFFICIENTS / "energy.json").write_text(json.dumps({"source": header, **energy}, indent=1) + "\n")
+    results["mcu-energy"] = energy
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    return everything
+    write_figures(everything)
+
+
+def write_figures(predictions):
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    shown = ("ncnn-fp32", "ncnn-fp16", "ncnn-int8", "mcu-latency")
+    for anchors, name in ((1, "one-anchor"), (3, "three-anchors"), (0, "spec-sheet")):
+        rows = [p for p in predictions if p.anchors == anchors and p.group in shown]
+        title = f"Devices left out of the fit, {name.replace('-', ' ')}"
+        (FIGURES / f"predicted-{name}.svg").write_text(predicted_against_measured(rows, title))
+    rows = [p for p in predictions if p.anchors == 1 and p.group in shown]
+    text = residuals_by_class(rows, "Devices left out of the fit, one anchor, by the class that takes most time")
+    (FIGURES / "residuals-by-op-class.svg").write_text(text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from hierarchical import fit
 from fedlite.devices import published, spec_sheet
 from fedlite.devices.anchors import inference_order
 from fedlite.devices.calibration import Observation, Work, calibrate
-from fedlite.devices.population import Band, SpecSheet
+from fedlite.devices.features import LAYERS
+from fedlite.devices.population import NEW_NET, Band, SpecSheet
 
 MOBILE_PREDICTORS = 6
 CLASSES = {0: "spec-sheet", 1: "one-anchor", 3: "three-anchors"}
@@ -64,7 +65,7 @@ def with_spec_sheet(pop, samples):
         return pop
     x = np.array([spec_sheet.predictors(c.clock_hz, np.array(c.covariates)) for c, _ in known])
     y = np.array([scale_of(pop, c, s) for c, s in known])
-    ridge = np.diag([1e-6] + [0.5] * (x.shape[1] - 1))
+    ridge = np.diag([1e-6] + [3.0] + [0.5] * (x.shape[1] - 2))
     centre = np.zeros(x.shape[1])
     # Drawn to time ~ 1 / clock and, for mobile chips (four covariates), to a doubling of threads worth sqrt(2) or so.
     centre[:2] = y.mean(), -1.0
@@ -137,7 +138,7 @@ def leave_nets_out(name, samples, prior, hyper):
     return out
 
 
-def bands(predictions):
+def bands(predictions, new_nets):
     """Return {group: {class: Band}} of measured / predicted, 10 % and 90 % quantiles; "" pools the population."""
     table = defaultdict(dict)
     for group in ["", *sorted({p.group for p in predictions})]:
@@ -146,6 +147,10 @@ def bands(predictions):
             if len(logs) >= 8:
                 low, high = np.quantile(logs, [0.1, 0.9])
                 table[group][kind] = Band(float(np.exp(min(low, 0))), float(np.exp(max(high, 0))))
+        logs = [-p.log_error for p in new_nets if group in ("", p.group)]
+        if len(logs) >= 8:
+            low, high = np.quantile(logs, [0.1, 0.9])
+            table[group][NEW_NET] = Band(float(np.exp(min(low, 0))), float(np.exp(max(high, 0))))
     return complete(dict(table))
 
 
@@ -163,6 +168,19 @@ def complete(table):
             (mine["one-anchor"].low * mine["spec-sheet"].low) ** 0.5,
             (mine["one-anchor"].high * mine["spec-sheet"].high) ** 0.5,
         )
+        mine[NEW_NET] = classes.get(NEW_NET, pooled.get(NEW_NET, spec))
         mine["assumed"] = Band(min(1 / 3, mine["spec-sheet"].low), max(3.0, mine["spec-sheet"].high))
         filled[group] = mine
     return filled
+
+
+def one_rate(name, samples):
+    """The model to beat: time proportional to multiply-accumulates, one rate per configuration from its anchor."""
+    out = []
+    for config, mine in by_config(samples).items():
+        first, *rest = in_anchor_order(mine)
+        macs = {s.net: published.find(s.net).macs for s in mine}
+        for s in rest:
+            guess = first.latency_s * macs[s.net] / macs[first.net]
+            out.append(Prediction(name, config.group, config.device, config.key, s.net, 1, s.latency_s, guess, LAYERS))
+    return out

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
+from collection import lodo_unit
 from scipy.optimize import least_squares, nnls
 
 from fedlite.devices import batch_curve, published, recurrent
@@ -75,35 +76,48 @@ SWAPPED = 0.85
 """Resident memory below this share of the affine curve means that the rest was swapped out."""
 
 
-def energy_record(rows):
-    """Return how active power depends on the workload (log, relative to the board's mean) and what is left."""
+def _powers(rows):
+    """Return {(device, round): {net: log watts}} of boards whose energy and latency were both measured."""
     times = {(r.device, r.setting, r.model): r.value for r in rows if r.family == "mcu-latency"}
     boards = defaultdict(dict)
     for r in rows:
         key = (r.device, r.setting, r.model)
         if r.family == "mcu-energy" and key in times:
             boards[r.device, r.setting][published.find(r.model).name] = np.log(r.value / times[key])
+    return dict(boards)
+
+
+def _power_offsets(boards):
     centred = defaultdict(list)
     for powers in boards.values():
         for net, power in powers.items():
             centred[net].append(power - np.mean(list(powers.values())))
-    # half of the median: shrunk, because boards disagree about as much as the effect is large
-    offsets = {net: float(np.median(v)) * len(v) / (len(v) + 4) for net, v in centred.items()}
-    left = [
-        power - offsets[net] - np.mean([p - offsets[n] for n, p in powers.items()])
-        for powers in boards.values()
-        for net, power in powers.items()
-    ]
-    low, high = np.exp(np.quantile(left, [0.1, 0.9]) * np.sqrt(2))
+    # shrunk by four boards' worth of zeros, because boards disagree about as much as the effect is large
+    return {net: float(np.median(v)) * len(v) / (len(v) + 4) for net, v in centred.items()}
+
+
+def energy_record(rows):
+    """Return how active power depends on the workload (log, relative to the board's mean) and what is left.
+
+    The error is that of chips left out, with one anchor (MobileNet first) and measured times.
+    """
+    boards, logs = _powers(rows), []
+    for left in sorted({lodo_unit(device) for device, _ in boards}):
+        offsets = _power_offsets({k: v for k, v in boards.items() if lodo_unit(k[0]) != left})
+        for powers in [v for k, v in boards.items() if lodo_unit(k[0]) == left]:
+            anchor = next(n for n in ("mobilenet_v1_0.25_96", "resnet8", "ds-cnn") if n in powers)
+            level = powers[anchor] - offsets.get(anchor, 0.0)
+            logs += [p - level - offsets.get(net, 0.0) for net, p in powers.items() if net != anchor]
+    low, high = np.exp(np.quantile(logs, [0.1, 0.9]))
+    error = np.abs(np.exp(-np.array(logs)) - 1)
     return {
-        "power_offset": {n: round(o, 4) for n, o in sorted(offsets.items())},
+        "power_offset": {net: round(o, 4) for net, o in sorted(_power_offsets(boards).items())},
         "band": [round(float(low), 4), round(float(high), 4)],
         "boards": len(boards),
+        "leave_one_chip_out_mape_percent": round(100 * float(error.mean()), 2),
+        "median_percent": round(100 * float(np.median(error)), 2),
+        "n": len(logs),
     }
-
-
-def write(path, json_text):
-    path.write_text(json_text + "\n")
 
 
 def records(file):

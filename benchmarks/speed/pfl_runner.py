@@ -47,7 +47,7 @@ class Laps(TrainingProcessCallback):
     def __init__(self, watch):
         self.watch = watch
 
-    def after_central_iteration(self, aggregate_metrics, model, *, central_iteration):  # noqa: ARG002
+    def after_central_iteration(self, aggregate_metrics, model, *, central_iteration):
         more = self.watch.lap()
         return not more, Metrics()
 

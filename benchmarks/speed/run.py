@@ -57,9 +57,9 @@ def main():
                     continue
                 samples.setdefault((name, *row), []).append(result)
                 print(f"turn {turn + 1} {row}: {name} {result['clients_per_second']:.1f} clients/s", flush=True)
-    machine["load_average_after"] = os.getloadavg()[0]
-    results = [_median(turns) for turns in samples.values()]
-    _write(options, machine, results, missing, failures)
+            machine["load_average_after"] = os.getloadavg()[0]
+            _write(options, machine, [_median(turns) for turns in samples.values()], missing, failures)
+    print(f"wrote {options.out / 'speed.json'} and speed.md")
 
 
 def _options():
@@ -133,7 +133,6 @@ def _write(options, machine, results, missing, failures):
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "speed.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     (options.out / "speed.md").write_text(_page(record), encoding="utf-8")
-    print(f"wrote {options.out / 'speed.json'} and speed.md")
 
 
 def _page(record):

@@ -1,0 +1,1 @@
+"""The face: typer commands, rich output, exit codes; no logic."""

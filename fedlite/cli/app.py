@@ -11,9 +11,11 @@ import typer
 from fedlite.cli.run import shown, tell
 from fedlite.errors import FedliteError
 
-Fleet = Annotated[Path | None, typer.Option(help="Scenario whose fleet section the app runs on; left out with --resume.")]
+Fleet = Annotated[
+    Path | None, typer.Option(help="Scenario whose fleet section the app runs on; left out with --resume.")
+]
 RunConfig = Annotated[
-    str, typer.Option(help="Values of the app's config: \"num-server-rounds=5 lr=0.1\", or a TOML file.")
+    str, typer.Option(help='Values of the app\'s config: "num-server-rounds=5 lr=0.1", or a TOML file.')
 ]
 Macs = Annotated[
     float | None, typer.Option(min=1, help="Multiply-accumulates of one job, where torch cannot count them (numpy).")
@@ -26,7 +28,9 @@ def app(
     fleet: Fleet = None,
     run_config: RunConfig = "",
     backend: Annotated[str, typer.Option(help="ray, or local for tests and tiny runs.")] = "ray",
-    actors: Annotated[int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")] = None,
+    actors: Annotated[
+        int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")
+    ] = None,
     ray_address: Annotated[str | None, typer.Option(help="Join this Ray cluster instead of starting one.")] = None,
     macs: Macs = None,
     memory: Memory = None,
@@ -37,7 +41,7 @@ def app(
 ) -> None:
     """Run a Flower app directory, unmodified, on the fleet of a scenario: virtual time, joules, bytes, failures."""
     from fedlite.compose import apps
-    from fedlite.run import Settings
+    from fedlite.runner import Settings
     from fedlite.scenario.loader import load_fleet
     from fedlite.units import parse
 

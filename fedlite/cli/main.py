@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Annotated
 
+import click
 import typer
 
 # Both phone home unless told otherwise; set here so that no import order can matter.
@@ -14,6 +15,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 from fedlite import __version__
 from fedlite.cli import app as app_command
+from fedlite.cli import compress as compress_command
 from fedlite.cli import init as init_command
 from fedlite.cli import report as report_command
 from fedlite.cli import run as run_command
@@ -53,6 +55,7 @@ app.command()(app_command.app)
 app.command()(validate_command.validate)
 app.command()(report_command.report)
 app.command()(report_command.compare)
+app.command()(compress_command.compress)
 app.command()(init_command.init)
 app.add_typer(devices_app, name="devices")
 app.add_typer(data_app, name="data")
@@ -61,14 +64,16 @@ app.add_typer(data_app, name="data")
 def main() -> None:
     """Run the command line; a user's mistake is told in one line (or one per mistake), without a traceback."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except FedliteError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except typer.Abort:
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    except (click.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
-    except typer.Exit as stop:
-        raise SystemExit(stop.exit_code) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from fedlite.errors import FedliteError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fedlite.compose.telling import Run
-    from fedlite.run import Progress
+    from fedlite.compose.finished import Run
+    from fedlite.compose.progress import Progress
 
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a key: training.rounds=5 (repeatable).")]
 
@@ -23,7 +23,9 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a key
 def run(
     scenario: Annotated[Path | None, typer.Argument(help="Scenario file; left out with --resume.")] = None,
     backend: Annotated[str, typer.Option(help="ray, or local for tests and tiny runs.")] = "ray",
-    actors: Annotated[int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")] = None,
+    actors: Annotated[
+        int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")
+    ] = None,
     ray_address: Annotated[str | None, typer.Option(help="Join this Ray cluster instead of starting one.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed in place of the scenario's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default: the next free runs/NAME-001.")] = None,
@@ -32,13 +34,15 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON, last.")] = False,
 ) -> None:
     """Run a scenario: real training, real bytes, virtual time; leaves a run directory with a report."""
-    from fedlite import run as running
+    from fedlite import runner as running
     from fedlite.scenario.loader import load_scenario
 
     settings = running.Settings(backend=backend, actors=actors, ray_address=ray_address)
     if resume is not None:
         if scenario is not None or overrides or seed is not None or out is not None:
-            raise FedliteError("--resume: got a scenario, --set, --seed or --out beside it; the run has its own already")
+            raise FedliteError(
+                "--resume: got a scenario, --set, --seed or --out beside it; the run has its own already"
+            )
         finished = shown(as_json, lambda say: running.resume(resume, settings=settings, progress=say))
     else:
         if scenario is None:
@@ -66,9 +70,8 @@ def shown(quiet: bool, work: Callable[[Callable[[Progress], None] | None], Run])
     if quiet:
         return work(None)
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
-    from rich.progress import TimeRemainingColumn
 
     columns: list[Any] = [
         TextColumn("[bold]{task.description}"),
@@ -101,4 +104,6 @@ def tell(finished: Run) -> None:
 
     console = Console()
     console.print(summary_table(finished.path))
-    console.print(f"report: [link=file://{(finished.path / 'report.html').resolve()}]{finished.path / 'report.html'}[/link]")
+    console.print(
+        f"report: [link=file://{(finished.path / 'report.html').resolve()}]{finished.path / 'report.html'}[/link]"
+    )

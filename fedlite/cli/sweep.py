@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path  # noqa: TC003 -- typer reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fedlite.sweep import Sweep, SweepProgress
+    from fedlite.sweeper import Sweep, SweepProgress
 
 SOME_FAILED = 5
 """Exit code of a study of which at least one run failed; the others are finished."""
@@ -32,13 +32,13 @@ def sweep(
 
     Exit code 5 if some runs failed; the page and the summary say which and why.
     """
-    from fedlite import sweep as sweeping
-    from fedlite.run import Settings
+    from fedlite.runner import Settings
+    from fedlite.sweeper import sweep as sweep_study
 
     settings = Settings(backend=backend, actors=actors, ray_address=ray_address)
 
     def work(say: Callable[[SweepProgress], None] | None) -> Sweep:
-        return sweeping.sweep(study, out=out, settings=settings, seed_free=seed_free, progress=say)
+        return sweep_study(study, out=out, settings=settings, seed_free=seed_free, progress=say)
 
     done = work(None) if as_json else _behind_bars(work)
     if as_json:

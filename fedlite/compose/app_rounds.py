@@ -1,24 +1,35 @@
-"""The rounds of an app that fedlite did not write: seen at the grid, their metrics taken from what its strategy says."""
+"""The rounds of an app that fedlite did not write: seen at the grid; what they achieved, its strategy says."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedlite.compose.progress import Progress
 from fedlite.results.rounds import Rounds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
     from fedlite.fleet.ledger import Ledger
     from fedlite.flower.grid import FleetGrid
 
-ACCURACY: Final = ("accuracy", "eval_acc", "eval_accuracy", "test_acc", "test_accuracy", "val_acc", "val_accuracy", "acc")
+ACCURACY: Final = (
+    "accuracy",
+    "eval_acc",
+    "eval_accuracy",
+    "test_acc",
+    "test_accuracy",
+    "val_acc",
+    "val_accuracy",
+    "acc",
+)
 LOSS: Final = ("loss", "eval_loss", "test_loss", "val_loss")
 MACRO_F1: Final = ("macro_f1", "eval_macro_f1", "f1")
 """Names under which apps report what fedlite's tables call accuracy, loss and macro_f1; the first found holds."""
@@ -56,6 +67,7 @@ class AppRounds:
         self._rounds = 0
         self._open = 0
         self._rows_seen = 0
+        self._began_s = grid.clock.now_s
         self._start_s, self._wall_s = grid.clock.now_s, time.perf_counter()
         self._eligible = 0
         self._live: dict[str, float] = {}
@@ -82,7 +94,7 @@ class AppRounds:
             self.final = [np.asarray(values) for values in arrays.to_numpy_ndarrays(keep_input=True)]
 
     def finish(self) -> dict[str, float]:
-        """Close the last round, put each round's metrics into its row, and return the last ones under their own names."""
+        """Close the last round, put metrics into the rows, and return the last ones under the app's own names."""
         self._close()
         last: dict[str, float] = {}
         for span in self._spans:
@@ -96,7 +108,7 @@ class AppRounds:
                         row[name] = value
         return last
 
-    def _trains(self, round_: int, waits: bool) -> None:  # noqa: FBT001 - the grid's callback
+    def _trains(self, round_: int, waits: bool) -> None:  # noqa: FBT001
         """Begin a round, unless single messages of the same round follow each other."""
         if not waits and round_ == self._open:
             return
@@ -119,7 +131,9 @@ class AppRounds:
         if self._progress is not None:
             energy_j = sum(float(done["energy_j"]) for done in self.table.rows)
             self._progress(
-                Progress(len(self.table.rows) - 1, self._rounds, now_s, float(row["accuracy"]), energy_j)
+                Progress(
+                    len(self.table.rows) - 1, self._rounds, now_s - self._began_s, float(row["accuracy"]), energy_j
+                )
             )
 
 
@@ -134,7 +148,7 @@ def told(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _metrics_of(result: Any, round_: int) -> dict[str, float]:
-    """Return a round's metrics; where names are equal the server's own test outranks the clients', and that training."""
+    """Return a round's metrics; of equal names the server's own test outranks the clients', and that training."""
     found: dict[str, float] = {}
     for part in ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp"):
         metrics = getattr(result, part, {}).get(round_) or {}

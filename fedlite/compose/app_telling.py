@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fedlite
-from fedlite.compose.telling import LIBRARIES, Run, clients_per_second
+from fedlite.compose.finished import Run
+from fedlite.compose.telling import LIBRARIES, clients_per_second
 from fedlite.devices import carbon
 from fedlite.engine.task import digest
 from fedlite.flower.app_exchange import PLAN
@@ -76,7 +77,9 @@ def tell(story: AppStory, directory: RunDirectory) -> Run:
 def _summary(story: AppStory, ledger: dict[str, Array], run_dir: str) -> dict[str, Any]:
     moved = ledger["up_bytes"] + ledger["down_bytes"]
     energy_j = float(ledger["energy_j"].sum())
-    arrays = {f"{position} {name}": array for position, (name, array) in enumerate(zip(story.names, story.final, strict=True))}
+    arrays = {
+        f"{position} {name}": array for position, (name, array) in enumerate(zip(story.names, story.final, strict=True))
+    }
     summary: dict[str, Any] = without_nan(
         {
             "run_dir": run_dir,
@@ -134,6 +137,7 @@ def _fleet_rows(story: AppStory, ledger: dict[str, Array]) -> list[dict[str, Any
                 "plan": PLAN,
                 "devices": count,
                 "excluded_reason": "",
+                "plan_reason": "",
                 "train_s_per_round": float(ledger["train_s"][worked].mean()) if worked.any() else float("nan"),
                 "peak_bytes": int(ledger["peak_bytes"][mine].max(initial=0)),
                 "job_ram_bytes": int(profile.job_ram_bytes.value),
@@ -168,5 +172,3 @@ def _manifest(story: AppStory) -> dict[str, Any]:
         },
         "counted_work": list(story.counts.values()),
     }
-
-

@@ -6,13 +6,15 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedlite.compose import app_telling
 from fedlite.compose import fleet as compose_fleet
 from fedlite.compose.app_rounds import AppRounds
+from fedlite.compose.finished import Run
 from fedlite.compose.pools import open_pool
-from fedlite.compose.telling import Run
+from fedlite.compose.runtimes import app_wire
+from fedlite.compose.runtimes import declared as declared_by
 from fedlite.errors import FedliteError
 from fedlite.fleet.ledger import Ledger
 from fedlite.flower.app_dir import AppDirectory, RunConfig, fingerprint, overridden, read_app
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
     from fedlite.compose.pools import Wanted
     from fedlite.compose.progress import Progress
-    from fedlite.engine.pool import Pool
     from fedlite.scenario.schema import FleetScenario
 
 ASKED = "app.json"
@@ -130,7 +131,7 @@ def resume_app(path: Path, *, settings: Wanted, progress: Callable[[Progress], N
 
 def _declared_in(scenario: FleetScenario) -> Declared:
     app = scenario.task.app if scenario.task is not None else None
-    return Declared() if app is None else Declared(app.macs, app.memory_bytes)
+    return Declared() if app is None else declared_by(app)
 
 
 def _run(
@@ -155,6 +156,7 @@ def _run(
             AppPrices(profiles, asked.declared),
             seed=scenario.seed,
             partitions=scenario.task.clients if scenario.task is not None else None,
+            wire=app_wire(scenario),
         )
         grid = FleetGrid(fleet, runtime, ledger, policy=_policy(scenario), start_s=scenario.fleet.start_s)
         rounds = AppRounds(grid, ledger, progress)
@@ -179,7 +181,6 @@ def _run(
     finally:
         pool.close()
     return app_telling.tell(story, directory)
-
 
 
 def _policy(scenario: FleetScenario) -> RoundPolicy:

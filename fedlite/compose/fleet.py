@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedlite.compose.learning import Learning
-from fedlite.compression.plan import CompressionPlan
-from fedlite.devices import compute, memory, prediction, radio, training
-from fedlite.devices.profile import DeviceProfile
+from fedlite.compose import auto_plans, plan_price
+from fedlite.devices import compute, radio
 from fedlite.fleet import population
 from fedlite.fleet.pricing import wall_bytes
 from fedlite.fleet.rules import Budgets, Rules
@@ -21,20 +20,31 @@ from fedlite.scenario.fleet import Always as AlwaysSection
 from fedlite.scenario.fleet import Diurnal as DiurnalSection
 from fedlite.scenario.fleet import Fleet as FleetSection
 from fedlite.scenario.profiles import load_profile
-from fedlite.scenario.schema import FleetScenario, Scenario
 from fedlite.simulation.availability import Always, Availability, Diurnal, DiurnalHabits, TraceReplay, read_trace
 from fedlite.units import show
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fedlite.compose.learning import Learning
+    from fedlite.compression.plan import CompressionPlan
+    from fedlite.devices.profile import DeviceProfile
+    from fedlite.scenario.schema import FleetScenario, Scenario
 
 
 @dataclass(frozen=True)
 class DeviceClass:
-    """One profile of the fleet with the plan it follows, what that costs, and why it cannot take part (or "")."""
+    """One profile of the fleet with the plan it follows, what that costs, and why it cannot take part (or "").
+
+    `plan_reason` says why an `auto` plan is what it is; "" for a plan that was told.
+    """
 
     profile: DeviceProfile
     share: float
     plan: CompressionPlan
     cost: PlanCost
     excluded: str
+    plan_reason: str = ""
 
 
 def classes(scenario: Scenario, learning: Learning) -> list[DeviceClass]:
@@ -42,8 +52,14 @@ def classes(scenario: Scenario, learning: Learning) -> list[DeviceClass]:
     made = []
     for name, share in scenario.fleet.mix.items():
         profile = load_profile(name)
+        price = partial(price_plan, profile, scenario=scenario, learning=learning)
+        if scenario.rule_for(profile=profile.name, tier=profile.tier).auto:
+            choice = auto_plans.choose(profile, scenario, learning, _budgets(scenario.fleet), price)
+            excluded = "" if choice.fits else choice.reason
+            made.append(DeviceClass(profile, share, choice.plan, price(choice.plan), excluded, choice.reason))
+            continue
         plan = scenario.plan_for(profile=profile.name, tier=profile.tier)
-        cost = price_plan(profile, plan, scenario, learning)
+        cost = price(plan)
         reason = why_excluded(profile, plan, cost, scenario.fleet, learning)
         made.append(DeviceClass(profile, share, plan, cost, reason))
     return made
@@ -53,16 +69,8 @@ def price_plan(profile: DeviceProfile, plan: CompressionPlan, scenario: Scenario
     """Return what local training under a plan costs on a profile."""
     local = scenario.training.local
     workload = learning.workload(plan.width)
-    step = training.step_model(profile, workload, width=plan.width, sparsity=plan.sparsity, bits=plan.bits)
-    peak = memory.training_peak_bytes(
-        workload,
-        local.batch_size,
-        local.optimizer,
-        local.momentum,
-        runtime_bytes=0.0 if profile.engine in prediction.MCU_ENGINES else None,
-        masked=plan.sparsity > 0,
-        bits=plan.bits,
-    )
+    step = plan_price.step_of(profile, workload, plan)
+    peak = plan_price.training_peak(profile, workload, plan, local.batch_size, local.optimizer, local.momentum)
     return PlanCost(
         fixed_s=step.fixed_s,
         per_sample_s=step.per_sample_s,
@@ -70,6 +78,7 @@ def price_plan(profile: DeviceProfile, plan: CompressionPlan, scenario: Scenario
         inference_s=float(compute.inference_s(profile, workload).value),
         low=step.low_factor,
         high=step.high_factor,
+        calibration=str(step.calibration),
     )
 
 
@@ -103,7 +112,12 @@ def build(scenario: FleetScenario, profiles: list[DeviceProfile], excluded: list
     """Draw the population and set up its state."""
     section = scenario.fleet
     people = population.draw(
-        profiles, list(section.mix.values()), section.devices, scenario.seed, access=section.network.access
+        profiles,
+        list(section.mix.values()),
+        section.devices,
+        scenario.seed,
+        access=section.network.access,
+        region=section.network.region,
     )
     chosen = section.rules
     rules = Rules(chosen.charging, chosen.unmetered, chosen.idle, chosen.min_battery)

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from fedlite import wire
 from fedlite.compression import width
-from fedlite.compression.plan import CompressionPlan
-from fedlite.compression.width import IndexMap
-from fedlite.devices.profile import DeviceProfile
-from fedlite.devices.workload import Workload
 from fedlite.engine.task import WorkerSpec
 from fedlite.learning import models
-from fedlite.learning.data.dataset import Dataset
-from fedlite.learning.data.load import load
 from fedlite.learning.data.held_out import held_out_parts
+from fedlite.learning.data.load import load
 from fedlite.learning.data.partition import partition
 from fedlite.learning.tracing import trace
-from fedlite.learning.training.records import LocalConfig
-from fedlite.scenario.schema import Scenario
 from fedlite.scenario.task import partition_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import nn
+
+    from fedlite.compression.plan import CompressionPlan
+    from fedlite.compression.width import IndexMap
+    from fedlite.devices.workload import Workload
+    from fedlite.learning.data.dataset import Dataset
+    from fedlite.learning.training.records import LocalConfig
+    from fedlite.scenario.schema import Scenario
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
@@ -77,9 +80,9 @@ class Learning:
     def maps(self, plan: CompressionPlan) -> tuple[IndexMap, ...]:
         """Return where a plan's tensors lie in the full model."""
         full, sub = self.build(), self.build(plan.width)
-        shapes = [[tuple(value.shape) for value in net.state_dict().values()] for net in (full, sub)]
-        blocks = [width.in_order(self.names, _blocks(net)) for net in (full, sub)]
-        return tuple(width.index_maps(*shapes, *blocks))
+        full_shapes, sub_shapes = ([tuple(value.shape) for value in net.state_dict().values()] for net in (full, sub))
+        full_blocks, sub_blocks = (width.in_order(self.names, _blocks(net)) for net in (full, sub))
+        return tuple(width.index_maps(full_shapes, sub_shapes, full_blocks, sub_blocks))
 
     def downlink_bytes(self, plan: CompressionPlan) -> int:
         """Return the length of the encoded model that a plan's devices receive."""
@@ -88,7 +91,7 @@ class Learning:
 
     def worker_spec(self, local: LocalConfig, plans: Sequence[CompressionPlan], mode: str) -> WorkerSpec:
         """Return how an actor builds its native worker on this data."""
-        data = {
+        data: dict[str, Any] = {
             "x": self.data.x_train,
             "y": self.data.y_train,
             **_packed(self.rows, ""),
@@ -106,7 +109,12 @@ def prepare(scenario: Scenario) -> Learning:
     data = load(task.data)
     clients = task.clients or _default_clients(scenario, data)
     rows = partition(
-        task.partition.kind, data.y_train, data.client_train, clients, scenario.seed, **partition_options(task.partition)
+        task.partition.kind,
+        data.y_train,
+        data.client_train,
+        clients,
+        scenario.seed,
+        **partition_options(task.partition),
     )
     arguments = task.model.arguments()
     model = {

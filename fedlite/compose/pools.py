@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fedlite.engine.journal import JournaledPool
 from fedlite.engine.pool import LocalPool, Pool
-from fedlite.engine.task import WorkerSpec
 from fedlite.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fedlite.engine.task import WorkerSpec
 
 MOST_ACTORS = 8
 """Without `--actors`; each takes a quarter of a gigabyte."""
@@ -20,11 +23,19 @@ class Wanted(Protocol):
     """Which pool a user wants."""
 
     @property
-    def backend(self) -> str: ...
+    def backend(self) -> str:
+        """`ray` or `local`."""
+        ...
+
     @property
-    def actors(self) -> int | None: ...
+    def actors(self) -> int | None:
+        """How many Ray actors, None for one per processor."""
+        ...
+
     @property
-    def ray_address(self) -> str | None: ...
+    def ray_address(self) -> str | None:
+        """Cluster to join, None to start one."""
+        ...
 
 
 def open_engine(wanted: Wanted) -> AbstractContextManager[None]:

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 import fedlite
-from fedlite.compose.fleet import DeviceClass
-from fedlite.compose.learning import Learning
+from fedlite.compose.finished import Run
 from fedlite.devices import carbon
 from fedlite.engine.task import digest
-from fedlite.fleet.ledger import Ledger
-from fedlite.fleet.state import Fleet
-from fedlite.learning.training.trainer import Trainer
 from fedlite.privacy import accounting
 from fedlite.report.run_page import write_report
 from fedlite.results.directory import FORMAT, RunDirectory, without_nan
-from fedlite.results.rounds import Rounds
-from fedlite.scenario.schema import Scenario
+from fedlite.scenario.privacy import LocalDp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedlite.compose.fleet import DeviceClass
+    from fedlite.compose.learning import Learning
+    from fedlite.fleet.ledger import Ledger
+    from fedlite.fleet.state import Fleet
+    from fedlite.learning.training.trainer import Trainer
+    from fedlite.results.rounds import Rounds
+    from fedlite.scenario.schema import Scenario
 
 Array = NDArray[Any]
 
@@ -54,39 +56,6 @@ class Story:
     engine: str
     backend: str
     trainer: Trainer
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run in its directory."""
-
-    path: Path
-
-    @property
-    def rounds(self) -> pl.DataFrame:
-        """One row per round."""
-        return pl.read_parquet(self.path / "rounds.parquet")
-
-    @property
-    def clients(self) -> pl.DataFrame:
-        """The ledger: one row per device job."""
-        return pl.read_parquet(self.path / "clients.parquet")
-
-    @property
-    def evaluation(self) -> pl.DataFrame:
-        """The final model on each client's own test rows."""
-        return pl.read_parquet(self.path / "evaluation.parquet")
-
-    @property
-    def fleet(self) -> pl.DataFrame:
-        """One row per device class."""
-        return pl.read_parquet(self.path / "fleet.parquet")
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The object that `fedlite run --json` prints."""
-        summary: dict[str, Any] = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))
-        return summary
 
 
 def tell(story: Story, directory: RunDirectory) -> Run:
@@ -142,7 +111,10 @@ def summarise(story: Story, ledger: dict[str, Array], run_dir: str) -> dict[str,
 
 def run_digest(story: Story) -> str:
     """Return the SHA-256 over the final arrays and the ledger: the same for every backend and number of actors."""
-    arrays = {f"{position} {name}": values for position, (name, values) in enumerate(zip(story.learning.names, story.final, strict=True))}
+    arrays = {
+        f"{position} {name}": values
+        for position, (name, values) in enumerate(zip(story.learning.names, story.final, strict=True))
+    }
     return hashlib.sha256(f"{digest({}, arrays)} {story.ledger.digest()}".encode()).hexdigest()
 
 
@@ -170,7 +142,7 @@ def _last_metrics(story: Story) -> dict[str, float]:
 
 
 def _device_counts(story: Story) -> list[int]:
-    return np.bincount(story.fleet.population.profile_of, minlength=len(story.classes)).tolist()
+    return [int(n) for n in np.bincount(story.fleet.population.profile_of, minlength=len(story.classes))]
 
 
 def _excluded(story: Story) -> list[dict[str, Any]]:
@@ -197,6 +169,8 @@ def _fleet_rows(story: Story, ledger: dict[str, Array]) -> list[dict[str, Any]]:
                 "plan": device_class.plan.name,
                 "devices": count,
                 "excluded_reason": device_class.excluded,
+                "plan_reason": device_class.plan_reason,
+                "calibration": device_class.cost.calibration,
                 "train_s_per_round": steps * cost.fixed_s + mean_examples * local.epochs * cost.per_sample_s,
                 "peak_bytes": int(cost.peak_bytes),
                 "job_ram_bytes": int(device_class.profile.job_ram_bytes.value),
@@ -226,6 +200,11 @@ def _evaluation_rows(story: Story) -> dict[str, Array]:
 
 def _epsilon(story: Story) -> dict[str, Any] | None:
     privacy = story.scenario.privacy
+    if isinstance(privacy, LocalDp):
+        ledger = story.ledger.columns()
+        sent = ledger["device"][(ledger["up_bytes"] > 0) & (ledger["kind"] == "train")]
+        spent = accounting.spent_locally(privacy.epsilon, privacy.delta, int(np.bincount(sent).max(initial=0)))
+        return {"epsilon": spent.epsilon, "delta": spent.delta, "statement": spent.statement}
     delta = getattr(privacy, "delta", None)
     if not privacy.central or delta is None or story.noise_multiplier is None:
         return None
@@ -251,7 +230,11 @@ def _manifest(story: Story) -> dict[str, Any]:
         "seed": story.scenario.seed,
         "engine": story.engine,
         "trainer_modes": list(story.modes),
-        "data": {"name": story.learning.data.name, "source": story.learning.data.source, "licence": story.learning.data.licence},
+        "data": {
+            "name": story.learning.data.name,
+            "source": story.learning.data.source,
+            "licence": story.learning.data.licence,
+        },
         "clients": len(story.learning.rows),
         "parameters": story.learning.workload().params,
         "macs": story.learning.workload().macs,

@@ -142,9 +142,10 @@ def _surprise(profile: DeviceProfile, precision: str, threads: int) -> float | N
     return measured.log_scale - place.prior_log_scale
 
 
-def estimate(device: Calibrated, seconds: Number) -> Estimate:
-    """Return seconds with the band of the device's calibration class."""
-    return Estimate.within(seconds, device.band.low, device.band.high, device.calibration)
+def estimate(device: Calibrated, seconds: Number, net: str | None = None) -> Estimate:
+    """Return seconds with the band of the device's calibration class, wider for networks unknown to the fit."""
+    band = device.band_of(net)
+    return Estimate.within(seconds, band.low, band.high, device.calibration)
 
 
 def inference_s(
@@ -165,7 +166,8 @@ def inference_s(
     if batch < 1:
         raise FedliteError(f"batch: got {batch}, expected 1 or more")
     device = configuration(profile, precision, threads)
-    return estimate(device, device.latency_s(Work(workload_terms(workload, batch), known_net(workload))))
+    net = known_net(workload)
+    return estimate(device, device.latency_s(Work(workload_terms(workload, batch), net)), net)
 
 
 def known_net(workload: Workload) -> str | None:

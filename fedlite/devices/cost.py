@@ -12,7 +12,10 @@ Number = float | NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Cost:
-    """What an activity costs a device. Fields are floats or arrays of one shape; times and energies add, peaks take the maximum."""
+    """What an activity costs a device.
+
+    Fields are floats or arrays of one shape; times and energies add, peaks take the maximum.
+    """
 
     time_s: Number = 0.0
     energy_j: Number = 0.0

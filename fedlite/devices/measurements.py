@@ -151,7 +151,7 @@ def _measurement(path: Path, line: int, raw: Mapping[str, str | None], problems:
 
 def _number(path: Path, line: int, record: Mapping[str, str], key: str, problems: list[Problem]) -> float:
     number = _optional(record[key])
-    if number is None or number <= 0.0 or number == float("inf"):
+    if number is None or not 0.0 < number < float("inf"):
         message = f"got {record[key]!r}, expected a positive number in {record['unit']}"
         problems.append(Problem(str(path), line, 0, key, message, "write the measured value or remove the row"))
         return 1.0

@@ -2,8 +2,9 @@
 
     training = runtime + weights + gradients + optimiser state + saved activations x batch
 
-Saved activations are those that autograd keeps (`Layer.saved_elements`), so the formula equals what torch allocates for
-tensors; the runtime's own memory is a term of its own (MNN: 66 MB resident before the first tensor).
+Saved activations are those that autograd keeps (`Layer.saved_elements`; the batch itself is among them), so the formula
+equals what torch allocates for tensors; the runtime's own memory is a term of its own (MNN: 66 MB resident before the
+first tensor).
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ OPTIMIZER_STATE: Final = {"sgd": 0.0, "sgd-momentum": 1.0, "adam": 2.0, "adamw":
 
 BAND: Final = (0.90, 1.10)
 """Tensors are counted, not modelled; the band is the allocator's rounding and fragmentation (tests: within 10 %)."""
-
-INPUT_COPIES: Final = 1.0
 
 WALL_AT: Final = 1.5
 """Load at which the system kills a job. Assumed: MobileNetV2 at batch 32 (1.27 of the ceiling) is missing from the MNN
@@ -61,20 +60,23 @@ def tensor_bytes(
 ) -> float:
     """Return the bytes of all tensors alive at the peak of a training step.
 
-    The peak is at the start of the backward pass (all activations saved, gradients about to be made) or at its end
-    (all gradients there, activations gone) plus optimiser state; gradients replace activations one by one, so the sum
-    of both is an upper bound that deep networks come close to only if their parameters sit in early layers.
+    The backward pass walks the layers from last to first: what layer i and those before it saved is still alive, the
+    parameter gradients of layer i and those after it are there already, and beside them stand the gradients of layer
+    i's output and input. The peak is the worst layer, or the update with all gradients.
     """
     if batch < 1:
         raise FedliteError(f"batch: got {batch}, expected 1 or more")
-    params = FP32_BYTES * workload.params
-    saved = FP32_BYTES * workload.saved_elements * batch
-    inputs = FP32_BYTES * float(np.prod(workload.input_shape)) * batch * INPUT_COPIES
-    state = state_copies(optimizer, momentum) * params
-    mask = params if masked else 0.0
+    params = np.array([layer.params for layer in workload.layers], dtype=np.float64)
+    saved = np.array([layer.saved_elements for layer in workload.layers], dtype=np.float64)
+    passing = np.array([layer.in_elements + layer.out_elements for layer in workload.layers], dtype=np.float64)
+    if len(passing):
+        passing[0] = workload.layers[0].out_elements  # nobody asks for the gradient of the data
+    gradients = np.cumsum(params[::-1])[::-1]
+    walk = batch * (np.cumsum(saved) + passing) + gradients
+    total = float(params.sum())
     # Fake-quantised training keeps the quantised copy of every weight and the mask of its straight-through gradient.
-    fake = 2.0 * params if bits is not None else 0.0
-    return 2.0 * params + state + saved + inputs + mask + fake
+    copies = 1.0 + state_copies(optimizer, momentum) + (1.0 if masked else 0.0) + (0.0 if bits is None else 2.0)
+    return FP32_BYTES * (copies * total + max(float(walk.max(initial=0.0)), total))
 
 
 def training_peak_bytes(

@@ -93,6 +93,14 @@ class Population:
         table = self.bands.get(group) or self.bands[""]
         return table[calibration.value]
 
+    def new_net_band(self, group: str = "") -> Band:
+        """Return the error band of networks that were left out of the fit, on one-anchor devices."""
+        table = self.bands.get(group) or self.bands[""]
+        return table[NEW_NET]
+
+
+NEW_NET = "new-net"
+
 
 def to_json(population: Population) -> dict[str, Any]:
     """Return the population as plain lists and numbers."""

@@ -130,8 +130,9 @@ def step_model(
     extra = plan_time_factor(width=width, sparsity=sparsity, bits=bits, retraced=True)
     low, high = MCU_BAND if on_mcu else record["band"]
     # Errors of the device and of the training engine are independent: their logarithms add in quadrature.
-    low_log = float(np.hypot(np.log(low), np.log(device.band.low)))
-    high_log = float(np.hypot(np.log(high), np.log(device.band.high)))
+    own = device.band_of(None)
+    low_log = float(np.hypot(np.log(low), np.log(own.low)))
+    high_log = float(np.hypot(np.log(high), np.log(own.high)))
     return StepModel(
         fixed * extra, per_sample * extra, float(np.exp(-low_log)), float(np.exp(high_log)), device.calibration
     )

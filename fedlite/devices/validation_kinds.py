@@ -71,7 +71,8 @@ def predict_inference(rows: Sequence[Measurement], count: int) -> GroupResult | 
     device = _device(rows, anchors)
     if isinstance(device, str):
         return device
-    points = [_point(row, device.latency_s(work_of(row)), device.band) for row in rest]
+    works = [(row, work_of(row)) for row in rest]
+    points = [_point(row, device.latency_s(work), device.band_of(work.net)) for row, work in works]
     return _result(rows, device.calibration.value, anchors, points)
 
 

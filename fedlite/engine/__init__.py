@@ -1,0 +1,1 @@
+"""Execution: chunks of client jobs, in this process or on Ray actors."""

@@ -17,8 +17,7 @@ import hashlib
 import io
 import json
 import struct
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import zstandard
@@ -27,6 +26,9 @@ from safetensors.numpy import load, save
 
 from fedlite.engine.pool import Pool, Shared, Ticket
 from fedlite.engine.task import Arrays, Result, Task, digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _HEAD = struct.Struct("<Q32s")
 _MAX_RECORD_BYTES = 2**34

@@ -6,8 +6,7 @@ decoded updates are summed in the actor and one sum comes back; otherwise every 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,12 @@ from fedlite.engine.task import Arrays, Result, Task
 from fedlite.learning import models
 from fedlite.learning.training.records import ClientJob, CohortResult, LocalConfig
 from fedlite.learning.training.trainer import Trainer
-from fedlite.privacy.clipping import clip_update
+from fedlite.privacy.clipping import add_noise, clip_update
 from fedlite.rng import stream
 from fedlite.wire import error_feedback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 Array = NDArray[Any]
 
@@ -95,19 +97,15 @@ class NativeWorker:
         return self._trainers[width]
 
     def _evaluate(self, task: Task, trainer: Trainer, received: Sequence[Array]) -> Result:
-        x, y = self._data["test_x"], self._data["test_y"]
-        scores = []
-        for client in task.arrays["clients"]:
-            rows = self._rows(int(client), "test_")
-            scores.append(trainer.evaluate(list(received), x[rows], y[rows]) if len(rows) else None)
-        return Result(
-            {},
-            {
-                "num_examples": np.array([score.num_examples if score else 0 for score in scores], dtype=np.int64),
-                "loss": np.array([score.loss if score else np.nan for score in scores]),
-                "accuracy": np.array([score.accuracy if score else np.nan for score in scores]),
-            },
-        )
+        clients = task.arrays["clients"].tolist()
+        rows = [self._rows(client, "test_") for client in clients]
+        chosen, owner = np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+        x, y = self._data["test_x"][chosen], self._data["test_y"][chosen]
+        score = trainer.evaluate_many(list(received), x, y, owner)
+        accuracy, loss, examples = np.full(len(rows), np.nan), np.full(len(rows), np.nan), np.zeros(len(rows), np.int64)
+        accuracy[score.client], loss[score.client] = score.accuracy, score.loss
+        examples[score.client] = score.num_examples
+        return Result({}, {"num_examples": examples, "loss": loss, "accuracy": accuracy})
 
 
 class _Uploads:
@@ -118,6 +116,7 @@ class _Uploads:
         self._feedback = bool(plan["error_feedback"])
         self._received = received
         self._clipping_norm = task.meta["clipping_norm"]
+        self._noise_std = task.meta["noise_std"]
         self._equal_weights = task.meta["equal_weights"]
         self._seeds = task.arrays["seeds"]
         self._residuals = task.arrays.get("residuals")
@@ -126,47 +125,66 @@ class _Uploads:
 
     def separate(self, cohort: CohortResult) -> Result:
         """Return every client's packet."""
-        packets = [self._packet(cohort, k) for k in range(len(cohort.num_examples))]
-        lengths = np.array([len(packet) for packet in packets], dtype=np.int64)
+        packets = self._packets(cohort)
         joined = np.frombuffer(b"".join(packets), dtype=np.uint8)
-        return self._result(cohort, {"packets": joined, "lengths": lengths})
+        return self._result(cohort, packets, {"packets": joined})
 
     def reduced(self, cohort: CohortResult) -> Result:
         """Return the weighted sum of what the server would decode, in the plan's own coordinates."""
-        packets = [self._packet(cohort, k) for k in range(len(cohort.num_examples))]
-        models_ = [decoded(packet, self._received, self._codec) for packet in packets]
-        stacked = [np.stack(tensors) for tensors in zip(*models_, strict=True)]
+        packets = self._packets(cohort)
+        stacked = wire.decode_many(packets)
+        if self._codec.sends_update:
+            stacked = [_added(update, old) for update, old in zip(stacked, self._received, strict=True)]
         weights = np.ones(len(packets)) if self._equal_weights else cohort.num_examples.astype(np.float64)
         total = OverlapSum([array.shape for array in self._received])
         total.add_stacked(stacked, weights)
         arrays = {f"sum/{position}": values for position, values in enumerate(total.sums)}
         arrays["weight"] = np.asarray(sum(weights.tolist()), dtype=np.float64)
-        arrays["lengths"] = np.array([len(packet) for packet in packets], dtype=np.int64)
-        return self._result(cohort, arrays)
+        return self._result(cohort, packets, arrays)
 
-    def _packet(self, cohort: CohortResult, k: int) -> bytes:
-        arrays = [stacked[k] for stacked in cohort.arrays]
+    def _packets(self, cohort: CohortResult) -> list[bytes]:
+        """Encode what each client sends; clients whose update is treated one by one are encoded one by one."""
+        clients = range(len(cohort.num_examples))
+        if self._feedback or self._clipping_norm is not None or self._noise_std:
+            return [self._packet([stacked[k] for stacked in cohort.arrays], k) for k in clients]
+        rngs = [self._rng(k) for k in clients]
+        if not self._codec.sends_update:
+            return wire.encode_many(cohort.arrays, self._codec, rngs)
+        updates = [_added(new, -old) for new, old in zip(cohort.arrays, self._received, strict=True)]
+        return wire.encode_many(updates, self._codec, rngs)
+
+    def _rng(self, k: int) -> np.random.Generator | None:
+        return stream(int(self._seeds[k]), "encode") if self._codec.stochastic else None
+
+    def _packet(self, arrays: list[Array], k: int) -> bytes:
         if self._clipping_norm is not None:
             arrays, clipped = clip_update(arrays, self._received, self._clipping_norm)
             self._clipped.append(clipped)
-        rng = stream(int(self._seeds[k]), "encode") if self._codec.stochastic else None
+        if self._noise_std:
+            arrays = add_noise(arrays, self._noise_std, stream(int(self._seeds[k]), "local noise"))
         if not self._codec.sends_update:
-            return wire.encode(arrays, self._codec, rng)
+            return wire.encode(arrays, self._codec, self._rng(k))
         update = wire.to_update(arrays, self._received)
         if not self._feedback:
-            return wire.encode(update, self._codec, rng)
+            return wire.encode(update, self._codec, self._rng(k))
         residual = None if self._residuals is None else unflatten(self._residuals[k], update)
-        packet, left = error_feedback.compress(update, residual, self._codec, rng)
+        packet, left = error_feedback.compress(update, residual, self._codec, self._rng(k))
         self._left.append(flatten(left))
         return packet
 
-    def _result(self, cohort: CohortResult, arrays: dict[str, Array]) -> Result:
+    def _result(self, cohort: CohortResult, packets: list[bytes], arrays: dict[str, Array]) -> Result:
+        arrays["lengths"] = np.array([len(packet) for packet in packets], dtype=np.int64)
         arrays |= {"num_examples": cohort.num_examples, "loss": cohort.loss, "steps": cohort.steps}
         if self._clipped:
             arrays["clipped"] = np.array(self._clipped)
         if self._left:
             arrays["residuals"] = np.stack(self._left)
         return Result({"mode": cohort.mode}, arrays)
+
+
+def _added(stacked: Array, one: Array) -> Array:
+    """Add one tensor to each client's; integer tensors are values, not differences."""
+    return stacked + one if stacked.dtype.kind == "f" else stacked
 
 
 def decoded(packet: bytes, received: Sequence[Array], codec: wire.Codec) -> list[Array]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from fedlite.engine.task import Arrays, Result, Task, Worker, WorkerSpec
+if TYPE_CHECKING:
+    from fedlite.engine.task import Arrays, Result, Task, Worker, WorkerSpec
 
 
 @dataclass(frozen=True)

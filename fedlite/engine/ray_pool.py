@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-import ray  # noqa: E402  (the environment must be set first)
-from ray.exceptions import RayActorError, RayError, RayTaskError  # noqa: E402
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 STORE_BYTES = 512 * MIB
 ATTEMPTS = 4

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 COLUMNS: Final[dict[str, type]] = {
     "round": np.int32,
@@ -66,7 +69,9 @@ class Ledger:
         if set(rows) != set(COLUMNS):
             raise ValueError(f"ledger: got columns {sorted(set(rows) ^ set(COLUMNS))} missing or unknown")
         n = len(np.atleast_1d(rows["device"]))
-        part = {name: np.broadcast_to(np.asarray(rows[name]).astype(kind), (n,)) for name, kind in COLUMNS.items()}
+        part: dict[str, NDArray[Any]] = {
+            name: np.broadcast_to(np.asarray(rows[name]).astype(kind), (n,)) for name, kind in COLUMNS.items()
+        }
         self._parts.append(part)
         self._rows += n
 

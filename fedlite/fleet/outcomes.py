@@ -40,14 +40,14 @@ class Outcome(StrEnum):
 
 _ADVICE = {
     Outcome.ARRIVED: "The update arrived in time.",
-    Outcome.LATE: "The update came after the round had closed; lengthen the deadline, lower the local work or over-select.",
-    Outcome.OUT_OF_MEMORY: "Training needs more memory than a job may take; give this class a narrower plan or a smaller batch.",
-    Outcome.STORAGE_FULL: "Model and data do not fit the free storage; use a smaller model or compress what is sent down.",
+    Outcome.LATE: "The update came after the round had closed; lengthen the deadline, lower the work or over-select.",
+    Outcome.OUT_OF_MEMORY: "Training needs more memory than a job may take; give a narrower plan or a smaller batch.",
+    Outcome.STORAGE_FULL: "Model and data do not fit the free storage; use a smaller model or compress the downlink.",
     Outcome.INFEASIBLE_LINK: "The link cannot carry the model at all; compress harder or leave this class out.",
     Outcome.DATA_CAP: "The month's metered bytes are used up; compress harder or wait for an unmetered network.",
     Outcome.CPU_BUDGET: "Training took longer than a round may use the processor; lower the local epochs or the width.",
     Outcome.ENERGY_BUDGET: "The day's energy allowance ran out; train less often, shorter, or while charging.",
-    Outcome.BATTERY_EMPTY: "The battery reached its floor before the job was done; raise min_battery or lower the work.",
+    Outcome.BATTERY_EMPTY: "The battery reached its floor before the end; raise min_battery or lower the work.",
     Outcome.UNPLUGGED: "The device was taken off its charger in mid-job; shorten the job or over-select.",
     Outcome.LOST_NETWORK: "The device lost its allowed network in mid-job; send fewer bytes or over-select.",
     Outcome.INTERRUPTED: "Its owner picked the device up in mid-job; shorten the job or over-select.",

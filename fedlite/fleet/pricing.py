@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,12 @@ from numpy.typing import NDArray
 from fedlite.devices import memory, network, radio, thermal
 from fedlite.devices.profile import DeviceProfile, Tier
 from fedlite.fleet.outcomes import Outcome
-from fedlite.fleet.rules import Budgets
-from fedlite.fleet.state import Fleet
 from fedlite.fleet.timeline import Phases
+from fedlite.units import DAY_S
+
+if TYPE_CHECKING:
+    from fedlite.fleet.rules import Budgets
+    from fedlite.fleet.state import Fleet
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -22,7 +26,7 @@ Floats = NDArray[np.float64]
 class Work:
     """What n jobs ask of their devices. All arrays have shape (n,).
 
-    `train_s` is the time on the cold device with all of its job threads; `active_w` the whole device's power meanwhile.
+    `train_s` is the time on the cold device with all of its job threads and no other budget than its own memory.
     `up_bytes` may be a lower bound while the upload is not encoded yet.
     """
 
@@ -54,7 +58,8 @@ class Priced:
 def price(fleet: Fleet, devices: Ids, now_s: float, work: Work) -> Priced:
     """Price n jobs that start now on n different devices.
 
-    The energy of a job is what it adds to the device's idle draw, which drains the battery anyway and is booked apart.
+    The energy of a job is what it adds to the device's idle draw, which drains the battery anyway. What holds as a job
+    starts decides for all of it: which link it uses, and whether the charger or the battery pays.
     """
     links, rates = _links(fleet, devices, now_s)
     down_s, down_j = _transfers(fleet, devices, links, rates, work.down_bytes, uplink=False)
@@ -85,9 +90,10 @@ def price(fleet: Fleet, devices: Ids, now_s: float, work: Work) -> Priced:
         down_j,
         train_s * extra_w,
         up_j,
-        cpu_limit_s=np.full(len(devices), fleet.budgets.cpu_time_s),
+        cpu_limit_s=np.full(len(devices), fleet.budgets.cpu_time_s / share),
         energy_limit_j=fleet.allowance_j(devices, now_s),
         battery_limit_j=_battery_limit(fleet, devices, now_s),
+        idle_w=fleet.batteries.idle_w(devices),
         **_interruptions(fleet, devices, now_s),
     )
     return Priced(phases, links, rates)
@@ -148,12 +154,18 @@ def _battery_limit(fleet: Fleet, devices: Ids, now_s: float) -> Floats:
 
 
 def _interruptions(fleet: Fleet, devices: Ids, now_s: float) -> dict[str, Floats]:
-    """Seconds from now until each condition that the rules need stops holding."""
+    """Seconds from now until the first condition that the rules need stops, under the name of that condition."""
+    needed = fleet.rules.conditions
+    ends_s = fleet.presence.ends_s(needed, devices, now_s)
+    stopped = np.flatnonzero(np.isfinite(ends_s))
 
     def left_s(condition: str) -> Floats:
-        if condition not in fleet.rules.conditions:
-            return np.full(len(devices), np.inf)
-        return fleet.presence.ends_s(devices, now_s, condition) - now_s
+        left = np.full(len(devices), np.inf)
+        if condition in needed:
+            holds = fleet.presence.holds(frozenset({condition}), devices[stopped], ends_s[stopped])
+            lost = stopped[~holds]
+            left[lost] = ends_s[lost] - now_s
+        return left
 
     return {"unplugged_s": left_s("plugged"), "offline_s": left_s("unmetered"), "interrupted_s": left_s("idle")}
 
@@ -203,7 +215,5 @@ def _impossible(links: Links, payload_bytes: Floats) -> NDArray[np.bool_]:
     impossible = np.zeros(len(payload_bytes), dtype=bool)
     for name in np.unique(links.access[links.present]):
         mine = links.access == name
-        for size in np.unique(payload_bytes[mine]):
-            if radio.infeasible(str(name), float(size)) is not None:
-                impossible[mine & (payload_bytes == size)] = True
+        impossible[mine] = radio.best_s(str(name), payload_bytes[mine]) > DAY_S
     return impossible

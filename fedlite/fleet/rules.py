@@ -30,12 +30,13 @@ class Budgets:
     cpu_share: float = 1.0
     """Share of the cores a background job may use, in (0, 1]."""
     cpu_time_s: float = math.inf
-    """Processor time per round."""
+    """Processor time per round; a job that may use half of the cores takes twice as long to use it up."""
     memory_bytes: float | None = None
     """Memory a job may take; None: the profile's own number."""
     battery_floor: float = 0.0
     """Charge as a fraction of the capacity at which a job stops, in [0, 1]."""
     energy_per_day_j: float = math.inf
+    """What jobs may add to the device's draw per day, whether the battery or the charger pays."""
     storage_bytes: float | None = None
     """Storage for model and data; None: the profile's own number."""
     metered_bytes_per_month: float = math.inf

@@ -1,26 +1,25 @@
-"""The fleet: the one owner of what changes on devices, as arrays of one number per device.
-
-Charge moves on a fixed grid of virtual time (`TICK_S`), whoever asks and however often, so that reaching a time in one
-step or in many gives the same bits.
-"""
+"""The fleet: the one owner of what changes on devices, as arrays of one number per device."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlite.devices import battery
 from fedlite.errors import FleetExhaustedError
-from fedlite.fleet.population import Population
+from fedlite.fleet.batteries import TICK_S, Batteries
 from fedlite.fleet.presence import Presence
-from fedlite.fleet.rules import Budgets, Rules
-from fedlite.rng import uniform
-from fedlite.simulation.availability import Availability
-from fedlite.units import DAY_S, HOUR_S, show
+from fedlite.units import DAY_S, show
 
-TICK_S = HOUR_S
-MONTH_S = 30 * DAY_S
-PATIENCE_S = 30 * DAY_S
+if TYPE_CHECKING:
+    from fedlite.fleet.population import Population
+    from fedlite.fleet.rules import Budgets, Rules
+    from fedlite.simulation.availability import Availability
+
+MONTH_S: Final = 30 * DAY_S
+"""Period of the metered allowance; months begin at whole multiples of it, days (of the energy allowance) likewise."""
+PATIENCE_S: Final = 30 * DAY_S
 """A fleet in which nobody becomes eligible for this long is exhausted."""
 
 Ids = NDArray[np.int64]
@@ -63,16 +62,13 @@ class Fleet:
         self.budgets = budgets
         self.seed = seed
         self.excluded = np.zeros(n, dtype=bool) if excluded is None else excluded
-        profiles = population.profiles
-        self.capacity_j = np.array([p.battery_j.value if p.battery_j else np.inf for p in profiles])
-        self.idle_w = np.array([p.idle_w.value for p in profiles])
-        self.charge_w = np.array([p.charge_w.value if p.charge_w else 0.0 for p in profiles])
-        self._tick = int(start_s // TICK_S)
-        self._charge_j = self.capacity_of(self.ids) * (0.3 + 0.7 * uniform(seed, "initial charge", self.ids))
+        self.batteries = Batteries(
+            population.profiles, population.profile_of, self.presence.plugged, seed=seed, start_s=start_s
+        )
         self.busy_until_s = np.full(n, -np.inf)
-        self._energy_j = np.zeros(n, dtype=np.float32)
+        self._energy_j = np.zeros(n)
         self._energy_day = np.full(n, -1, dtype=np.int32)
-        self._metered_bytes = np.zeros(n, dtype=np.float64)
+        self._metered_bytes = np.zeros(n)
         self._metered_month = np.full(n, -1, dtype=np.int32)
         self.jobs = np.zeros(n, dtype=np.int32)
 
@@ -86,7 +82,7 @@ class Fleet:
 
     def capacity_of(self, devices: Ids) -> Floats:
         """Battery capacity in joules, infinity on mains."""
-        return np.asarray(self.capacity_j[self.population.profile_of[devices]])
+        return self.batteries.capacity_j(devices)
 
     def on_mains(self, devices: Ids) -> Bools:
         """Devices without a battery."""
@@ -94,42 +90,33 @@ class Fleet:
 
     def plugged(self, devices: Ids, now_s: float) -> Bools:
         """Devices that draw from the grid now."""
-        return self.presence.holds("plugged", devices, now_s)
+        return self.presence.plugged(devices, now_s)
 
     def advance(self, now_s: float) -> None:
-        """Let every battery drain and charge up to a time; earlier times change nothing."""
-        while (self._tick + 1) * TICK_S <= now_s:
-            middle_s = (self._tick + 0.5) * TICK_S
-            self._charge_j = self._stepped(self.ids, middle_s, TICK_S)
-            self._tick += 1
+        """Promise that virtual time has come to here: nobody will ask about the time before."""
+        self.batteries.reach(now_s)
 
     def charge_at(self, devices: Ids, now_s: float) -> Floats:
-        """Charge in joules at a time not before the last advance, infinity on mains."""
-        return self._stepped(devices, now_s, max(0.0, now_s - self._tick * TICK_S))
-
-    def _stepped(self, devices: Ids, when_s: float, duration_s: float) -> Floats:
-        profile = self.population.profile_of[devices]
-        charge_j = self._charge_j[devices]
-        stepped = battery.step(
-            charge_j,
-            self.capacity_j[profile],
-            self.plugged(devices, when_s),
-            self.idle_w[profile],
-            self.charge_w[profile],
-            duration_s,
-        )
-        return np.where(np.isinf(charge_j), charge_j, stepped)
+        """Charge in joules at a time not before the last advance (busy devices: after their job); infinity on mains."""
+        return self.batteries.at(devices, now_s)
 
     def eligible(self, now_s: float) -> Ids:
         """Return the devices that may be asked now, in order: rules met, charged enough, not busy, not excluded."""
         candidates = np.flatnonzero(~self.excluded & (self.busy_until_s <= now_s))
-        for condition in sorted(self.rules.conditions):
-            candidates = candidates[self.presence.holds(condition, candidates, now_s)]
-        least = max(self.rules.min_battery, self.budgets.battery_floor)
-        if least > 0:
-            enough = self.charge_at(candidates, now_s) >= least * self.capacity_of(candidates)
-            candidates = candidates[enough | self.on_mains(candidates)]
+        if self.rules.conditions:
+            candidates = candidates[self.presence.holds(self.rules.conditions, candidates, now_s)]
+        if self._least_charge > 0:
+            candidates = candidates[self._charged(candidates, now_s)]
         return candidates
+
+    @property
+    def _least_charge(self) -> float:
+        """Charge as a fraction of the capacity below which nobody is asked."""
+        return max(self.rules.min_battery, self.budgets.battery_floor)
+
+    def _charged(self, devices: Ids, now_s: float) -> Bools:
+        """Devices on mains, and those charged enough to be asked."""
+        return self.charge_at(devices, now_s) >= self._least_charge * self.capacity_of(devices)
 
     def next_change_s(self, now_s: float) -> float:
         """Return the next time at which the set of eligible devices may differ.
@@ -139,28 +126,29 @@ class Fleet:
         FleetExhaustedError
             If no device's rules can ever be met again.
         """
-        free = self.ids[~self.excluded]
-        habits_s = self.presence.next_start_s(free, now_s, self.rules.conditions)
+        free = np.flatnonzero(~self.excluded)
+        habits_s = self.presence.next_start_s(self.rules.conditions, free, now_s)
         if not np.isfinite(habits_s).any():
             raise FleetExhaustedError(self.why_starved(now_s))
         starts_s = np.maximum(habits_s, self.busy_until_s[free])
-        later = starts_s[starts_s > now_s]
-        # Batteries move on ticks, so a device may also become eligible at the next one.
-        next_tick_s = (np.floor(now_s / TICK_S) + 1) * TICK_S
-        return float(min(later.min(initial=np.inf), next_tick_s))
+        soonest_s = float(starts_s[starts_s > now_s].min(initial=np.inf))
+        # Batteries move on ticks, so a device may also become eligible at the next one; and nobody waits for ever.
+        if self._least_charge > 0 or not np.isfinite(soonest_s):
+            soonest_s = min(soonest_s, (np.floor(now_s / TICK_S) + 1) * TICK_S)
+        return soonest_s
 
     def why_starved(self, now_s: float) -> str:
         """Return a sentence on why too few devices are eligible, with counts and a remedy."""
-        ids = self.ids
-        free = ids[~self.excluded]
+        free = np.flatnonzero(~self.excluded)
         said_of = {"plugged": "not charging", "unmetered": "on a metered network", "idle": "in use"}
         reasons = {
             "that no plan fits": int(self.excluded.sum()),
             "busy": int((self.busy_until_s[free] > now_s).sum()),
             **{
-                said_of[condition]: int((~self.presence.holds(condition, free, now_s)).sum())
+                said_of[condition]: int((~self.presence.holds(frozenset({condition}), free, now_s)).sum())
                 for condition in sorted(self.rules.conditions)
             },
+            "with too little charge": int((~self._charged(free, now_s)).sum()) if self._least_charge > 0 else 0,
         }
         said = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
         return (
@@ -189,10 +177,20 @@ class Fleet:
     def charge(
         self, devices: Ids, now_s: float, *, until_s: Floats, energy_j: Floats, battery_j: Floats, metered_bytes: Floats
     ) -> None:
-        """Book what a job on each of some distinct devices used, and free them at `until_s`."""
+        """Book what a job on each of some distinct devices used, and free them at `until_s`.
+
+        Parameters
+        ----------
+        devices : ndarray of int, shape (n,)
+        now_s : float
+            When the jobs began: the day and the month that they count for.
+        until_s : ndarray, shape (n,)
+            When they end. The battery pays then, in one sum: until then nobody asks the device for anything else.
+        energy_j, battery_j, metered_bytes : ndarrays, shape (n,)
+            All energy of the job, the part of it out of the battery, and the bytes that its owner pays for.
+        """
         today, month = int(now_s // DAY_S), int(now_s // MONTH_S)
-        on_mains = self.on_mains(devices)
-        self._charge_j[devices] -= np.where(on_mains, 0.0, battery_j)
+        self.batteries.draw(devices, until_s, np.where(self.on_mains(devices), 0.0, battery_j))
         self.busy_until_s[devices] = until_s
         spent = np.where(self._energy_day[devices] == today, self._energy_j[devices], 0.0)
         self._energy_j[devices], self._energy_day[devices] = spent + energy_j, today

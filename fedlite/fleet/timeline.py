@@ -39,6 +39,8 @@ class Phases:
     """What is left of the day's energy allowance."""
     battery_limit_j: Floats
     """Charge above the floor; infinite while plugged in or on mains."""
+    idle_w: Floats
+    """What the device draws from its battery beside the job."""
     unplugged_s: Floats
     """Seconds from now until the charger is pulled, if the rules need it; likewise the next two."""
     offline_s: Floats
@@ -86,8 +88,8 @@ def run(phases: Phases) -> Timeline:
     stops = np.stack(
         [
             np.where(phases.train_s > phases.cpu_limit_s, phases.down_s + phases.cpu_limit_s, np.inf),
-            _time_of_energy(phases, phases.energy_limit_j),
-            _time_of_energy(phases, phases.battery_limit_j),
+            _time_of_energy(phases, phases.energy_limit_j, 0.0),
+            _time_of_energy(phases, phases.battery_limit_j, phases.idle_w),
             phases.unplugged_s,
             phases.offline_s,
             phases.interrupted_s,
@@ -128,18 +130,22 @@ def _share(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.ones_like(whole), where=whole > 0)
 
 
-def _time_of_energy(phases: Phases, limit_j: Floats) -> Floats:
-    """Return when the energy used reaches the limit, infinity if it never does; energy is spent evenly in a phase."""
+def _time_of_energy(phases: Phases, limit_j: Floats, beside_w: Floats | float) -> Floats:
+    """Return when the job and a steady draw beside it have used up the limit, infinity if they never do.
+
+    The energy of a phase is spent evenly over it.
+    """
     left = limit_j.copy()
     time = np.zeros_like(left)
     reached = np.full(left.shape, np.inf)
-    for duration, energy in (
+    for duration, job_j in (
         (phases.down_s, phases.down_j),
         (phases.train_s, phases.train_j),
         (phases.up_s, phases.up_j),
     ):
+        energy = job_j + beside_w * duration
         runs_out = (energy > left) & np.isinf(reached)
-        share = np.divide(np.maximum(left, 0.0), energy, out=np.zeros_like(left), where=energy > 0)
+        share = _share(np.clip(left, 0.0, energy), energy)
         reached = np.where(runs_out, time + share * duration, reached)
         left, time = left - energy, time + duration
     return reached

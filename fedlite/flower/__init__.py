@@ -1,0 +1,1 @@
+"""Orchestration: the fleet as a Flower Grid, and the strategies that Flower lacks."""

@@ -115,7 +115,8 @@ def overridden(config: RunConfig, told: str) -> RunConfig:
     unknown = sorted(set(values) - set(config))
     if unknown:
         raise FedliteError(
-            f"{place}, which names {', '.join(unknown)}; expected keys of the app's config: {', '.join(config) or 'none'}"
+            f"{place}, which names {', '.join(unknown)};"
+            f" expected keys of the app's config: {', '.join(config) or 'none'}"
         )
     return {**config, **values}
 

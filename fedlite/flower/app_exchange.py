@@ -7,7 +7,6 @@ have finished on their device are thrown away, reply and state.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,16 +15,19 @@ from flwr.app import Error, Message, RecordDict
 from numpy.typing import NDArray
 
 from fedlite.engine import chunks
-from fedlite.engine.pool import Shared
 from fedlite.engine.task import Task
 from fedlite.fleet.pricing import Work
 from fedlite.flower import compat
 from fedlite.flower.app_prices import JobCost
+from fedlite.flower.app_wire import AppWire, Sent
 from fedlite.flower.app_worker import packed, unpacked
 from fedlite.flower.exchange import Facts
 from fedlite.rng import seed_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedlite.engine.pool import Shared
     from fedlite.flower.app_runtime import AppRuntime
 
 Ids = NDArray[np.int64]
@@ -39,9 +41,9 @@ NO_WORK_KEYS: Final = frozenset({"server-round", "lr", "learning-rate", "learnin
 
 @dataclass(frozen=True)
 class _Content:
-    """One distinct message content: its bytes, and what of it tells jobs of different work apart."""
+    """One distinct message content: as clients read it, and what of it tells jobs of different work apart."""
 
-    data: bytes
+    sent: Sent
     shape: str
 
 
@@ -49,7 +51,7 @@ class _Content:
 class _Ended:
     """What became of one job."""
 
-    reply: bytes
+    reply: Sent
     state: bytes
     error: Error | None
     examples: float | None
@@ -64,8 +66,8 @@ class AppExchange:
         self._runtime = runtime
         self._devices = devices
         self._kind = messages[0].metadata.message_type.partition(".")[0]
-        self._contents, self._content_of = _distinct(messages)
-        self._jobs = [
+        self._contents, self._content_of = _distinct(messages, runtime.wire)
+        self._jobs: list[dict[str, Any]] = [
             {
                 "fields": compat.fields_of(message),
                 "content": f"content {content}",
@@ -76,7 +78,7 @@ class AppExchange:
         ]
         self._states = [runtime.states.get(device, b"") for device in devices.tolist()]
         self._shared = runtime.pool.share(
-            {f"content {i}": np.frombuffer(held.data, dtype=np.uint8) for i, held in enumerate(self._contents)}
+            {f"content {i}": np.frombuffer(held.sent.data, dtype=np.uint8) for i, held in enumerate(self._contents)}
         )
         self._ended = self._run(self._shared)
         self._price(self._shared)
@@ -86,22 +88,32 @@ class AppExchange:
     def _task(self, kind: str, positions: Sequence[int]) -> Task:
         states, lengths = packed([self._states[position] for position in positions])
         return Task(
-            kind, {"jobs": [self._jobs[position] for position in positions]}, {"states": states, "state_lengths": lengths}
+            kind,
+            {"jobs": [self._jobs[position] for position in positions]},
+            {"states": states, "state_lengths": lengths},
         )
 
     def _run(self, shared: Shared) -> list[_Ended]:
         pool = self._runtime.pool
         cut = chunks.cut([np.arange(len(self._jobs))])
         tickets = [pool.submit(self._task("run", positions.tolist()), shared) for positions in cut]
-        ended = []
+        ended: list[_Ended] = []
         for ticket in tickets:
             result = pool.collect(ticket)
             replies = unpacked(result.arrays["replies"], result.arrays["reply_lengths"])
             states = unpacked(result.arrays["states"], result.arrays["state_lengths"])
             for told, reply, state in zip(result.meta["jobs"], replies, states, strict=True):
                 error = None if told["error"] is None else Error(*told["error"])
-                ended.append(_Ended(reply, state, error, told.get("examples"), told.get("loss")))
+                sent = self._sent(len(ended), reply, error)
+                ended.append(_Ended(sent, state, error, told.get("examples"), told.get("loss")))
         return ended
+
+    def _sent(self, position: int, reply: bytes, error: Error | None) -> Sent:
+        if error is not None:
+            length = compat.error_bytes(error)
+            return Sent(b"", length, length)
+        received = self._contents[self._content_of[position]].sent.data
+        return self._runtime.wire.up(reply, received, self._jobs[position]["seed"])
 
     # -- pricing ------------------------------------------------------------------------------------------------------
 
@@ -129,10 +141,11 @@ class AppExchange:
     @property
     def work(self) -> Work:
         """What the jobs asked of their devices."""
-        down_bytes = self._down_bytes.astype(np.float64)
+        received = [self._contents[content].sent for content in self._content_of]
+        down_bytes = np.array([sent.encoded_bytes for sent in received], dtype=np.float64)
         return Work(
             down_bytes=down_bytes,
-            up_bytes=self._up_bytes.astype(np.float64),
+            up_bytes=np.array([ended.reply.encoded_bytes for ended in self._ended], dtype=np.float64),
             train_s=np.array([ended.cost.time_s for ended in self._ended]),
             peak_bytes=np.array([ended.cost.peak_bytes for ended in self._ended]),
             storage_bytes=down_bytes,
@@ -142,16 +155,6 @@ class AppExchange:
     def final(self) -> bool:
         """The replies are there already."""
         return True
-
-    @property
-    def _down_bytes(self) -> Ids:
-        lengths = np.array([len(content.data) for content in self._contents], dtype=np.int64)
-        return np.asarray(lengths[self._content_of])
-
-    @property
-    def _up_bytes(self) -> Ids:
-        sizes = [len(e.reply) if e.error is None else compat.error_bytes(e.error) for e in self._ended]
-        return np.array(sizes, dtype=np.int64)
 
     def start(self, alive: Bools) -> None:
         """Do nothing: pricing needed the results."""
@@ -165,8 +168,8 @@ class AppExchange:
         ended = self._ended
         return Facts(
             plan=np.full(len(ended), PLAN),
-            down_raw_bytes=self._down_bytes,
-            up_raw_bytes=self._up_bytes,
+            down_raw_bytes=np.array([self._contents[content].sent.raw_bytes for content in self._content_of]),
+            up_raw_bytes=np.array([e.reply.raw_bytes for e in ended]),
             examples=np.array([int(e.examples or 0) for e in ended], dtype=np.int64),
             steps=np.array([e.cost.steps for e in ended], dtype=np.int64),
             loss=np.array([np.nan if e.loss is None else float(e.loss) for e in ended]),
@@ -185,27 +188,27 @@ class AppExchange:
     def replies(self, arrived: Bools) -> list[RecordDict | Error | None]:
         """Return a reply for each job that arrived, and the error of each whose code raised one."""
         return [
-            ended.error if ended.error is not None else compat.from_bytes(ended.reply) if here else None
+            ended.error if ended.error is not None else compat.from_bytes(ended.reply.data) if here else None
             for ended, here in zip(self._ended, arrived.tolist(), strict=True)
         ]
 
 
-def _distinct(messages: Sequence[Message]) -> tuple[list[_Content], list[int]]:
+def _distinct(messages: Sequence[Message], wire: AppWire) -> tuple[list[_Content], list[int]]:
     """Return the distinct contents of a batch and which of them each message carries; strategies share one record."""
-    contents: dict[bytes, int] = {}
-    shapes: list[str] = []
+    index: dict[bytes, int] = {}
+    contents: list[_Content] = []
     seen: dict[int, int] = {}
     of = []
     for message in messages:
         record = message.content
         if id(record) not in seen:
-            data = compat.to_bytes(record)
-            if data not in contents:
-                contents[data] = len(contents)
-                shapes.append(_shape(record))
-            seen[id(record)] = contents[data]
+            sent = wire.down(record)
+            if sent.data not in index:
+                index[sent.data] = len(contents)
+                contents.append(_Content(sent, _shape(record)))
+            seen[id(record)] = index[sent.data]
         of.append(seen[id(record)])
-    return [_Content(data, shape) for data, shape in zip(contents, shapes, strict=True)], of
+    return contents, of
 
 
 def _shape(record: RecordDict) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedlite.devices import compute, memory
-from fedlite.devices.estimate import Estimate
-from fedlite.devices.profile import DeviceProfile
 from fedlite.devices.workload import OpClass
 from fedlite.errors import FedliteError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fedlite.devices.estimate import Estimate
+    from fedlite.devices.profile import DeviceProfile
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ class AppPrices:
         if kind in ("train", "evaluate") and not failed and not _macs(count):
             raise FedliteError(
                 f"app: got a {kind} job in which no multiply-accumulate of torch was seen, so its time on a device"
-                " cannot be told (counting sees torch in the client's own thread, not numpy, worker processes or native code);"
-                " declare it: --macs 2e6, or task.app.macs in a scenario"
+                " cannot be told (counting sees torch in the client's own thread, not numpy, worker processes or native"
+                " code); declare it: --macs 2e6, or task.app.macs in a scenario"
             )
         # Counts are cached by the runtime and never change, so their identity names them.
         key = (id(count), profile)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from flwr.app import Message
 from numpy.typing import NDArray
 
-from fedlite.devices.profile import DeviceProfile
-from fedlite.engine.pool import Pool
 from fedlite.engine.task import WorkerSpec
 from fedlite.errors import FedliteError
 from fedlite.flower.app_exchange import AppExchange
-from fedlite.flower.app_prices import AppPrices
-from fedlite.flower.exchange import Exchange
+from fedlite.flower.app_wire import AppWire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from flwr.app import Message
+
+    from fedlite.devices.profile import DeviceProfile
+    from fedlite.engine.pool import Pool
+    from fedlite.flower.app_prices import AppPrices
+    from fedlite.flower.exchange import Exchange
 
 Ids = NDArray[np.int64]
 
@@ -36,6 +41,8 @@ class AppRuntime:
         Names the streams that the app's own random draws come from.
     partitions : int, optional
         What nodes are told as `num-partitions`; one per device if not given. Device d gets partition `d % partitions`.
+    wire : AppWire, optional
+        How arrays are encoded; without it messages travel as Flower sends them.
     """
 
     def __init__(
@@ -47,11 +54,15 @@ class AppRuntime:
         *,
         seed: int,
         partitions: int | None = None,
+        wire: AppWire | None = None,
     ) -> None:
         self.pool = pool
         self.prices = prices
         self.profile_of = profile_of
         self.seed = seed
+        self.wire = wire or AppWire()
+        self.modes: set[str] = set()
+        """Execution modes of fedlite's trainer: an app uses none."""
         self._profiles = profiles
         self._partitions = partitions or len(profile_of)
         self.states: dict[int, bytes] = {}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from flwr.serverapp import ServerApp
 
@@ -15,8 +14,12 @@ from fedlite.errors import FedliteError
 from fedlite.flower import compat
 from fedlite.flower.app_dir import load_component
 from fedlite.flower.app_worker import seeded
-from fedlite.flower.grid import FleetGrid
 from fedlite.learning.training.threads import single_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from fedlite.flower.grid import FleetGrid
 
 
 def load_server(reference: str, folder: Path) -> ServerApp:
@@ -34,8 +37,8 @@ def load_server(reference: str, folder: Path) -> ServerApp:
         )
     if compat.is_legacy(app):
         raise FedliteError(
-            f"{reference}: got a ServerApp without @app.main() (server_fn, or no main at all), whose clients Flower asks"
-            " one by one from threads, so that they share no virtual time; port it to @app.main() and"
+            f"{reference}: got a ServerApp without @app.main() (server_fn, or no main at all), whose clients Flower"
+            " asks one by one from threads, so that they share no virtual time; port it to @app.main() and"
             " flwr.serverapp.strategy"
         )
     return app
@@ -69,6 +72,7 @@ def serve_app(
         seeded(seed),
         single_thread(),
         compat.quiet_logs(),
+        compat.cheap_collections(),
         compat.virtual_sleep(grid.wait),
         virtual_naps(folder, grid.sleep),
         compat.observed_starts(observer),
@@ -85,12 +89,13 @@ def virtual_naps(folder: Path, nap: Callable[[float], None]) -> Iterator[None]:
     """Make `time.sleep` pass virtual time where code under a folder calls it; everybody else really sleeps."""
     real = time.sleep
 
-    def sleep(seconds: float) -> None:
-        caller = sys._getframe(1).f_globals.get("__file__")  # noqa: SLF001 - who calls is what decides
+    def sleep(seconds: float | SupportsIndex) -> None:
+        # Who calls is what decides.
+        caller = sys._getframe(1).f_globals.get("__file__")  # noqa: SLF001 -- the documented way to see one's caller  # noqa: SLF001
         if caller and Path(caller).resolve().is_relative_to(folder):
             nap(float(seconds))
         else:
-            real(seconds)
+            real(float(seconds))
 
     # Modules that say `from time import sleep` hold the function itself.
     held = [

@@ -7,17 +7,14 @@ Nothing stays behind, so that a job may run again anywhere and give the same.
 from __future__ import annotations
 
 import gc
-import random
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
-from numpy.typing import NDArray
 
 from fedlite.engine.task import Arrays, Result, Task
 from fedlite.errors import FedliteError
@@ -26,9 +23,17 @@ from fedlite.flower.app_dir import load_component
 from fedlite.learning.counting import OpCounter, WorkCount
 from fedlite.learning.training.threads import single_thread
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
 EXAMPLES: Final = "num-examples"
 LOSSES: Final = ("train_loss", "eval_loss", "loss")
 """Names under which Flower's examples and strategies report a loss."""
+
+
+_ACCELERATED: Final = torch.cuda.is_available()
 
 
 class AppWorker:
@@ -47,9 +52,7 @@ class AppWorker:
     run_id : int
     """
 
-    def __init__(
-        self, data: Arrays, client: str, folder: str, run_config: Mapping[str, Any], run_id: int
-    ) -> None:
+    def __init__(self, data: Arrays, client: str, folder: str, run_config: Mapping[str, Any], run_id: int) -> None:
         del data
         self._client = client
         self._folder = Path(folder) if folder else None
@@ -69,7 +72,7 @@ class AppWorker:
             ended = [self._run(job, state, shared) for job, state in pairs]
         replies, reply_lengths = packed([reply for _, reply, _ in ended])
         states_after, state_lengths = packed([state for _, _, state in ended])
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "replies": replies,
             "reply_lengths": reply_lengths,
             "states": states_after,
@@ -105,8 +108,9 @@ class AppWorker:
             try:
                 answer = app(message, context)
                 _check(answer, context, self._run_config)
-            except Exception as error:  # noqa: BLE001 - this is the border to code that is not ours: whatever it raises
-                # is this one client's failure, as it would be on a device, and must not end the run of the others.
+            # This is the border to code that is not ours: whatever it raises is this one client's failure, as it would
+            # be on a device, and must not end the run of the others.
+            except Exception as error:  # noqa: BLE001
                 return Error(compat.ERROR_CLIENT_RAISED, f"{type(error).__name__}: {error}"), context
         return (answer.error if answer.has_error() else answer.content), context
 
@@ -135,7 +139,10 @@ def seeded(seed: int) -> Iterator[None]:
     """Seed the process-wide generators that app code draws from, and put them back afterwards."""
     torch_state = torch.get_rng_state()
     with compat.seeded_globals(seed):
-        torch.random.default_generator.manual_seed(seed)
+        # `torch.manual_seed` takes a millisecond where there is no accelerator, a third of a small client's job.
+        torch.default_generator.manual_seed(seed)
+        if _ACCELERATED:
+            torch.cuda.manual_seed_all(seed)
         try:
             yield
         finally:
@@ -146,7 +153,6 @@ def seeded(seed: int) -> Iterator[None]:
 def _no_collector() -> Iterator[None]:
     """Keep the garbage collector from deciding, by its own timing, which tensors count as alive."""
     was_on = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield
@@ -186,6 +192,4 @@ def packed(parts: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]
 def unpacked(joined: NDArray[np.uint8], lengths: NDArray[np.int64]) -> list[bytes]:
     """Undo `packed`."""
     ends = np.cumsum(lengths).tolist()
-    return [
-        joined[end - length : end].tobytes() for end, length in zip(ends, lengths.tolist(), strict=True)
-    ]
+    return [joined[end - length : end].tobytes() for end, length in zip(ends, lengths.tolist(), strict=True)]

@@ -11,17 +11,20 @@ Xie, Koyejo, Gupta 2019, "Asynchronous federated optimization", algorithm 1 and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from numpy.typing import NDArray
 
-from fedlite.flower.grid import FleetGrid
 from fedlite.flower.serving import Tester, from_record, to_record
 from fedlite.rng import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedlite.flower.grid import FleetGrid
 
 Array = NDArray[Any]
 
@@ -141,4 +144,3 @@ class AsyncServer:
         messages = [Message(content, nodes[index], "train") for index in sorted(chosen.tolist())]
         for message_id in self._grid.push_messages(messages):
             self._at_work[message_id] = version
-

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import importlib
 import inspect
 import logging
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import numpy as np
 
 # Flower phones home unless told otherwise; set before flwr is imported.
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 
-import flwr  # noqa: E402  (the environment must be set first)
-from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict  # noqa: E402
+import flwr
+from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 VERSION: Final = str(getattr(flwr, "__version__", "unknown"))
 
@@ -153,7 +156,7 @@ def _observed(start: Callable[..., Any], observer: StartObserver, running: list[
                 metrics = evaluate(round_, record)
                 if metrics is not None:
                     observer.evaluated(round_, metrics)
-                return cast(MetricRecord | None, metrics)
+                return cast("MetricRecord | None", metrics)
 
             bound.arguments["evaluate_fn"] = told
         observer.begin(int(bound.arguments.get("num_rounds") or 0))
@@ -169,7 +172,7 @@ def _observed(start: Callable[..., Any], observer: StartObserver, running: list[
 
 
 def _subclasses(base: type) -> list[type]:
-    direct = base.__subclasses__()
+    direct: list[type] = base.__subclasses__()
     return [*direct, *(deeper for each in direct for deeper in _subclasses(each))]
 
 
@@ -196,19 +199,19 @@ def _serde() -> Any:
 
 def to_bytes(record: RecordDict) -> bytes:
     """Return a RecordDict in the protobuf form in which Flower sends it."""
-    return cast(bytes, _serde().recorddict_to_proto(record).SerializeToString(deterministic=True))
+    return cast("bytes", _serde().recorddict_to_proto(record).SerializeToString(deterministic=True))
 
 
 def from_bytes(buffer: bytes) -> RecordDict:
     """Return the RecordDict of a protobuf form."""
     proto_class = importlib.import_module("flwr.proto.recorddict_pb2").RecordDict
-    return cast(RecordDict, _serde().recorddict_from_proto(proto_class.FromString(buffer)))
+    return cast("RecordDict", _serde().recorddict_from_proto(proto_class.FromString(buffer)))
 
 
 @contextlib.contextmanager
 def virtual_sleep(wait: Callable[[], None]) -> Iterator[None]:
     """Make Flower's node sampling wait in virtual time: it sleeps a real second per poll while nodes are too few."""
-    module = importlib.import_module("flwr.serverapp.strategy.strategy_utils")
+    module: Any = importlib.import_module("flwr.serverapp.strategy.strategy_utils")
     real = module.sleep
     module.sleep = lambda _seconds: wait()
     try:
@@ -220,14 +223,25 @@ def virtual_sleep(wait: Callable[[], None]) -> Iterator[None]:
 @contextlib.contextmanager
 def seeded_globals(seed: int) -> Iterator[None]:
     """Seed the process-wide generators that Flower's sampling and noise draw from, and put them back afterwards."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002  (Flower draws from it)
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  (Flower draws from it)
+    np.random.seed(seed % 2**32)
     try:
         yield
     finally:
         random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002  (Flower draws from it)
+        np.random.set_state(numpy_state)
+
+
+@contextlib.contextmanager
+def cheap_collections() -> Iterator[None]:
+    """Spare the garbage collector what lives already: QFedAvg and Bulyan collect once per reply, 0.15 s each time."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextlib.contextmanager
@@ -259,6 +273,7 @@ __all__ = [
     "RecordDict",
     "StartObserver",
     "become_server",
+    "cheap_collections",
     "error_bytes",
     "exits",
     "fields_of",

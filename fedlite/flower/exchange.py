@@ -1,20 +1,24 @@
 """The seam between the fleet, which knows time and energy, and what clients compute.
 
 A `Runtime` turns a batch of messages into an `Exchange`; the grid prices it, tells it which jobs are worth computing,
-and asks for the replies of those that arrived (all at once, or one by one). Two runtimes exist: the native trainer and any Flower ClientApp.
+and asks for the replies of those that arrived (all at once, or one by one). Two runtimes exist: the native trainer and
+any Flower ClientApp.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from flwr.app import Error, Message, RecordDict
 from numpy.typing import NDArray
 
-from fedlite.fleet.pricing import Work
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flwr.app import Error, Message, RecordDict
+
+    from fedlite.fleet.pricing import Work
 
 Ids = NDArray[np.int64]
 Bools = NDArray[np.bool_]

@@ -1,25 +1,30 @@
 """A batch of messages in the air: priced, computed, closed and booked.
 
-    launch   price it, and compute only what can arrive
-    land     once computed: price the real uploads, decide who arrived in time
-    book     charge the devices and write the ledger
+launch   price it, and compute only what can arrive
+land     once computed: price the real uploads, decide who arrived in time
+book     charge the devices and write the ledger
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from flwr.app import Message
 from numpy.typing import NDArray
 
 from fedlite.fleet import pricing, timeline
-from fedlite.fleet.ledger import Ledger
 from fedlite.fleet.outcomes import Outcome
-from fedlite.fleet.state import Fleet
-from fedlite.flower.exchange import Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flwr.app import Message
+
+    from fedlite.fleet.ledger import Ledger
+    from fedlite.fleet.state import Fleet
+    from fedlite.flower.exchange import Exchange
 
 Ids = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -52,7 +57,8 @@ class Flight:
     @property
     def arrived(self) -> Bools:
         """Jobs whose reply reached the server in time."""
-        return self.timeline.outcome == Outcome.ARRIVED.code
+        arrived: Bools = self.timeline.outcome == Outcome.ARRIVED.code
+        return arrived
 
     @property
     def computed_s(self) -> Floats:
@@ -66,7 +72,13 @@ class Flight:
 
 
 def launch(
-    fleet: Fleet, exchange: Exchange, messages: Sequence[Message], devices: Ids, now_s: float, round_: int, closing: Closing
+    fleet: Fleet,
+    exchange: Exchange,
+    messages: Sequence[Message],
+    devices: Ids,
+    now_s: float,
+    round_: int,
+    closing: Closing,
 ) -> Flight:
     """Price the jobs and start computing those that can still arrive; their devices are busy from now on."""
     priced = pricing.price(fleet, devices, now_s, exchange.work)
@@ -130,7 +142,7 @@ def book(fleet: Fleet, ledger: Ledger, flight: Flight, index: Ids) -> None:
         until_s=flight.start_s + events.total_s,
         energy_j=energy_j,
         battery_j=battery_j,
-        metered_bytes=(down_bytes + up_bytes) * metered,
+        metered_bytes=np.where(metered, down_bytes + up_bytes, 0.0),
     )
     before_j = np.where(fleet.on_mains(devices), np.nan, flight.battery_before_j[index])
     profiles = [fleet.population.profiles[position] for position in fleet.population.profile_of[devices]]

@@ -7,24 +7,29 @@ seconds, and `push_messages`/`pull_messages` deliver replies when they arrive in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
-from numpy.typing import NDArray
 
 from fedlite.errors import FedliteError, FleetExhaustedError
-from fedlite.fleet.ledger import Ledger
 from fedlite.fleet.outcomes import Outcome
 from fedlite.fleet.state import PATIENCE_S, Fleet
 from fedlite.flower import compat
-from fedlite.flower.exchange import Runtime
 from fedlite.flower.flight import Closing, Flight, book, give_up, land, launch
 from fedlite.simulation.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from fedlite.fleet.ledger import Ledger
+    from fedlite.flower.exchange import Runtime
 
 FIRST_NODE_ID = 1024
 """Node id of device 0; ids below stay free for Flower's own (the SuperLink is node 1)."""
@@ -48,13 +53,21 @@ class RoundPolicy:
     failures: str = "error"
 
 
+class _Step(Enum):
+    """What has come to its time for a pushed message: its computation, its whole job, its patience with silence."""
+
+    COMPUTED = auto()
+    ENDED = auto()
+    EXPIRED = auto()
+
+
 @dataclass(frozen=True)
 class _Due:
-    """An event of a pushed message. `reported` tells the end of the job from the end of its computation."""
+    """An event of a pushed message."""
 
     flight: Flight
     index: int
-    reported: bool = False
+    step: _Step = _Step.COMPUTED
 
 
 class FleetGrid(Grid):
@@ -176,9 +189,7 @@ class FleetGrid(Grid):
         if not batch:
             return []
         patience_s = min(math.inf if timeout is None else float(timeout), self.policy.deadline_s)
-        flight = self._launch(
-            batch, Closing(patience_s, self.policy.first if _is_train(batch) else None), waits=True
-        )
+        flight = self._launch(batch, Closing(patience_s, self.policy.first if _is_train(batch) else None), waits=True)
         land(self.fleet, flight)
         book(self.fleet, self.ledger, flight, np.arange(len(batch)))
         self._advance(self._round_end_s(flight))
@@ -212,8 +223,13 @@ class FleetGrid(Grid):
         self._advance(until_s)
 
     def finish(self) -> None:
-        """Book what pushed messages had used when the server stopped; nobody waits for their replies any more."""
+        """Book the pushed messages that are under way when the server stops: nobody hears their replies any more.
+
+        Devices do not learn that the server stopped, so what was begun is paid for in full.
+        """
         for due in self._under_way.values():
+            if due.step is _Step.EXPIRED:
+                continue
             give_up(due.flight, np.array([due.index]))
             book(self.fleet, self.ledger, due.flight, np.array([due.index]))
         self._under_way.clear()
@@ -278,14 +294,17 @@ class FleetGrid(Grid):
         flight, index = due.flight, due.index
         name = flight.messages[index].metadata.message_id
         self._advance(self.clock.now_s)
-        if not due.reported:
+        if due.step is _Step.COMPUTED:
             land(self.fleet, flight)
-            silent = not flight.arrived[index] and self.policy.failures == "missing"
-            end_s = flight.start_s + DEFAULT_TTL_S if silent else float(flight.end_s[index])
-            self._schedule(end_s, name, _Due(flight, index, reported=True))
+            self._schedule(float(flight.end_s[index]), name, _Due(flight, index, _Step.ENDED))
             return
+        if due.step is _Step.ENDED:
+            book(self.fleet, self.ledger, flight, np.array([index]))
+            if not flight.arrived[index] and self.policy.failures == "missing":
+                # The device is free again, but the server hears nothing until the message expires.
+                self._schedule(flight.start_s + DEFAULT_TTL_S, name, _Due(flight, index, _Step.EXPIRED))
+                return
         del self._under_way[name]
-        book(self.fleet, self.ledger, flight, np.array([index]))
         only = np.zeros(len(flight.messages), dtype=bool)
         only[index] = flight.arrived[index]
         answer = self._answer(flight, index, flight.exchange.replies(only)[index])

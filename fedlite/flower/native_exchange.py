@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,8 @@ from numpy.typing import NDArray
 from fedlite import wire
 from fedlite.compression import width
 from fedlite.compression.overlap import OverlapSum
-from fedlite.compression.width import IndexMap
 from fedlite.engine import chunks
 from fedlite.engine.native import decoded, flatten, unflatten
-from fedlite.engine.pool import Shared, Ticket
 from fedlite.engine.task import Result, Task
 from fedlite.fleet.pricing import Work
 from fedlite.flower import compat
@@ -26,6 +23,10 @@ from fedlite.rng import seed_of, stream
 from fedlite.wire import error_feedback
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedlite.compression.width import IndexMap
+    from fedlite.engine.pool import Shared, Ticket
     from fedlite.flower.native_runtime import NativeRuntime
 
 Array = NDArray[Any]
@@ -151,7 +152,8 @@ class NativeExchange:
         """Samples processed: every epoch sees each example once, unless the steps are capped."""
         local = self._runtime.task.local
         epochs = np.array([self._config_of(i).get("epochs", local.epochs) for i in range(len(self._contents))])
-        return np.minimum(self._examples * epochs[self._content_of], self._steps * local.batch_size)
+        samples: Ids = np.minimum(self._examples * epochs[self._content_of], self._steps * local.batch_size)
+        return samples
 
     # -- computing ----------------------------------------------------------------------------------------------------
 
@@ -160,7 +162,9 @@ class NativeExchange:
         self._reduce = self._runtime.reduce and self._final and self._kind == "train"
         keys = self._content_of * len(self._runtime.task.plans) + self._plans
         groups = [np.flatnonzero(alive & (keys == key)) for key in np.unique(keys[alive])]
-        for positions in chunks.cut(groups):
+        samples = self._samples if self._kind == "train" else self._examples
+        macs = [float(samples[g].sum()) * self._runtime.task.macs[int(self._plans[g[0]])] for g in groups]
+        for positions in chunks.cut(groups, macs):
             content, plan = int(self._content_of[positions[0]]), int(self._plans[positions[0]])
             ticket = self._runtime.pool.submit(self._task(positions, content, plan), self._shared(content))
             self._chunks.append(_Chunk(ticket, positions, content, plan))
@@ -173,7 +177,8 @@ class NativeExchange:
         return held.shared
 
     def _task(self, positions: Ids, content: int, plan: int) -> Task:
-        clipping_norm = self._contents[content].config.get(compat.CLIPPING_NORM_KEY)
+        guard = self._runtime.guard
+        clipping_norm = self._contents[content].config.get(compat.CLIPPING_NORM_KEY, guard.clipping_norm)
         meta = {
             "plan": plan,
             "packet": f"plan {plan}",
@@ -181,6 +186,7 @@ class NativeExchange:
             "equal_weights": self._runtime.equal_weights,
             "config": self._config_of(content),
             "clipping_norm": clipping_norm,
+            "noise_std": guard.noise_std,
         }
         arrays: dict[str, Array] = {"clients": self._clients[positions], "seeds": self._seeds[positions]}
         if self._runtime.task.plans[plan].error_feedback and self._kind == "train":
@@ -294,7 +300,7 @@ class NativeExchange:
         values = result.arrays
         reply = self._train_reply(arrays, int(values["num_examples"][place]), float(values["loss"][place]))
         if "clipped" in values:
-            reply["metrics"][compat.NORM_BIT_KEY] = int(values["clipped"][place])
+            reply.metric_records["metrics"][compat.NORM_BIT_KEY] = int(values["clipped"][place])
         return reply
 
     def _train_reply(self, arrays: list[Array], examples: int, loss: float) -> RecordDict:
@@ -320,8 +326,13 @@ def _packet(result: Result, place: int) -> bytes:
 
 
 def _evaluation_reply(examples: int, loss: float, accuracy: float) -> RecordDict:
-    metrics = {"num-examples": examples, "eval_loss": loss, "eval_acc": accuracy, EQUAL_WEIGHT: 1.0}
-    return RecordDict({"metrics": MetricRecord(metrics)})
+    metrics = MetricRecord({"num-examples": examples, "eval_loss": loss, "eval_acc": accuracy, EQUAL_WEIGHT: 1.0})
+    return RecordDict({"metrics": metrics})
+
+
+def _single(array: Array) -> Array:
+    """Return a tensor in the precision clients compute in; some of Flower's strategies step in double precision."""
+    return array.astype(np.float32) if array.dtype.kind == "f" else np.asarray(array)
 
 
 def _distinct(messages: Sequence[Message]) -> tuple[list[_Content], Ids]:
@@ -335,6 +346,6 @@ def _distinct(messages: Sequence[Message]) -> tuple[list[_Content], Ids]:
             index[id(record)] = len(contents)
             arrays = next(iter(record.array_records.values())).to_numpy_ndarrays()
             config = next(iter(record.config_records.values()), ConfigRecord())
-            contents.append(_Content([np.asarray(a) for a in arrays], config.copy(), {}, {}))
+            contents.append(_Content([_single(a) for a in arrays], config.copy(), {}, {}))
         of[position] = index[id(record)]
     return contents, of

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from flwr.app import Message
 from numpy.typing import NDArray
 
 from fedlite import wire
 from fedlite.compression import width
-from fedlite.compression.plan import CompressionPlan
-from fedlite.compression.width import IndexMap
-from fedlite.engine.pool import Pool, Shared
-from fedlite.engine.task import WorkerSpec
 from fedlite.errors import FedliteError
-from fedlite.flower.exchange import Exchange
 from fedlite.flower.native_exchange import NativeExchange
-from fedlite.learning.training.records import LocalConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flwr.app import Message
+
+    from fedlite.compression.plan import CompressionPlan
+    from fedlite.compression.width import IndexMap
+    from fedlite.engine.pool import Pool
+    from fedlite.flower.exchange import Exchange
+    from fedlite.learning.training.records import LocalConfig
 
 Array = NDArray[Any]
 Ids = NDArray[np.int64]
@@ -29,7 +32,7 @@ Ids = NDArray[np.int64]
 class PlanCost:
     """What a plan costs on one profile, from the device model: a step takes `fixed_s + per_sample_s * samples`.
 
-    `low` and `high` are the factors of the prediction's band.
+    `low` and `high` are the factors of the prediction's band, `calibration` says by what the device was calibrated.
     """
 
     fixed_s: float
@@ -38,6 +41,7 @@ class PlanCost:
     inference_s: float
     low: float
     high: float
+    calibration: str
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class NativeTask:
     clients : int
         Number of data partitions; device d holds partition `d % clients`.
     examples, test_examples : ndarray of int, shape (clients,)
+    macs : per plan
+        Multiply-accumulates of training on one sample, forward and backward.
     """
 
     names: tuple[str, ...]
@@ -68,7 +74,16 @@ class NativeTask:
     examples: NDArray[np.int64]
     test_examples: NDArray[np.int64]
     sample_bytes: int
+    macs: tuple[float, ...]
     local: LocalConfig
+
+
+@dataclass(frozen=True)
+class LocalGuard:
+    """What every device does to its update before it leaves: clip, then add noise. Servers may ask for clipping too."""
+
+    clipping_norm: float | None = None
+    noise_std: float = 0.0
 
 
 class NativeRuntime:
@@ -86,6 +101,8 @@ class NativeRuntime:
         Whether the strategy is a weighted mean, so that one reply can stand for all.
     equal_weights : bool
         Whether that mean counts clients or examples.
+    guard : LocalGuard
+        Local differential privacy; none by default.
     """
 
     def __init__(
@@ -97,6 +114,7 @@ class NativeRuntime:
         seed: int,
         reduce: bool,
         equal_weights: bool = False,
+        guard: LocalGuard | None = None,
     ) -> None:
         self.task = task
         self.pool = pool
@@ -104,6 +122,7 @@ class NativeRuntime:
         self.seed = seed
         self.reduce = reduce
         self.equal_weights = equal_weights
+        self.guard = guard or LocalGuard()
         self.residuals: dict[int, Array] = {}
         """What each device's uplink codec has left out so far, as one float32 vector."""
         self.modes: set[str] = set()
@@ -132,19 +151,3 @@ class NativeRuntime:
     def downlink(self, arrays: Sequence[Array], plan: int) -> bytes:
         """Encode the global model for a plan, as it crosses the wire."""
         return wire.encode(self.slices(arrays, plan), self.task.plans[plan].downlink)
-
-
-def worker_spec(
-    data: dict[str, Array], model: dict[str, Any], local: LocalConfig, plans: Sequence[CompressionPlan], mode: str
-) -> WorkerSpec:
-    """Return how an actor builds its native worker."""
-    options = {
-        "model": model,
-        "local": asdict(local),
-        "plans": [asdict(plan) for plan in plans],
-        "mode": mode,
-    }
-    return WorkerSpec("fedlite.engine.native:NativeWorker", options, data)
-
-
-__all__ = ["NativeRuntime", "NativeTask", "PlanCost", "Shared", "worker_spec"]

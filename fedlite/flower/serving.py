@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flwr.app import Array as FlowerArray
 from flwr.app import ArrayRecord, MetricRecord
-from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from fedlite.flower import compat
-from fedlite.flower.grid import FleetGrid
+
+if TYPE_CHECKING:
+    from flwr.serverapp.strategy import Strategy
+
+    from fedlite.flower.grid import FleetGrid
 
 Array = NDArray[Any]
 Tester = Callable[[int, Sequence[Array]], dict[str, float]]
@@ -47,7 +50,7 @@ def serve(
 
     def evaluate(round_: int, record: ArrayRecord) -> MetricRecord | None:
         metrics = test(round_, from_record(record))
-        return MetricRecord(metrics) if metrics else None
+        return MetricRecord({**metrics}) if metrics else None
 
     with compat.seeded_globals(seed), compat.virtual_sleep(grid.wait), compat.quiet_logs():
         result = strategy.start(

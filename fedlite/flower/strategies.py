@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flwr.serverapp import strategy as flower
 
 from fedlite.errors import FedliteError
 from fedlite.flower.native_exchange import EQUAL_WEIGHT
 from fedlite.scenario.privacy import AdaptiveClipping, FixedClipping, Privacy
-from fedlite.scenario.schema import Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fedlite.scenario.schema import Scenario
 
 _STOCK: Final[dict[str, Callable[..., flower.Strategy]]] = {
     "fedavg": flower.FedAvg,
@@ -71,7 +74,7 @@ def build(scenario: Scenario, noise_multiplier: float | None = None) -> Served:
     strategy = _made(section.name, section.options(), sampling, scenario.training.local.lr)
     if guarded:
         strategy = _guarded(strategy, privacy, noise_multiplier, scenario.cohort)
-    reduce = section.mean and not guarded and privacy.mechanism == "none" and scenario.training.replies != "separate"
+    reduce = section.mean and not guarded and scenario.training.replies != "separate"
     return Served(strategy, reduce, guarded)
 
 

@@ -1,0 +1,1 @@
+"""Privacy: what a mechanism releases, and the accountants that say what it costs."""

@@ -7,13 +7,16 @@ privacy. Rounds are composed without amplification by sampling, because who take
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from dp_accounting import gaussian_mechanism
 
 from fedlite.errors import FedliteError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,11 @@ def spent(noise_multiplier: float, planned: int, replies: Sequence[int], delta: 
         epsilon,
         delta,
         f"({epsilon:.3g}, {delta:g})-differential privacy of one client's whole data against whoever sees the released"
-        f" models, if that client took part in all {len(released)} released rounds. Replacing a client's update by nothing"
-        f" (zero-out) is the neighbouring relation; no amplification by sampling is claimed, since who takes part depends"
-        f" on the devices. Noise was planned for {planned} clients a round; {min(released)} to {max(released)} replied and"
-        " the epsilon is for those. Metrics are not covered.",
+        f" models, if that client took part in all {len(released)} released rounds. Replacing a client's update by"
+        " nothing (zero-out) is the neighbouring relation; no amplification by sampling is claimed, since who takes"
+        f" part depends on the devices. Noise was planned for {planned} clients a round;"
+        f" {min(released)} to {max(released)}"
+        " replied and the epsilon is for those. Metrics are not covered.",
     )
 
 
@@ -76,3 +80,26 @@ def noise_for(epsilon: float, delta: float, rounds: int) -> float:
             " expected epsilon > 0, 0 < delta < 1 and at least one round; mend the scenario"
         )
     return float(gaussian_mechanism.get_sigma_gaussian(epsilon, delta)) * float(np.sqrt(rounds))
+
+
+def local_noise_std(epsilon: float, delta: float, clipping_norm: float) -> float:
+    """Return the standard deviation with which one release of a clipped update is (epsilon, delta)-private by itself.
+
+    Two clipped updates differ by at most twice the norm. The analytic Gaussian mechanism (Balle and Wang 2018) is exact
+    at any epsilon, where the textbook formula under-noises from about 8 on.
+    """
+    return 2.0 * clipping_norm * float(gaussian_mechanism.get_sigma_gaussian(epsilon, delta))
+
+
+def spent_locally(epsilon: float, delta: float, releases: int) -> Spent:
+    """Return what the client that sent most often has spent, each release being (epsilon, delta)-private by itself."""
+    if releases == 0:
+        return Spent(0.0, delta, "Nothing was released.")
+    sigma = float(gaussian_mechanism.get_sigma_gaussian(epsilon, delta))
+    total = float(gaussian_mechanism.get_epsilon_gaussian(sigma / float(np.sqrt(releases)), delta))
+    return Spent(
+        total,
+        delta,
+        f"({total:.3g}, {delta:g})-local differential privacy of the device that sent most often, {releases} times;"
+        f" each single update is ({epsilon:g}, {delta:g})-private even against the server. Metrics are not covered.",
+    )

@@ -8,11 +8,13 @@ Andrew et al. 2021, "Differentially private learning with adaptive clipping" (th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Array = NDArray[Any]
 
@@ -24,7 +26,11 @@ def clip_update(arrays: Sequence[Array], received: Sequence[Array], clipping_nor
     """
     floating = [np.issubdtype(array.dtype, np.floating) for array in arrays]
     update = [new - old for new, old in zip(arrays, received, strict=True)]
-    squared = sum(float(np.sum(np.square(part, dtype=np.float64))) for part, is_float in zip(update, floating, strict=True) if is_float)
+    squared = sum(
+        float(np.sum(np.square(part, dtype=np.float64)))
+        for part, is_float in zip(update, floating, strict=True)
+        if is_float
+    )
     norm = float(np.sqrt(squared))
     if norm <= clipping_norm:
         return list(arrays), False
@@ -34,3 +40,11 @@ def clip_update(arrays: Sequence[Array], received: Sequence[Array], clipping_nor
         for new, old, part, is_float in zip(arrays, received, update, floating, strict=True)
     ]
     return clipped, True
+
+
+def add_noise(arrays: Sequence[Array], std: float, rng: np.random.Generator) -> list[Array]:
+    """Return the floating tensors with independent Gaussian noise of standard deviation `std` added."""
+    return [
+        array + rng.normal(0.0, std, array.shape).astype(array.dtype) if array.dtype.kind == "f" else array
+        for array in arrays
+    ]

@@ -65,7 +65,9 @@ def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
     sums = (pl.col(name).sum() for name in ("up_bytes", "up_raw_bytes", "down_bytes", "down_raw_bytes"))
     sent = jobs.group_by("profile", "plan").agg(*sums).collect()
     joined = fleet.join(sent, on=["profile", "plan"], how="left").sort("train_s_per_round", "profile")
-    rows = tuple(_plan_row(row) for row in joined.iter_rows(named=True))
+    # Only plans that fedlite chose itself have a reason.
+    chosen = "plan_reason" in fleet.columns and bool((fleet["plan_reason"] != "").any())
+    rows = tuple(_plan_row(row) + _why(row, chosen) for row in joined.iter_rows(named=True))
     head = (
         "Class",
         "Plan",
@@ -74,6 +76,7 @@ def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
         "Memory of a job",
         "Up of uncompressed",
         "Down of uncompressed",
+        *(("Why this plan",) if chosen else ()),
     )
     content = TextTable("What each device class trains, and whether it fits", head, rows, frozenset({2, 3}))
     return tag("div", table(content, prose=True), class_="card")
@@ -89,6 +92,10 @@ def _plan_row(row: dict[str, Any]) -> tuple[Safe | str, ...]:
         _ratio(row["up_bytes"], row["up_raw_bytes"]),
         _ratio(row["down_bytes"], row["down_raw_bytes"]),
     )
+
+
+def _why(row: dict[str, Any], chosen: bool) -> tuple[str, ...]:  # noqa: FBT001 -- one column or none
+    return (capitalised(row["plan_reason"]) or NOTHING,) if chosen else ()
 
 
 def _memory(peak: int, budget: int) -> Safe:

@@ -1,0 +1,1 @@
+"""Results: the run directory and its Parquet tables."""

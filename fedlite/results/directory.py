@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from fedlite.errors import FedliteError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 FORMAT = 1
 """Version of the layout; readers refuse others."""
@@ -73,7 +75,9 @@ class RunDirectory:
         try:
             return (self.path / name).read_text(encoding="utf-8")
         except OSError as error:
-            raise FedliteError(f"{self.path}: got no {name}, expected a run directory of fedlite; check the path") from error
+            raise FedliteError(
+                f"{self.path}: got no {name}, expected a run directory of fedlite; check the path"
+            ) from error
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file in one step; NaN becomes null."""
@@ -82,10 +86,12 @@ class RunDirectory:
     def write_table(self, name: str, columns: Mapping[str, NDArray[Any]] | Sequence[Mapping[str, Any]]) -> None:
         """Write a Parquet file in one step."""
         if isinstance(columns, Mapping):
-            frame = pl.DataFrame({key: values.tolist() if values.dtype.kind == "U" else values for key, values in columns.items()})
+            frame = pl.DataFrame(
+                {key: values.tolist() if values.dtype.kind == "U" else values for key, values in columns.items()}
+            )
         else:
             frame = pl.DataFrame(list(columns))
-        self._replace(name, lambda path: frame.write_parquet(path))
+        self._replace(name, frame.write_parquet)
 
     def write_model(self, names: Sequence[str], arrays: Sequence[NDArray[Any]]) -> None:
         """Write the final model as safetensors."""
@@ -101,7 +107,7 @@ class RunDirectory:
         path = self.path / name
         part = path.with_name(f".{name}.part")
         write(part)
-        os.replace(part, path)
+        part.replace(path)
 
 
 def without_nan(value: Any) -> Any:

@@ -13,7 +13,7 @@ from fedlite.scenario.strict_yaml import scalar
 class _Dumper(yaml.SafeDumper):
     """PyYAML's writer with text quoted by the rules of YAML 1.2, by which `strict_yaml` reads."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 -- the signature is PyYAML's
+    def ignore_aliases(self, data: Any) -> bool:
         """Write every value out."""
         return True
 

@@ -7,13 +7,15 @@ it), or not. Asking twice, in another order or for other devices changes nothing
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Condition = Literal["plugged", "unmetered", "idle"]
 Conditions = frozenset[str]

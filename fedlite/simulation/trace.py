@@ -14,17 +14,20 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedlite import rng
 from fedlite.errors import FedliteError, InvalidFileError, Problem
 from fedlite.simulation.conditions import CONDITIONS, Bools, Condition, Ids, Timeline, Times
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 Rows = dict[Condition, list[tuple[str, float, float]]]
 """State -> (device, start_s, end_s) of every interval."""

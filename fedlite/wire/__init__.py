@@ -13,7 +13,8 @@ from fedlite.wire.codec import (
     sends_update,
 )
 from fedlite.wire.errors import CodecError, WireError
-from fedlite.wire.packet import PacketInfo, decode, encode, encode_many, inspect, most_bytes
+from fedlite.wire.many import decode_many, encode_many
+from fedlite.wire.packet import PacketInfo, decode, encode, inspect, most_bytes
 from fedlite.wire.update import from_update, to_update
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "check_downlink",
     "check_error_feedback",
     "decode",
+    "decode_many",
     "encode",
     "encode_many",
     "from_update",

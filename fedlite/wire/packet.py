@@ -70,22 +70,18 @@ def encode(arrays: Sequence[Array], codec: Sequence[str] | Codec, rng: np.random
     codec = parse_codec(codec)
     arrays = [np.asarray(array) for array in arrays]
     layout = layout_of(codec, tuple(describe(array) for array in arrays))
-    body, flags = _body(layout, arrays, rng)
-    if codec.lossless is not None:
-        smaller = codec.lossless.compress(body)
+    return sealed(layout, *body_of(layout, integer_part(layout, arrays), _flat(layout, arrays), rng))
+
+
+def sealed(layout: Layout, body: bytes, flags: int) -> bytes:
+    """Return the packet around a body: the last stage, the header and the checksum."""
+    if layout.codec.lossless is not None:
+        smaller = layout.codec.lossless.compress(body)
         if len(smaller) < len(body):
             body, flags = smaller, flags | _COMPRESSED
     start = MAGIC + bytes([VERSION, flags])
     rest = varint.put(len(layout.header)) + layout.header + body
     return start + zlib.crc32(rest, zlib.crc32(start)).to_bytes(4, "little") + rest
-
-
-def encode_many(
-    stacked: Sequence[Array], codec: Sequence[str] | Codec, rngs: Sequence[np.random.Generator | None]
-) -> list[bytes]:
-    """Return one packet per client from arrays with a leading client dimension; `rngs[k]` belongs to client k."""
-    codec = parse_codec(codec)
-    return [encode([array[k] for array in stacked], codec, rng) for k, rng in enumerate(rngs)]
 
 
 def decode(buffer: Buffer, *, most_elements: int = MOST_ELEMENTS) -> list[Array]:
@@ -96,7 +92,7 @@ def decode(buffer: Buffer, *, most_elements: int = MOST_ELEMENTS) -> list[Array]
     WireError
         If the buffer is truncated, corrupt or no packet, or holds more than `most_elements` elements.
     """
-    layout, flags, body = _open(buffer, most_elements)
+    layout, flags, body = opened(buffer, most_elements)
     if flags & _COMPRESSED:
         if layout.codec.lossless is None:
             raise WireError("corrupt packet: compressed without a lossless stage; send the packet again")
@@ -121,7 +117,7 @@ def decode(buffer: Buffer, *, most_elements: int = MOST_ELEMENTS) -> list[Array]
 
 def inspect(buffer: Buffer) -> PacketInfo:
     """Return what a packet says about itself, without decoding its body."""
-    layout, flags, body = _open(buffer, MOST_ELEMENTS)
+    layout, flags, body = opened(buffer, MOST_ELEMENTS)
     total = len(_view(buffer))
     return PacketInfo(
         codec=layout.codec.stages,
@@ -142,10 +138,15 @@ def most_bytes(arrays: Sequence[Array], codec: Sequence[str] | Codec) -> int:
     return head + layout.integer_bytes + _most_number_bytes(layout)
 
 
-def _body(layout: Layout, arrays: Sequence[Array], rng: np.random.Generator | None) -> tuple[bytes, int]:
-    """Return the body before the lossless stage, and its flags."""
+def integer_part(layout: Layout, arrays: Sequence[Array]) -> bytes:
+    """Return the bytes of the integer tensors, which travel as they are."""
     parts = [arrays[i].astype(arrays[i].dtype.newbyteorder("<"), copy=False).tobytes() for i in layout.integers]
-    values, segments, codec = _flat(layout, arrays), layout.segments, layout.codec
+    return b"".join(parts)
+
+
+def body_of(layout: Layout, integers: bytes, values: Floats, rng: np.random.Generator | None) -> tuple[bytes, int]:
+    """Return the body of a packet before the lossless stage, and its flags; `values` are all floats in one vector."""
+    parts, segments, codec = [integers], layout.segments, layout.codec
     if codec.sparsifier is not None:
         kept = codec.sparsifier.select(values)
         parts.append(positions.pack(kept, values.size))
@@ -162,16 +163,22 @@ def _flat(layout: Layout, arrays: Sequence[Array]) -> Floats:
         return np.zeros(0, np.float32)
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is refused just below
         flat = np.concatenate([arrays[i].reshape(-1) for i in layout.floats], dtype=np.float32, casting="same_kind")
+    refuse_infinite(flat)
+    return flat
+
+
+def refuse_infinite(flat: Floats) -> None:
+    """Raise a `WireError` if any value is NaN or infinite."""
     if not np.isfinite(flat).all():
         bad = int(flat.size - np.count_nonzero(np.isfinite(flat)))
         raise WireError(
             f"packet: got {bad} of {flat.size} values that are NaN or infinite, expected finite float32; "
             "training has diverged: lower the learning rate or clip the update"
         )
-    return flat
 
 
-def _open(buffer: Buffer, most_elements: int) -> tuple[Layout, int, memoryview]:
+def opened(buffer: Buffer, most_elements: int) -> tuple[Layout, int, memoryview]:
+    """Return what a packet says of itself, its flags and its body, once its checksum holds."""
     view = _view(buffer)
     reader = varint.Reader(view)
     start = bytes(reader.take(4))
@@ -195,6 +202,11 @@ def _view(buffer: Buffer) -> memoryview:
     if isinstance(buffer, np.ndarray):  # Flower carries packets as arrays of bytes
         return memoryview(np.ascontiguousarray(buffer).tobytes())
     return memoryview(buffer).cast("B")
+
+
+def numbers(layout: Layout, body: memoryview) -> Floats:
+    """Return the values of a plain body: no integers, no sparsifier, not compressed."""
+    return _numbers(layout, varint.Reader(body), shuffled=False)
 
 
 def _numbers(layout: Layout, reader: varint.Reader, *, shuffled: bool) -> Floats:

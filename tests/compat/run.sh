@@ -10,17 +10,18 @@ set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 python=${PYTHON:-python}
 home=${FEDLITE_COMPAT:-${XDG_CACHE_HOME:-$HOME/.cache}/fedlite-compat}
-[ $# -gt 0 ] || set -- 1.31.0 1.38.0 1.41.0 latest
+versions=${*:-1.31.0 1.38.0 1.41.0 latest}
 base=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 failed=''
-for version in "$@"; do
+for version in $versions; do
     venv=$home/flwr-$version
     if [ ! -f "$venv/ready" ] || [ "$version" = latest ]; then
         [ -d "$venv" ] || "$python" -m venv "$venv"
         # Packages of the venv come first, then those of the base environment.
         echo "$base" > "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth"
-        case $version in latest) wanted='flwr>=1.41' ;; *) wanted="flwr==$version" ;; esac
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$wanted"
+        # The newest release takes what it needs from the base environment, whatever its lower bounds say.
+        case $version in latest) set -- --no-deps flwr ;; *) set -- "flwr==$version" ;; esac
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$@"
         touch "$venv/ready"
     fi
     # The base environment's fedlite may be an editable install of another tree: this one comes first.

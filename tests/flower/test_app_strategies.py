@@ -5,6 +5,7 @@ import pytest
 from flwr.app import ArrayRecord
 from flwr.serverapp import strategy as flower
 
+from fedlite.flower import compat
 from fedlite.flower.app_prices import Declared
 from fedlite.flower.app_worker import seeded
 from fedlite.flower.grid import RoundPolicy
@@ -24,7 +25,8 @@ def train(msg, context):
     shift = 0.01 * context.node_config["partition-id"]
     gap = TARGET + shift - weights
     arrays = ArrayRecord([(weights + 0.5 * gap).astype(np.float32)])
-    metrics = MetricRecord({{"num-examples": 10 + context.node_config["partition-id"], "train_loss": float((gap**2).mean())}})
+    examples = 10 + context.node_config["partition-id"]
+    metrics = MetricRecord({{"num-examples": examples, "train_loss": float((gap**2).mean())}})
     return Message(RecordDict({{"arrays": arrays, "metrics": metrics}}), reply_to=msg)
 
 @app.evaluate()
@@ -52,7 +54,7 @@ STOCK = {
 
 def run(lab, strategy, rounds=4):
     start = ArrayRecord([np.zeros((2, 3), dtype=np.float32)])
-    with seeded(1):
+    with seeded(1), compat.virtual_sleep(lab.grid.wait), compat.cheap_collections():
         result = strategy.start(lab.grid, start, num_rounds=rounds)
     return result, next(iter(result.arrays.to_numpy_ndarrays()))
 

@@ -56,7 +56,15 @@ class EchoExchange:
         n = len(self.devices)
         raw = np.full(n, 1000)
         return Facts(
-            np.full(n, "full"), raw, raw, raw, raw, np.zeros(n), np.zeros(n, dtype=bool), np.ones(n) * 0.9, np.ones(n) * 1.1
+            np.full(n, "full"),
+            raw,
+            raw,
+            raw,
+            raw,
+            np.zeros(n),
+            np.zeros(n, dtype=bool),
+            np.ones(n) * 0.9,
+            np.ones(n) * 1.1,
         )
 
     def settle(self, arrived):
@@ -155,7 +163,12 @@ def test_a_job_that_needs_too_much_memory_is_refused_before_it_costs_anything():
     grid, runtime = make_grid([10.0], peak_bytes=1e12)
     grid.send_and_receive(ask([0]))
     rows = grid.ledger.columns()
-    assert (rows["outcome"][0], rows["energy_j"][0], rows["down_bytes"][0], runtime.trained) == ("out_of_memory", 0, 0, [])
+    assert (rows["outcome"][0], rows["energy_j"][0], rows["down_bytes"][0], runtime.trained) == (
+        "out_of_memory",
+        0,
+        0,
+        [],
+    )
 
 
 @pytest.mark.parametrize("knows_uploads", [True, False])
@@ -164,8 +177,7 @@ def test_pulled_replies_arrive_in_virtual_time(knows_uploads):
     ids = grid.push_messages(ask([0, 1, 2]))
     seen = []
     while len(seen) < 3:
-        for reply in grid.pull_messages(ids):
-            seen.append((names([reply])[0], round(grid.clock.now_s, -1)))
+        seen += [(names([reply])[0], round(grid.clock.now_s, -1)) for reply in grid.pull_messages(ids)]
     assert seen == [(1, 10.0), (2, 20.0), (0, 30.0)]
     assert grid.pull_messages(ids) == []
     assert grid.ledger.columns()["device"].tolist() == [1, 2, 0]
@@ -185,6 +197,17 @@ def test_a_silent_failure_expires_for_a_pulling_server():
     assert grid.clock.now_s == 43_200.0
 
 
+def test_a_silent_device_is_free_again_when_its_job_ends_and_not_when_its_message_expires():
+    grid, _ = make_grid([50.0, 3600.0], RoundPolicy(failures="missing"), budgets=Budgets(cpu_time_s=3000.0))
+    ids = grid.push_messages(ask([0, 1]))
+    grid.pull_messages(ids[:1])
+    grid.sleep(4000.0)
+    assert [node - FIRST_NODE_ID for node in grid.get_node_ids()] == [0, 1]
+    assert grid.ledger.columns()["outcome"].tolist() == ["arrived", "cpu_budget"]
+    grid.finish()
+    assert len(grid.ledger) == 2
+
+
 def test_what_is_under_way_when_the_server_stops_is_booked():
     grid, _ = make_grid([30.0, 10.0])
     ids = grid.push_messages(ask([0, 1]))
@@ -195,7 +218,7 @@ def test_what_is_under_way_when_the_server_stops_is_booked():
 
 def test_a_starved_server_moves_the_clock_and_in_the_end_hears_why():
     class Never(Always):
-        def unmetered(self, ids, t_s):
+        def eligible(self, ids, t_s, conditions):
             return np.zeros(np.shape(ids), dtype=bool)
 
         def next_start_s(self, ids, t_s, conditions):
@@ -213,8 +236,8 @@ def test_energy_is_conserved_row_by_row_and_batteries_lose_what_is_charged():
     people = population.draw([load_profile("pixel-4"), load_profile("pi-4b")], [1, 1], 8, seed=1)
 
     class Unplugged(Always):
-        def plugged(self, ids, t_s):
-            return np.zeros(np.shape(ids), dtype=bool)
+        def eligible(self, ids, t_s, conditions):
+            return np.full(np.shape(ids), "plugged" not in conditions)
 
     fleet = Fleet(people, Unplugged(), Rules(), Budgets(), seed=1)
     before = fleet.charge_at(fleet.ids, 0.0)
@@ -226,8 +249,10 @@ def test_energy_is_conserved_row_by_row_and_batteries_lose_what_is_charged():
     np.testing.assert_allclose(rows["end_s"], rows["start_s"] + rows["down_s"] + rows["train_s"] + rows["up_s"])
     phones = ~fleet.on_mains(rows["device"])
     assert phones.sum() == 4
-    dropped = before[rows["device"]][phones] - fleet._charge_j[rows["device"]][phones]
-    np.testing.assert_allclose(dropped, rows["energy_j"][phones])
+    mine, lasted_s = rows["device"][phones].astype(np.int64), rows["end_s"][phones] - rows["start_s"][phones]
+    idle_j = load_profile("pixel-4").idle_w.value * lasted_s
+    after = [fleet.charge_at(mine[[i]], end_s)[0] for i, end_s in enumerate(rows["end_s"][phones])]
+    np.testing.assert_allclose(before[mine] - after, rows["energy_j"][phones] + idle_j, rtol=1e-6)
     np.testing.assert_allclose((rows["battery_before_j"] - rows["battery_after_j"])[phones], rows["battery_j"][phones])
     assert np.isnan(rows["battery_before_j"][~phones]).all()
     assert (rows["mains_j"][~phones] > 0).all()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from fedlite import run as running
+from fedlite import runner as running
 from fedlite.scenario.loader import parse_scenario
 
 SCENARIO = """
@@ -41,14 +41,16 @@ VARIANTS = {
 }
 
 
-class Stop(Exception):
+class StopError(Exception):
     """Stands for whatever ends a run in the middle."""
 
 
 def scenario(variant="reduced"):
     text = SCENARIO
     if variant == "dp":
-        text = text.replace("  - for: {profile: pi-4b}\n    plan: {width: 0.5}\n", "  []\n").replace("clients:\n  []", "")
+        text = text.replace("  - for: {profile: pi-4b}\n    plan: {width: 0.5}\n", "  []\n").replace(
+            "clients:\n  []", ""
+        )
     return parse_scenario(text + VARIANTS[variant])
 
 
@@ -70,9 +72,9 @@ def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path, variant):
 
     def stop_in_the_middle(progress):
         if progress.round_ == 2:
-            raise Stop
+            raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         running.run(
             scenario(variant), out=tmp_path / "cut", settings=running.Settings("local"), progress=stop_in_the_middle
         )
@@ -143,7 +145,9 @@ def test_a_killed_process_resumes_to_the_same_bits(tmp_path):
     process.wait()
     assert not (cut / "summary.json").exists()
     resumed = running.resume(cut, settings=running.Settings("local"))
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    from fedlite.compose.telling import Run
+    subprocess.run(
+        [*command, str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    from fedlite.compose.finished import Run
 
     assert resumed.summary["digest"] == Run(tmp_path / "whole").summary["digest"]

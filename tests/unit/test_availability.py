@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from fedlite.errors import FedliteError, UnknownNameError
-from fedlite.simulation.availability import GBOARD, Always, ByKind, Diurnal, DiurnalHabits, TraceReplay
-from fedlite.simulation.trace import build_trace
+from fedlite.simulation.availability import GBOARD, Always, Diurnal, DiurnalHabits
 
 DAY = 86_400.0
 FLEET = np.arange(8_000)
@@ -114,27 +113,3 @@ def test_always_is_always():
     assert mains.plugged(FLEET, 5.0).all()
     assert np.isinf(mains.ends_s(FLEET[:3], 5.0, GBOARD)).all()
     assert list(mains.next_start_s(FLEET[:3], 5.0, GBOARD)) == [5.0, 5.0, 5.0]
-
-
-def test_a_mixed_fleet_asks_each_kind_its_own_availability(people):
-    kind = np.arange(len(FLEET)) % 2
-    mixed = ByKind([Always(), people], kind)
-    t = 0.6 * DAY
-    plugged = mixed.plugged(FLEET, t)
-    assert plugged[kind == 0].all()
-    assert np.array_equal(plugged[kind == 1], people.plugged(FLEET[kind == 1], t))
-    ends = mixed.ends_s(FLEET, t, GBOARD)
-    assert np.isinf(ends[kind == 0]).all()
-    assert np.array_equal(ends[kind == 1], people.ends_s(FLEET[kind == 1], t, GBOARD))
-    assert mixed.next_start_s(FLEET[:1], t, GBOARD)[0] == t
-
-
-def test_a_mixed_fleet_refuses_kinds_that_have_no_availability():
-    with pytest.raises(FedliteError, match="expected 0 to 0"):
-        ByKind([Always()], np.array([0, 1]))
-
-
-def test_a_trace_can_be_part_of_a_mixed_fleet():
-    trace = build_trace({"plugged": [("a", 0.0, 10.0)], "unmetered": [], "idle": []})
-    mixed = ByKind([TraceReplay(trace, 1)], np.zeros(4, dtype=int))
-    assert mixed.plugged(np.arange(4), 5.0).all()

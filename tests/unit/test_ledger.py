@@ -36,7 +36,9 @@ def test_the_digest_sees_every_cell():
         return ledger.digest()
 
     assert digest() == digest()
-    assert len({digest(), digest(loss=np.array([0.0, 1e-300])), digest(plan="y"), digest(up_bytes=np.array([0, 1]))}) == 4
+    assert (
+        len({digest(), digest(loss=np.array([0.0, 1e-300])), digest(plan="y"), digest(up_bytes=np.array([0, 1]))}) == 4
+    )
     assert digest(loss=np.array([0.0, 0.0])) == digest(loss=np.array([-0.0, 0.0]))
 
 

@@ -9,11 +9,12 @@ import sys
 
 import pytest
 
-import fedlite.run as running
-import fedlite.sweep as sweeping
+from fedlite import sweeper
 from fedlite.compose.study_runs import directory_name
 from fedlite.errors import FedliteError
+from fedlite.runner import Settings, run
 from fedlite.scenario.loader import load_scenario
+from fedlite.sweeper import sweep as sweep_study
 
 BASE = """
 name: tiny
@@ -34,7 +35,7 @@ list:
 seeds: [1, 2]
 """
 COMMAND = [sys.executable, "-m", "fedlite.cli.main", "sweep"]
-LOCAL = running.Settings("local")
+LOCAL = Settings("local")
 
 
 class StoppedError(Exception):
@@ -49,7 +50,7 @@ def study(tmp_path):
 
 
 def sweep(study, **options):
-    return sweeping.sweep(study, out=study.parent / "out", settings=LOCAL, **options)
+    return sweep_study(study, out=study.parent / "out", settings=LOCAL, **options)
 
 
 def manifest(done):
@@ -66,7 +67,7 @@ def test_every_variant_runs_with_every_seed_and_equals_a_single_run(study):
     ]
     assert done.reran == 4
     assert not done.failed
-    alone = running.run(
+    alone = run(
         load_scenario(study.parent / "base.yaml", {"wire.up": "int8", "seed": "2"}),
         out=study.parent / "alone",
         settings=LOCAL,
@@ -98,12 +99,12 @@ def test_a_killed_sweep_continues_its_interrupted_run_to_the_same_bits(study, mo
     states = [row["state"] for row in json.loads((out / "study.json").read_text())["runs"]]
     assert states == ["finished", "new", "new", "new"]
     resumed = []
-    original = sweeping.resume
-    monkeypatch.setattr(sweeping, "resume", lambda path, **k: resumed.append(path.name) or original(path, **k))
+    original = sweeper.resume
+    monkeypatch.setattr(sweeper, "resume", lambda path, **k: resumed.append(path.name) or original(path, **k))
     done = sweep(study)
     assert done.reran == 3
     assert resumed == [directory_name("full precision", 2)]
-    whole = running.run(
+    whole = run(
         load_scenario(study.parent / "base.yaml", {"wire.up": "fp32", "seed": "2"}),
         out=study.parent / "whole",
         settings=LOCAL,
@@ -213,7 +214,7 @@ def test_one_ray_serves_the_whole_study_and_gives_the_same_bits(study, monkeypat
     original = ray_pool._start_ray
     monkeypatch.setattr(ray_pool, "_start_ray", lambda *a: started.append(a) or original(*a))
     local = sweep(study, seed_free=True)
-    done = sweeping.sweep(study, out=study.parent / "ray", settings=running.Settings("ray", 1), seed_free=True)
+    done = sweep_study(study, out=study.parent / "ray", settings=Settings("ray", 1), seed_free=True)
     assert len(started) == 1
     assert not ray_pool.ray.is_initialized()
     assert [run.summary["digest"] for run in done.runs] == [run.summary["digest"] for run in local.runs]

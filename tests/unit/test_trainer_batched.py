@@ -39,9 +39,32 @@ class Odd(nn.Module):
     def __init__(self):
         super().__init__()
         self.first, self.second = nn.Linear(6, 8), nn.Linear(8, 3)
+        self.frequency = nn.Parameter(torch.tensor(2.0))
 
     def forward(self, x):
-        return self.second(torch.sin(self.first(x)) * 2)
+        return self.second(torch.sin(self.first(x) * self.frequency))
+
+
+class Backwards(nn.Module):
+    """A perceptron whose layers are defined in another order than they run."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.first = nn.Linear(6, 3), nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.last(torch.relu(self.first(x)))
+
+
+class Twice(nn.Module):
+    """A layer that runs twice, so that its gradient has two parts."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.last = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.last(torch.relu(self.inner(torch.relu(self.inner(x)))))
 
 
 NETS = {
@@ -78,6 +101,8 @@ NETS = {
     ),
     "residual": ((4, 6, 6), Residual),
     "vmapped": ((6,), Odd),
+    "backwards": ((6,), Backwards),
+    "twice": ((6,), Twice),
 }  # fmt: skip
 
 CONFIGS = {
@@ -151,7 +176,7 @@ def test_masked_weights_are_zero_and_stay_zero(net):
 def test_the_hand_written_perceptron_equals_autograd(monkeypatch):
     model, arrays, jobs, x, y = _case("perceptron")
     by_hand = Trainer(model, mode="batched").train(arrays, jobs, x, y, CONFIGS["momentum"])
-    monkeypatch.setattr("fedlite.learning.training.trainer.dense_chain", lambda _: None)
+    monkeypatch.setattr("fedlite.learning.training.trainer.dense_chain", lambda *_: None)
     by_autograd = Trainer(model, mode="batched").train(arrays, jobs, x, y, CONFIGS["momentum"])
     for one, other in zip(by_hand.arrays, by_autograd.arrays, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
@@ -159,7 +184,8 @@ def test_the_hand_written_perceptron_equals_autograd(monkeypatch):
 
 def test_only_a_plain_chain_counts_as_a_perceptron():
     def depth(*layers):
-        return dense_chain(compile_program(nn.Sequential(*layers)))
+        net = nn.Sequential(*layers)
+        return dense_chain(compile_program(net), list(net.state_dict()))
 
     assert depth(nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3)) == 2
     assert depth(nn.Linear(6, 3)) == 1
@@ -167,6 +193,8 @@ def test_only_a_plain_chain_counts_as_a_perceptron():
     assert depth(nn.Linear(6, 4, bias=False), nn.ReLU(), nn.Linear(4, 3)) is None
     assert depth(nn.Linear(6, 4), nn.Linear(4, 3)) is None
     assert depth(nn.Linear(6, 4), nn.ReLU()) is None
+    backwards = Backwards()
+    assert dense_chain(compile_program(backwards), list(backwards.state_dict())) is None
 
 
 def test_a_tile_boundary_changes_nothing(monkeypatch):

@@ -87,7 +87,7 @@ def _train_tile(
     _, clients, batch = tile.rows.shape
     labels = torch.from_numpy(np.take(y, tile.rows, axis=0)).unbind()
     weights, reported = (torch.from_numpy(shares).unbind() for shares in (tile.weights, tile.reported))
-    told = tile.reported.any(axis=(1, 2))
+    told = np.asarray(tile.reported.any(axis=(1, 2)))
     total = torch.zeros(clients, dtype=torch.float64)
     for step, rows in enumerate(tile.rows):
         active, width = int(tile.active[step]), int(tile.width[step])

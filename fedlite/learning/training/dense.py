@@ -15,11 +15,16 @@ from torch import Tensor, nn
 from fedlite.learning.training.gradients import Gradients
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fedlite.learning.training.stacked_program import Program
 
 
-def dense_chain(program: Program) -> int | None:
-    """Return the number of linear layers if the program is Linear-ReLU-...-Linear with biases, else None."""
+def dense_chain(program: Program, names: Sequence[str]) -> int | None:
+    """Return the number of linear layers if the program is Linear-ReLU-...-Linear with biases, else None.
+
+    The parameters, called `names`, must be those of the layers in order of execution.
+    """
     sources = [step.sources for step in program.instructions]
     targets = [step.target for step in program.instructions]
     if any(source != (target,) for target, source in zip(targets, sources[1:], strict=False)):
@@ -31,6 +36,9 @@ def dense_chain(program: Program) -> int | None:
     if not all(isinstance(layer, nn.Linear) and layer.bias is not None for layer in linear):
         return None
     if not all(isinstance(layer, nn.ReLU) for layer in activations):
+        return None
+    used = [step.prefix for step in program.instructions if isinstance(step.layer, nn.Linear)]
+    if [f"{prefix}.{kind}" for prefix in used for kind in ("weight", "bias")] != list(names):
         return None
     fits = all(first.out_features == second.in_features for first, second in pairwise(linear))
     return len(linear) if fits else None

@@ -60,18 +60,18 @@ class Optimiser:
         self._steps += 1
         for i, raw in enumerate(gradients):
             gradient = raw
-            parameter = self._parameters[i][:active]
+            parameter = _head(self._parameters[i], active)
             if self._config.weight_decay:
                 gradient = gradient.add(parameter, alpha=self._config.weight_decay)
             if self._config.proximal_mu:
-                gradient = gradient.add(parameter - self._anchor[i][:active], alpha=self._config.proximal_mu)
+                gradient = gradient.add(parameter - _head(self._anchor[i], active), alpha=self._config.proximal_mu)
             mask = self._masks[i]
             if mask is not None:
                 gradient = gradient * mask
             if self._is_adam:
-                self._adam(parameter, gradient, self._first[i][:active], self._second[i][:active])
+                self._adam(parameter, gradient, _head(self._first[i], active), _head(self._second[i], active))
             elif self._config.momentum:
-                velocity = self._first[i][:active].mul_(self._config.momentum).add_(gradient)
+                velocity = _head(self._first[i], active).mul_(self._config.momentum).add_(gradient)
                 parameter.add_(velocity, alpha=-self._config.lr)
             else:
                 parameter.add_(gradient, alpha=-self._config.lr)
@@ -81,3 +81,7 @@ class Optimiser:
         second.mul_(_BETA_2).addcmul_(gradient, gradient, value=1 - _BETA_2)
         root = second.sqrt().div_(math.sqrt(1 - _BETA_2**self._steps)).add_(_EPSILON)
         parameter.addcdiv_(first, root, value=-self._config.lr / (1 - _BETA_1**self._steps))
+
+
+def _head(stack: Tensor, active: int | None) -> Tensor:
+    return stack if active is None else stack[:active]

@@ -45,8 +45,6 @@ class Program:
     ----------
     instructions : list of Instruction
         In order of execution.
-    names : dict
-        For each layer with parameters, its local parameter names: {"0": ["weight", "bias"]}.
     """
 
     def __init__(self, instructions: list[Instruction], source: str, result: str) -> None:
@@ -58,15 +56,7 @@ class Program:
             for step in instructions
             if step.layer is not None
         }
-        uses = [name for step in instructions for name in step.sources]
-        self._last_use = [
-            [
-                name
-                for name in set(step.sources)
-                if name not in uses[_position(instructions, i + 1) :] and name != result
-            ]
-            for i, step in enumerate(instructions)
-        ]
+        self._last_use = _last_uses(instructions, result)
 
     @property
     def layers(self) -> list[nn.Module]:
@@ -77,12 +67,7 @@ class Program:
         """Return the logits (K, B, classes) for inputs (K, B, *sample) under parameters {name: (K, *shape)}."""
         values = {self._source: Value(inputs, inputs.shape[0])}
         for step, finished in zip(self.instructions, self._last_use, strict=True):
-            arguments = [values[name] for name in step.sources]
-            if step.layer is not None:
-                own = {name: parameters[f"{step.prefix}.{name}"] for name in self._names[step.prefix]}
-                values[step.target] = step.apply(step.layer, own, *arguments)
-            else:
-                values[step.target] = step.apply(*arguments)
+            values[step.target] = self._run(step, parameters, values)
             for name in finished:
                 del values[name]
         return values[self._result].stacked().tensor
@@ -93,11 +78,16 @@ class Program:
         largest = inputs.numel()
         with torch.no_grad():
             for step in self.instructions:
-                arguments = [values[name] for name in step.sources]
-                own = {name: parameters[f"{step.prefix}.{name}"] for name in self._names.get(step.prefix, [])}
-                values[step.target] = step.apply(*((step.layer, own) if step.layer else ()), *arguments)
+                values[step.target] = self._run(step, parameters, values)
                 largest = max(largest, values[step.target].tensor.numel())
         return largest
+
+    def _run(self, step: Instruction, parameters: Mapping[str, Tensor], values: Mapping[str, Value]) -> Value:
+        arguments = [values[name] for name in step.sources]
+        if step.layer is None:
+            return step.apply(*arguments)
+        own = {name: parameters[f"{step.prefix}.{name}"] for name in self._names[step.prefix]}
+        return step.apply(step.layer, own, *arguments)
 
 
 def compile_program(module: nn.Module) -> Program:
@@ -223,9 +213,14 @@ METHODS: dict[Any, Callable[[fx.Node], Callable[..., Value]]] = {
 }
 
 
-def _position(instructions: list[Instruction], count: int) -> int:
-    """Return how many sources the first `count` instructions have together."""
-    return sum(len(step.sources) for step in instructions[:count])
+def _last_uses(instructions: list[Instruction], result: str) -> list[list[str]]:
+    """Return for each instruction the values that nothing after it reads, so that they can be let go."""
+    finished: list[list[str]] = []
+    read_later = {result}
+    for step in reversed(instructions):
+        finished.append([name for name in dict.fromkeys(step.sources) if name not in read_later])
+        read_later.update(step.sources)
+    return finished[::-1]
 
 
 def _relu_after_pool(instructions: list[Instruction], result: str) -> list[Instruction]:

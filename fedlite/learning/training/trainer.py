@@ -169,7 +169,8 @@ class Trainer:
         }
         if capability.program is None:
             return by_autograd(vmap_forward(template, frozen, bits))
-        chain = dense_chain(capability.program) if bits is None and not frozen else None
+        names = [template.names[i] for i in template.trainable]
+        chain = dense_chain(capability.program, names) if bits is None else None
         if chain is not None:
             return dense_gradients(chain)
         return by_autograd(program_forward(template, capability.program, frozen, bits))

@@ -24,6 +24,7 @@ def main(grid: Grid, context: Context) -> None:
 
 def global_test(server_round: int, arrays: ArrayRecord) -> MetricRecord:
     """Test the global model on rows that no client has."""
+    del server_round
     net = Net()
     net.load_state_dict(arrays.to_torch_state_dict())
     loss, accuracy = test(net, *test_data())

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.compose import fleet as compose_fleet
-from fedlite.compose import telling
+from fedlite.compose import runtimes, telling
+from fedlite.compose.finished import Run
 from fedlite.compose.learning import Learning, prepare
 from fedlite.compose.pools import open_pool
 from fedlite.compose.progress import Progress
-from fedlite.engine.pool import Pool
 from fedlite.errors import FedliteError
 from fedlite.fleet.ledger import Ledger
 from fedlite.flower import compat, serving, strategies
 from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff, Rule
 from fedlite.flower.grid import FleetGrid, RoundPolicy
-from fedlite.flower.native_runtime import NativeRuntime, NativeTask
-from fedlite.learning.training.records import LocalConfig
+from fedlite.flower.native_runtime import LocalGuard, NativeTask
 from fedlite.learning.training.trainer import Trainer
 from fedlite.privacy import accounting
 from fedlite.results.directory import RunDirectory
@@ -31,9 +29,15 @@ from fedlite.results.rounds import Rounds
 from fedlite.rng import seed_of
 from fedlite.scenario.dump import dump_scenario
 from fedlite.scenario.loader import load_scenario, parse_scenario
+from fedlite.scenario.privacy import LocalDp
 from fedlite.scenario.schema import Scenario
 from fedlite.scenario.strategies import FedAsync as FedAsyncSection
 from fedlite.scenario.strategies import FedBuff as FedBuffSection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fedlite.engine.pool import Pool
 
 Array = NDArray[Any]
 
@@ -57,7 +61,7 @@ def run(
     out: Path | None = None,
     settings: Settings | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> telling.Run:
+) -> Run:
     """Run a scenario and return where its results are.
 
     Parameters
@@ -83,15 +87,13 @@ def run(
     return _Session(scenario, directory, settings or Settings(), progress).run()
 
 
-def resume(
-    path: Path, *, settings: Settings | None = None, progress: Callable[[Progress], None] | None = None
-) -> telling.Run:
+def resume(path: Path, *, settings: Settings | None = None, progress: Callable[[Progress], None] | None = None) -> Run:
     """Continue an interrupted run to the bit-identical result; a finished run is left as it is and returned."""
     directory = RunDirectory(path) if path.is_dir() else None
     if directory is None:
         raise FedliteError(f"--resume: got {path}, which is no folder; expected the directory of an interrupted run")
     if (path / "summary.json").exists():
-        return telling.Run(path)
+        return Run(path)
     scenario = parse_scenario(directory.read_text("scenario.yaml"), str(path / "scenario.yaml"))
     return _Session(scenario, directory, settings or Settings(), progress).run()
 
@@ -117,7 +119,7 @@ class _Session:
         self._round_began_s = 0.0
         self._round_wall_s = 0.0
 
-    def run(self) -> telling.Run:
+    def run(self) -> Run:
         scenario = self._scenario
         learning = prepare(scenario)
         classes = compose_fleet.classes(scenario, learning)
@@ -125,7 +127,7 @@ class _Session:
             raise FedliteError(compose_fleet.nobody_fits(classes))
         task = native_task(scenario, learning, classes)
         fleet = compose_fleet.build(scenario, [c.profile for c in classes], [bool(c.excluded) for c in classes])
-        spec = learning.worker_spec(task.local, task.plans, scenario.training.mode)
+        spec = runtimes.worker_spec(scenario, learning, task)
         pool = open_pool(spec, self._settings, self._directory.journal)
         try:
             noise = _noise_multiplier(scenario)
@@ -153,18 +155,12 @@ class _Session:
 
     def _train(
         self, learning: Learning, task: NativeTask, fleet: Any, pool: Pool, noise: float | None
-    ) -> tuple[list[Array], NativeRuntime, FleetGrid]:
+    ) -> tuple[list[Array], runtimes.AnyRuntime, FleetGrid]:
         scenario = self._scenario
         section = scenario.training.strategy
-        served = None if section.asynchronous else strategies.build(scenario, noise)
-        runtime = NativeRuntime(
-            task,
-            pool,
-            fleet.population.profile_of,
-            seed=scenario.seed,
-            reduce=served is not None and served.reduce,
-            equal_weights=served is not None and served.equal_weights,
-        )
+        with compat.quiet_logs():
+            served = None if section.asynchronous else strategies.build(scenario, noise)
+        runtime = runtimes.runtime(scenario, task, fleet, pool, served)
         grid = FleetGrid(fleet, runtime, self._ledger, policy=_policy(scenario), start_s=scenario.fleet.start_s)
         self._round_began_s, self._round_wall_s = scenario.fleet.start_s, time.perf_counter()
         tester = self._tester(grid, self._trainer(learning), learning)
@@ -217,17 +213,13 @@ class _Session:
         if self._progress is not None:
             energy_j = sum(float(done["energy_j"]) for done in self._rounds.rows)
             total = self._scenario.training.rounds
-            self._progress(Progress(round_, total, grid.clock.now_s, float(row["accuracy"]), energy_j))
+            virtual_s = grid.clock.now_s - self._scenario.fleet.start_s
+            self._progress(Progress(round_, total, virtual_s, float(row["accuracy"]), energy_j))
 
 
 def native_task(scenario: Scenario, learning: Learning, classes: Sequence[compose_fleet.DeviceClass]) -> NativeTask:
     """Return what the native runtime needs to know of a scenario's clients."""
     plans = tuple(dict.fromkeys(device_class.plan for device_class in classes))
-    local = scenario.training.local
-    fields = {name: getattr(local, name) for name in LocalConfig.__dataclass_fields__}
-    section = scenario.training.strategy
-    if section.name == "fedprox":
-        fields["proximal_mu"] = section.options()["proximal_mu"]
     return NativeTask(
         names=learning.names,
         plans=plans,
@@ -238,7 +230,8 @@ def native_task(scenario: Scenario, learning: Learning, classes: Sequence[compos
         examples=np.array([len(rows) for rows in learning.rows]),
         test_examples=np.array([len(rows) for rows in learning.test_rows]),
         sample_bytes=int(learning.data.x_train[0].nbytes),
-        local=LocalConfig(**fields),
+        macs=tuple(3.0 * learning.workload(plan.width).macs for plan in plans),
+        local=scenario.training.local_config(),
     )
 
 
@@ -257,6 +250,14 @@ def _rule(section: Any) -> tuple[Rule, int]:
     if isinstance(section, FedAsyncSection):
         return FedAsync(section.mixing, section.staleness_exponent), section.concurrency
     raise FedliteError(f"training.strategy: got {section.name!r}, expected fedbuff or fedasync")
+
+
+def _local_guard(scenario: Scenario) -> LocalGuard:
+    privacy = scenario.privacy
+    if not isinstance(privacy, LocalDp):
+        return LocalGuard()
+    std = accounting.local_noise_std(privacy.epsilon, privacy.delta, privacy.clipping_norm)
+    return LocalGuard(privacy.clipping_norm, std)
 
 
 def _noise_multiplier(scenario: Scenario) -> float | None:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 import fedlite
+from fedlite.compose.finished import Run
 from fedlite.compose.pools import open_engine
 from fedlite.compose.study_runs import State, StudyRun, study_runs
-from fedlite.compose.telling import Run
 from fedlite.errors import FedliteError
 from fedlite.report import run_sets
 from fedlite.report.figures import fronts
 from fedlite.report.study_page import read_study, write_study_page
 from fedlite.results.directory import FORMAT, RunDirectory, without_nan
-from fedlite.run import Settings, resume
-from fedlite.run import run as run_scenario
+from fedlite.runner import Settings, resume
+from fedlite.runner import run as run_scenario
 from fedlite.scenario.study import load_study
 
 if TYPE_CHECKING:

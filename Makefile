@@ -1,0 +1,78 @@
+# make demo    run the quickstart and say where its report is
+# make test    every test this machine can run (Ray always; the browser tests where chromium is installed)
+# make lint    style, types, layers
+# make check   lint and test: what continuous integration runs
+# make docs    write the generated reference pages; make docs-check only compares them
+# make compat  the Flower tests on the oldest, a middle and the newest supported flwr, each in its own environment
+#
+# The environment is made once, in .venv; stamp files in it remember what was installed from which pyproject.toml.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TORCH := torch==2.13.0
+SCENARIO ?= scenarios/quickstart.yaml
+DEMO_OUT ?= runs/demo
+
+# Tests that need what a machine may lack are chosen here, by presence, so that none of them has to skip itself.
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+MARKS := not network$(if $(CHROMIUM),, and not browser)
+PYTEST_ARGS ?=
+
+# One thread per process: Ray and the trainer spread the work, and more threads only fight over the cores.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint check format docs docs-check compat clean
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+# torch goes first and alone: resolved together with the rest, pip may fetch the CUDA build before it sees the pin.
+$(VENV)/.torch:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet $(TORCH)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.installed
+	@rm -rf $(DEMO_OUT)
+	$(BIN)/fedlite run $(SCENARIO) --out $(DEMO_OUT)
+	@echo "Open $(CURDIR)/$(DEMO_OUT)/report.html in a browser."
+
+test: $(VENV)/.dev
+	$(BIN)/pytest -m "$(MARKS)" $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint docs-check test
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/generate_reference.py
+	$(BIN)/python docs/generate_cli.py
+
+docs-check: $(VENV)/.installed
+	$(BIN)/python docs/generate_reference.py --check
+	$(BIN)/python docs/generate_cli.py --check
+
+compat: $(VENV)/.dev
+	PYTHON=$(PYTHON) tests/compat/run.sh
+
+clean:
+	rm -rf $(VENV) dist build runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

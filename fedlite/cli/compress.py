@@ -1,0 +1,129 @@
+"""`fedlite compress`: what compression plans make of a model on a device, side by side."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fedlite.compose.compressing import PlanRow
+    from fedlite.compression.plan import CompressionPlan
+    from fedlite.devices.estimate import Estimate
+
+_WIDE = 170
+"""Columns where the output is no terminal."""
+
+
+def compress(
+    model: Annotated[str, typer.Argument(help="A model's name, or your own pkg.mod:factory.")],
+    device: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")],
+    width: Annotated[float, typer.Option(help="Share of the channels kept.")] = 1.0,
+    sparsity: Annotated[float, typer.Option(help="Share of the weights masked, such as 0.9.")] = 0.0,
+    bits: Annotated[int | None, typer.Option(help="Quantisation-aware training: 8 or 4.")] = None,
+    up: Annotated[str | None, typer.Option(help="Codec of the uplink, such as topk:0.1+int8+zstd.")] = None,
+    down: Annotated[str | None, typer.Option(help="Codec of the downlink, such as fp16.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Samples per training step.")] = 16,
+    optimizer: Annotated[str, typer.Option(help="sgd or adam (its state takes memory).")] = "sgd",
+    momentum: Annotated[float, typer.Option(help="Momentum of sgd.")] = 0.0,
+    input_shape: Annotated[str | None, typer.Option("--input", help="Shape of one sample, such as 3x224x224.")] = None,
+    classes: Annotated[int | None, typer.Option(min=1, help="Outputs of the model.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """Compare compression plans: parameters, bytes stored and sent, latency, training step and memory on a device.
+
+    Without plan options one plan of each kind is shown; with some, the full model and that plan. Bytes are of packets
+    that were really encoded, the update after one training step on random inputs.
+    """
+    from fedlite.cli.inputs import shape_and_classes
+    from fedlite.compose.compressing import Target, compare_plans
+    from fedlite.scenario.profiles import load_profile
+
+    profile = load_profile(device)
+    shape, outputs = shape_and_classes(model, input_shape, classes)
+    target = Target(model, shape, outputs, batch, optimizer, momentum)
+    rows = compare_plans(profile, target, _plans(width, sparsity, bits, up, down))
+    if as_json:
+        found = {
+            "model": model,
+            "device": profile.name,
+            "input_shape": list(shape),
+            "classes": outputs,
+            "batch": batch,
+            "plans": [row.to_json() for row in rows],
+        }
+        print(json.dumps(found))
+    else:
+        _tell(f"{model} on {profile.title}, training in batches of {batch}", rows)
+
+
+def _plans(
+    width: float, sparsity: float, bits: int | None, up: str | None, down: str | None
+) -> tuple[CompressionPlan, ...]:
+    """Return the full plan and the one that was asked for, or the usual ones."""
+    from fedlite.compose.compressing import USUAL_PLANS
+    from fedlite.compression.plan import CompressionPlan
+
+    parts = [f"width {width:g}"] if width != 1 else []
+    parts += [f"{sparsity:.0%} sparse"] if sparsity else []
+    parts += [f"{bits} bits"] if bits is not None else []
+    parts += [f"{up} up"] if up else []
+    parts += [f"{down} down"] if down else []
+    if not parts:
+        return USUAL_PLANS
+    codecs = {"uplink": _stages(up), "downlink": _stages(down)}
+    asked = CompressionPlan(", ".join(parts), width, sparsity, bits, **codecs)
+    return USUAL_PLANS[0], asked
+
+
+def _stages(codec: str | None) -> tuple[str, ...]:
+    return tuple(stage.strip() for stage in codec.split("+")) if codec else ("fp32",)
+
+
+def _tell(title: str, rows: list[PlanRow]) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    console.print(_table(title, rows))
+    for row in rows:
+        for remark in row.remarks:
+            console.print(f"{row.plan.name}: {remark}.", markup=False)
+    console.print("In brackets the 80 % band. Times are the device model's, not this computer's.", style="dim")
+
+
+def _table(title: str, rows: list[PlanRow]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from fedlite.units import show
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column("plan")
+    for column in ("parameters", "stored", "down", "up", "inference", "training step", "peak memory"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            row.plan.name,
+            f"{row.parameters:,}",
+            *(show(size, "bytes") for size in (row.stored_bytes, row.down_bytes, row.up_bytes)),
+            f"{_banded(row.inference_s, 'time')} {row.precision}",
+            _banded(row.step_s, "time"),
+            f"{_banded(row.peak_bytes, 'bytes')}{'' if row.fits else ' !'}",
+        )
+    return table
+
+
+def _banded(quantity: Estimate, dimension: str) -> str:
+    from fedlite.units import show
+
+    value, low, high = (show(float(part), dimension) for part in _parts(quantity))
+    return f"{value} ({low} to {high})"
+
+
+def _parts(quantity: Estimate) -> tuple[Any, Any, Any]:
+    return quantity.value, quantity.low, quantity.high

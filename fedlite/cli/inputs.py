@@ -1,0 +1,55 @@
+"""What `--input` means: the shape of one sample, as people write it, and the usual one of each model."""
+
+from __future__ import annotations
+
+from fedlite.errors import FedliteError
+
+USUAL = {
+    "mobilenet-v1": ("3x224x224", 1000),
+    "mobilenet-v2": ("3x224x224", 1000),
+    "squeezenet1.1": ("3x224x224", 1000),
+    "resnet18": ("3x224x224", 1000),
+    "resnet50": ("3x224x224", 1000),
+    "resnet8": ("3x32x32", 10),
+    "cnn": ("1x28x28", 10),
+    "lenet5": ("1x28x28", 10),
+    "mlp": ("1x28x28", 10),
+    "ds-cnn": ("1x49x10", 12),
+    "autoencoder": ("640", 640),
+    "cnn1d": ("3x128", 7),
+    "char-lstm": ("80", 80),
+}
+"""Model -> the input shape and the number of outputs that it is known for."""
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """Return the shape that a text such as "3x224x224" stands for.
+
+    Raises
+    ------
+    FedliteError
+        If it is no list of positive sizes.
+    """
+    parts = text.lower().split("x")
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise FedliteError(f"--input: got {text!r}, expected positive sizes joined by x; write for example 3x224x224")
+    return tuple(int(part) for part in parts)
+
+
+def shape_and_classes(model: str, shape: str | None, classes: int | None) -> tuple[tuple[int, ...], int]:
+    """Return the input shape and outputs of a model, the usual ones where nothing is told.
+
+    Raises
+    ------
+    FedliteError
+        If the model has no usual ones and one is missing.
+    """
+    usual_shape, usual_classes = USUAL.get(model, (None, None))
+    text, outputs = shape or usual_shape, classes or usual_classes
+    if text is None or outputs is None:
+        missing = "--input" if text is None else "--classes"
+        raise FedliteError(
+            f"{missing}: got nothing for {model!r}, which has no usual one, expected it told;"
+            " write for example --input 3x224x224 --classes 10"
+        )
+    return parse_shape(text), outputs

@@ -1,0 +1,76 @@
+"""A finished run as people hold it in a notebook: its tables, its summary, its figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from fedlite.errors import UnknownNameError
+from fedlite.report.figure import Figure
+from fedlite.report.run_data import read_run
+from fedlite.report.run_page import run_page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run in its directory."""
+
+    path: Path
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The object that `fedlite run --json` prints."""
+        summary: dict[str, Any] = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))
+        return summary
+
+    @property
+    def rounds(self) -> pl.DataFrame:
+        """One row per round."""
+        return pl.read_parquet(self.path / "rounds.parquet")
+
+    @property
+    def clients(self) -> pl.DataFrame:
+        """The ledger: one row per device job."""
+        return pl.read_parquet(self.path / "clients.parquet")
+
+    @property
+    def evaluation(self) -> pl.DataFrame:
+        """The final model on each client's own test rows."""
+        return pl.read_parquet(self.path / "evaluation.parquet")
+
+    @property
+    def fleet(self) -> pl.DataFrame:
+        """One row per device class."""
+        return pl.read_parquet(self.path / "fleet.parquet")
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """The figures of the report, by their ids."""
+        sections = run_page(read_run(self.path)).sections
+        return {block.id: block for section in sections for block in section.blocks if isinstance(block, Figure)}
+
+    def plot(self, name: str = "accuracy", view: int = 0) -> Any:
+        """Return a figure of the report as a `plotly.graph_objects.Figure`.
+
+        Parameters
+        ----------
+        name : str
+            A key of `figures`.
+        view : int
+            Which of the figure's views, in the order of the report's buttons.
+
+        Raises
+        ------
+        UnknownNameError
+            If the run has no such figure.
+        """
+        figures = self.figures
+        if name not in figures:
+            raise UnknownNameError("figure", name, list(figures))
+        return figures[name].plotly(view)

@@ -1,0 +1,86 @@
+"""From a scenario to what its clients compute: fedlite's own trainer, or the user's ClientApp (`task.app`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fedlite.errors import FedliteError
+from fedlite.flower import app_runtime
+from fedlite.flower.app_prices import AppPrices, Declared
+from fedlite.flower.app_runtime import AppRuntime
+from fedlite.flower.app_wire import AppWire
+from fedlite.flower.native_runtime import NativeRuntime, NativeTask
+
+if TYPE_CHECKING:
+    from fedlite.compose.learning import Learning
+    from fedlite.engine.pool import Pool
+    from fedlite.engine.task import WorkerSpec
+    from fedlite.fleet.state import Fleet
+    from fedlite.flower.strategies import Served
+    from fedlite.scenario.schema import FleetScenario, Scenario
+    from fedlite.scenario.task import App
+
+AnyRuntime = NativeRuntime | AppRuntime
+
+
+def worker_spec(scenario: Scenario, learning: Learning, task: NativeTask) -> WorkerSpec:
+    """Return how an actor builds its worker."""
+    app = scenario.task.app
+    if app is None:
+        return learning.worker_spec(task.local, task.plans, scenario.training.mode)
+    if scenario.privacy.central:
+        raise FedliteError(
+            f"privacy.mechanism: got {scenario.privacy.mechanism!r} with task.app, whose replies fedlite does not make;"
+            " wrap the strategy in a ServerApp of your own and run it with `fedlite app`"
+        )
+    return app_runtime.worker_spec(app.client, None, run_config(scenario))
+
+
+def runtime(scenario: Scenario, task: NativeTask, fleet: Fleet, pool: Pool, served: Served | None) -> AnyRuntime:
+    """Return what answers the grid's messages; `served` is None with asynchronous servers."""
+    population = fleet.population
+    app = scenario.task.app
+    if app is None:
+        return NativeRuntime(
+            task,
+            pool,
+            population.profile_of,
+            seed=scenario.seed,
+            reduce=served is not None and served.reduce,
+            equal_weights=served is not None and served.equal_weights,
+        )
+    prices = AppPrices(population.profiles, declared(app))
+    wire = app_wire(scenario)
+    return AppRuntime(
+        pool, population.profiles, population.profile_of, prices, seed=scenario.seed, partitions=task.clients, wire=wire
+    )
+
+
+def declared(app: App) -> Declared:
+    """Return what a scenario declares of its ClientApp's jobs."""
+    return Declared(app.macs, app.memory_bytes)
+
+
+def app_wire(scenario: FleetScenario) -> AppWire:
+    """Return how a scenario encodes the arrays of an app's messages.
+
+    Raises
+    ------
+    FedliteError
+        If it asks for error feedback, which needs to know what the app's arrays mean.
+    """
+    if scenario.wire.error_feedback:
+        raise FedliteError("wire.error_feedback: got true with a Flower app, expected false; remove it")
+    return AppWire(scenario.wire.down, scenario.wire.up)
+
+
+def run_config(scenario: Scenario) -> dict[str, Any]:
+    """Return `training.local` as a ClientApp reads it: keys with hyphens, as in Flower's own examples.
+
+    `local-epochs` is spelled as those spell it; what is not set is absent.
+    """
+    told = {
+        name.replace("_", "-"): value for name, value in scenario.training.local.model_dump(exclude_none=True).items()
+    }
+    told["local-epochs"] = told.pop("epochs")
+    return told

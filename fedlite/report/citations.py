@@ -1,0 +1,180 @@
+"""Which papers a scenario rests on: exactly the methods, model and data it uses, with their BibTeX.
+
+The entries lie in `assets/citations.bib`; the tables here say which name in a scenario stands for which entry. Numbers
+of device profiles have their own sources, in the profiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+
+from fedlite import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fedlite.scenario.schema import FleetScenario
+
+ALWAYS: Final = {
+    "the federated API and its strategies": "beutel2020flower",
+    "distribution over processes": "moritz2018ray",
+    "training": "paszke2019pytorch",
+}
+STRATEGIES: Final = {
+    "fedavg": "mcmahan2017communication",
+    "fedavgm": "hsu2019measuring",
+    "fedprox": "li2020federated",
+    "fedadam": "reddi2021adaptive",
+    "fedadagrad": "reddi2021adaptive",
+    "fedyogi": "reddi2021adaptive",
+    "qfedavg": "li2020fair",
+    "fedmedian": "yin2018byzantine",
+    "fedtrimmedavg": "yin2018byzantine",
+    "krum": "blanchard2017machine",
+    "multikrum": "blanchard2017machine",
+    "bulyan": "elmhamdi2018hidden",
+    "fedbuff": "nguyen2022federated",
+    "fedasync": "xie2019asynchronous",
+}
+PARTITIONS: Final = {
+    "dirichlet": "hsu2019measuring",
+    "shards": "mcmahan2017communication",
+    "pathological": "li2022noniid",
+}
+DATASETS: Final = {
+    "digits": "alpaydin1998optical",
+    "watch": "burns2018shoulder",
+    "mnist": "lecun1998gradient",
+    "fashion-mnist": "xiao2017fashion",
+    "cifar10": "krizhevsky2009learning",
+    "shakespeare": "caldas2018leaf",
+}
+MODELS: Final = {
+    "autoencoder": "banbury2021mlperf",
+    "char-lstm": "hochreiter1997long",
+    "ds-cnn": "zhang2017hello",
+    "lenet5": "lecun1998gradient",
+    "mobilenet-v1": "howard2017mobilenets",
+    "mobilenet-v2": "sandler2018mobilenetv2",
+    "resnet8": "banbury2021mlperf",
+    "resnet18": "he2016deep",
+    "resnet50": "he2016deep",
+    "squeezenet1.1": "iandola2016squeezenet",
+}
+CODEC_STAGES: Final = {
+    "int8": "alistarh2017qsgd",
+    "int4": "alistarh2017qsgd",
+    "int2": "alistarh2017qsgd",
+    "topk": "aji2017sparse",
+    "sign": "bernstein2018signsgd",
+    "zstd": "collet2021zstandard",
+}
+MECHANISMS: Final = {
+    "client-fixed-clipping": "mcmahan2018learning",
+    "server-fixed-clipping": "mcmahan2018learning",
+    "client-adaptive-clipping": "andrew2021differentially",
+    "server-adaptive-clipping": "andrew2021differentially",
+}
+GAUSSIAN: Final = "balle2018improving"
+WIDTH: Final = "diao2021heterofl"
+PRUNING: Final = "han2015learning"
+QUANTISED_TRAINING: Final = "jacob2018quantization"
+ERROR_FEEDBACK: Final = "karimireddy2019error"
+GROUP_NORM: Final = "wu2018group"
+GROUP_NORM_BY_DEFAULT: Final = {
+    "autoencoder",
+    "ds-cnn",
+    "mobilenet-v1",
+    "mobilenet-v2",
+    "resnet8",
+    "resnet18",
+    "resnet50",
+}
+PRODUCTION_RULES: Final = "bonawitz2019towards"
+
+
+@dataclass(frozen=True)
+class Citation:
+    """One entry and what it is cited for."""
+
+    key: str
+    uses: tuple[str, ...]
+    bibtex: str
+
+
+@cache
+def entries() -> dict[str, str]:
+    """Return every entry of the bibliography by its key, fedlite's own included."""
+    text = files("fedlite.report").joinpath("assets/citations.bib").read_text(encoding="utf-8")
+    blocks = [block.strip() for block in text.split("\n\n") if block.strip()]
+    return {block[block.index("{") + 1 : block.index(",")]: block for block in blocks} | {"fedlite": _own()}
+
+
+def _own() -> str:
+    return (
+        "@software{fedlite,\n  title   = {fedlite: federated on-device learning, simulated},\n"
+        f"  author  = {{{{The fedlite authors}}}},\n  version = {{{__version__}}},\n}}"
+    )
+
+
+def cited(scenario: FleetScenario | None = None) -> list[Citation]:
+    """Return what a scenario rests on, in the order of first use; without one only the software of every run."""
+    uses: dict[str, list[str]] = {"fedlite": ["this simulator"]}
+    pairs = list(ALWAYS.items()) + ([] if scenario is None else list(_uses(scenario)))
+    for use, key in pairs:
+        if use not in uses.setdefault(key, []):
+            uses[key].append(use)
+    known = entries()
+    return [Citation(key, tuple(found), known[key]) for key, found in uses.items()]
+
+
+def _uses(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
+    """Yield (what for, key) for everything that a scenario uses and that has a paper."""
+    training = scenario.training
+    yield from _named("strategy", STRATEGIES, training.strategy.name)
+    if training.over_select > 1 or scenario.fleet.availability.kind == "diurnal":
+        yield "over-selection and rules of eligibility", PRODUCTION_RULES
+    yield from _task(scenario)
+    yield from _plans(scenario)
+    for stage in (*scenario.wire.up, *scenario.wire.down):
+        yield from _named("codec stage", CODEC_STAGES, stage.partition(":")[0])
+    if scenario.wire.error_feedback:
+        yield "error feedback", ERROR_FEEDBACK
+    mechanism = scenario.privacy.mechanism
+    yield from _named("privacy mechanism", MECHANISMS, mechanism)
+    if mechanism != "none":
+        yield "the noise and the epsilon of a Gaussian mechanism", GAUSSIAN
+
+
+def _task(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
+    task = scenario.task
+    if task is None:
+        return
+    yield from _named("data", DATASETS, task.data)
+    yield from _named("partition", PARTITIONS, task.partition.kind)
+    yield from _named("model", MODELS, task.model.name)
+    if task.model.norm == "group" or (task.model.norm is None and task.model.name in GROUP_NORM_BY_DEFAULT):
+        yield "group normalisation", GROUP_NORM
+
+
+def _plans(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
+    for rule in scenario.clients:
+        plan = rule.plan
+        if plan.width < 1 or plan.auto:
+            yield "narrower submodels and their aggregation", WIDTH
+        if plan.sparsity:
+            yield "magnitude pruning", PRUNING
+        if plan.bits is not None:
+            yield "training against quantised weights", QUANTISED_TRAINING
+        if plan.error_feedback:
+            yield "error feedback", ERROR_FEEDBACK
+        for stage in (*(plan.up or ()), *(plan.down or ())):
+            yield from _named("codec stage", CODEC_STAGES, stage.partition(":")[0])
+
+
+def _named(what: str, table: dict[str, str], name: str) -> Iterator[tuple[str, str]]:
+    if name in table:
+        yield f"{what} {name}", table[name]

@@ -1,0 +1,99 @@
+"""`fedlite devices predict` and `calibrate` as a person runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fedlite.cli.devices_model import register
+from fedlite.devices.measurements import read
+from fedlite.scenario.profiles import load_profile
+
+COLLECTION = Path(__file__).parents[2] / "benchmarks" / "device_model" / "data" / "device_measurements.csv"
+APP = typer.Typer()
+register(APP)
+
+
+def run(*arguments):
+    return CliRunner().invoke(APP, [str(argument) for argument in arguments])
+
+
+def predicted(*arguments):
+    result = run("predict", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_every_quantity_has_a_value_inside_its_band():
+    document = predicted("--device", "pi-4b", "--model", "resnet8", "--classes", 10)
+    for key in ("latency_ms", "energy_mj", "peak_memory_bytes"):
+        assert 0 < document[key]["low"] < document[key]["value"] < document[key]["high"]
+
+
+def test_training_costs_more_time_energy_and_memory_than_inference():
+    common = ("--device", "pi-4b", "--model", "cnn", "--classes", 10, "--batch", 8)
+    inference, training = predicted(*common), predicted(*common, "--mode", "training")
+    for key in ("latency_ms", "energy_mj", "peak_memory_bytes"):
+        assert training[key]["value"] > inference[key]["value"]
+
+
+@pytest.mark.parametrize(
+    ("model", "published"),
+    [("resnet18", "resnet18"), ("resnet50", "resnet50"), ("mobilenet-v2", "mobilenet_v2")],
+)
+def test_traced_torch_models_are_near_the_published_pi_4_latency(model, published):
+    """ncnn benchmark README, Raspberry Pi 4B, 4 threads; the profile is anchored on MobileNetV1 alone."""
+    (measured,) = [
+        row.value
+        for row in read(COLLECTION)
+        if (row.device, row.family, row.threads, row.model) == ("Raspberry Pi 4B", "ncnn-fp32", "4", published)
+    ]
+    band = predicted("--device", "pi-4b", "--model", model)["latency_ms"]
+    # An 80 % band: one in five may lie outside, none far outside. Torch's ResNet-50 has 6 % more work (v1.5).
+    assert 0.9 * band["low"] <= 1e3 * measured <= 1.15 * band["high"]
+
+
+def test_networks_unknown_to_the_fit_carry_a_wider_band():
+    known = predicted("--device", "pi-4b", "--model", "resnet18")["latency_ms"]
+    unknown = predicted("--device", "pi-4b", "--model", "resnet18", "--width", 0.5)["latency_ms"]
+    assert unknown["high"] / unknown["low"] > known["high"] / known["low"]
+
+
+def test_a_model_too_large_for_the_device_is_told():
+    result = run("predict", "--device", "nucleo-l4r5zi", "--model", "mobilenet-v2", "--mode", "training")
+    assert "does not fit" in result.output
+
+
+def test_unknown_shapes_and_names_are_refused_with_the_choices():
+    assert "3x224x224" in str(run("predict", "--device", "pi-4b", "--model", "cnn", "--input", "3,32").exception)
+    assert "inference, training" in str(run("predict", "--device", "pi-4b", "--model", "cnn", "--mode", "x").exception)
+
+
+def test_calibrate_writes_a_profile_that_loads_and_predicts_the_anchor(tmp_path):
+    out = tmp_path / "my-pi.yaml"
+    result = run("calibrate", "--device", "pi-4b", "--anchor", "mobilenet,63.0", "--anchor", "resnet18,120",
+                 "--out", out, "--json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    profile = load_profile(out)
+    mine = [anchor for anchor in profile.anchors if (anchor.precision, anchor.threads) == ("fp32", 4)]
+    assert [(anchor.model, anchor.latency_s.value) for anchor in mine] == [("mobilenet", 0.063), ("resnet18", 0.12)]
+    assert json.loads(result.stdout)["calibration"] == "one-anchor"
+    assert 0.2 < json.loads(result.stdout)["speed"] < 1.0
+
+
+def test_calibrate_does_not_overwrite_without_being_told(tmp_path):
+    out = tmp_path / "mine.yaml"
+    out.write_text("precious")
+    result = run("calibrate", "--device", "pi-4b", "--anchor", "mobilenet,63.0", "--out", out)
+    assert "--force" in str(result.exception)
+    assert out.read_text() == "precious"
+
+
+@pytest.mark.parametrize("anchor", ["mobilenet", "mobilenet,fast", "mobilenet,-1", "nonet,5"])
+def test_wrong_anchors_are_refused(tmp_path, anchor):
+    assert run("calibrate", "--device", "pi-4b", "--anchor", anchor, "--out", tmp_path / "x.yaml").exception
+    assert not (tmp_path / "x.yaml").exists()
