@@ -24,7 +24,7 @@ PYTEST_ARGS ?=
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format docs docs-check compat clean
+.PHONY: help demo test lint check format docs docs-check compat picture clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -72,7 +72,12 @@ docs-check: $(VENV)/.installed
 	$(BIN)/python docs/generate_cli.py --check
 
 compat: $(VENV)/.dev
-	PYTHON=$(PYTHON) tests/compat/run.sh
+	PYTHON=$(abspath $(BIN))/python tests/compat/run.sh
+
+# The picture in README.md: the top of the page that `make demo` leaves.
+picture: demo
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1180,1500 \
+	  --virtual-time-budget=8000 --screenshot=$(CURDIR)/docs/images/report.png file://$(CURDIR)/$(DEMO_OUT)/report.html
 
 clean:
 	rm -rf $(VENV) dist build runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,3 @@
-
 """Write docs/reference/scenario.md from the schema, or say that it is stale.
 
 python docs/generate_reference.py            writes the page

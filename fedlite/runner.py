@@ -14,22 +14,22 @@ from fedlite.compose import fleet as compose_fleet
 from fedlite.compose import runtimes, telling
 from fedlite.compose.finished import Run
 from fedlite.compose.learning import Learning, prepare
-from fedlite.compose.pools import open_pool
+from fedlite.compose.pools import check_backend, open_pool
 from fedlite.compose.progress import Progress
 from fedlite.errors import FedliteError
 from fedlite.fleet.ledger import Ledger
 from fedlite.flower import compat, serving, strategies
 from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff, Rule
 from fedlite.flower.grid import FleetGrid, RoundPolicy
-from fedlite.flower.native_runtime import LocalGuard, NativeTask
+from fedlite.flower.native_clients import NativeTask
 from fedlite.learning.training.trainer import Trainer
 from fedlite.privacy import accounting
+from fedlite.report.run_page import write_report
 from fedlite.results.directory import RunDirectory
 from fedlite.results.rounds import Rounds
 from fedlite.rng import seed_of
 from fedlite.scenario.dump import dump_scenario
 from fedlite.scenario.loader import load_scenario, parse_scenario
-from fedlite.scenario.privacy import LocalDp
 from fedlite.scenario.schema import Scenario
 from fedlite.scenario.strategies import FedAsync as FedAsyncSection
 from fedlite.scenario.strategies import FedBuff as FedBuffSection
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fedlite.engine.pool import Pool
+    from fedlite.engine.task import WorkerSpec
+    from fedlite.fleet.state import Fleet
 
 Array = NDArray[Any]
 
@@ -58,7 +60,7 @@ class Settings:
 def run(
     scenario: Scenario | str | Path,
     *,
-    out: Path | None = None,
+    out: str | Path | None = None,
     settings: Settings | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Run:
@@ -67,8 +69,8 @@ def run(
     Parameters
     ----------
     scenario : Scenario or path
-    out : Path, optional
-        Run directory; the next free `runs/NAME-001` if not given.
+    out : path, optional
+        Run directory, new or without a run in it; the next free `runs/NAME-001` if not given.
     settings : Settings, optional
     progress : callable, optional
         Called after every round.
@@ -80,22 +82,53 @@ def run(
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
-    directory = RunDirectory(out) if out else RunDirectory.next_free(Path("runs"), scenario.name)
-    if (directory.path / "summary.json").exists():
-        raise FedliteError(f"--out: got {directory.path}, which holds a finished run; choose another folder")
-    directory.write_text("scenario.yaml", dump_scenario(scenario))
-    return _Session(scenario, directory, settings or Settings(), progress).run()
+    session = _Session(scenario, settings or Settings(), progress)
+    if out is not None:
+        RunDirectory.refuse_used(Path(out))
+    # Whatever is wrong with the scenario shows here, before anything is written.
+    prepared = session.prepare()
+    directory = RunDirectory(Path(out)) if out is not None else RunDirectory.next_free(Path("runs"), scenario.name)
+    with directory.held():
+        RunDirectory.refuse_used(directory.path)
+        directory.write_text("scenario.yaml", dump_scenario(scenario))
+        return session.run(prepared, directory)
 
 
-def resume(path: Path, *, settings: Settings | None = None, progress: Callable[[Progress], None] | None = None) -> Run:
+def resume(
+    path: str | Path, *, settings: Settings | None = None, progress: Callable[[Progress], None] | None = None
+) -> Run:
     """Continue an interrupted run to the bit-identical result; a finished run is left as it is and returned."""
+    path = Path(path)
     directory = RunDirectory(path) if path.is_dir() else None
     if directory is None:
         raise FedliteError(f"--resume: got {path}, which is no folder; expected the directory of an interrupted run")
-    if (path / "summary.json").exists():
-        return Run(path)
-    scenario = parse_scenario(directory.read_text("scenario.yaml"), str(path / "scenario.yaml"))
-    return _Session(scenario, directory, settings or Settings(), progress).run()
+    with directory.held():
+        if (path / "summary.json").exists():
+            return finished(directory)
+        scenario = parse_scenario(directory.read_text("scenario.yaml"), str(path / "scenario.yaml"))
+        session = _Session(scenario, settings or Settings(), progress)
+        return session.run(session.prepare(), directory)
+
+
+def finished(directory: RunDirectory) -> Run:
+    """Return a run whose summary is written, after what a run does last if it was stopped in between."""
+    directory.journal.unlink(missing_ok=True)
+    if not directory.report.exists():
+        write_report(directory.path)
+    return Run(directory.path)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a scenario comes to before anything is trained."""
+
+    learning: Learning
+    classes: list[compose_fleet.DeviceClass]
+    task: NativeTask
+    fleet: Fleet
+    spec: WorkerSpec
+    noise: float | None
+    served: strategies.Served | None
 
 
 class _Session:
@@ -104,12 +137,11 @@ class _Session:
     def __init__(
         self,
         scenario: Scenario,
-        directory: RunDirectory,
         settings: Settings,
         progress: Callable[[Progress], None] | None,
     ) -> None:
+        check_backend(settings)
         self._scenario = scenario
-        self._directory = directory
         self._settings = settings
         self._progress = progress
         self._began_s = time.perf_counter()
@@ -119,7 +151,8 @@ class _Session:
         self._round_began_s = 0.0
         self._round_wall_s = 0.0
 
-    def run(self) -> Run:
+    def prepare(self) -> _Prepared:
+        """Load the data, build the model, price the plans and draw the fleet; most mistakes show here."""
         scenario = self._scenario
         learning = prepare(scenario)
         classes = compose_fleet.classes(scenario, learning)
@@ -128,19 +161,28 @@ class _Session:
         task = native_task(scenario, learning, classes)
         fleet = compose_fleet.build(scenario, [c.profile for c in classes], [bool(c.excluded) for c in classes])
         spec = runtimes.worker_spec(scenario, learning, task)
-        pool = open_pool(spec, self._settings, self._directory.journal)
+        noise = _noise_multiplier(scenario)
+        with compat.quiet_logs():
+            asynchronous = scenario.training.strategy.asynchronous
+            served = None if asynchronous else strategies.build(scenario, noise)
+        return _Prepared(learning, classes, task, fleet, spec, noise, served)
+
+    def run(self, prepared: _Prepared, directory: RunDirectory) -> Run:
+        """Train, and write what came of it."""
+        scenario = self._scenario
+        learning = prepared.learning
+        pool = open_pool(prepared.spec, self._settings, directory.journal)
         try:
-            noise = _noise_multiplier(scenario)
-            final, runtime, grid = self._train(learning, task, fleet, pool, noise)
+            final, runtime, grid = self._train(prepared, pool)
             story = telling.Story(
                 scenario=scenario,
                 learning=learning,
-                classes=classes,
-                fleet=fleet,
+                classes=prepared.classes,
+                fleet=prepared.fleet,
                 ledger=self._ledger,
                 rounds=self._rounds,
                 final=final,
-                noise_multiplier=noise,
+                noise_multiplier=prepared.noise,
                 start_s=scenario.fleet.start_s,
                 end_s=grid.clock.now_s,
                 wall_s=time.perf_counter() - self._began_s,
@@ -151,16 +193,13 @@ class _Session:
             )
         finally:
             pool.close()
-        return telling.tell(story, self._directory)
+        return telling.tell(story, directory)
 
-    def _train(
-        self, learning: Learning, task: NativeTask, fleet: Any, pool: Pool, noise: float | None
-    ) -> tuple[list[Array], runtimes.AnyRuntime, FleetGrid]:
+    def _train(self, prepared: _Prepared, pool: Pool) -> tuple[list[Array], runtimes.AnyRuntime, FleetGrid]:
         scenario = self._scenario
+        learning, fleet, served = prepared.learning, prepared.fleet, prepared.served
         section = scenario.training.strategy
-        with compat.quiet_logs():
-            served = None if section.asynchronous else strategies.build(scenario, noise)
-        runtime = runtimes.runtime(scenario, task, fleet, pool, served)
+        runtime = runtimes.runtime(scenario, prepared.task, fleet, pool, served)
         grid = FleetGrid(fleet, runtime, self._ledger, policy=_policy(scenario), start_s=scenario.fleet.start_s)
         self._round_began_s, self._round_wall_s = scenario.fleet.start_s, time.perf_counter()
         tester = self._tester(grid, self._trainer(learning), learning)
@@ -250,14 +289,6 @@ def _rule(section: Any) -> tuple[Rule, int]:
     if isinstance(section, FedAsyncSection):
         return FedAsync(section.mixing, section.staleness_exponent), section.concurrency
     raise FedliteError(f"training.strategy: got {section.name!r}, expected fedbuff or fedasync")
-
-
-def _local_guard(scenario: Scenario) -> LocalGuard:
-    privacy = scenario.privacy
-    if not isinstance(privacy, LocalDp):
-        return LocalGuard()
-    std = accounting.local_noise_std(privacy.epsilon, privacy.delta, privacy.clipping_norm)
-    return LocalGuard(privacy.clipping_norm, std)
 
 
 def _noise_multiplier(scenario: Scenario) -> float | None:

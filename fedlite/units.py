@@ -128,6 +128,8 @@ def parse(text: str | float, dimension: str) -> float:
 
 
 def _a(dimension: str) -> str:
+    if dimension == "bytes":
+        return "a size in bytes"
     name = dimension.replace("_", " ")
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 

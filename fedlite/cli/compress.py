@@ -18,7 +18,7 @@ _WIDE = 170
 """Columns where the output is no terminal."""
 
 
-def compress(
+def compress(  # noqa: PLR0917 -- typer reads the options from the signature
     model: Annotated[str, typer.Argument(help="A model's name, or your own pkg.mod:factory.")],
     device: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")],
     width: Annotated[float, typer.Option(help="Share of the channels kept.")] = 1.0,
@@ -74,8 +74,7 @@ def _plans(
     parts += [f"{down} down"] if down else []
     if not parts:
         return USUAL_PLANS
-    codecs = {"uplink": _stages(up), "downlink": _stages(down)}
-    asked = CompressionPlan(", ".join(parts), width, sparsity, bits, **codecs)
+    asked = CompressionPlan(", ".join(parts), width, sparsity, bits, uplink=_stages(up), downlink=_stages(down))
     return USUAL_PLANS[0], asked
 
 

@@ -15,22 +15,6 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 DeviceName = Annotated[str, typer.Option("--device", help="A profile's name, or the path of a YAML file.")]
-DEFAULT_INPUTS = {
-    "mobilenet-v1": "3x224x224",
-    "mobilenet-v2": "3x224x224",
-    "squeezenet1.1": "3x224x224",
-    "resnet18": "3x224x224",
-    "resnet50": "3x224x224",
-    "resnet8": "3x32x32",
-    "cnn": "1x28x28",
-    "lenet5": "1x28x28",
-    "mlp": "1x28x28",
-    "ds-cnn": "1x49x10",
-    "autoencoder": "640",
-    "cnn1d": "3x128",
-    "char-lstm": "80",
-}
-"""The input that each model is known for; any other is told with --input."""
 
 
 def register(app: typer.Typer) -> None:
@@ -71,24 +55,12 @@ def predict(
 
 
 def _workload(model: str, input_shape: str | None, classes: int, width: float) -> Workload:
-    from fedlite.errors import FedliteError
+    from fedlite.cli.inputs import shape_and_classes
     from fedlite.learning.models import build
     from fedlite.learning.tracing import trace
 
-    text = input_shape or DEFAULT_INPUTS.get(model)
-    if text is None:
-        raise FedliteError(f"--input: {model!r} has no usual input shape; tell it, for example --input 3x224x224")
-    shape = _shape(text)
+    shape, classes = shape_and_classes(model, input_shape, classes)
     return trace(build(model, input_shape=shape, num_classes=classes, width=width, seed=0), shape, name=model)
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    from fedlite.errors import FedliteError
-
-    parts = text.lower().split("x")
-    if not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise FedliteError(f"--input: got {text!r}, expected positive sizes joined by x; write for example 3x224x224")
-    return tuple(int(part) for part in parts)
 
 
 def _told(profile: DeviceProfile, result: Prediction) -> str:
@@ -126,6 +98,7 @@ def calibrate(
     """Write a copy of a profile that your own latency measurements calibrate (1 anchor, better 3)."""
     from dataclasses import replace
 
+    from fedlite.cli.inputs import parse_shape
     from fedlite.devices.compute import configuration
     from fedlite.devices.profile_text import with_anchors
     from fedlite.errors import FedliteError
@@ -134,7 +107,7 @@ def calibrate(
 
     profile = load_profile(device)
     count = profile.threads if threads is None else threads
-    anchors = [_anchor(text, precision, count, _shape(input_shape), source) for text in anchor]
+    anchors = [_anchor(text, precision, count, parse_shape(input_shape), source) for text in anchor]
     other = [a for a in profile.anchors if (a.precision, a.threads) != (precision, count)]
     before = configuration(profile, precision, count)
     after = configuration(replace(profile, name=out.stem, anchors=(*anchors, *other)), precision, count)

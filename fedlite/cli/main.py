@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from typing import Annotated
@@ -23,6 +25,7 @@ from fedlite.cli import sweep as sweep_command
 from fedlite.cli import validate as validate_command
 from fedlite.cli.data import data_app
 from fedlite.cli.devices import devices_app
+from fedlite.cli.privacy import privacy_app
 from fedlite.errors import FedliteError
 
 app = typer.Typer(
@@ -59,10 +62,32 @@ app.command()(compress_command.compress)
 app.command()(init_command.init)
 app.add_typer(devices_app, name="devices")
 app.add_typer(data_app, name="data")
+app.add_typer(privacy_app, name="privacy")
+
+
+NO_WAY = frozenset(
+    {
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EEXIST,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+"""What the file system says of a path that the user gave; any other failure is a defect."""
 
 
 def main() -> None:
     """Run the command line; a user's mistake is told in one line (or one per mistake), without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files need not be text: what cannot be written is shown as its code.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
     except FedliteError as error:
@@ -73,6 +98,19 @@ def main() -> None:
         raise SystemExit(error.exit_code) from None
     except (click.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
+    except BrokenPipeError:
+        # The reader has gone (`| head`); nothing more can be told, and Python must not try when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except OSError as error:
+        if error.errno not in NO_WAY:
+            raise
+        print(
+            f"{error.filename or 'a file'}: got '{error.strerror}', expected a place that can be read and written;"
+            " choose another path, or make room",
+            file=sys.stderr,
+        )
+        raise SystemExit(FedliteError.exit_code) from None
     raise SystemExit(code if isinstance(code, int) else 0)
 
 

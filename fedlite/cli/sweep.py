@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from fedlite.sweeper import Sweep, SweepProgress
 
+_WIDE = 160
+"""Columns where the output is no terminal."""
 SOME_FAILED = 5
 """Exit code of a study of which at least one run failed; the others are finished."""
 
@@ -84,6 +86,8 @@ def _tell(done: Sweep) -> None:
     from fedlite.report.study_page import settings_table
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
     if done.page is not None:
         console.print(rich_table(settings_table(done.settings)), "")
     for failure in done.failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from importlib import metadata
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from fedlite.fleet.ledger import Ledger
     from fedlite.fleet.state import Fleet
-    from fedlite.flower.app_dir import AppDirectory, RunConfig
+    from fedlite.flower.app_dir import AppDirectory, RunConfig, Value
+    from fedlite.flower.app_prices import Declared
     from fedlite.results.rounds import Rounds
     from fedlite.scenario.schema import FleetScenario
 
@@ -57,6 +59,7 @@ class AppStory:
     engine: str
     backend: str
     counts: Mapping[str, Mapping[str, Any]]
+    declared: Declared
 
 
 def tell(story: AppStory, directory: RunDirectory) -> Run:
@@ -67,7 +70,7 @@ def tell(story: AppStory, directory: RunDirectory) -> Run:
     directory.write_table("fleet.parquet", _fleet_rows(story, ledger))
     directory.write_table("evaluation.parquet", _no_evaluation())
     directory.write_model(story.names, story.final)
-    directory.write_json("manifest.json", _manifest(story))
+    directory.write_json("manifest.json", {**_manifest(story), "command": _command(story, directory)})
     directory.write_json("summary.json", _summary(story, ledger, str(directory.path)))
     directory.journal.unlink(missing_ok=True)
     write_report(directory.path)
@@ -152,6 +155,22 @@ def _no_evaluation() -> dict[str, Array]:
     """Return the empty table: how good the model is for whom, an app's own messages say or nobody."""
     kinds = {"client": np.int32, "device": np.int32, "samples": np.int32, "accuracy": np.float64, "loss": np.float64}
     return {name: np.empty(0, dtype=kind) for name, kind in kinds.items()}
+
+
+def _command(story: AppStory, directory: RunDirectory) -> str:
+    """Return the command line that makes the run again."""
+    config = " ".join(f"{key}={_toml(value)}" for key, value in story.run_config.items())
+    words = ["fedlite", "app", str(story.app.path), "--fleet", str(directory.path / "scenario.yaml")]
+    words += ["--run-config", config] if config else []
+    words += [] if story.declared.macs is None else ["--macs", repr(story.declared.macs)]
+    words += [] if story.declared.memory_bytes is None else ["--memory", f"{story.declared.memory_bytes:.0f} B"]
+    return shlex.join([*words, "--json"])
+
+
+def _toml(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{value}'" if isinstance(value, str) else repr(value)
 
 
 def _manifest(story: AppStory) -> dict[str, Any]:

@@ -177,6 +177,7 @@ def _run(
             engine=pool.description,
             backend=settings.backend,
             counts=runtime.counts,
+            declared=asked.declared,
         )
     finally:
         pool.close()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fedlite.compression.plan import CompressionPlan
     from fedlite.devices.profile import DeviceProfile
     from fedlite.fleet.rules import Budgets
-    from fedlite.flower.native_runtime import PlanCost
+    from fedlite.flower.native_clients import PlanCost
     from fedlite.scenario.schema import Scenario
 
 LARGE_CLIENT = 0.9

@@ -1,4 +1,4 @@
-"""What each compression plan makes of a model on a device: bytes that were really encoded, times and memory with bands."""
+"""What compression plans make of a model on a device: bytes really encoded, times and memory with their bands."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fedlite.learning.tracing import trace
 from fedlite.learning.training.records import ClientJob, LocalConfig
 from fedlite.learning.training.trainer import Trainer
 from fedlite.rng import stream
+from fedlite.units import show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,14 +197,20 @@ def _remarks(row: PlanRow, first: PlanRow | None) -> list[str]:
             else f"{row.macs / first.macs:.0%} of the multiplications, a training step {faster:.1f} times as fast"
         )
     if plan.sparsity:
-        remarks.append("the mask makes nothing faster and needs memory of its own; it saves bytes where zeros are left out")
+        remarks.append(
+            "the mask makes nothing faster and needs memory of its own; it saves bytes where zeros are left out"
+        )
     if plan.bits is not None:
-        gain = "inference is that of the converted int8 model" if plan.bits == _INT8 else "no 4-bit kernels: inference as fp32"
+        gain = (
+            "inference is that of the converted int8 model"
+            if plan.bits == _INT8
+            else "no 4-bit kernels: inference as fp32"
+        )
         remarks.append(f"training steps are slower, not faster; {gain}")
     if plan.is_full and (plan.uplink, plan.downlink) != (("fp32",), ("fp32",)):
         remarks.append("saves bytes on the way, nothing else")
     if not row.fits:
-        remarks.append("does not fit: training would be killed or swap")
+        remarks.append(f"does not fit: a job may take {show(row.budget_bytes, 'bytes')}")
     return remarks
 
 

@@ -15,7 +15,7 @@ from fedlite.fleet import population
 from fedlite.fleet.pricing import wall_bytes
 from fedlite.fleet.rules import Budgets, Rules
 from fedlite.fleet.state import Fleet
-from fedlite.flower.native_runtime import PlanCost
+from fedlite.flower.native_clients import PlanCost
 from fedlite.scenario.fleet import Always as AlwaysSection
 from fedlite.scenario.fleet import Diurnal as DiurnalSection
 from fedlite.scenario.fleet import Fleet as FleetSection
@@ -70,7 +70,9 @@ def price_plan(profile: DeviceProfile, plan: CompressionPlan, scenario: Scenario
     local = scenario.training.local
     workload = learning.workload(plan.width)
     step = plan_price.step_of(profile, workload, plan)
-    peak = plan_price.training_peak(profile, workload, plan, local.batch_size, local.optimizer, local.momentum)
+    # A batch is never larger than the client's own rows.
+    batch = min(local.batch_size, max(len(rows) for rows in learning.rows))
+    peak = plan_price.training_peak(profile, workload, plan, batch, local.optimizer, local.momentum)
     return PlanCost(
         fixed_s=step.fixed_s,
         per_sample_s=step.per_sample_s,

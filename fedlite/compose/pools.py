@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fedlite.engine.journal import JournaledPool
 from fedlite.engine.pool import LocalPool, Pool
-from fedlite.errors import UnknownNameError
+from fedlite.errors import FedliteError, UnknownNameError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,22 @@ def open_engine(wanted: Wanted) -> AbstractContextManager[None]:
     return cluster(_actors(wanted), wanted.ray_address)
 
 
+def check_backend(wanted: Wanted) -> None:
+    """Refuse a backend that there is not, and a Ray address that nobody would go to.
+
+    Raises
+    ------
+    FedliteError
+        If the backend is neither "ray" nor "local", or an address comes with "local".
+    """
+    if wanted.backend not in ("ray", "local"):
+        raise UnknownNameError("backend", wanted.backend, ["ray", "local"])
+    if wanted.backend == "local" and wanted.ray_address is not None:
+        raise FedliteError(
+            f"--ray-address: got {wanted.ray_address!r} with backend 'local', expected backend 'ray'; leave one out"
+        )
+
+
 def open_pool(spec: WorkerSpec, wanted: Wanted, journal: Path | None) -> Pool:
     """Start the pool that runs chunks.
 
@@ -62,15 +78,20 @@ def open_pool(spec: WorkerSpec, wanted: Wanted, journal: Path | None) -> Pool:
         If the backend is neither "ray" nor "local".
     """
     pool: Pool
+    check_backend(wanted)
     if wanted.backend == "local":
         pool = LocalPool(spec)
-    elif wanted.backend == "ray":
+    else:
         from fedlite.engine.ray_pool import RayPool
 
         pool = RayPool(spec, _actors(wanted), wanted.ray_address)
-    else:
-        raise UnknownNameError("backend", wanted.backend, ["ray", "local"])
-    return JournaledPool(pool, journal) if journal is not None else pool
+    if journal is None:
+        return pool
+    try:
+        return JournaledPool(pool, journal, spec.digest)
+    except FedliteError:
+        pool.close()
+        raise
 
 
 def _actors(wanted: Wanted) -> int:

@@ -9,7 +9,10 @@ from fedlite.flower import app_runtime
 from fedlite.flower.app_prices import AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime
 from fedlite.flower.app_wire import AppWire
-from fedlite.flower.native_runtime import NativeRuntime, NativeTask
+from fedlite.flower.native_clients import LocalGuard, NativeClients, NativeTask
+from fedlite.flower.native_runtime import NativeRuntime
+from fedlite.privacy import accounting
+from fedlite.scenario.privacy import LocalDp
 
 if TYPE_CHECKING:
     from fedlite.compose.learning import Learning
@@ -28,7 +31,7 @@ def worker_spec(scenario: Scenario, learning: Learning, task: NativeTask) -> Wor
     app = scenario.task.app
     if app is None:
         return learning.worker_spec(task.local, task.plans, scenario.training.mode)
-    if scenario.privacy.central:
+    if scenario.privacy.mechanism != "none":
         raise FedliteError(
             f"privacy.mechanism: got {scenario.privacy.mechanism!r} with task.app, whose replies fedlite does not make;"
             " wrap the strategy in a ServerApp of your own and run it with `fedlite app`"
@@ -41,19 +44,30 @@ def runtime(scenario: Scenario, task: NativeTask, fleet: Fleet, pool: Pool, serv
     population = fleet.population
     app = scenario.task.app
     if app is None:
-        return NativeRuntime(
+        clients = NativeClients(
             task,
             pool,
             population.profile_of,
             seed=scenario.seed,
             reduce=served is not None and served.reduce,
             equal_weights=served is not None and served.equal_weights,
+            guard=local_guard(scenario),
         )
+        return NativeRuntime(clients)
     prices = AppPrices(population.profiles, declared(app))
     wire = app_wire(scenario)
     return AppRuntime(
         pool, population.profiles, population.profile_of, prices, seed=scenario.seed, partitions=task.clients, wire=wire
     )
+
+
+def local_guard(scenario: Scenario) -> LocalGuard:
+    """Return what every device does to its update before it leaves."""
+    privacy = scenario.privacy
+    if not isinstance(privacy, LocalDp):
+        return LocalGuard()
+    std = accounting.local_noise_std(privacy.epsilon, privacy.delta, privacy.clipping_norm)
+    return LocalGuard(privacy.clipping_norm, std)
 
 
 def declared(app: App) -> Declared:

@@ -26,6 +26,7 @@ from safetensors.numpy import load, save
 
 from fedlite.engine.pool import Pool, Shared, Ticket
 from fedlite.engine.task import Arrays, Result, Task, digest
+from fedlite.results.directory import unwritten
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,13 +44,25 @@ class JournaledPool:
         Runs what is not in the journal.
     path : Path
         The journal; created if missing, continued if there.
+    worker : str
+        Digest of what the pool's workers are built from: a result made by another worker is never taken.
+
+    Raises
+    ------
+    FedliteError
+        If the journal cannot be read or written.
     """
 
-    def __init__(self, pool: Pool, path: Path) -> None:
+    def __init__(self, pool: Pool, path: Path, worker: str = "") -> None:
         self._pool = pool
-        self._offsets, end = _scan(path)
-        self._file = path.open("r+b" if path.exists() else "w+b")
-        self._file.truncate(end)
+        self._path = path
+        self._worker = worker
+        try:
+            self._offsets, end = _scan(path)
+            self._file = path.open("r+b" if path.exists() else "w+b")
+            self._file.truncate(end)
+        except OSError as error:
+            raise unwritten(path, error) from error
         self.found = 0
         """Chunks read from the journal instead of being trained."""
 
@@ -65,7 +78,8 @@ class JournaledPool:
     def submit(self, task: Task, shared: Shared) -> Ticket:
         """Start a task unless the journal knows its result."""
         inner_shared, shared_digest = shared.handle
-        key = hashlib.sha256(f"{task.kind}\x1f{digest(task.meta, task.arrays)}\x1f{shared_digest}".encode()).hexdigest()
+        named = (self._worker, task.kind, digest(task.meta, task.arrays), shared_digest)
+        key = hashlib.sha256("\x1f".join(named).encode()).hexdigest()
         if key in self._offsets:
             return Ticket(task, shared, (key, None))
         return Ticket(task, shared, (key, self._pool.submit(task, inner_shared)))
@@ -78,13 +92,21 @@ class JournaledPool:
             return _read(self._file, self._offsets[key])
         result = self._pool.collect(inner)
         if key not in self._offsets:
-            self._offsets[key] = _append(self._file, key, result)
+            try:
+                self._offsets[key] = _append(self._file, key, result)
+            except OSError as error:
+                raise unwritten(self._path, error) from error
         return result
 
     def close(self) -> None:
         """Close the journal and the pool."""
-        self._file.close()
-        self._pool.close()
+        try:
+            self._file.close()
+        except OSError:
+            # A full disk, told of when the record was written: closing writes what is left of it once more.
+            pass
+        finally:
+            self._pool.close()
 
 
 def _append(file: BinaryIO, key: str, result: Result) -> int:

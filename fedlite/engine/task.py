@@ -57,6 +57,11 @@ class WorkerSpec:
         worker: Worker = getattr(importlib.import_module(module), name)(data=data, **self.options)
         return worker
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that a worker is built from."""
+        return digest({"target": self.target, "options": self.options}, self.data)
+
 
 def digest(meta: Mapping[str, Any], arrays: Arrays) -> str:
     """Return the SHA-256 of JSON values and arrays, independent of the order of keys."""

@@ -113,6 +113,7 @@ class FleetGrid(Grid):
         self._under_way: dict[str, _Due] = {}
         self._inbox: dict[str, Message] = {}
         self._known: list[int] | None = None
+        self._told: list[int] = []
         self._polls = 0
         self._starving_since_s: float | None = None
         compat.become_server(run_id)
@@ -145,13 +146,13 @@ class FleetGrid(Grid):
         Asking again and again without sending anything means that the app waits for nodes: the clock then moves on to
         the next change in who is eligible.
         """
-        self._polls += 1
-        if self._polls > POLLS_BEFORE_WAITING:
+        if self._polls >= POLLS_BEFORE_WAITING and self._look() == self._told:
             self.wait()
-        if self._known is None:
-            self._known = (self.fleet.eligible(self.clock.now_s) + FIRST_NODE_ID).tolist()
-            self.eligible = len(self._known)
-        return list(self._known)
+        nodes = self._look()
+        # Only an app that hears the same again and again waits in vain: what is new to it may be what it waits for.
+        self._polls = self._polls + 1 if nodes == self._told else 1
+        self._told = nodes
+        return list(nodes)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Send messages now; their replies arrive in virtual time and wait for `pull_messages`."""
@@ -235,6 +236,13 @@ class FleetGrid(Grid):
         self._under_way.clear()
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _look(self) -> list[int]:
+        """Return the nodes that may be asked now."""
+        if self._known is None:
+            self._known = (self.fleet.eligible(self.clock.now_s) + FIRST_NODE_ID).tolist()
+            self.eligible = len(self._known)
+        return self._known
 
     def _advance(self, time_s: float) -> None:
         self.clock.advance(time_s)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from fedlite.compression.width import IndexMap
     from fedlite.engine.pool import Shared, Ticket
-    from fedlite.flower.native_runtime import NativeRuntime
+    from fedlite.flower.native_clients import NativeClients
 
 Array = NDArray[Any]
 Ids = NDArray[np.int64]
@@ -61,16 +61,16 @@ class _Chunk:
 class NativeExchange:
     """See `exchange.Exchange`. Uploads of codecs with a data-independent length are priced before training."""
 
-    def __init__(self, runtime: NativeRuntime, kind: str, messages: Sequence[Message], devices: Ids) -> None:
-        self._runtime = runtime
+    def __init__(self, side: NativeClients, kind: str, messages: Sequence[Message], devices: Ids) -> None:
+        self._side = side
         self._kind = kind
         self._devices = devices
-        task = runtime.task
-        self._profiles = runtime.profile_of[devices]
+        task = side.task
+        self._profiles = side.profile_of[devices]
         self._plans = task.plan_of_profile[self._profiles]
         self._clients = devices % task.clients
         self._seeds = np.array(
-            [seed_of(runtime.seed, kind, message.metadata.message_id) for message in messages], dtype=np.uint64
+            [seed_of(side.seed, kind, message.metadata.message_id) for message in messages], dtype=np.uint64
         )
         self._contents, self._content_of = _distinct(messages)
         for content, plan in sorted(set(zip(self._content_of.tolist(), self._plans.tolist(), strict=True))):
@@ -97,14 +97,14 @@ class NativeExchange:
 
     def _encode_downlink(self, content: int, plan: int) -> None:
         held = self._contents[content]
-        held.packets[plan] = self._runtime.downlink(held.arrays, plan)
+        held.packets[plan] = self._side.downlink(held.arrays, plan)
         held.received[plan] = wire.decode(held.packets[plan])
 
     def _upload_bytes(self, plan: int) -> int | None:
         """Return the length of a plan's upload if it is the same for any values, by encoding some."""
         if self._kind == "evaluate":
             return len(compat.to_bytes(_evaluation_reply(1, 0.5, 0.5)))
-        codec = wire.parse_codec(self._runtime.task.plans[plan].uplink)
+        codec = wire.parse_codec(self._side.task.plans[plan].uplink)
         if codec.sparsifier is not None or codec.lossless is not None:
             return None
         content = next(held for held in self._contents if plan in held.received)
@@ -112,7 +112,7 @@ class NativeExchange:
         return len(wire.encode(zeros, codec, stream(0, "length") if codec.stochastic else None))
 
     def _priced(self, lengths: dict[int, int | None]) -> Work:
-        task = self._runtime.task
+        task = self._side.task
         costs = [task.costs[profile] for profile in self._profiles]
         down_bytes = np.array(
             [
@@ -133,7 +133,7 @@ class NativeExchange:
 
     @property
     def _examples(self) -> Ids:
-        task = self._runtime.task
+        task = self._side.task
         return (task.test_examples if self._kind == "evaluate" else task.examples)[self._clients]
 
     def _config_of(self, content: int) -> dict[str, Any]:
@@ -143,14 +143,14 @@ class NativeExchange:
 
     @property
     def _steps(self) -> Ids:
-        locals_ = [replace(self._runtime.task.local, **self._config_of(i)) for i in range(len(self._contents))]
+        locals_ = [replace(self._side.task.local, **self._config_of(i)) for i in range(len(self._contents))]
         pairs = zip(self._examples.tolist(), self._content_of.tolist(), strict=True)
         return np.array([locals_[content].steps(n) for n, content in pairs], dtype=np.int64)
 
     @property
     def _samples(self) -> Ids:
         """Samples processed: every epoch sees each example once, unless the steps are capped."""
-        local = self._runtime.task.local
+        local = self._side.task.local
         epochs = np.array([self._config_of(i).get("epochs", local.epochs) for i in range(len(self._contents))])
         samples: Ids = np.minimum(self._examples * epochs[self._content_of], self._steps * local.batch_size)
         return samples
@@ -159,61 +159,61 @@ class NativeExchange:
 
     def start(self, alive: Bools) -> None:
         """Submit the jobs that can still arrive, cut into chunks of one content and one plan each."""
-        self._reduce = self._runtime.reduce and self._final and self._kind == "train"
-        keys = self._content_of * len(self._runtime.task.plans) + self._plans
+        self._reduce = self._side.reduce and self._final and self._kind == "train"
+        keys = self._content_of * len(self._side.task.plans) + self._plans
         groups = [np.flatnonzero(alive & (keys == key)) for key in np.unique(keys[alive])]
         samples = self._samples if self._kind == "train" else self._examples
-        macs = [float(samples[g].sum()) * self._runtime.task.macs[int(self._plans[g[0]])] for g in groups]
+        macs = [float(samples[g].sum()) * self._side.task.macs[int(self._plans[g[0]])] for g in groups]
         for positions in chunks.cut(groups, macs):
             content, plan = int(self._content_of[positions[0]]), int(self._plans[positions[0]])
-            ticket = self._runtime.pool.submit(self._task(positions, content, plan), self._shared(content))
+            ticket = self._side.pool.submit(self._task(positions, content, plan), self._shared(content))
             self._chunks.append(_Chunk(ticket, positions, content, plan))
 
     def _shared(self, content: int) -> Shared:
         held = self._contents[content]
         if held.shared is None:
             packets = {f"plan {plan}": np.frombuffer(packet, np.uint8) for plan, packet in held.packets.items()}
-            held.shared = self._runtime.pool.share(packets)
+            held.shared = self._side.pool.share(packets)
         return held.shared
 
     def _task(self, positions: Ids, content: int, plan: int) -> Task:
-        guard = self._runtime.guard
+        guard = self._side.guard
         clipping_norm = self._contents[content].config.get(compat.CLIPPING_NORM_KEY, guard.clipping_norm)
         meta = {
             "plan": plan,
             "packet": f"plan {plan}",
             "reduce": self._reduce,
-            "equal_weights": self._runtime.equal_weights,
+            "equal_weights": self._side.equal_weights,
             "config": self._config_of(content),
             "clipping_norm": clipping_norm,
             "noise_std": guard.noise_std,
         }
         arrays: dict[str, Array] = {"clients": self._clients[positions], "seeds": self._seeds[positions]}
-        if self._runtime.task.plans[plan].error_feedback and self._kind == "train":
+        if self._side.task.plans[plan].error_feedback and self._kind == "train":
             like = self._contents[content].received[plan]
             nothing = np.zeros(sum(array.size for array in like), dtype=np.float32)
             devices = self._devices[positions].tolist()
-            arrays["residuals"] = np.stack([self._runtime.residuals.get(device, nothing) for device in devices])
+            arrays["residuals"] = np.stack([self._side.residuals.get(device, nothing) for device in devices])
         return Task(self._kind, meta, arrays)
 
     def finish(self) -> None:
         """Collect all chunks, in order."""
         up_bytes = self._work.up_bytes.copy()
         for chunk in self._chunks:
-            result = self._runtime.pool.collect(chunk.ticket)
+            result = self._side.pool.collect(chunk.ticket)
             self._results.append((chunk, result))
             self._loss[chunk.positions] = result.arrays["loss"]
             if "lengths" in result.arrays:
                 up_bytes[chunk.positions] = result.arrays["lengths"]
             if "mode" in result.meta:
-                self._runtime.modes.add(result.meta["mode"])
+                self._side.modes.add(result.meta["mode"])
         self._work = replace(self._work, up_bytes=up_bytes)
         self._chunks = []
 
     @property
     def facts(self) -> Facts:
         """What the ledger says about the jobs."""
-        task = self._runtime.task
+        task = self._side.task
         n = len(self._devices)
         raw = {
             plan: sum(array.nbytes for array in self._contents[content].received[plan])
@@ -247,12 +247,12 @@ class NativeExchange:
                 if not arrived[position]:
                     lost = _packet(result, place)
                     left = flatten(error_feedback.restore(unflatten(left, like), lost))
-                self._runtime.residuals[int(self._devices[position])] = left
+                self._side.residuals[int(self._devices[position])] = left
 
     def replies(self, arrived: Bools) -> Sequence[RecordDict | Error | None]:
         """Return the contents of the replies; of a reduced round one, in the place of the first arrival."""
         replies: list[RecordDict | Error | None] = [None] * len(arrived)
-        if self._kind == "train" and self._runtime.reduce and len(self._contents) == 1:
+        if self._kind == "train" and self._side.reduce and len(self._contents) == 1:
             if arrived.any():
                 replies[int(np.flatnonzero(arrived)[0])] = self._mean_reply(arrived)
             return replies
@@ -265,7 +265,7 @@ class NativeExchange:
 
     def _model(self, chunk: _Chunk, result: Result, place: int) -> list[Array]:
         """Decode one client's packet into its plan's tensors."""
-        codec = wire.parse_codec(self._runtime.task.plans[chunk.plan].uplink)
+        codec = wire.parse_codec(self._side.task.plans[chunk.plan].uplink)
         return decoded(_packet(result, place), self._contents[chunk.content].received[chunk.plan], codec)
 
     def _mean_reply(self, arrived: Bools) -> RecordDict:
@@ -282,14 +282,14 @@ class NativeExchange:
                 total.add_sums(sums, float(result.arrays["weight"]), maps)
             else:
                 for place in arrivals.tolist():
-                    weight = 1.0 if self._runtime.equal_weights else float(counts[place])
+                    weight = 1.0 if self._side.equal_weights else float(counts[place])
                     total.add(self._model(chunk, result, place), weight, maps)
             examples += int(counts[arrivals].sum())
             loss += float((counts[arrivals] * result.arrays["loss"][arrivals]).sum())
         return self._train_reply(total.finish(arrays), examples, loss / max(examples, 1))
 
     def _maps(self, plan: int) -> Sequence[IndexMap] | None:
-        task = self._runtime.task
+        task = self._side.task
         return task.maps[plan] if task.plans[plan].width < 1 else None
 
     def _reply(self, chunk: _Chunk, result: Result, place: int) -> RecordDict:
@@ -304,7 +304,7 @@ class NativeExchange:
         return reply
 
     def _train_reply(self, arrays: list[Array], examples: int, loss: float) -> RecordDict:
-        names = self._runtime.task.names
+        names = self._side.task.names
         record = ArrayRecord({n: FlowerArray(np.ascontiguousarray(a)) for n, a in zip(names, arrays, strict=True)})
         metrics = MetricRecord({"num-examples": examples, "train_loss": loss, EQUAL_WEIGHT: 1.0})
         return RecordDict({"arrays": record, "metrics": metrics})

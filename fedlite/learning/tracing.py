@@ -60,14 +60,15 @@ def trace(model: nn.Module, input_shape: tuple[int, ...], *, name: str, dtype: t
     """
     parameter = next(model.parameters(), torch.zeros(()))
     kind = dtype or parameter.dtype
-    with _undisturbed(model):
-        log = _forward(model, torch.zeros((1, *input_shape), dtype=kind, device=parameter.device))
+
+    def samples(batch: int) -> torch.Tensor:
+        return torch.zeros((batch, *input_shape), dtype=kind, device=parameter.device)
+
+    with _undisturbed(model), _refusals_told(model, input_shape):
+        log = _forward(model, samples(1))
         # The slope between two batches is what one more sample keeps. Two and three, for batch normalisation
         # refuses a single value per channel.
-        saved = [
-            saved_bytes(model, torch.zeros((batch, *input_shape), dtype=kind, device=parameter.device))
-            for batch in (2, 3)
-        ]
+        saved = [saved_bytes(model, samples(batch)) for batch in (2, 3)]
     growth = {place: (size - saved[0].get(place, 0)) / parameter.element_size() for place, size in saved[1].items()}
     layers = _layers(log, growth)
     unused = sum(p.numel() for p in model.parameters() if p.requires_grad) - sum(layer.params for layer in layers)
@@ -77,18 +78,23 @@ def trace(model: nn.Module, input_shape: tuple[int, ...], *, name: str, dtype: t
     return Workload(name, tuple(input_shape), tuple(layers), peak)
 
 
+@contextmanager
+def _refusals_told(model: nn.Module, input_shape: tuple[int, ...]) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise TraceError(
+            f"got input shape {tuple(input_shape)} for {type(model).__name__}, which refuses it ({error}); "
+            "expected the shape of one sample without the batch; mend the shape or the model"
+        ) from error
+
+
 def _forward(model: nn.Module, inputs: torch.Tensor) -> OperatorLog:
     model.eval()
     stack = ModuleStack(model)
     log = OperatorLog(model, inputs, stack)
     with torch.no_grad(), stack, log.calls, log:
-        try:
-            output = model(inputs)
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise TraceError(
-                f"got input shape {tuple(inputs.shape[1:])} for {type(model).__name__}, which refuses it ({error}); "
-                "expected the shape of one sample without the batch; mend the shape or the model"
-            ) from error
+        output = model(inputs)
     log.keep(output)
     return log
 

@@ -97,9 +97,10 @@ def spent_locally(epsilon: float, delta: float, releases: int) -> Spent:
         return Spent(0.0, delta, "Nothing was released.")
     sigma = float(gaussian_mechanism.get_sigma_gaussian(epsilon, delta))
     total = float(gaussian_mechanism.get_epsilon_gaussian(sigma / float(np.sqrt(releases)), delta))
+    times = "once" if releases == 1 else f"{releases} times"
     return Spent(
         total,
         delta,
-        f"({total:.3g}, {delta:g})-local differential privacy of the device that sent most often, {releases} times;"
+        f"({total:.3g}, {delta:g})-local differential privacy of the device that sent most often, {times};"
         f" each single update is ({epsilon:g}, {delta:g})-private even against the server. Metrics are not covered.",
     )

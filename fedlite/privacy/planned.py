@@ -1,21 +1,22 @@
 """Epsilon of a campaign before it runs, and the noise for a target, by how clients are sampled; from dp-accounting.
 
-Every round releases the sum of clipped updates plus Gaussian noise of standard deviation z C. What that is worth depends
-on the sampler as much as on z:
+Every round releases the sum of clipped updates plus Gaussian noise of standard deviation z C. What that is worth
+depends on the sampler as much as on z:
 
-=========  ==========================================================  =========================  ======================
-sampling   who takes part in a round                                   neighbouring relation      accountant
-=========  ==========================================================  =========================  ======================
-none       whoever the devices' state allows; nothing is claimed       zero-out, sensitivity C    exact (Gaussian)
-poisson    each client alone with probability cohort / population      add or remove, C           PLD (or RDP)
-fixed      a uniform cohort of fixed size, without replacement         replace one, 2 C           RDP with z / 2, or the
-                                                                                                  exact bound if smaller
-=========  ==========================================================  =========================  ======================
+========  ========================================================  ==========================  ====================
+sampling  who takes part in a round                                 neighbouring relation       accountant
+========  ========================================================  ==========================  ====================
+none      whoever the devices' state allows; nothing is claimed     zero-out, sensitivity C     exact (Gaussian)
+poisson   each client alone, probability cohort / population        add or remove, C            PLD (or RDP)
+fixed     a uniform cohort of fixed size, without replacement       replace one, 2 C            RDP with z / 2
+========  ========================================================  ==========================  ====================
+
+Where the bound without amplification is the smaller one, it is stated.
 
 References
 ----------
-Mironov, Talwar, Zhang 2019 (Poisson, RDP). Wang, Balle, Kasiviswanathan 2019 (without replacement, RDP). Balle, Wang 2018
-(Gaussian, exact). Doroshenko et al. 2022 (PLD). Lebeda et al. 2024, arXiv 2405.20769 (why samplers must not be confused).
+Mironov, Talwar, Zhang 2019 (Poisson, RDP). Wang, Balle, Kasiviswanathan 2019 (without replacement, RDP). Balle, Wang
+2018 (Gaussian, exact). Doroshenko et al. 2022 (PLD). Lebeda et al. 2024, arXiv 2405.20769 (samplers are no detail).
 """
 
 from __future__ import annotations
@@ -221,10 +222,10 @@ _RELATIONS: Final = {
 
 _SAMPLERS: Final = {
     "none": "No amplification by sampling is claimed: who takes part may depend on the devices.",
-    "poisson": "Every round draws every client independently with the same probability, whatever its battery, network or"
-    " charger; noise is scaled by the expected cohort, and empty rounds release noise too.",
-    "fixed": "Every round draws its cohort uniformly without replacement from the whole population, whatever the devices'"
-    " state; over-selection, deadlines and drop-outs break this.",
+    "poisson": "Every round draws every client independently with the same probability, whatever its battery, network"
+    " or charger; noise is scaled by the expected cohort, and empty rounds release noise too.",
+    "fixed": "Every round draws its cohort uniformly without replacement from the whole population, whatever the"
+    " devices' state; over-selection, deadlines and drop-outs break this.",
 }
 
 

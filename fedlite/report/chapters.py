@@ -191,7 +191,9 @@ def reproduction(run: RunData) -> Safe:
     """Return the command, versions, seed and digest that make the run again."""
     summary, manifest = run.summary, run.manifest
     seed = summary.get("seed", manifest.get("seed"))
-    command = f"fedlite run {shlex.quote(str(run.path / 'scenario.yaml'))} --seed {seed} --json"
+    command = manifest.get("command") or (
+        f"fedlite run {shlex.quote(str(run.path / 'scenario.yaml'))} --seed {seed} --json"
+    )
     facts = [
         ("Digest", tag("code", str(summary["digest"]), class_="long")),
         ("Seed", str(seed)),
@@ -214,7 +216,7 @@ def reproduction(run: RunData) -> Safe:
 
 
 _KEYS = {"macs": "Multiply-adds of one forward pass", "fedlite": "fedlite"}
-_TOLD = frozenset({"seed", "backend", "engine", "digest", "format"})
+_TOLD = frozenset({"seed", "backend", "engine", "digest", "format", "command", "counted_work"})
 
 
 def _words(value: Any) -> str:

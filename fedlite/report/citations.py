@@ -68,8 +68,8 @@ CODEC_STAGES: Final = {
     "int8": "alistarh2017qsgd",
     "int4": "alistarh2017qsgd",
     "int2": "alistarh2017qsgd",
-    "topk": "aji2017sparse",
-    "sign": "bernstein2018signsgd",
+    "topk": "stich2018sparsified",
+    "sign": "karimireddy2019error",
     "zstd": "collet2021zstandard",
 }
 MECHANISMS: Final = {

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from polars.exceptions import PolarsError
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 FORMAT = 1
 """Version of the layout; readers refuse others."""
+
+
+FILES = (
+    "scenario.yaml",
+    "manifest.json",
+    "summary.json",
+    "rounds.parquet",
+    "clients.parquet",
+    "fleet.parquet",
+    "evaluation.parquet",
+    "model.safetensors",
+    "journal.bin",
+    "report.html",
+)
+"""What a run writes."""
 
 
 class RunDirectory:
@@ -35,20 +56,69 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise FedliteError(f"--out: got {path}, which cannot be made ({error}); choose another folder") from error
+            raise _unwritable(path, error) from error
 
     @classmethod
     def next_free(cls, parent: Path, name: str) -> RunDirectory:
         """Make `parent/name-001`, or the first number that is free."""
         number = 1
+        # The parent first: one that is a file must not look like a number that is taken.
+        cls(parent)
         while True:
             path = parent / f"{name}-{number:03d}"
             try:
-                path.mkdir(parents=True)
+                path.mkdir()
             except FileExistsError:
                 number += 1
                 continue
+            except OSError as error:
+                raise _unwritable(path, error) from error
             return cls(path)
+
+    @classmethod
+    def refuse_used(cls, path: Path) -> None:
+        """Refuse a directory in which a new run would write over something.
+
+        Raises
+        ------
+        FedliteError
+            If it holds a run, or a file that a run writes.
+        """
+        taken = [name for name in FILES if (path / name).exists()]
+        if not taken:
+            return
+        if "summary.json" in taken:
+            raise FedliteError(f"--out: got {path}, which holds a finished run; choose another folder")
+        if "journal.bin" in taken:
+            raise FedliteError(
+                f"--out: got {path}, which holds an interrupted run; continue it with --resume {path},"
+                " or choose another folder"
+            )
+        raise FedliteError(
+            f"--out: got {path}, where a run would write over {', '.join(taken)}; choose another folder"
+        )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other run out of the directory meanwhile; the hold ends with the process, however it ends.
+
+        Raises
+        ------
+        FedliteError
+            If another run is at work in it.
+        """
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise FedliteError(
+                    f"{self.path}: got a second run while another is at work in it, expected one at a time;"
+                    " wait for it to end, or choose another --out"
+                ) from error
+            yield
+        finally:
+            os.close(handle)
 
     @property
     def journal(self) -> Path:
@@ -106,8 +176,23 @@ class RunDirectory:
     def _replace(self, name: str, write: Any) -> None:
         path = self.path / name
         part = path.with_name(f".{name}.part")
-        write(part)
-        part.replace(path)
+        try:
+            write(part)
+            part.replace(path)
+        except (OSError, PolarsError, SafetensorError) as error:
+            raise unwritten(path, error) from error
+
+
+def unwritten(path: Path, error: Exception) -> FedliteError:
+    """Return the error for a file of a run that cannot be written: a full disk, say."""
+    return FedliteError(
+        f"{path}: got {error} while writing, expected room on the disk and permission;"
+        f" make some, then continue with --resume {path.parent}"
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> FedliteError:
+    return FedliteError(f"--out: got {path}, which cannot be made ({error}); choose another folder")
 
 
 def without_nan(value: Any) -> Any:

@@ -134,6 +134,13 @@ class Model(Section):
     options: dict[str, Argument] = Field(default={})
     """Further arguments of the factory, such as `hidden: [128]`."""
 
+    @model_validator(mode="after")
+    def _options_are_the_factorys_own(self) -> Model:
+        for name in ("name", "input_shape", "num_classes", "width", "seed"):
+            if name in self.options:
+                raise mistake(f"got the option {name!r}, which the scenario or the data tells already", "remove it")
+        return self
+
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments for `fedlite.learning.models.build`, width included."""
         return {"width": self.width, **({} if self.norm is None else {"norm": self.norm}), **self.options}

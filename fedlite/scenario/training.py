@@ -8,7 +8,7 @@ from pydantic import Field
 
 from fedlite.scenario.base import Section
 from fedlite.scenario.quantities import PositiveFraction, Seconds
-from fedlite.scenario.strategies import AnyStrategy, Count, Decay, FedAvg, FedProx, NonNegative, Positive
+from fedlite.scenario.strategies import AnyStrategy, Count, Decay, FedAvg, FedProx, NonNegative
 
 if TYPE_CHECKING:
     from fedlite.learning.training.records import LocalConfig
@@ -21,7 +21,7 @@ class Local(Section):
     """Passes over the client's own rows."""
     batch_size: Count = 16
     """Rows per step."""
-    lr: Positive = 0.02
+    lr: Annotated[float, Field(gt=0, le=1e6)] = 0.02
     """Learning rate."""
     momentum: Decay = 0.0
     """Momentum of SGD."""

@@ -214,14 +214,17 @@ class Diurnal(Timeline):
 
     def _inside(self, condition: Condition, ids: Ids, t_s: Times) -> Bools:
         families = self._families(condition)
-        result = self._docked(ids) if families else np.ones(len(ids), dtype=np.bool_)
+        if not families:
+            return np.ones(len(ids), dtype=np.bool_)
+        result = self._docked(ids)
+        shift = self._zone(ids)
         for anchor, family in families:
             open_ = np.flatnonzero(~result)
-            day, shift = self._day(anchor, ids[open_], t_s[open_])
+            day = np.floor((t_s[open_] + shift[open_] - anchor) / DAY_S).astype(np.int64)
             happens = np.flatnonzero(self._happens(family, ids[open_], day))  # its place is asked only if it exists
-            open_, day, shift = open_[happens], day[happens], shift[happens]
+            open_, day = open_[happens], day[happens]
             begin, end = self._span(family, ids[open_], day)
-            result[open_] = (begin - shift <= t_s[open_]) & (t_s[open_] < end - shift)
+            result[open_] = (begin - shift[open_] <= t_s[open_]) & (t_s[open_] < end - shift[open_])
         return result
 
     def _windows_end(self, condition: Condition, ids: Ids, t_s: Times, limit_s: Times) -> Times:

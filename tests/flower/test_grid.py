@@ -153,6 +153,15 @@ def make_errors():
     return grid.send_and_receive(ask([0, 1]), timeout=100.0)
 
 
+@pytest.mark.parametrize(("failures", "ends_s"), [("error", 22.0), ("missing", 100.0)])
+def test_a_round_in_which_everybody_fails_ends_with_the_last_failure_or_the_deadline(failures, ends_s):
+    grid, _ = make_grid([50.0, 60.0], RoundPolicy(first=1, failures=failures), budgets=Budgets(11.0 / 22.0, 11.0))
+    replies = grid.send_and_receive(ask([0, 1]), timeout=100.0)
+    assert not [reply for reply in replies if not reply.has_error()]
+    assert grid.clock.now_s == pytest.approx(ends_s, abs=1.0)
+    assert grid.ledger.columns()["train_s"].tolist() == pytest.approx([22.0, 22.0])
+
+
 def test_no_messages_take_no_time():
     grid, _ = make_grid([1.0])
     assert grid.send_and_receive([]) == []

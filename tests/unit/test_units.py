@@ -29,7 +29,7 @@ def test_quantities_become_si(text, dimension, si):
         ("3.1", "energy", "without a unit"),
         ("3.1 W", "energy", "with unit 'W'"),
         ("ten min", "time", "expected a time"),
-        ("", "bytes", "expected a bytes"),
+        ("", "bytes", "expected a size in bytes"),
     ],
 )
 def test_a_wrong_quantity_is_refused_with_an_example(text, dimension, said):

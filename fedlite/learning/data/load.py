@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import zipfile
 from pathlib import Path
 
@@ -58,6 +59,12 @@ def _from_factory(name: str) -> Dataset:
         ) from error
     if not callable(factory):
         raise DatasetError(f"dataset {name!r}: got no function {attribute!r} in {module_name}; write 'module:function'")
+    try:
+        inspect.signature(factory).bind()
+    except (TypeError, ValueError) as error:
+        raise DatasetError(
+            f"dataset {name!r}: got {error}, expected a function that needs no argument; give its arguments defaults"
+        ) from error
     made = factory()
     if not isinstance(made, Dataset):
         raise DatasetError(

@@ -78,12 +78,22 @@ def build(
     _check_params(name, factory, params)
     with seeded(seed, "model", name):
         try:
-            return factory(tuple(input_shape), num_classes, **params)
-        except (TypeError, ValueError) as error:
+            return _as_module(name, factory(tuple(input_shape), num_classes, **params))
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
                 f"model {name!r}: got {params} for input shape {tuple(input_shape)}, which it refuses ({error}); "
                 "expected values of the kinds its factory names; mend them"
             ) from error
+
+
+def _as_module(name: str, made: Any) -> nn.Module:
+    from torch import nn
+
+    if not isinstance(made, nn.Module):
+        raise ModelError(
+            f"model {name!r}: got {type(made).__name__} from the factory, expected a torch.nn.Module; return one"
+        )
+    return made
 
 
 def factory_of(name: str) -> Callable[..., nn.Module]:

@@ -41,10 +41,11 @@ class OneBiasLstm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the states of the last layer, (batch, steps, units), from (batch, steps, inputs)."""
+        # Not get_parameter: masks and fake quantisation put plain tensors in the parameters' place.
         weights: list[torch.Tensor] = []
         for layer in range(self.layers):
-            bias = self.get_parameter(f"bias_l{layer}")
-            weights += [self.get_parameter(f"weight_ih_l{layer}"), self.get_parameter(f"weight_hh_l{layer}")]
+            bias: torch.Tensor = getattr(self, f"bias_l{layer}")
+            weights += [getattr(self, f"weight_ih_l{layer}"), getattr(self, f"weight_hh_l{layer}")]
             weights += [bias, torch.zeros_like(bias, requires_grad=False)]
         start = x.new_zeros(self.layers, x.shape[0], self.units)
         options = (True, self.layers, 0.0, torch.is_grad_enabled(), False, True)

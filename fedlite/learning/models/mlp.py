@@ -21,6 +21,8 @@ def mlp(
 
     64 inputs, one hidden layer of 64 and 10 classes have 4,810 parameters.
     """
+    if any(size < 1 for size in hidden):
+        raise ValueError(f"hidden sizes must be 1 or more, got {tuple(hidden)}")
     sizes = [math.prod(input_shape), *(scaled(size, width) for size in hidden)]
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(sizes):

@@ -1,0 +1,101 @@
+"""`fedlite privacy epsilon | calibrate`: what a campaign would spend, the noise for a target, and the assumptions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fedlite.privacy.planned import Campaign, Guarantee
+
+privacy_app = typer.Typer(help="Differential privacy of a campaign before it runs.", no_args_is_help=True)
+
+Rounds = Annotated[int, typer.Option(help="Models that are released.")]
+Delta = Annotated[float, typer.Option(help="Such as 1e-6; below one over the population.")]
+Cohort = Annotated[int | None, typer.Option(help="Clients per round (poisson: expected).")]
+Population = Annotated[int | None, typer.Option(help="Clients there are.")]
+Sampling = Annotated[
+    str, typer.Option(help="none (no amplification claimed), poisson, or fixed (uniform cohort without replacement).")
+]
+Accountant = Annotated[str, typer.Option(help="pld or rdp, for poisson sampling.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+@privacy_app.command()
+def epsilon(
+    noise_multiplier: Annotated[float, typer.Option(help="Noise on the sum, relative to the clipping norm.")],
+    rounds: Rounds,
+    delta: Delta,
+    cohort: Cohort = None,
+    population: Population = None,
+    sampling: Sampling = "none",
+    accountant: Accountant = "pld",
+    as_json: AsJson = False,
+) -> None:
+    """Say what a campaign spends, with and without amplification by sampling, and what that rests on."""
+    from fedlite.privacy.planned import epsilon_of
+
+    campaign = _campaign(rounds, cohort, population, sampling, accountant)
+    _print(campaign, epsilon_of(noise_multiplier, delta, campaign), as_json)
+
+
+@privacy_app.command()
+def calibrate(
+    target_epsilon: Annotated[float, typer.Option("--epsilon", help="What the whole campaign may spend.")],
+    rounds: Rounds,
+    delta: Delta,
+    cohort: Cohort = None,
+    population: Population = None,
+    sampling: Sampling = "none",
+    accountant: Accountant = "pld",
+    as_json: AsJson = False,
+) -> None:
+    """Find the least noise multiplier for a target epsilon, and say what that rests on."""
+    from fedlite.privacy.planned import epsilon_of, noise_multiplier_for
+
+    campaign = _campaign(rounds, cohort, population, sampling, accountant)
+    noise = noise_multiplier_for(target_epsilon, delta, campaign)
+    _print(campaign, epsilon_of(noise, delta, campaign), as_json)
+
+
+def _campaign(rounds: int, cohort: int | None, population: int | None, sampling: str, accountant: str) -> Campaign:
+    from fedlite.errors import FedliteError
+    from fedlite.privacy.planned import Campaign
+
+    if sampling != "none" and (cohort is None or population is None):
+        missing = "--cohort" if cohort is None else "--population"
+        raise FedliteError(
+            f"{missing}: got nothing with --sampling {sampling}, expected a number;"
+            " tell both --cohort and --population, or claim no amplification with --sampling none"
+        )
+    return Campaign(rounds, cohort or 1, population or cohort or 1, sampling, accountant)
+
+
+def _print(campaign: Campaign, found: Guarantee, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(_record(campaign, found)))
+        return
+    print(f"epsilon {found.epsilon:.6g} at delta {found.delta:g}, noise multiplier {found.noise_multiplier:.6g}")
+    print(f"  accountant            {found.accountant} (dp-accounting)")
+    print(f"  neighbouring relation {found.relation}")
+    print(f"  without amplification epsilon {found.epsilon_without_amplification:.6g}, same relation")
+    if campaign.sampling != "none" and found.delta * campaign.population >= 1:
+        print(f"  warning               delta is no smaller than one over the population of {campaign.population}")
+    print("This holds only if:")
+    for assumption in found.assumptions:
+        print(f"  - {assumption}")
+
+
+def _record(campaign: Campaign, found: Guarantee) -> dict[str, Any]:
+    sampled = campaign.sampling != "none"
+    return {
+        **asdict(found),
+        "assumptions": list(found.assumptions),
+        "rounds": campaign.rounds,
+        "cohort": campaign.cohort if sampled else None,
+        "population": campaign.population if sampled else None,
+        "sampling": campaign.sampling,
+    }
