@@ -19,6 +19,8 @@ DEMO_OUT ?= runs/demo
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 MARKS := not network$(if $(CHROMIUM),, and not browser)
 PYTEST_ARGS ?=
+# Tests run in as many processes as there are processors, at most four: each takes about a gigabyte.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
 
 # One thread per process: Ray and the trainer spread the work, and more threads only fight over the cores.
 export OMP_NUM_THREADS ?= 1
@@ -49,7 +51,7 @@ demo: $(VENV)/.installed
 	@echo "Open $(CURDIR)/$(DEMO_OUT)/report.html in a browser."
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -m "$(MARKS)" $(PYTEST_ARGS)
+	$(BIN)/pytest -m "$(MARKS)" -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from fedlite.compose.finished import Run
 from fedlite.compose.learning import Learning, prepare
 from fedlite.compose.pools import check_backend, open_pool
 from fedlite.compose.progress import Progress
+from fedlite.compose.record import Record
 from fedlite.errors import FedliteError
 from fedlite.fleet.ledger import Ledger
 from fedlite.flower import compat, serving, strategies
@@ -174,22 +175,22 @@ class _Session:
         pool = open_pool(prepared.spec, self._settings, directory.journal)
         try:
             final, runtime, grid = self._train(prepared, pool)
-            story = telling.Story(
+            self._rounds.settle(self._ledger.columns(self._rows_seen))
+            record = Record(
                 scenario=scenario,
-                learning=learning,
-                classes=prepared.classes,
                 fleet=prepared.fleet,
                 ledger=self._ledger,
                 rounds=self._rounds,
+                names=learning.names,
                 final=final,
-                noise_multiplier=prepared.noise,
-                start_s=scenario.fleet.start_s,
                 end_s=grid.clock.now_s,
                 wall_s=time.perf_counter() - self._began_s,
-                modes=sorted(runtime.modes),
                 engine=pool.description,
                 backend=self._settings.backend,
-                trainer=self._trainer(learning),
+            )
+            modes = sorted(runtime.modes)
+            story = telling.Story(
+                record, scenario, learning, prepared.classes, prepared.noise, modes, self._trainer(learning)
             )
         finally:
             pool.close()

@@ -1,134 +1,74 @@
-"""From a finished app run to its directory: the same files as those of a scenario's run."""
+"""From a finished app run to its directory: what is told beyond the record that every run leaves."""
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import shlex
-from collections import Counter
 from dataclasses import dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import fedlite
-from fedlite.compose.finished import Run
-from fedlite.compose.telling import LIBRARIES, clients_per_second
-from fedlite.devices import carbon
-from fedlite.engine.task import digest
 from fedlite.flower.app_exchange import PLAN
-from fedlite.report.run_page import write_report
-from fedlite.results.directory import FORMAT, RunDirectory, without_nan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from fedlite.fleet.ledger import Ledger
-    from fedlite.fleet.state import Fleet
+    from fedlite.compose.finished import Run
+    from fedlite.compose.record import Record
     from fedlite.flower.app_dir import AppDirectory, RunConfig, Value
     from fedlite.flower.app_prices import Declared
-    from fedlite.results.rounds import Rounds
-    from fedlite.scenario.schema import FleetScenario
+    from fedlite.results.directory import RunDirectory
 
     Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class AppStory:
-    """Everything that an app run leaves to be told.
+    """What an app's run leaves to be told beside its record.
 
-    `metrics` are the last ones under the app's own names, `counts` the work counted by shape of job; `names` and
-    `final` are the last strategy's arrays, empty if the app ran none.
+    `metrics` are the last ones under the app's own names, `counts` the work counted by shape of job.
     """
 
+    record: Record
     app: AppDirectory
     run_config: RunConfig
     fingerprint: str
-    scenario: FleetScenario
-    fleet: Fleet
-    ledger: Ledger
     metrics: dict[str, float]
-    rounds: Rounds
-    names: Sequence[str]
-    final: Sequence[Array]
-    end_s: float
-    wall_s: float
-    engine: str
-    backend: str
     counts: Mapping[str, Mapping[str, Any]]
     declared: Declared
 
 
 def tell(story: AppStory, directory: RunDirectory) -> Run:
-    """Write everything, the summary last: a directory with a summary is complete."""
-    ledger = story.ledger.columns()
-    directory.write_table("clients.parquet", ledger)
-    directory.write_table("rounds.parquet", story.rounds.rows)
-    directory.write_table("fleet.parquet", _fleet_rows(story, ledger))
-    directory.write_table("evaluation.parquet", _no_evaluation())
-    directory.write_model(story.names, story.final)
-    directory.write_json("manifest.json", {**_manifest(story), "command": _command(story, directory)})
-    directory.write_json("summary.json", _summary(story, ledger, str(directory.path)))
-    directory.journal.unlink(missing_ok=True)
-    write_report(directory.path)
-    return Run(directory.path)
-
-
-def _summary(story: AppStory, ledger: dict[str, Array], run_dir: str) -> dict[str, Any]:
-    moved = ledger["up_bytes"] + ledger["down_bytes"]
-    energy_j = float(ledger["energy_j"].sum())
-    arrays = {
-        f"{position} {name}": array for position, (name, array) in enumerate(zip(story.names, story.final, strict=True))
-    }
-    summary: dict[str, Any] = without_nan(
-        {
-            "run_dir": run_dir,
-            "name": story.app.name,
-            "format": FORMAT,
-            "digest": hashlib.sha256(f"{digest({}, arrays)} {story.ledger.digest()}".encode()).hexdigest(),
-            "seed": story.scenario.seed,
-            "rounds": len(story.rounds.rows) - 1,
-            "virtual_time_s": story.end_s - story.scenario.fleet.start_s,
-            "wall_time_s": story.wall_s,
-            "energy_j": energy_j,
-            "energy_low_j": float(ledger["energy_low_j"].sum()),
-            "energy_high_j": float(ledger["energy_high_j"].sum()),
-            "carbon_g": float(carbon.grams(energy_j, story.scenario.fleet.carbon_grid)),
-            "up_bytes": int(ledger["up_bytes"].sum()),
-            "down_bytes": int(ledger["down_bytes"].sum()),
-            "metered_bytes": int(moved[ledger["metered"]].sum()),
-            "metrics": _metrics(story),
-            "outcomes": dict(sorted(Counter(ledger["outcome"].tolist()).items())),
-            "clients_per_second": clients_per_second(story.rounds.rows),
-            "devices": len(story.fleet),
-            "excluded": [],
-            "epsilon": None,
-            "backend": story.backend,
-            "engine": story.engine,
-            "trainer_modes": [],
-        }
+    """Write the run directory."""
+    told: dict[str, Any] = {"metrics": _metrics(story), "excluded": [], "epsilon": None, "trainer_modes": []}
+    manifest = {**_manifest(story), "command": _command(story, directory)}
+    return story.record.write(
+        directory,
+        fleet=_fleet_rows(story),
+        evaluation=_no_evaluation(),
+        manifest=story.record.manifest(manifest),
+        summary=story.record.summary(str(directory.path), story.app.name, told),
     )
-    return summary
 
 
 def _metrics(story: AppStory) -> dict[str, float]:
     """Return the app's own metrics, and beside them those of the tables that some row has."""
     columns = {}
     for name in ("accuracy", "loss", "macro_f1", "train_loss"):
-        values = [float(row[name]) for row in story.rounds.rows if not np.isnan(row[name])]
+        values = [float(row[name]) for row in story.record.rounds.rows if not np.isnan(row[name])]
         if values:
             columns[name] = values[-1]
     return {**columns, **story.metrics}
 
 
-def _fleet_rows(story: AppStory, ledger: dict[str, Array]) -> list[dict[str, Any]]:
+def _fleet_rows(story: AppStory) -> list[dict[str, Any]]:
     """Return one row per profile; what a job takes is known of the profiles that had one."""
+    ledger = story.record.ledger.columns()
     train = ledger["kind"] == "train"
-    profiles = story.fleet.population.profiles
-    counts = np.bincount(story.fleet.population.profile_of, minlength=len(profiles)).tolist()
+    profiles = story.record.fleet.population.profiles
+    counts = np.bincount(story.record.fleet.population.profile_of, minlength=len(profiles)).tolist()
     rows = []
     for profile, count in zip(profiles, counts, strict=True):
         mine = train & (ledger["profile"] == profile.name)
@@ -175,13 +115,6 @@ def _toml(value: Value) -> str:
 
 def _manifest(story: AppStory) -> dict[str, Any]:
     return {
-        "format": FORMAT,
-        "fedlite": fedlite.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "libraries": {name: metadata.version(name) for name in LIBRARIES},
-        "seed": story.scenario.seed,
-        "engine": story.engine,
         "app": {
             "folder": str(story.app.path),
             "server": story.app.server,

@@ -13,6 +13,7 @@ from fedlite.compose import fleet as compose_fleet
 from fedlite.compose.app_rounds import AppRounds
 from fedlite.compose.finished import Run
 from fedlite.compose.pools import open_pool
+from fedlite.compose.record import Record
 from fedlite.compose.runtimes import app_wire
 from fedlite.compose.runtimes import declared as declared_by
 from fedlite.errors import FedliteError
@@ -161,14 +162,11 @@ def _run(
         grid = FleetGrid(fleet, runtime, ledger, policy=_policy(scenario), start_s=scenario.fleet.start_s)
         rounds = AppRounds(grid, ledger, progress)
         serve_app(grid, server, asked.run_config, app.path, rounds, seed_of(scenario.seed, "server app") % 2**63)
-        story = app_telling.AppStory(
-            app=app,
-            run_config=asked.run_config,
-            fingerprint=asked.fingerprint,
+        metrics = rounds.finish()
+        record = Record(
             scenario=scenario,
             fleet=fleet,
             ledger=ledger,
-            metrics=rounds.finish(),
             rounds=rounds.table,
             names=rounds.names,
             final=rounds.final,
@@ -176,6 +174,13 @@ def _run(
             wall_s=time.perf_counter() - began_s,
             engine=pool.description,
             backend=settings.backend,
+        )
+        story = app_telling.AppStory(
+            record=record,
+            app=app,
+            run_config=asked.run_config,
+            fingerprint=asked.fingerprint,
+            metrics=metrics,
             counts=runtime.counts,
             declared=asked.declared,
         )

@@ -16,6 +16,7 @@ from fedlite.learning.data.held_out import held_out_parts
 from fedlite.learning.data.load import load
 from fedlite.learning.data.partition import partition
 from fedlite.learning.tracing import trace
+from fedlite.rng import stream
 from fedlite.scenario.task import partition_options
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Learning:
     def downlink_bytes(self, plan: CompressionPlan) -> int:
         """Return the length of the encoded model that a plan's devices receive."""
         arrays = width.take(self.arrays, self.maps(plan)) if plan.width < 1 else self.arrays
-        return len(wire.encode(arrays, plan.downlink))
+        return len(wire.encode(arrays, plan.downlink, stream(0, "length")))
 
     def worker_spec(self, local: LocalConfig, plans: Sequence[CompressionPlan], mode: str) -> WorkerSpec:
         """Return how an actor builds its native worker on this data."""

@@ -67,9 +67,7 @@ def reply(message: Message, content: RecordDict | Error, message_id: str) -> Mes
 
 def instruction(content: RecordDict, fields: Mapping[str, Any]) -> Message:
     """Rebuild, in another process, an instruction message from its content and the fields that `fields_of` gave."""
-    message = Message(
-        content, fields["node"], fields["type"], ttl=fields["ttl"], group_id=fields["group"]
-    )
+    message = Message(content, fields["node"], fields["type"], ttl=fields["ttl"], group_id=fields["group"])
     set_ids(message, fields["id"], fields["run"])
     return message
 

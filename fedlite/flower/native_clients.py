@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fedlite import wire
 from fedlite.compression import width
+from fedlite.rng import stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,6 +121,7 @@ class NativeClients:
         self.guard = guard or LocalGuard()
         self.residuals: dict[int, Array] = {}
         """What each device's uplink codec has left out so far, as one float32 vector."""
+        self._encoded = 0
         self.modes: set[str] = set()
         """Execution modes that the trainer has used."""
 
@@ -129,5 +131,7 @@ class NativeClients:
         return width.take(arrays, maps) if self.task.plans[plan].width < 1 else list(arrays)
 
     def downlink(self, arrays: Sequence[Array], plan: int) -> bytes:
-        """Encode the global model for a plan, as it crosses the wire."""
-        return wire.encode(self.slices(arrays, plan), self.task.plans[plan].downlink)
+        """Encode the global model for a plan, as it crosses the wire; each encoding rounds with a stream of its own."""
+        self._encoded += 1
+        rng = stream(self.seed, "downlink", self._encoded)
+        return wire.encode(self.slices(arrays, plan), self.task.plans[plan].downlink, rng)

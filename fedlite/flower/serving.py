@@ -52,7 +52,12 @@ def serve(
         metrics = test(round_, from_record(record))
         return MetricRecord({**metrics}) if metrics else None
 
-    with compat.seeded_globals(seed), compat.virtual_sleep(grid.wait), compat.quiet_logs():
+    with (
+        compat.seeded_globals(seed),
+        compat.virtual_sleep(grid.wait),
+        compat.quiet_logs(),
+        compat.cheap_collections(),
+    ):
         result = strategy.start(
             grid, to_record(names, arrays), num_rounds=rounds, timeout=FOREVER_S, evaluate_fn=evaluate
         )

@@ -90,7 +90,12 @@ def _made(name: str, options: dict[str, Any], sampling: dict[str, Any], lr: floa
         raise FedliteError(
             f"training.strategy: got {name!r}, which cannot be imported ({error}); put its folder on PYTHONPATH"
         ) from error
-    made = factory(**options)
+    try:
+        made = factory(**options)
+    except TypeError as error:
+        raise FedliteError(
+            f"training.strategy: got {name!r}, which refuses the arguments {options} ({error}); mend the arguments"
+        ) from error
     if not isinstance(made, flower.Strategy):
         raise FedliteError(
             f"training.strategy: got {name!r}, which made a {type(made).__name__}, expected a Flower Strategy;"
@@ -111,4 +116,10 @@ def _guarded(
     if isinstance(privacy, AdaptiveClipping):
         names = ("initial_clipping_norm", "target_clipped_quantile", "clip_norm_lr", "clipped_count_stddev")
         arguments |= {name: getattr(privacy, name) for name in names}
-    return wrap(strategy, **arguments)
+    try:
+        return wrap(strategy, **arguments)
+    except ValueError as error:
+        raise FedliteError(
+            f"privacy: got {privacy.mechanism!r} with noise_multiplier {noise_multiplier:g} and {cohort} clients per"
+            f" round, which Flower refuses ({error}); lower the noise, or ask more clients"
+        ) from error

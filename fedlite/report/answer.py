@@ -62,6 +62,8 @@ def remark(outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Safe:
     said = (
         f"{count(came)} of {plural(asked, 'training job')} arrived in time." if asked else "No device was ever asked."
     )
+    if asked and not came:
+        said += " The model is the one that the run began with."
     out = fleet.filter(pl.col("excluded_reason") != "")
     if out.is_empty():
         return safe_join([said, " Every device class was able to take part."])

@@ -92,7 +92,7 @@ def read_run(path: Path) -> RunData:
     )
 
 
-_UNFINISHED: Final = "the run has not finished or is not a run; finish it with `fedlite run SCENARIO --resume RUN_DIR`"
+_UNFINISHED: Final = "the run has not finished or is not a run; finish it with `fedlite run --resume RUN_DIR`"
 _OTHER_VERSION: Final = "it was written by another version of fedlite; run the scenario again with this one"
 
 

@@ -94,9 +94,7 @@ class RunDirectory:
                 f"--out: got {path}, which holds an interrupted run; continue it with --resume {path},"
                 " or choose another folder"
             )
-        raise FedliteError(
-            f"--out: got {path}, where a run would write over {', '.join(taken)}; choose another folder"
-        )
+        raise FedliteError(f"--out: got {path}, where a run would write over {', '.join(taken)}; choose another folder")
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -117,6 +115,9 @@ class RunDirectory:
                     " wait for it to end, or choose another --out"
                 ) from error
             yield
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"Stopped. Continue with --resume {self.path}")
+            raise
         finally:
             os.close(handle)
 

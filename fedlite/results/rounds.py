@@ -28,8 +28,7 @@ class Rounds:
         wall_s: float,
     ) -> dict[str, float | int]:
         """Add a round from the ledger columns of its jobs, and return its row."""
-        train = jobs["kind"] == "train"
-        arrived, late = jobs["outcome"] == "arrived", jobs["outcome"] == "late"
+        train, arrived = jobs["kind"] == "train", jobs["outcome"] == "arrived"
         useful = arrived & train & ~np.isnan(jobs["loss"])
         weights = jobs["examples"][useful].astype(np.float64)
         train_loss = float(np.average(jobs["loss"][useful], weights=weights)) if weights.sum() > 0 else float("nan")
@@ -38,13 +37,7 @@ class Rounds:
             "start_s": start_s,
             "end_s": end_s,
             "eligible": eligible,
-            "selected": int(train.sum()),
-            "arrived": int((train & arrived).sum()),
-            "late": int((train & late).sum()),
-            "failed": int((train & ~arrived & ~late).sum()),
-            "energy_j": float(jobs["energy_j"].sum()),
-            "up_bytes": int(jobs["up_bytes"].sum()),
-            "down_bytes": int(jobs["down_bytes"].sum()),
+            **_sums(jobs),
             "accuracy": metrics.get("accuracy", float("nan")),
             "loss": metrics.get("loss", float("nan")),
             "macro_f1": metrics.get("macro_f1", float("nan")),
@@ -53,3 +46,23 @@ class Rounds:
         }
         self.rows.append(row)
         return row
+
+    def settle(self, jobs: Columns) -> None:
+        """Add jobs that were under way when the last round closed to its row, so that rounds add up to the run."""
+        if self.rows and len(jobs["kind"]):
+            row = self.rows[-1]
+            row.update({name: row[name] + value for name, value in _sums(jobs).items()})
+
+
+def _sums(jobs: Columns) -> dict[str, float | int]:
+    train = jobs["kind"] == "train"
+    arrived, late = jobs["outcome"] == "arrived", jobs["outcome"] == "late"
+    return {
+        "selected": int(train.sum()),
+        "arrived": int((train & arrived).sum()),
+        "late": int((train & late).sum()),
+        "failed": int((train & ~arrived & ~late).sum()),
+        "energy_j": float(jobs["energy_j"].sum()),
+        "up_bytes": int(jobs["up_bytes"].sum()),
+        "down_bytes": int(jobs["down_bytes"].sum()),
+    }

@@ -204,6 +204,23 @@ def _noise_needs_a_mean(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
+def _count_leaves_room_for_noise(scenario: FleetScenario) -> Iterator[Violation]:
+    privacy = scenario.privacy
+    if not isinstance(privacy, ClientAdaptiveClipping | ServerAdaptiveClipping) or not privacy.noise_multiplier:
+        return
+    # Andrew et al. 2021, section 3.3: the noise on updates is (z^-2 - (2 s)^-2)^-1/2, which needs z < 2 s.
+    told = privacy.clipped_count_stddev
+    deviation = scenario.cohort / 20 if told is None else told
+    if privacy.noise_multiplier >= 2 * deviation:
+        yield Violation(
+            "privacy.noise_multiplier",
+            f"got {privacy.noise_multiplier:g} with a deviation of {deviation:g} on the count of clipped updates,"
+            " expected less than twice that",
+            f"write less than {2 * deviation:g}, or raise clipped_count_stddev or clients_per_round",
+            ("privacy", "training.clients_per_round"),
+        )
+
+
 def _clipped_stays_clipped(scenario: FleetScenario) -> Iterator[Violation]:
     if not scenario.privacy.clips_on_client:
         return
@@ -351,6 +368,7 @@ LAWS: Final[tuple[Law, ...]] = (
     _momentum_needs_sgd,
     _sums_need_a_mean,
     _noise_needs_a_mean,
+    _count_leaves_room_for_noise,
     _clipped_stays_clipped,
     _slices_need_overlap,
     _own_app_follows_no_plan,

@@ -37,7 +37,7 @@ VARIANTS = {
     "reduced": "",
     "entropy coded, error feedback": "wire: {up: 'topk:0.1+int8+zstd', down: fp16, error_feedback: true}",
     "dp": "privacy: {mechanism: client-fixed-clipping, noise_multiplier: 0.5, clipping_norm: 1.0, delta: 1e-3}",
-    "quantised": "wire: {up: int4}",
+    "quantised": "wire: {up: int4, down: int8+zstd}",
 }
 
 

@@ -79,9 +79,7 @@ def test_a_charge_stays_between_empty_and_full_whatever_a_job_asks(now_s, train_
     floor_j = budgets.battery_floor * fleet.capacity_of(fleet.ids)[paid]
     assert (before_j[paid] - battery_j[paid] - idle_j[paid] - floor_j > -1e-6).all()
     ends_s = now_s + events.total_s
-    fleet.charge(
-        fleet.ids, now_s, until_s=ends_s, energy_j=energy_j, battery_j=battery_j, metered_bytes=np.zeros(N)
-    )
+    fleet.charge(fleet.ids, now_s, until_s=ends_s, energy_j=energy_j, battery_j=battery_j, metered_bytes=np.zeros(N))
     after_j = fleet.charge_at(fleet.ids, ends_s.max())
     assert (after_j >= 0).all()
     assert (after_j <= fleet.capacity_of(fleet.ids)).all()

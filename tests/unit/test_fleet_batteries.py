@@ -39,9 +39,7 @@ def live(fleet, days=6.0, per_day=12):
         battery_j = np.where(fleet.plugged(devices, now_s) | fleet.on_mains(devices), 0.0, energy_j)
         fleet.reserve(devices)
         ends_s = now_s + events.total_s
-        fleet.charge(
-            devices, now_s, until_s=ends_s, energy_j=energy_j, battery_j=battery_j, metered_bytes=np.zeros(n)
-        )
+        fleet.charge(devices, now_s, until_s=ends_s, energy_j=energy_j, battery_j=battery_j, metered_bytes=np.zeros(n))
         jobs += list(zip(devices.tolist(), ends_s.tolist(), battery_j.tolist(), strict=True))
     return jobs
 
