@@ -96,10 +96,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         raise SystemExit(error.exit_code) from None
-    except (click.Abort, KeyboardInterrupt) as stop:
-        # Typer hands a KeyboardInterrupt on as the cause of its own error.
-        for note in getattr(stop.__cause__ or stop, "__notes__", []):
-            print(note, file=sys.stderr)
+    except (click.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
     except BrokenPipeError:
         # The reader has gone (`| head`); nothing more can be told, and Python must not try when it ends.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,9 +67,16 @@ def _changes(overrides: list[str], seed: int | None) -> dict[str, str]:
 
 
 def shown(quiet: bool, work: Callable[[Callable[[Progress], None] | None], Run]) -> Run:
-    """Do the work behind a progress bar; programs get none."""
-    if quiet:
-        return work(None)
+    """Do the work behind a progress bar; programs get none. Whoever stops it is told how to go on."""
+    try:
+        return work(None) if quiet else _behind_bar(work)
+    except KeyboardInterrupt as stop:
+        for note in getattr(stop, "__notes__", []):
+            print(note, file=sys.stderr)
+        raise
+
+
+def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -86,7 +94,12 @@ def shown(quiet: bool, work: Callable[[Callable[[Progress], None] | None], Run])
         def say(now: Progress) -> None:
             bar.update(row, description="rounds", completed=now.round_, total=now.rounds or None, state=_state(now))
 
-        return work(say)
+        try:
+            return work(say)
+        except FedliteError:
+            # What is wrong is all there is to say.
+            bar.remove_task(row)
+            raise
 
 
 def _state(now: Progress) -> str:

@@ -13,7 +13,7 @@ from fedlite.devices.calibration import THREE, Calibrated, Observation, Work, ca
 from fedlite.devices.conditions import condition_of
 from fedlite.devices.estimate import Calibration
 from fedlite.devices.population import Band, coefficients, population
-from fedlite.devices.validation import GroupResult, Point
+from fedlite.devices.validation_records import GroupResult, Point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
