@@ -17,7 +17,9 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 from fedlite import __version__
 from fedlite.cli import app as app_command
+from fedlite.cli import cite as cite_command
 from fedlite.cli import compress as compress_command
+from fedlite.cli import doctor as doctor_command
 from fedlite.cli import init as init_command
 from fedlite.cli import report as report_command
 from fedlite.cli import run as run_command
@@ -60,6 +62,8 @@ app.command()(report_command.report)
 app.command()(report_command.compare)
 app.command()(compress_command.compress)
 app.command()(init_command.init)
+app.command()(doctor_command.doctor)
+app.command()(cite_command.cite)
 app.add_typer(devices_app, name="devices")
 app.add_typer(data_app, name="data")
 app.add_typer(privacy_app, name="privacy")
@@ -98,10 +102,6 @@ def main() -> None:
         raise SystemExit(error.exit_code) from None
     except (click.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        # The reader has gone (`| head`); nothing more can be told, and Python must not try when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
     except OSError as error:
         if error.errno not in NO_WAY:
             raise

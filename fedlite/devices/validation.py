@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from fedlite.devices.measurements import Measurement
 
+
 def validate_file(path: Path, anchors: int) -> Validation:
     """Return the validation of a measurement file with `anchors` calibrating rows per group.
 

@@ -265,3 +265,20 @@ def test_energy_is_conserved_row_by_row_and_batteries_lose_what_is_charged():
     np.testing.assert_allclose((rows["battery_before_j"] - rows["battery_after_j"])[phones], rows["battery_j"][phones])
     assert np.isnan(rows["battery_before_j"][~phones]).all()
     assert (rows["mains_j"][~phones] > 0).all()
+
+
+def test_an_app_that_waits_for_nodes_goes_on_as_soon_as_they_are_there():
+    grid, _ = make_grid([float(second) for second in range(1, 31)], policy=RoundPolicy(first=1))
+    grid.send_and_receive(ask(range(30)))
+    while len(grid.get_node_ids()) < 30:
+        grid.wait()
+    assert len(grid.get_node_ids()) == 30
+    assert 30.0 < grid.clock.now_s < 32.0
+
+
+def test_an_app_that_only_asks_again_and_again_waits_in_virtual_time():
+    grid, _ = make_grid([1.0, 50.0], policy=RoundPolicy(first=1))
+    grid.send_and_receive(ask([0, 1]))
+    while len(grid.get_node_ids()) < 2:
+        pass
+    assert 50.0 < grid.clock.now_s < 52.0

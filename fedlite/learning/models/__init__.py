@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fedlite.errors import FedliteError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import nn
 
@@ -73,9 +73,10 @@ def build(
     factory = factory_of(name)
     if not 0.0 < width <= 1.0:
         raise ModelError(f"model {name!r}: got width {width}, expected 0 < width <= 1; write for example width: 0.5")
-    if width < 1.0 or "width" in inspect.signature(factory).parameters:
+    accepted = _parameters(name, factory)
+    if width < 1.0 or "width" in accepted:
         params["width"] = width
-    _check_params(name, factory, params)
+    _check_params(name, accepted, params)
     with seeded(seed, "model", name):
         try:
             return _as_module(name, factory(tuple(input_shape), num_classes, **params))
@@ -121,8 +122,16 @@ def factory_of(name: str) -> Callable[..., nn.Module]:
     return factory  # type: ignore[no-any-return]
 
 
-def _check_params(name: str, factory: Callable[..., nn.Module], params: dict[str, Any]) -> None:
-    accepted = inspect.signature(factory).parameters
+def _parameters(name: str, factory: Callable[..., nn.Module]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(factory).parameters
+    except ValueError as error:
+        raise ModelError(
+            f"model {name!r}: got {error}, expected a function of (input_shape, num_classes); name one"
+        ) from error
+
+
+def _check_params(name: str, accepted: Mapping[str, inspect.Parameter], params: dict[str, Any]) -> None:
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
         return
     own = sorted(set(accepted) - {"input_shape", "num_classes"})

@@ -1,0 +1,51 @@
+"""The table of rounds adds up to the run."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from fedlite.results.rounds import Rounds
+from fedlite.runner import Settings, run
+from fedlite.scenario.loader import parse_scenario
+
+FEDBUFF = """
+name: tiny
+fleet: {devices: 12, mix: {pixel-8: 1, redmi-note-4: 1}}
+task: {data: digits, model: mlp}
+training:
+  strategy: {name: fedbuff, buffer: 2, concurrency: 8}
+  rounds: 3
+"""
+
+
+def test_rounds_add_up_to_the_ledger_when_devices_are_at_work_at_the_end(tmp_path):
+    done = run(parse_scenario(FEDBUFF), out=tmp_path / "run", settings=Settings("local"))
+    assert done.summary["outcomes"]["late"] > 0
+    train = done.clients.filter(pl.col("kind") == "train")
+    for name in ("energy_j", "up_bytes", "down_bytes"):
+        assert done.rounds[name].sum() == pytest.approx(train[name].sum())
+    assert done.rounds["selected"].sum() == len(train)
+    assert done.rounds["late"].sum() == done.summary["outcomes"]["late"]
+
+
+def test_nothing_is_settled_where_no_round_was_closed():
+    rounds = Rounds()
+    rounds.settle({})
+    assert rounds.rows == []
+
+
+BIG_BATCH = """
+name: tiny
+fleet: {devices: 10, mix: {pixel-8: 1}}
+task: {data: digits, model: mlp}
+training: {rounds: 1, local: {batch_size: 1000000}}
+"""
+
+
+def test_a_batch_beyond_the_clients_rows_takes_no_more_memory_than_the_rows(tmp_path):
+    whole = run(parse_scenario(BIG_BATCH), out=tmp_path / "big", settings=Settings("local"))
+    most = parse_scenario(BIG_BATCH.replace("1000000", str(int(whole.clients["examples"].max()))))
+    exact = run(most, out=tmp_path / "exact", settings=Settings("local"))
+    assert whole.fleet["peak_bytes"].to_list() == exact.fleet["peak_bytes"].to_list()
+    assert whole.summary["digest"] == exact.summary["digest"]
