@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fedlite.compose import fleet as compose_fleet
 from fedlite.compose import runtimes, telling
+from fedlite.compose.apps import ASKED
 from fedlite.compose.finished import Run
 from fedlite.compose.learning import Learning, prepare
 from fedlite.compose.pools import check_backend, open_pool
@@ -25,6 +26,7 @@ from fedlite.flower.grid import FleetGrid, RoundPolicy
 from fedlite.flower.native_clients import NativeTask
 from fedlite.learning.training.trainer import Trainer
 from fedlite.privacy import accounting
+from fedlite.report.run_data import read_run
 from fedlite.report.run_page import write_report
 from fedlite.results.directory import RunDirectory
 from fedlite.results.rounds import Rounds
@@ -57,6 +59,10 @@ class Settings:
     actors: int | None = None
     ray_address: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.actors is not None and self.actors < 1:
+            raise FedliteError(f"actors: got {self.actors}, expected 1 or more; leave it out for one per processor")
+
 
 def run(
     scenario: Scenario | str | Path,
@@ -84,14 +90,15 @@ def run(
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
     session = _Session(scenario, settings or Settings(), progress)
+    text = dump_scenario(scenario)
     if out is not None:
-        RunDirectory.refuse_used(Path(out))
+        RunDirectory.refuse_used(Path(out), text)
     # Whatever is wrong with the scenario shows here, before anything is written.
     prepared = session.prepare()
     directory = RunDirectory(Path(out)) if out is not None else RunDirectory.next_free(Path("runs"), scenario.name)
     with directory.held():
-        RunDirectory.refuse_used(directory.path)
-        directory.write_text("scenario.yaml", dump_scenario(scenario))
+        RunDirectory.refuse_used(directory.path, text)
+        directory.write_text("scenario.yaml", text)
         return session.run(prepared, directory)
 
 
@@ -106,6 +113,8 @@ def resume(
     with directory.held():
         if (path / "summary.json").exists():
             return finished(directory)
+        if (path / ASKED).exists():
+            raise FedliteError(f"--resume: got {path}, which holds an app's run; write 'fedlite app --resume {path}'")
         scenario = parse_scenario(directory.read_text("scenario.yaml"), str(path / "scenario.yaml"))
         session = _Session(scenario, settings or Settings(), progress)
         return session.run(session.prepare(), directory)
@@ -114,6 +123,7 @@ def resume(
 def finished(directory: RunDirectory) -> Run:
     """Return a run whose summary is written, after what a run does last if it was stopped in between."""
     directory.journal.unlink(missing_ok=True)
+    read_run(directory.path)  # raises if what is there is not what a run leaves
     if not directory.report.exists():
         write_report(directory.path)
     return Run(directory.path)

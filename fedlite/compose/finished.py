@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from fedlite.errors import UnknownNameError
+from fedlite.errors import FedliteError, UnknownNameError
 from fedlite.report.figure import Figure
 from fedlite.report.run_data import read_run
 from fedlite.report.run_page import run_page
@@ -55,7 +55,7 @@ class Run:
         sections = run_page(read_run(self.path)).sections
         return {block.id: block for section in sections for block in section.blocks if isinstance(block, Figure)}
 
-    def plot(self, name: str = "accuracy", view: int = 0) -> Any:
+    def plot(self, name: str = "learning", view: int = 0) -> Any:
         """Return a figure of the report as a `plotly.graph_objects.Figure`.
 
         Parameters
@@ -69,8 +69,13 @@ class Run:
         ------
         UnknownNameError
             If the run has no such figure.
+        FedliteError
+            If the figure has no such view.
         """
         figures = self.figures
         if name not in figures:
             raise UnknownNameError("figure", name, list(figures))
+        views = len(figures[name].views)
+        if not 0 <= view < views:
+            raise FedliteError(f"view: got {view}, expected 0 to {views - 1}; {name!r} has {views}")
         return figures[name].plotly(view)

@@ -54,12 +54,12 @@ def open_engine(wanted: Wanted) -> AbstractContextManager[None]:
 
 
 def check_backend(wanted: Wanted) -> None:
-    """Refuse a backend that there is not, and a Ray address that nobody would go to.
+    """Refuse a backend that there is not, and a Ray address that nobody would go to or where nobody is.
 
     Raises
     ------
     FedliteError
-        If the backend is neither "ray" nor "local", or an address comes with "local".
+        If the backend is neither "ray" nor "local", an address comes with "local", or nobody answers there.
     """
     if wanted.backend not in ("ray", "local"):
         raise UnknownNameError("backend", wanted.backend, ["ray", "local"])
@@ -67,6 +67,10 @@ def check_backend(wanted: Wanted) -> None:
         raise FedliteError(
             f"--ray-address: got {wanted.ray_address!r} with backend 'local', expected backend 'ray'; leave one out"
         )
+    if wanted.ray_address is not None:
+        from fedlite.engine.ray_pool import check_address
+
+        check_address(wanted.ray_address)
 
 
 def open_pool(spec: WorkerSpec, wanted: Wanted, journal: Path | None) -> Pool:

@@ -7,6 +7,7 @@ so that a killed actor costs time and nothing else.
 from __future__ import annotations
 
 import os
+import socket
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 STORE_BYTES = 512 * MIB
+ANSWER_S = 10.0
+"""How long a cluster may take to accept a connection."""
 ATTEMPTS = 4
 """A task that brings down this many actors in a row is at fault itself."""
 
@@ -127,6 +130,11 @@ class RayPool:
             except RayActorError as error:
                 self._resubmit(ticket, flight, error)
                 continue
+            except RayError as error:
+                raise FedliteError(
+                    f"engine: got {type(error).__name__} from Ray ({str(error).splitlines()[0]}), expected the cluster"
+                    " to last as long as the run; start it again and continue with --resume"
+                ) from error
             flight.slot.waiting -= 1
             return result
 
@@ -182,11 +190,32 @@ def _alive(actor: Any) -> bool:
     return True
 
 
+def check_address(address: str) -> None:
+    """Refuse an address where nobody listens; Ray itself would try again and again for minutes.
+
+    Raises
+    ------
+    FedliteError
+        If nothing takes a connection there. Addresses without a port, such as "auto", are left to Ray.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+    except (OSError, OverflowError, ValueError) as error:
+        raise FedliteError(
+            f"--ray-address: got {address!r}, where nobody answers ({error}), expected HOST:PORT of a running cluster;"
+            " start one with 'ray start --head', or leave the option out"
+        ) from error
+
+
 def _start_ray(actors: int, address: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
     try:
         if address is None:
-            ray.init(num_cpus=actors, object_store_memory=STORE_BYTES, **quiet)
+            # "local", or Ray would join whatever cluster it finds on this machine: another run, say.
+            ray.init(address="local", num_cpus=actors, object_store_memory=STORE_BYTES, **quiet)
         else:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RayError, ValueError, RuntimeError) as error:

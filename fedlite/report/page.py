@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from fedlite.errors import FedliteError
 from fedlite.report.figure import DARK, LIGHT, Figure, TextTable
 from fedlite.report.markup import Child, Safe, data_script, safe_join, script, source_hash, tag
 
@@ -57,7 +58,12 @@ class Page:
 def write_page(page: Page, path: Path) -> Path:
     """Write the page as one HTML file and return its path. The same page gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(page), encoding="utf-8")
+    if path.is_dir():
+        raise FedliteError(f"--out: got {path}, which is a folder, expected the name of a page; add 'page.html' to it")
+    # In one step, so that a full disk leaves no half a page that passes for a whole one.
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(render(page), encoding="utf-8")
+    part.replace(path)
     return path
 
 

@@ -54,6 +54,12 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            raise FedliteError(
+                f"--out: got {str(path)!r}, whose name is no UTF-8 text, as Parquet needs; choose another folder"
+            ) from error
+        try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(path, error) from error
@@ -76,16 +82,17 @@ class RunDirectory:
             return cls(path)
 
     @classmethod
-    def refuse_used(cls, path: Path) -> None:
-        """Refuse a directory in which a new run would write over something.
+    def refuse_used(cls, path: Path, scenario: str) -> None:
+        """Refuse a directory in which a new run of a scenario would write over something.
 
         Raises
         ------
         FedliteError
-            If it holds a run, or a file that a run writes.
+            If it holds a run, or a file that a run writes; the very scenario alone is what a run leaves that could
+            not begin.
         """
         taken = [name for name in FILES if (path / name).exists()]
-        if not taken:
+        if not taken or (taken == ["scenario.yaml"] and cls(path).read_text("scenario.yaml") == scenario):
             return
         if "summary.json" in taken:
             raise FedliteError(f"--out: got {path}, which holds a finished run; choose another folder")
@@ -141,13 +148,13 @@ class RunDirectory:
         Raises
         ------
         FedliteError
-            If it is missing.
+            If it is missing or no text.
         """
         try:
             return (self.path / name).read_text(encoding="utf-8")
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise FedliteError(
-                f"{self.path}: got no {name}, expected a run directory of fedlite; check the path"
+                f"{self.path}: got no readable {name}, expected a run directory of fedlite; check the path"
             ) from error
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
@@ -158,7 +165,11 @@ class RunDirectory:
         """Write a Parquet file in one step."""
         if isinstance(columns, Mapping):
             frame = pl.DataFrame(
-                {key: values.tolist() if values.dtype.kind == "U" else values for key, values in columns.items()}
+                {
+                    # Polars takes no fixed-width text; told the type, so that a table without rows has it too.
+                    key: pl.Series(values.tolist(), dtype=pl.String) if values.dtype.kind == "U" else values
+                    for key, values in columns.items()
+                }
             )
         else:
             frame = pl.DataFrame(list(columns))

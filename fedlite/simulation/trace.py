@@ -155,6 +155,8 @@ def read_trace(path: str | Path) -> Trace:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise FedliteError(f"{place}: cannot be read ({error.strerror}); give the path of a trace file") from error
+    except UnicodeDecodeError as error:
+        raise InvalidFileError([_untold(place, f"got the byte {error.object[error.start]:#04x}")]) from error
     rows: Rows = {condition: [] for condition in CONDITIONS}
     problems: list[Problem] = []
     lines = csv.reader(text.splitlines())
@@ -162,14 +164,21 @@ def read_trace(path: str | Path) -> Trace:
     if header != HEADER:
         message = f"got {','.join(header)!r}, expected {','.join(HEADER)!r}"
         raise InvalidFileError([Problem(place, 1, 1, "header", message, "mend the first line")])
-    for cells in lines:
-        if cells:
-            _take(cells, place, lines.line_num, rows, problems)
+    try:
+        for cells in lines:
+            if cells:
+                _take(cells, place, lines.line_num, rows, problems)
+    except csv.Error as error:
+        problems.append(_untold(place, f"got no CSV ({error})", lines.line_num))
     if not problems and not any(rows.values()):
         problems.append(Problem(place, 1, 1, "file", "got a header and no line, expected intervals", _FORM))
     if problems:
         raise InvalidFileError(problems)
     return build_trace(rows)
+
+
+def _untold(place: str, message: str, line: int = 1) -> Problem:
+    return Problem(place, line, 1, "file", f"{message}, expected UTF-8 text of comma-separated lines", _FORM)
 
 
 def _take(cells: list[str], place: str, line: int, rows: Rows, problems: list[Problem]) -> None:

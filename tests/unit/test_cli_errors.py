@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 from fedlite.cli import main as command_line
@@ -87,6 +89,12 @@ def test_a_run_never_writes_over_a_users_file(fedlite, tiny):
     assert code == 2
     assert "would write over scenario.yaml; choose another folder" in told
     assert (tiny / "scenario.yaml").read_text() == TINY
+
+
+def test_a_ray_address_where_nobody_answers_is_told_at_once(fedlite, tiny):
+    code, told = fedlite("run", "tiny.yaml", "--ray-address", "127.0.0.1:1")
+    assert code == 2
+    assert "--ray-address: got '127.0.0.1:1', where nobody answers" in told
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/none"])
@@ -191,3 +199,60 @@ def test_control_c_says_how_to_continue(fedlite, tiny, monkeypatch):
     code, told = fedlite("run", "tiny.yaml", "--backend", "local", "--json", "--out", "cut")
     assert (code, told) == (130, "Stopped. Continue with --resume cut\n")
     assert not (tiny / "cut" / "summary.json").exists()
+
+
+def test_a_run_that_could_not_begin_does_not_bar_its_directory(tiny):
+    with pytest.raises(StopError):
+        run(parse_scenario(TINY), out=tiny / "run", settings=LOCAL, progress=stop_at_once)
+    (tiny / "run" / "journal.bin").unlink()
+    with pytest.raises(FedliteError, match=r"would write over scenario\.yaml"):
+        run(parse_scenario(TINY.replace("seed: 3", "seed: 4")), out=tiny / "run", settings=LOCAL)
+    assert run(parse_scenario(TINY), out=tiny / "run", settings=LOCAL).summary["rounds"] == 2
+
+
+@pytest.mark.parametrize("name", ["summary.json", "rounds.parquet", "scenario.yaml"])
+def test_a_damaged_run_is_told_by_file_and_never_passed_on(fedlite, tiny, name):
+    done = run(parse_scenario(TINY), out=tiny / "run", settings=LOCAL)
+    (done.path / name).write_bytes(b"\xbf" * 100)
+    for command in (["report", "run"], ["compare", "run", "run"], ["run", "--resume", "run", "--json"]):
+        code, told = fedlite(*command)
+        assert (code, f"run/{name}: not" in told) == (2, True)
+
+
+def test_a_resumed_scenario_that_is_no_text_is_told(fedlite, tiny):
+    RunDirectory(tiny / "run").path.joinpath("scenario.yaml").write_bytes(b"\xbf")
+    code, told = fedlite("run", "--resume", "run", "--backend", "local")
+    assert (code, "got no readable scenario.yaml" in told) == (2, True)
+
+
+@pytest.mark.parametrize("damage", [b"\xff,0,1,plugged\n", b'"' + b"x" * 200_000 + b'",0,1,plugged\n'])
+def test_a_trace_that_is_no_text_is_told(fedlite, tiny, damage):
+    (tiny / "trace.csv").write_bytes(b"device,start_s,end_s,state\n" + damage)
+    change = "fleet.availability={kind: trace, file: trace.csv}"
+    code, told = fedlite("run", "tiny.yaml", "--backend", "local", "--set", change)
+    assert (code, "expected UTF-8 text of comma-separated lines" in told) == (2, True)
+
+
+def test_a_folder_is_no_name_of_a_page(fedlite, tiny):
+    run(parse_scenario(TINY), out=tiny / "run", settings=LOCAL)
+    code, told = fedlite("compare", "run", "run", "--out", "run")
+    assert (code, "which is a folder, expected the name of a page" in told) == (2, True)
+
+
+def test_a_run_directory_has_a_name_that_is_text(fedlite):
+    code, told = fedlite("run", "tiny.yaml", "--backend", "local", "--out", os.fsdecode(b"\xff"))
+    assert (code, "whose name is no UTF-8 text" in told) == (2, True)
+
+
+def test_an_apps_run_is_not_resumed_as_a_scenario(fedlite, tiny):
+    directory = RunDirectory(tiny / "app-001")
+    directory.write_text("scenario.yaml", TINY)
+    directory.write_text("app.json", "{}")
+    code, told = fedlite("run", "--resume", "app-001", "--backend", "local")
+    assert (code, "write 'fedlite app --resume app-001'" in told) == (2, True)
+    assert not (tiny / "app-001" / "summary.json").exists()
+
+
+def test_a_table_without_rows_keeps_its_types(tiny):
+    RunDirectory(tiny / "run").write_table("empty.parquet", {"outcome": np.array([], dtype="U1")})
+    assert pl.read_parquet(tiny / "run" / "empty.parquet").schema == {"outcome": pl.String}
