@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+LEAST_NOISE = 1e-6
+"""Noise over sensitivity below which nothing is private: epsilon is past 10^11, and accountants do not converge."""
+
+
 @dataclass(frozen=True)
 class Spent:
     """Privacy spent at `delta`, with the sentence that says what it means. Epsilon is infinite without noise."""
@@ -50,7 +54,7 @@ def spent(noise_multiplier: float, planned: int, replies: Sequence[int], delta: 
     effective = [noise_multiplier * count / planned for count in released]
     if not released:
         return Spent(0.0, delta, "Nothing was released.")
-    if min(effective) <= 0:
+    if min(effective) < LEAST_NOISE:
         return Spent(float("inf"), delta, "No noise was added: there is no differential privacy.")
     combined = float(np.sum(np.asarray(effective) ** -2.0)) ** -0.5
     epsilon = float(gaussian_mechanism.get_epsilon_gaussian(combined, delta))

@@ -45,3 +45,10 @@ def test_local_noise_is_the_analytic_gaussian_for_two_norms():
     assert accounting.local_noise_std(1.0, 1e-5, 0.5) == pytest.approx(3.730632, rel=1e-5)
     assert accounting.spent_locally(1.0, 1e-5, 1).epsilon == pytest.approx(1.0, rel=1e-4)
     assert accounting.spent_locally(1.0, 1e-5, 4).epsilon > 1.9
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-300, 1e-150, 1e-7])
+def test_noise_too_small_to_count_is_said_to_be_none(noise):
+    found = accounting.spent(noise, 5, [5] * 10, 1e-5)
+    assert found.epsilon == float("inf")
+    assert found.statement == "No noise was added: there is no differential privacy."
