@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fedlite.cli.run import shown, tell
-from fedlite.errors import FedliteError
+from fedlite.errors import FedliteError, UnitError
 
 Fleet = Annotated[
     Path | None, typer.Option(help="Scenario whose fleet section the app runs on; left out with --resume.")
@@ -54,7 +54,11 @@ def app(
         if directory is None or fleet is None:
             raise FedliteError("app: got no directory or no --fleet; write 'fedlite app my-app --fleet scenario.yaml'")
         scenario = load_fleet(fleet, {} if seed is None else {"seed": str(seed)})
-        declared = apps.Declared(macs, None if memory is None else parse(memory, "bytes")) if macs or memory else None
+        try:
+            memory_bytes = None if memory is None else parse(memory, "bytes")
+        except UnitError as error:
+            raise FedliteError(f"--memory: {error}") from error
+        declared = None if macs is None and memory is None else apps.Declared(macs, memory_bytes)
         finished = shown(
             as_json,
             lambda say: apps.run_app(

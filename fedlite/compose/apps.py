@@ -12,7 +12,7 @@ from fedlite.compose import app_telling
 from fedlite.compose import fleet as compose_fleet
 from fedlite.compose.app_rounds import AppRounds
 from fedlite.compose.finished import Run
-from fedlite.compose.pools import open_pool
+from fedlite.compose.pools import check_backend, open_pool
 from fedlite.compose.record import Record
 from fedlite.compose.runtimes import app_wire
 from fedlite.compose.runtimes import declared as declared_by
@@ -95,15 +95,20 @@ def run_app(
     FedliteError
         Whatever a user can mend.
     """
+    check_backend(settings)
     app = read_app(folder)
+    load_server(app.server, app.path)  # what is wrong with it shows here, before anything is written
     declared = declared or _declared_in(scenario)
     asked = Asked(str(app.path), overridden(app.config, run_config), declared, fingerprint(app.path))
-    directory = RunDirectory(out) if out else RunDirectory.next_free(Path("runs"), app.name)
-    if (directory.path / "summary.json").exists():
-        raise FedliteError(f"--out: got {directory.path}, which holds a finished run; choose another folder")
-    directory.write_text("scenario.yaml", dump_scenario(scenario))
-    directory.write_json(ASKED, asdict(asked))
-    return _run(app, asked, scenario, directory, settings, progress)
+    text = dump_scenario(scenario)
+    if out is not None:
+        RunDirectory.refuse_used(out, text)
+    directory = RunDirectory(out) if out is not None else RunDirectory.next_free(Path("runs"), app.name)
+    with directory.held():
+        RunDirectory.refuse_used(directory.path, text)
+        directory.write_text("scenario.yaml", text)
+        directory.write_json(ASKED, asdict(asked))
+        return _run(app, asked, scenario, directory, settings, progress)
 
 
 def resume_app(path: Path, *, settings: Wanted, progress: Callable[[Progress], None] | None = None) -> Run:
@@ -116,18 +121,28 @@ def resume_app(path: Path, *, settings: Wanted, progress: Callable[[Progress], N
     """
     if not (path / ASKED).is_file():
         raise FedliteError(f"--resume: got {path}, which has no {ASKED}; expected the directory of a `fedlite app` run")
-    if (path / "summary.json").exists():
-        return Run(path)
     directory = RunDirectory(path)
-    found = json.loads(directory.read_text(ASKED))
-    asked = Asked(**{**found, "declared": Declared(**found["declared"])})
-    app = read_app(Path(asked.folder))
-    if fingerprint(app.path) != asked.fingerprint:
+    with directory.held():
+        if (path / "summary.json").exists():
+            return Run(path)
+        asked = _asked(directory)
+        app = read_app(Path(asked.folder))
+        if fingerprint(app.path) != asked.fingerprint:
+            raise FedliteError(
+                f"--resume: got an app in {app.path} that has changed since {path} was begun, expected the same code;"
+                " restore it, or start a new run"
+            )
+        return _run(app, asked, load_fleet(path / "scenario.yaml"), directory, settings, progress)
+
+
+def _asked(directory: RunDirectory) -> Asked:
+    try:
+        found = json.loads(directory.read_text(ASKED))
+        return Asked(**{**found, "declared": Declared(**found["declared"])})
+    except (ValueError, TypeError, KeyError) as error:
         raise FedliteError(
-            f"--resume: got an app in {app.path} that has changed since {path} was begun, expected the same code;"
-            " restore it, or start a new run"
-        )
-    return _run(app, asked, load_fleet(path / "scenario.yaml"), directory, settings, progress)
+            f"{directory.path / ASKED}: got a damaged file ({error}), expected what fedlite wrote; start a new run"
+        ) from error
 
 
 def _declared_in(scenario: FleetScenario) -> Declared:

@@ -10,6 +10,7 @@ import importlib
 import re
 import sys
 import tomllib
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def read_app(path: Path) -> AppDirectory:
             f"{path}: got no readable pyproject.toml ({error.strerror}), expected the directory of a Flower app;"
             " `fedlite init --app` writes one"
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FedliteError(f"{file}: got {error}, expected TOML; correct the file") from error
     told = _table(project, file, "tool", "flwr", "app")
     components = _table(project, file, "tool", "flwr", "app", "components")
@@ -143,7 +144,19 @@ def load_component(reference: str, folder: Path | None) -> Any:
             f"{folder or 'task.app.client'}: got {reference!r}, which cannot be imported ({error});"
             " correct the name, or install what it needs into this environment"
         ) from error
+    except (Exception, SystemExit) as error:
+        raise FedliteError(f"{reference}: {raised_by(error)}") from error
     return found
+
+
+def raised_by(error: BaseException) -> str:
+    """Return what somebody else's code raised, and where, as a message for its author."""
+    frame = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+    if isinstance(error, SyntaxError):
+        place = f" at {error.filename}:{error.lineno}"
+    else:
+        place = f" at {frame.filename}:{frame.lineno}" if frame else ""
+    return f"the app raised {type(error).__name__}: {error}{place}; mend the app, or see whether its config is right"
 
 
 def fingerprint(folder: Path) -> str:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from fedlite.devices.profile import DeviceProfile
 
 
+MOST_DECLARED = 1e18
+"""Years of work on any device here, and more memory than any has."""
+
+
 @dataclass(frozen=True)
 class Declared:
     """What the user says that one job of the app takes, where counting cannot see it (numpy, native code).
@@ -26,6 +30,13 @@ class Declared:
 
     macs: float | None = None
     memory_bytes: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("macs", self.macs, 1.0), ("memory", self.memory_bytes, 1.0)):
+            if value is not None and not least <= value <= MOST_DECLARED:
+                raise FedliteError(
+                    f"{name}: got {value:g}, expected from {least:g} to {MOST_DECLARED:g}; declare what one job takes"
+                )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from flwr.serverapp import ServerApp
 
 from fedlite.errors import FedliteError
 from fedlite.flower import compat
-from fedlite.flower.app_dir import load_component
+from fedlite.flower.app_dir import load_component, raised_by
 from fedlite.flower.app_worker import seeded
 from fedlite.learning.training.threads import single_thread
 
@@ -81,6 +81,10 @@ def serve_app(
             app(grid, context)
         except exits as error:
             raise FedliteError(f"server app: {type(error).__name__}: {error}") from error
+        except FedliteError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise FedliteError(f"server app: {raised_by(error)}") from error
     grid.finish()
 
 

@@ -1,0 +1,66 @@
+"""What an app's author or user gets wrong is told without a traceback, and leaves nothing half done."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fedlite import cli
+from fedlite.compose.apps import run_app
+from fedlite.errors import FedliteError
+from fedlite.flower.app_prices import Declared
+from fedlite.runner import Settings
+from fedlite.scenario.loader import parse_scenario
+
+FLEET = parse_scenario("name: f\nfleet: {devices: 4, mix: {pi-4b: 1}}\ntask: {data: digits, model: mlp}\n")
+TEMPLATE = Path(cli.__file__).parent / "app_template"
+
+
+@pytest.fixture
+def app(tmp_path):
+    shutil.copytree(TEMPLATE, tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "app"
+
+
+def run(app, out, **more):
+    return run_app(app, FLEET, settings=Settings("local"), out=out, **more)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise RuntimeError('no luck')", "raised RuntimeError: no luck at .*server_app.py:"),
+        ("def broken(:\n", "raised SyntaxError"),
+        ("import sys; sys.exit(3)", "raised SystemExit: 3"),
+    ],
+)
+def test_a_server_app_that_cannot_be_imported_is_told_with_its_place(app, tmp_path, code, said):
+    (server,) = app.rglob("server_app.py")
+    server.write_text(code)
+    with pytest.raises(FedliteError, match=said):
+        run(app, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_main_that_raises_is_told_with_its_place(app, tmp_path):
+    (server,) = app.rglob("server_app.py")
+    server.write_text(
+        "from flwr.serverapp import ServerApp\napp = ServerApp()\n@app.main()\ndef main(grid, context):\n    1 / 0\n"
+    )
+    with pytest.raises(FedliteError, match=r"raised ZeroDivisionError: division by zero at .*server_app.py:5"):
+        run(app, tmp_path / "out")
+
+
+def test_a_used_folder_is_refused_and_kept(app, tmp_path):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "scenario.yaml").write_text("name: precious\n")
+    with pytest.raises(FedliteError, match=r"would write over scenario\.yaml"):
+        run(app, out)
+    assert (out / "scenario.yaml").read_text() == "name: precious\n"
+
+
+@pytest.mark.parametrize("values", [(float("nan"), None), (1e30, None), (0.0, None), (None, -1.0), (None, 0.0)])
+def test_impossible_declarations_are_refused(values):
+    with pytest.raises(FedliteError, match="declare what one job takes"):
+        Declared(*values)
