@@ -33,10 +33,12 @@ from dp_accounting.privacy_accountant import NeighboringRelation
 from dp_accounting.rdp import RdpAccountant
 
 from fedlite.errors import FedliteError, UnknownNameError
+from fedlite.privacy.accounting import LEAST_NOISE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MOST_NOISE: Final = 1e6
 SAMPLINGS: Final = ("none", "poisson", "fixed")
 ACCOUNTANTS: Final = ("pld", "rdp")
 
@@ -122,9 +124,16 @@ def epsilon_of(noise_multiplier: float, delta: float, campaign: Campaign) -> Gua
     Raises
     ------
     FedliteError
-        If the noise multiplier is not positive, or delta not within (0, 1).
+        If the noise multiplier or delta is out of range.
     """
-    _check(noise_multiplier > 0, "noise-multiplier", noise_multiplier, "above 0", "without noise there is no guarantee")
+    sound = LEAST_NOISE <= noise_multiplier <= MOST_NOISE
+    _check(
+        sound,
+        "noise-multiplier",
+        noise_multiplier,
+        f"{LEAST_NOISE:g} to {MOST_NOISE:g}",
+        "beyond lies no guarantee or no use",
+    )
     _check(0 < delta < 1, "delta", delta, "between 0 and 1", "below one over the population, such as 1e-6")
     plain = _without_amplification(noise_multiplier, delta, campaign)
     epsilon, accountant = plain, "exact Gaussian composition"

@@ -144,3 +144,9 @@ def test_the_command_refuses_amplification_without_a_population():
     done = command("calibrate", "--epsilon", "8", "--rounds", "10", "--delta", "1e-5", "--sampling", "poisson")
     assert done.returncode == 2
     assert "--cohort: got nothing with --sampling poisson" in done.stderr
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-300, 1e-7, float("inf"), float("nan")])
+def test_noise_that_no_accountant_can_weigh_is_refused(noise):
+    with pytest.raises(FedliteError, match="noise-multiplier"):
+        epsilon_of(noise, 1e-5, Campaign(rounds=10))
