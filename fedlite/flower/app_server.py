@@ -95,7 +95,7 @@ def virtual_naps(folder: Path, nap: Callable[[float], None]) -> Iterator[None]:
 
     def sleep(seconds: float | SupportsIndex) -> None:
         # Who calls is what decides.
-        caller = sys._getframe(1).f_globals.get("__file__")  # noqa: SLF001 -- the documented way to see one's caller  # noqa: SLF001
+        caller = sys._getframe(1).f_globals.get("__file__")  # noqa: SLF001  (the documented way to see one's caller)
         if caller and Path(caller).resolve().is_relative_to(folder):
             nap(float(seconds))
         else:
