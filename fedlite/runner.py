@@ -272,6 +272,7 @@ def native_task(scenario: Scenario, learning: Learning, classes: Sequence[compos
     plans = tuple(dict.fromkeys(device_class.plan for device_class in classes))
     return NativeTask(
         names=learning.names,
+        dtypes=tuple(array.dtype for array in learning.arrays),
         plans=plans,
         maps=tuple(learning.maps(plan) for plan in plans),
         plan_of_profile=np.array([plans.index(device_class.plan) for device_class in classes]),

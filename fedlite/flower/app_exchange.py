@@ -22,6 +22,7 @@ from fedlite.flower.app_prices import JobCost
 from fedlite.flower.app_wire import AppWire, Sent
 from fedlite.flower.app_worker import packed, unpacked
 from fedlite.flower.exchange import Facts
+from fedlite.flower.records import distinct
 from fedlite.rng import seed_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class AppExchange:
         self._runtime = runtime
         self._devices = devices
         self._kind = messages[0].metadata.message_type.partition(".")[0]
-        self._contents, self._content_of = _distinct(messages, runtime.wire)
+        self._contents, self._content_of = _contents(messages, runtime.wire)
         self._jobs: list[dict[str, Any]] = [
             {
                 "fields": compat.fields_of(message),
@@ -193,22 +194,14 @@ class AppExchange:
         ]
 
 
-def _distinct(messages: Sequence[Message], wire: AppWire) -> tuple[list[_Content], list[int]]:
-    """Return the distinct contents of a batch and which of them each message carries; strategies share one record."""
-    index: dict[bytes, int] = {}
-    contents: list[_Content] = []
-    seen: dict[int, int] = {}
-    of = []
-    for message in messages:
-        record = message.content
-        if id(record) not in seen:
-            sent = wire.down(record)
-            if sent.data not in index:
-                index[sent.data] = len(contents)
-                contents.append(_Content(sent, _shape(record)))
-            seen[id(record)] = index[sent.data]
-        of.append(seen[id(record)])
-    return contents, of
+def _contents(messages: Sequence[Message], wire: AppWire) -> tuple[list[_Content], Ids]:
+    """Return what the messages carry, as clients read it, and which of it each message carries."""
+    records, record_of = distinct([message.content for message in messages], id)
+    # Records apart may still say the same: strategies in a loop of their own make one per node.
+    contents, content_of = distinct(
+        [_Content(wire.down(record), _shape(record)) for record in records], lambda content: content.sent.data
+    )
+    return contents, content_of[record_of]
 
 
 def _shape(record: RecordDict) -> str:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from flwr.app import Array as FlowerArray
 from flwr.app import ArrayRecord, RecordDict
 from numpy.typing import NDArray
 
 from fedlite import wire
 from fedlite.flower import compat
+from fedlite.flower.records import from_record, to_record
 from fedlite.rng import stream
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class AppWire:
                 continue
             buffer, arrays = packet
             encoded_bytes += len(buffer)
-            decoded[name] = _record(list(content), arrays)
+            decoded[name] = to_record(list(content), arrays)
         return Sent(compat.to_bytes(decoded), encoded_bytes + len(compat.to_bytes(rest)), len(raw))
 
 
@@ -77,7 +77,7 @@ def _packet(
     content: ArrayRecord, received: RecordDict | None, name: str, codec: tuple[str, ...], seed: int
 ) -> tuple[bytes, Arrays] | None:
     """Return a record's packet and what the other side reads from it; None if it travels as it is."""
-    arrays = [np.asarray(array) for array in content.to_numpy_ndarrays(keep_input=True)]
+    arrays = from_record(content)
     if not arrays or not all(np.issubdtype(array.dtype, np.floating) for array in arrays):
         return None
     parsed = wire.parse_codec(codec)
@@ -97,10 +97,6 @@ def _counterpart(received: RecordDict | None, name: str, arrays: Arrays) -> Arra
     if received is None or not received.array_records:
         return None
     record = received.array_records.get(name) or next(iter(received.array_records.values()))
-    base = [np.asarray(array) for array in record.to_numpy_ndarrays(keep_input=True)]
+    base = from_record(record)
     alike = [(a.shape, a.dtype) for a in base] == [(a.shape, a.dtype) for a in arrays]
     return base if alike else None
-
-
-def _record(names: Sequence[str], arrays: Arrays) -> ArrayRecord:
-    return ArrayRecord({n: FlowerArray(np.ascontiguousarray(a)) for n, a in zip(names, arrays, strict=True)})

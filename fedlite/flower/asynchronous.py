@@ -18,13 +18,14 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from numpy.typing import NDArray
 
-from fedlite.flower.serving import Tester, from_record, to_record
+from fedlite.flower.records import from_record, in_types, to_record, types_of
 from fedlite.rng import stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fedlite.flower.grid import FleetGrid
+    from fedlite.flower.serving import Tester
 
 Array = NDArray[Any]
 
@@ -55,9 +56,9 @@ class FedBuff:
         if self._count < self._buffer:
             return None
         step = self._rate / self._count
-        stepped = [(old + step * total).astype(old.dtype) for old, total in zip(model, self._sum, strict=True)]
+        stepped = [old + step * total for old, total in zip(model, self._sum, strict=True)]
         self._sum, self._count = [], 0
-        return stepped
+        return in_types(stepped, types_of(model))
 
 
 class FedAsync:
@@ -71,7 +72,8 @@ class FedAsync:
         """Return the mixture of the model and the reply."""
         del base
         share = self._mixing * (1.0 + staleness) ** -self._exponent
-        return [((1 - share) * old + share * new).astype(old.dtype) for old, new in zip(model, reply, strict=True)]
+        mixed = [(1 - share) * old + share * new for old, new in zip(model, reply, strict=True)]
+        return in_types(mixed, types_of(model))
 
 
 @dataclass(frozen=True)

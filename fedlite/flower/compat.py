@@ -8,6 +8,7 @@ forms, and the name through which the sampling function sleeps.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import importlib
@@ -24,6 +25,8 @@ os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 
 import flwr
 from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+
+from fedlite.flower.records import from_record, in_types, to_record, types_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -121,7 +124,7 @@ class StartObserver(Protocol):
         """Note what a strategy's `evaluate_fn` said of the global model."""
 
     def end(self, result: Any) -> None:
-        """Note a strategy's `Result`."""
+        """Note a strategy's `Result`, its arrays in the types of those that it started with."""
 
 
 @contextlib.contextmanager
@@ -163,10 +166,19 @@ def _observed(start: Callable[..., Any], observer: StartObserver, running: list[
             result = start(*bound.args, **bound.kwargs)
         finally:
             running.pop()
-        observer.end(result)
+        observer.end(_in_types_of(bound.arguments.get("initial_arrays"), result))
         return result
 
     return wrapper
+
+
+def _in_types_of(initial: Any, result: Any) -> Any:
+    """Return a strategy's `Result` whose final arrays have the types of the initial ones, where both are there."""
+    final = getattr(result, "arrays", None)
+    if not isinstance(initial, ArrayRecord) or not isinstance(final, ArrayRecord) or list(initial) != list(final):
+        return result
+    typed = in_types(from_record(final), types_of(from_record(initial)))
+    return dataclasses.replace(result, arrays=to_record(list(final), typed))
 
 
 def _subclasses(base: type) -> list[type]:

@@ -46,8 +46,8 @@ class NativeTask:
 
     Attributes
     ----------
-    names : tuple of str
-        Keys of the model's state dict, in order.
+    names, dtypes : tuples
+        Keys of the model's state dict, in order, and the types of its arrays.
     plans, maps : per plan
         The compression plan, and where its tensors lie in the full model.
     plan_of_profile : ndarray of int
@@ -62,6 +62,7 @@ class NativeTask:
     """
 
     names: tuple[str, ...]
+    dtypes: tuple[np.dtype[Any], ...]
     plans: tuple[CompressionPlan, ...]
     maps: tuple[tuple[IndexMap, ...], ...]
     plan_of_profile: NDArray[np.int64]

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from flwr.app import Array as FlowerArray
-from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
 from fedlite import wire
@@ -19,6 +18,7 @@ from fedlite.engine.task import Result, Task
 from fedlite.fleet.pricing import Work
 from fedlite.flower import compat
 from fedlite.flower.exchange import Facts
+from fedlite.flower.records import averageable, distinct, from_record, in_types, to_record
 from fedlite.rng import seed_of, stream
 from fedlite.wire import error_feedback
 
@@ -72,7 +72,8 @@ class NativeExchange:
         self._seeds = np.array(
             [seed_of(side.seed, kind, message.metadata.message_id) for message in messages], dtype=np.uint64
         )
-        self._contents, self._content_of = _distinct(messages)
+        records, self._content_of = distinct([message.content for message in messages], id)
+        self._contents = [self._content(record) for record in records]
         for content, plan in sorted(set(zip(self._content_of.tolist(), self._plans.tolist(), strict=True))):
             self._encode_downlink(content, plan)
         self._results: list[tuple[_Chunk, Result]] = []
@@ -94,6 +95,11 @@ class NativeExchange:
     def final(self) -> bool:
         """Whether the lengths of all uploads are known before training."""
         return self._final
+
+    def _content(self, record: RecordDict) -> _Content:
+        arrays = from_record(next(iter(record.array_records.values())))
+        config = next(iter(record.config_records.values()), ConfigRecord())
+        return _Content(in_types(arrays, self._side.task.dtypes), config.copy(), {}, {})
 
     def _encode_downlink(self, content: int, plan: int) -> None:
         held = self._contents[content]
@@ -304,8 +310,7 @@ class NativeExchange:
         return reply
 
     def _train_reply(self, arrays: list[Array], examples: int, loss: float) -> RecordDict:
-        names = self._side.task.names
-        record = ArrayRecord({n: FlowerArray(np.ascontiguousarray(a)) for n, a in zip(names, arrays, strict=True)})
+        record = to_record(self._side.task.names, averageable(arrays))
         metrics = MetricRecord({"num-examples": examples, "train_loss": loss, EQUAL_WEIGHT: 1.0})
         return RecordDict({"arrays": record, "metrics": metrics})
 
@@ -328,24 +333,3 @@ def _packet(result: Result, place: int) -> bytes:
 def _evaluation_reply(examples: int, loss: float, accuracy: float) -> RecordDict:
     metrics = MetricRecord({"num-examples": examples, "eval_loss": loss, "eval_acc": accuracy, EQUAL_WEIGHT: 1.0})
     return RecordDict({"metrics": metrics})
-
-
-def _single(array: Array) -> Array:
-    """Return a tensor in the precision clients compute in; some of Flower's strategies step in double precision."""
-    return array.astype(np.float32) if array.dtype.kind == "f" else np.asarray(array)
-
-
-def _distinct(messages: Sequence[Message]) -> tuple[list[_Content], Ids]:
-    """Return the distinct contents of a batch and which of them each message carries; strategies share one record."""
-    contents: list[_Content] = []
-    index: dict[int, int] = {}
-    of = np.empty(len(messages), dtype=np.int64)
-    for position, message in enumerate(messages):
-        record = message.content
-        if id(record) not in index:
-            index[id(record)] = len(contents)
-            arrays = next(iter(record.array_records.values())).to_numpy_ndarrays()
-            config = next(iter(record.config_records.values()), ConfigRecord())
-            contents.append(_Content([_single(a) for a in arrays], config.copy(), {}, {}))
-        of[position] = index[id(record)]
-    return contents, of

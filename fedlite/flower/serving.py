@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from flwr.app import Array as FlowerArray
 from flwr.app import ArrayRecord, MetricRecord
 from numpy.typing import NDArray
 
 from fedlite.flower import compat
+from fedlite.flower.records import from_record, in_types, to_record, types_of
 
 if TYPE_CHECKING:
     from flwr.serverapp.strategy import Strategy
@@ -47,9 +46,10 @@ def serve(
     seed : int
         Names the streams of what Flower draws from process-wide generators (sampling, noise).
     """
+    dtypes = types_of(arrays)
 
     def evaluate(round_: int, record: ArrayRecord) -> MetricRecord | None:
-        metrics = test(round_, from_record(record))
+        metrics = test(round_, in_types(from_record(record), dtypes))
         return MetricRecord({**metrics}) if metrics else None
 
     with (
@@ -61,14 +61,4 @@ def serve(
         result = strategy.start(
             grid, to_record(names, arrays), num_rounds=rounds, timeout=FOREVER_S, evaluate_fn=evaluate
         )
-    return from_record(result.arrays) if len(result.arrays) else list(arrays)
-
-
-def to_record(names: Sequence[str], arrays: Sequence[Array]) -> ArrayRecord:
-    """Return arrays as Flower carries them."""
-    return ArrayRecord({name: FlowerArray(np.ascontiguousarray(a)) for name, a in zip(names, arrays, strict=True)})
-
-
-def from_record(record: ArrayRecord) -> list[Array]:
-    """Return the arrays of a record, which keeps them."""
-    return [np.asarray(array) for array in record.to_numpy_ndarrays(keep_input=True)]
+    return in_types(from_record(result.arrays), dtypes) if len(result.arrays) else list(arrays)

@@ -177,7 +177,7 @@ class RunDirectory:
 
     def write_model(self, names: Sequence[str], arrays: Sequence[NDArray[Any]]) -> None:
         """Write the final model as safetensors."""
-        tensors = {name: np.ascontiguousarray(values) for name, values in zip(names, arrays, strict=True)}
+        tensors = {name: np.asarray(values, order="C") for name, values in zip(names, arrays, strict=True)}
         self._replace("model.safetensors", lambda path: save_file(tensors, path))
 
     def read_model(self) -> dict[str, NDArray[Any]]:
