@@ -24,6 +24,7 @@ from fedlite.flower import compat, serving, strategies
 from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff, Rule
 from fedlite.flower.grid import FleetGrid, RoundPolicy
 from fedlite.flower.native_clients import NativeTask
+from fedlite.learning import objectives
 from fedlite.learning.training.trainer import Trainer
 from fedlite.privacy import accounting
 from fedlite.report.run_data import read_run
@@ -232,7 +233,7 @@ class _Session:
         return final, runtime, grid
 
     def _trainer(self, learning: Learning) -> Trainer:
-        return Trainer(learning.build())
+        return Trainer(learning.build(), objective=learning.objective)
 
     def _tester(self, grid: FleetGrid, trainer: Trainer, learning: Learning) -> serving.Tester:
         every, last = self._scenario.training.evaluate_every, self._scenario.training.rounds
@@ -240,8 +241,7 @@ class _Session:
         def test(round_: int, arrays: Sequence[Array]) -> dict[str, float]:
             metrics: dict[str, float] = {}
             if round_ == last or (every and round_ % every == 0):
-                score = trainer.evaluate(list(arrays), learning.data.x_test, learning.data.y_test)
-                metrics = {"accuracy": score.accuracy, "loss": score.loss, "macro_f1": score.macro_f1}
+                metrics = trainer.evaluate(list(arrays), learning.data.x_test, learning.data.y_test).metrics
             self._close_round(round_, grid, metrics)
             return metrics
 
@@ -283,6 +283,7 @@ def native_task(scenario: Scenario, learning: Learning, classes: Sequence[compos
         sample_bytes=int(learning.data.x_train[0].nbytes),
         macs=tuple(3.0 * learning.workload(plan.width).macs for plan in plans),
         local=scenario.training.local_config(),
+        metrics=objectives.objective(learning.objective).columns,
     )
 
 

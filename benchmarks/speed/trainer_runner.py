@@ -29,7 +29,7 @@ def main():
         central = [np.tensordot(weights, array, axes=1).astype(np.float32) for array in result.arrays]
         number, mode = number + 1, result.mode
         more = watch.lap()
-    watch.report(trainer.evaluate(central, x, y).accuracy, processes=1, torch=torch.__version__, mode=mode)
+    watch.report(trainer.evaluate(central, x, y).metrics["accuracy"], processes=1, torch=torch.__version__, mode=mode)
 
 
 if __name__ == "__main__":

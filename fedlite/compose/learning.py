@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from fedlite import wire
 from fedlite.compression import width
 from fedlite.engine.task import WorkerSpec
-from fedlite.learning import models
+from fedlite.learning import models, objectives
 from fedlite.learning.data.held_out import held_out_parts
 from fedlite.learning.data.load import load
 from fedlite.learning.data.partition import partition
+from fedlite.learning.objectives.fitting import check_fit
 from fedlite.learning.tracing import trace
+from fedlite.learning.training.threads import single_thread
+from fedlite.learning.training.trainer import Trainer
 from fedlite.rng import stream
 from fedlite.scenario.task import partition_options
 
@@ -50,6 +53,8 @@ class Learning:
         The initial global model.
     workloads : mapping from width to Workload
         The traced model at every width that was asked for so far.
+    objective : str
+        Name of what is learned.
     """
 
     data: Dataset
@@ -59,6 +64,7 @@ class Learning:
     names: tuple[str, ...]
     arrays: list[Array]
     workloads: dict[float, Workload]
+    objective: str
 
     def build(self, width_: float = 1.0) -> nn.Module:
         """Build the model at a share of its width."""
@@ -100,7 +106,13 @@ class Learning:
             "test_y": self.data.y_test,
             **_packed(self.test_rows, "test_"),
         }
-        options = {"model": self.model, "local": asdict(local), "plans": [asdict(plan) for plan in plans], "mode": mode}
+        options = {
+            "model": self.model,
+            "local": asdict(local),
+            "plans": [asdict(plan) for plan in plans],
+            "mode": mode,
+            "objective": self.objective,
+        }
         return WorkerSpec("fedlite.engine.native:NativeWorker", options, data)
 
 
@@ -127,9 +139,19 @@ def prepare(scenario: Scenario) -> Learning:
         "params": arguments,
     }
     test_rows = held_out_parts(task.partition.kind, rows, data, scenario.seed)
-    state = Learning(data, rows, test_rows, model, (), [], {}).build().state_dict()
-    arrays = [value.detach().numpy().copy() for value in state.values()]
-    return Learning(data, rows, test_rows, model, tuple(state), arrays, {})
+    objective = data.objective if task.objective == "auto" else task.objective
+    net = Learning(data, rows, test_rows, model, (), [], {}, objective).build()
+    state = {name: value.detach().numpy().copy() for name, value in net.state_dict().items()}
+    _check(net, objective, data, scenario)
+    return Learning(data, rows, test_rows, model, tuple(state), list(state.values()), {}, objective)
+
+
+def _check(net: nn.Module, objective: str, data: Dataset, scenario: Scenario) -> None:
+    """Try the model on zeros, so that whatever cannot be trained is refused before anything is written."""
+    with single_thread():
+        check_fit(net, objectives.objective(objective), data)
+    if scenario.task.app is None:
+        Trainer(net, objective=objective, mode=scenario.training.mode).mode_for([], data.input_shape)
 
 
 def _default_clients(scenario: Scenario, data: Dataset) -> int:

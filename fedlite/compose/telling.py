@@ -125,8 +125,7 @@ def _evaluation_rows(story: Story) -> dict[str, Array]:
         "client": score.client.astype(np.int32),
         "device": score.client.astype(np.int32),
         "samples": score.num_examples.astype(np.int32),
-        "accuracy": score.accuracy,
-        "loss": score.loss,
+        **score.metrics,
     }
 
 

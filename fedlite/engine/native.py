@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+METRIC = "metric/"
+"""Prefix of the arrays that an evaluation gives, one per metric, a number for each client."""
+
 
 class NativeWorker:
     """Trains and evaluates clients of one task.
@@ -44,6 +47,8 @@ class NativeWorker:
         Fields of `CompressionPlan`; tasks name a plan by position.
     mode : str
         Execution mode of the trainer.
+    objective : str
+        Name of what is learned.
     """
 
     def __init__(
@@ -53,12 +58,14 @@ class NativeWorker:
         local: Mapping[str, Any],
         plans: Sequence[Mapping[str, Any]],
         mode: str,
+        objective: str,
     ) -> None:
         self._data = data
         self._model = model
         self._local = LocalConfig(**local)
         self._plans = plans
         self._mode = mode
+        self._objective = objective
         self._trainers: dict[float, tuple[Trainer, list[str]]] = {}
 
     def run(self, task: Task, shared: Arrays) -> Result:
@@ -93,7 +100,7 @@ class NativeWorker:
                 seed=self._model["seed"],
                 **self._model["params"],
             )
-            self._trainers[width] = Trainer(net, mode=self._mode), list(net.state_dict())
+            self._trainers[width] = Trainer(net, objective=self._objective, mode=self._mode), list(net.state_dict())
         return self._trainers[width]
 
     def _evaluate(self, task: Task, trainer: Trainer, received: Sequence[Array]) -> Result:
@@ -102,10 +109,12 @@ class NativeWorker:
         chosen, owner = np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(part) for part in rows])
         x, y = self._data["test_x"][chosen], self._data["test_y"][chosen]
         score = trainer.evaluate_many(list(received), x, y, owner)
-        accuracy, loss, examples = np.full(len(rows), np.nan), np.full(len(rows), np.nan), np.zeros(len(rows), np.int64)
-        accuracy[score.client], loss[score.client] = score.accuracy, score.loss
-        examples[score.client] = score.num_examples
-        return Result({}, {"num_examples": examples, "loss": loss, "accuracy": accuracy})
+        arrays: dict[str, Array] = {"num_examples": np.zeros(len(rows), np.int64)}
+        arrays["num_examples"][score.client] = score.num_examples
+        for name, values in score.metrics.items():
+            arrays[METRIC + name] = np.full(len(rows), np.nan)
+            arrays[METRIC + name][score.client] = values
+        return Result({}, arrays)
 
 
 class _Uploads:

@@ -59,6 +59,8 @@ class NativeTask:
     examples, test_examples : ndarray of int, shape (clients,)
     macs : per plan
         Multiply-accumulates of training on one sample, forward and backward.
+    metrics : tuple of str
+        What an evaluation tells, by name.
     """
 
     names: tuple[str, ...]
@@ -73,6 +75,7 @@ class NativeTask:
     sample_bytes: int
     macs: tuple[float, ...]
     local: LocalConfig
+    metrics: tuple[str, ...]
 
 
 @dataclass(frozen=True)

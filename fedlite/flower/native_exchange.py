@@ -13,7 +13,7 @@ from fedlite import wire
 from fedlite.compression import width
 from fedlite.compression.overlap import OverlapSum
 from fedlite.engine import chunks
-from fedlite.engine.native import decoded, flatten, unflatten
+from fedlite.engine.native import METRIC, decoded, flatten, unflatten
 from fedlite.engine.task import Result, Task
 from fedlite.fleet.pricing import Work
 from fedlite.flower import compat
@@ -23,7 +23,7 @@ from fedlite.rng import seed_of, stream
 from fedlite.wire import error_feedback
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fedlite.compression.width import IndexMap
     from fedlite.engine.pool import Shared, Ticket
@@ -109,7 +109,7 @@ class NativeExchange:
     def _upload_bytes(self, plan: int) -> int | None:
         """Return the length of a plan's upload if it is the same for any values, by encoding some."""
         if self._kind == "evaluate":
-            return len(compat.to_bytes(_evaluation_reply(1, 0.5, 0.5)))
+            return len(compat.to_bytes(_evaluation_reply(1, dict.fromkeys(self._side.task.metrics, 0.5))))
         codec = wire.parse_codec(self._side.task.plans[plan].uplink)
         if codec.sparsifier is not None or codec.lossless is not None:
             return None
@@ -317,9 +317,8 @@ class NativeExchange:
     def _evaluation(self, chunk: _Chunk, result: Result, place: int) -> RecordDict:
         del chunk
         values = result.arrays
-        return _evaluation_reply(
-            int(values["num_examples"][place]), float(values["loss"][place]), float(values["accuracy"][place])
-        )
+        metrics = {name: float(values[METRIC + name][place]) for name in self._side.task.metrics}
+        return _evaluation_reply(int(values["num_examples"][place]), metrics)
 
 
 def _packet(result: Result, place: int) -> bytes:
@@ -330,6 +329,6 @@ def _packet(result: Result, place: int) -> bytes:
     return packet
 
 
-def _evaluation_reply(examples: int, loss: float, accuracy: float) -> RecordDict:
-    metrics = MetricRecord({"num-examples": examples, "eval_loss": loss, "eval_acc": accuracy, EQUAL_WEIGHT: 1.0})
-    return RecordDict({"metrics": metrics})
+def _evaluation_reply(examples: int, metrics: Mapping[str, float]) -> RecordDict:
+    told = {f"eval_{name}": value for name, value in metrics.items()}
+    return RecordDict({"metrics": MetricRecord({"num-examples": examples, **told, EQUAL_WEIGHT: 1.0})})

@@ -12,6 +12,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from fedlite import __version__
+from fedlite.learning import objectives
+from fedlite.scenario import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,6 +158,9 @@ def _task(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
     yield from _named("data", DATASETS, task.data)
     yield from _named("partition", PARTITIONS, task.partition.kind)
     yield from _named("model", MODELS, task.model.name)
+    objective = names.objective_of(task.data) if task.objective == "auto" else task.objective
+    if objective in objectives.OBJECTIVES:
+        yield from ((f"objective {objective}", key) for key in objectives.objective(objective).cites)
     if task.model.norm == "group" or (task.model.norm is None and task.model.name in GROUP_NORM_BY_DEFAULT):
         yield "group normalisation", GROUP_NORM
 

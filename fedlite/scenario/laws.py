@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fedlite.scenario import names
@@ -12,23 +10,13 @@ from fedlite.scenario.base import nearest
 from fedlite.scenario.privacy import ClientAdaptiveClipping, ServerAdaptiveClipping
 from fedlite.scenario.quantities import write
 from fedlite.scenario.strategies import Bulyan, FedBuff, FedProx, Krum, MultiKrum, OwnStrategy, QFedAvg
-from fedlite.scenario.task import Natural
+from fedlite.scenario.task_laws import TASK_LAWS
+from fedlite.scenario.violation import Law, Violation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fedlite.scenario.schema import FleetScenario
-
-
-@dataclass(frozen=True)
-class Violation:
-    """One broken law: the key to point at, what is wrong, what to do, and which other keys it rests on."""
-
-    key: str
-    message: str
-    remedy: str
-    rests_on: tuple[str, ...] = ()
-
-
-Law = Callable[["FleetScenario"], Iterator[Violation]]
 
 
 def broken(scenario: FleetScenario) -> tuple[Violation, ...]:
@@ -274,23 +262,6 @@ def _slices_need_overlap(scenario: FleetScenario) -> Iterator[Violation]:
             )
 
 
-def _own_app_follows_no_plan(scenario: FleetScenario) -> Iterator[Violation]:
-    if scenario.task is None or scenario.task.app is None:
-        return
-    for index, rule in enumerate(scenario.clients):
-        if not rule.plan.is_full:
-            yield Violation(
-                f"clients.{index}.plan",
-                f"got {rule.plan.label!r} with task.app, whose training fedlite cannot change",
-                "write 'plan: full' (wire codecs still apply), or remove task.app",
-                ("task.app",),
-            )
-    if scenario.training.mode == "batched":
-        yield Violation(
-            "training.mode", "got 'batched' with task.app, which runs message by message", "remove it", ("task.app",)
-        )
-
-
 def _rule_can_be_reached(scenario: FleetScenario) -> Iterator[Violation]:
     seen: dict[str, int] = {}
     for index, rule in enumerate(scenario.clients):
@@ -347,17 +318,6 @@ def _feedback_needs_loss(scenario: FleetScenario) -> Iterator[Violation]:
             )
 
 
-def _natural_clients_are_recorded(scenario: FleetScenario) -> Iterator[Violation]:
-    task = scenario.task
-    if task is not None and isinstance(task.partition, Natural) and names.natural_clients(task.data) == 0:
-        yield Violation(
-            "task.partition",
-            f"got 'natural' with {task.data!r}, which records no people or devices",
-            "write 'partition: iid' or 'partition: {kind: dirichlet, alpha: 0.5}'",
-            ("task.data",),
-        )
-
-
 LAWS: Final[tuple[Law, ...]] = (
     _cohort_fits_fleet,
     _first_is_asked,
@@ -371,9 +331,8 @@ LAWS: Final[tuple[Law, ...]] = (
     _count_leaves_room_for_noise,
     _clipped_stays_clipped,
     _slices_need_overlap,
-    _own_app_follows_no_plan,
     _rule_can_be_reached,
     _rule_names_a_profile,
     _feedback_needs_loss,
-    _natural_clients_are_recorded,
+    *TASK_LAWS,
 )

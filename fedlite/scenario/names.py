@@ -140,6 +140,29 @@ def models() -> list[str]:
     return list(MODELS)
 
 
+def objectives() -> list[str]:
+    """Return the names of all objectives that ship."""
+    from fedlite.learning.objectives import OBJECTIVES
+
+    return list(OBJECTIVES)
+
+
+def gives_input_again(model: str) -> bool:
+    """Tell whether a model's output is its input again, not a score for each class."""
+    from fedlite.learning.models import GIVE_INPUT_AGAIN
+
+    return model in GIVE_INPUT_AGAIN
+
+
+def objective_of(dataset: str) -> str | None:
+    """Return what the labels of a dataset ask for; None if only reading it would tell."""
+    from fedlite.learning.data.catalog import CATALOG
+
+    if dataset.startswith("idx:"):
+        return "cross-entropy"
+    return CATALOG[dataset].objective if dataset in CATALOG else None
+
+
 def datasets() -> list[str]:
     """Return the names of all datasets that can be had."""
     from fedlite.learning.data.catalog import CATALOG

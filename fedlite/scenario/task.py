@@ -40,6 +40,11 @@ Reference = Annotated[str, names.after(_check_reference), Means("`pkg.mod:name`"
 ModelName = Annotated[
     str, names.after(names.checked("a model", names.models, reference=True)), Means("model name or `pkg.mod:factory`")
 ]
+ObjectiveName = Annotated[
+    str,
+    names.after(names.checked("an objective", lambda: ["auto", *names.objectives()], reference=True)),
+    Means("`auto`, the name of an objective, or `pkg.mod:Name`"),
+]
 
 
 class Natural(Section):
@@ -168,5 +173,7 @@ class Task(Section):
     """How the rows are dealt to clients."""
     clients: Count | None = None
     """Number of parts the data is dealt into; without it one per device. Devices beyond it share parts."""
+    objective: ObjectiveName = "auto"
+    """What is learned and by which number it is judged; `auto` is what the data's labels ask for."""
     app: Annotated[App, expanding("client")] | None = None
     """A Flower ClientApp of your own; without it fedlite's trainer."""

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from fedlite.cli.cite import cite
 from fedlite.cli.doctor import doctor
 from fedlite.learning.data.catalog import CATALOG
+from fedlite.learning.objectives import OBJECTIVES, objective
 from fedlite.report import citations
 from fedlite.scenario.loader import load_scenario, parse_scenario
 from fedlite.scenario.share import share_dir
@@ -38,6 +39,7 @@ def tables():
 def test_every_key_in_a_table_has_an_entry_and_every_entry_is_used():
     named = {key for table in tables() for key in table.values()}
     named |= {value for name, value in vars(citations).items() if name.isupper() and isinstance(value, str)}
+    named |= {key for name in OBJECTIVES for key in objective(name).cites}
     assert named == set(citations.entries()) - {"fedlite"}
 
 
@@ -53,9 +55,13 @@ def test_an_entry_is_whole(key):
     assert {"title", "author"} <= set(re.findall(r"^  (\w+)", text, re.MULTILINE))
 
 
-def test_a_plain_scenario_cites_fedavg_and_its_data_only():
+def test_a_plain_scenario_cites_fedavg_its_loss_and_its_data_only():
     software = {one.key for one in citations.cited()}
-    assert keys(TINY) - software == {"mcmahan2017communication", "alpaydin1998optical"}
+    assert keys(TINY) - software == {
+        "mcmahan2017communication",
+        "alpaydin1998optical",
+        "bridle1990probabilistic",
+    }
 
 
 @pytest.mark.parametrize(

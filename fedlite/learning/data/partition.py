@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     Rule = Callable[..., list[Ints]]
 
 
-def partition(kind: str, labels: Ints, owners: Ints | None, n_clients: int, seed: int, **options: Any) -> list[Ints]:
+def partition(
+    kind: str, labels: NDArray[Any], owners: Ints | None, n_clients: int, seed: int, **options: Any
+) -> list[Ints]:
     """Deal rows to clients.
 
     Parameters
@@ -40,7 +42,7 @@ def partition(kind: str, labels: Ints, owners: Ints | None, n_clients: int, seed
     kind : str
         A key of `PARTITIONS`.
     labels : int array, shape (rows,)
-        Class of each row.
+        Class of each row; rules of `WITHOUT_CLASSES` take other labels too.
     owners : int array, shape (rows,), optional
         Natural owner of each row; only `natural` looks at it.
     n_clients : int
@@ -64,6 +66,11 @@ def partition(kind: str, labels: Ints, owners: Ints | None, n_clients: int, seed
     if rule is None:
         raise UnknownNameError("partition", kind, list(PARTITIONS))
     _check_options(kind, rule, set(options))
+    if kind not in WITHOUT_CLASSES and labels.dtype.kind == "f":
+        raise PartitionError(
+            f"partition {kind!r}: got data whose rows have numbers, expected classes, which it deals; "
+            f"use one of {', '.join(sorted(WITHOUT_CLASSES))}"
+        )
     if n_clients < 1:
         raise PartitionError(f"partition {kind!r}: got {n_clients} clients, expected at least 1")
     if kind != "natural" and len(labels) < n_clients:
@@ -228,6 +235,9 @@ PARTITIONS: Final[dict[str, Rule]] = {
     "pathological": pathological,
     "flwr_datasets": flwr_datasets,
 }
+
+WITHOUT_CLASSES: Final = frozenset({"iid", "natural", "quantity"})
+"""Rules that only count rows."""
 
 
 def _check_options(kind: str, rule: Rule, given: set[str]) -> None:

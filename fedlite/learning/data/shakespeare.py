@@ -102,6 +102,7 @@ def read(entry: Entry, prepared: Path | None) -> Dataset:
         input_shape=(CONTEXT,),
         licence=entry.licence,
         source=entry.source,
+        objective=entry.objective,
         client_names=tuple(str(name) for name in names),
         class_names=("other", *ALPHABET),
     )

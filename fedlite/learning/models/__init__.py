@@ -34,6 +34,9 @@ MODELS: Final[dict[str, str]] = {
 }
 """Name -> `module:factory`."""
 
+GIVE_INPUT_AGAIN: Final = frozenset({"autoencoder"})
+"""Models whose output is their input again; all others give a score for each class."""
+
 
 class ModelError(FedliteError):
     """A model cannot be built from these parameters or for this input shape."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from fedlite.errors import FedliteError
 from fedlite.learning.training.records import Array, ClientEvaluation, Evaluation
@@ -15,54 +14,65 @@ from fedlite.learning.training.records import Array, ClientEvaluation, Evaluatio
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fedlite.learning.objectives import Objective
     from fedlite.learning.training.template import Template
 
-SampleLoss = Callable[[Tensor, Tensor], Tensor]
+
+@dataclass(frozen=True)
+class Judged:
+    """What an objective keeps of N samples: scores and targets of any shape (N, ...), losses float64 (N,)."""
+
+    scores: Array
+    targets: Array
+    losses: NDArray[np.float64]
 
 
-def predict(
-    template: Template, x: Array, y: Array, sample_loss: SampleLoss, batch_size: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return what the loaded model predicts for every sample, and its loss, each of shape (N,)."""
-    predicted = np.empty(len(x), dtype=np.int64)
-    losses = np.empty(len(x), dtype=np.float64)
+def judged(template: Template, objective: Objective, x: Array, y: Array, batch_size: int) -> Judged:
+    """Return how the loaded model does on every sample."""
+    scores, targets, losses = [], [], np.empty(len(x), dtype=np.float64)
     template.model.eval()
     with torch.inference_mode():
         for begin in range(0, len(x), batch_size):
             part = slice(begin, begin + batch_size)
-            logits = template.model(template.inputs(np.array(x[part])))
-            predicted[part] = logits.argmax(dim=1).numpy()
-            losses[part] = sample_loss(logits, torch.from_numpy(np.array(y[part]))).numpy()
-    return predicted, losses
+            inputs = template.inputs(np.array(x[part]))
+            wanted = objective.targets(inputs, torch.from_numpy(np.array(y[part])))
+            outputs = template.model(inputs)
+            losses[part] = objective.losses(outputs, wanted).numpy()
+            scores.append(objective.score(outputs, wanted).numpy())
+            targets.append(wanted.numpy())
+    none = np.empty(0)
+    return Judged(np.concatenate(scores or [none]), np.concatenate(targets or [none]), losses)
 
 
-def evaluation_of(predicted: NDArray[np.int64], losses: NDArray[np.float64], y: Array) -> Evaluation:
+def evaluation_of(objective: Objective, found: Judged) -> Evaluation:
     """Return the metrics of one test set."""
-    if not len(y):
-        return Evaluation(float("nan"), float("nan"), float("nan"), 0)
-    return Evaluation(float(losses.mean()), float(np.mean(predicted == y)), macro_f1(predicted, y), len(y))
+    return Evaluation(_metrics(objective, found), len(found.losses))
 
 
-def macro_f1(predicted: NDArray[np.int64], y: Array) -> float:
-    """Return F1 = 2 TP / (labels + predictions) averaged over the classes that occur in either; NaN without samples."""
-    classes = int(max(predicted.max(initial=-1), y.max(initial=-1))) + 1
-    hits = np.bincount(y[predicted == y], minlength=classes)
-    occurrences = np.bincount(y, minlength=classes) + np.bincount(predicted, minlength=classes)
-    present = occurrences > 0
-    return float(np.mean(2.0 * hits[present] / occurrences[present])) if present.any() else float("nan")
-
-
-def client_evaluation_of(
-    predicted: NDArray[np.int64], losses: NDArray[np.float64], y: Array, client_index: Array
-) -> ClientEvaluation:
+def client_evaluation_of(objective: Objective, found: Judged, client_index: Array) -> ClientEvaluation:
     """Return the metrics of each client that owns samples; rows of a negative owner count for nobody."""
-    if len(client_index) != len(y):
+    if len(client_index) != len(found.losses):
         raise FedliteError(
-            f"evaluate_many: got {len(client_index)} owners for {len(y)} samples, expected one owner per sample"
+            f"evaluate_many: got {len(client_index)} owners for {len(found.losses)} samples, expected one owner per "
+            "sample"
         )
-    owned = client_index >= 0
-    client, group = np.unique(client_index[owned], return_inverse=True)
-    count = np.bincount(group, minlength=len(client))
-    accuracy = np.bincount(group, weights=(predicted == y)[owned], minlength=len(client)) / count
-    loss = np.bincount(group, weights=losses[owned], minlength=len(client)) / count
-    return ClientEvaluation(client.astype(np.int64), count.astype(np.int64), accuracy, loss)
+    order = np.argsort(client_index, kind="stable")
+    order = order[np.searchsorted(client_index[order], 0) :]
+    client, starts, count = np.unique(client_index[order], return_index=True, return_counts=True)
+    parts = np.split(order, starts[1:]) if len(client) else []
+    each = [_metrics(objective, _rows(found, mine)) for mine in parts]
+    metrics = {name: np.array([one[name] for one in each], dtype=np.float64) for name in objective.columns}
+    return ClientEvaluation(client.astype(np.int64), count.astype(np.int64), metrics)
+
+
+def _rows(found: Judged, rows: NDArray[np.int64]) -> Judged:
+    return Judged(found.scores[rows], found.targets[rows], found.losses[rows])
+
+
+def _metrics(objective: Objective, found: Judged) -> dict[str, float]:
+    """Return every metric by name, the main one first, then the loss; NaN without samples."""
+    if len(found.losses):
+        values = {"loss": float(found.losses.mean()), **objective.summary(found.scores, found.targets, found.losses)}
+    else:
+        values = {"loss": float("nan"), **{metric.name: float("nan") for metric in objective.metrics}}
+    return {name: values[name] for name in objective.columns}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from fedlite.learning.objectives import Objective
 
 Step = Callable[[list[Tensor], Tensor, Tensor, Tensor], tuple[list[Tensor], Tensor]]
 Forward = Callable[[list[Tensor], Tensor], Tensor]
@@ -20,8 +23,9 @@ class Gradients:
     Attributes
     ----------
     step : callable
-        From parameters (K, *shape), inputs (K, B, *sample), labels (K, B) and weights (K, B), which are 1 / (samples in
-        the batch) or 0 for padding, to the gradients, shaped as the parameters, and the sample losses (K, B).
+        From parameters (K, *shape), inputs (K, B, *sample), labels (K, B, ...) and weights (K, B), which are 1 /
+        (samples in the batch) or 0 for padding, to the gradients, shaped as the parameters,
+        and the sample losses (K, B).
     autograd : bool
         Whether `step` needs torch to record operations.
     """
@@ -30,13 +34,14 @@ class Gradients:
     autograd: bool
 
 
-def by_autograd(forward: Forward) -> Gradients:
-    """Return gradients by torch's autograd through a stacked forward pass giving logits (K, B, classes)."""
+def by_autograd(forward: Forward, objective: Objective) -> Gradients:
+    """Return gradients by torch's autograd through a stacked forward pass giving outputs (K, B, ...)."""
 
     def step(parameters: list[Tensor], inputs: Tensor, labels: Tensor, weights: Tensor) -> tuple[list[Tensor], Tensor]:
         leaves = [parameter.detach().requires_grad_() for parameter in parameters]
-        logits = forward(leaves, inputs)
-        losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
+        outputs = forward(leaves, inputs)
+        targets = objective.targets(inputs.flatten(0, 1), labels.flatten(0, 1))
+        losses = objective.losses(outputs.flatten(0, 1), targets).view(weights.shape)
         # The clients' losses are summed: each client's parameters see only its own.
         found = torch.autograd.grad((losses * weights).sum(), leaves, materialize_grads=True)
         return list(found), losses.detach()

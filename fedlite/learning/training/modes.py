@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from fedlite.learning.training.forwards import vmap_forward
 from fedlite.learning.training.stacked_program import Program, UnsupportedModelError, compile_program
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def capability_of(template: Template, input_shape: tuple[int, ...]) -> Capabilit
     try:
         program = compile_program(model)
     except UnsupportedModelError as error:
-        return Capability(None, vmap=True, reason=str(error), widest=math.prod(input_shape), parameters=count)
+        refused = _refused_by_vmap(template, input_shape)
+        reason = f"{error}; vmap says: {refused}" if refused else str(error)
+        return Capability(None, vmap=not refused, reason=reason, widest=math.prod(input_shape), parameters=count)
     values = {name: p.detach()[None] for name, p in model.named_parameters()}
     widest = program.widest(torch.zeros(1, 1, *input_shape), values)
     return Capability(program, vmap=True, reason="", widest=widest, parameters=count)
@@ -81,6 +84,20 @@ def _never_side_by_side(template: Template) -> str:
     parameters = {name for name, _ in template.model.named_parameters()}
     if any(name not in parameters for name in template.names):
         return "its state has buffers, such as batch statistics"
+    return ""
+
+
+def _refused_by_vmap(template: Template, input_shape: tuple[int, ...]) -> str:
+    """Return why torch cannot map the model over clients, found by trying one sample of one client; empty if it can."""
+    values = [template.parameters[i].detach()[None] for i in range(len(template.parameters))]
+    frozen = {
+        name: value.detach() for i, (name, value) in enumerate(template.state.items()) if i not in template.trainable
+    }
+    try:
+        with torch.no_grad():
+            vmap_forward(template, frozen, None)(values, torch.zeros(1, 1, *input_shape))
+    except RuntimeError as error:
+        return str(error).partition("\n")[0]
     return ""
 
 

@@ -122,19 +122,13 @@ class Evaluation:
 
     Attributes
     ----------
-    loss : float
-        Mean loss per sample.
-    accuracy : float
-        Share of samples whose highest logit is their label.
-    macro_f1 : float
-        F1 averaged over the classes that occur as a label or as a prediction; a class never right counts 0.
+    metrics : dict of str to float
+        The objective's metrics by name, the main one first, and `loss`, the mean loss per sample.
     num_examples : int
         Samples evaluated. With none, every metric is NaN.
     """
 
-    loss: float
-    accuracy: float
-    macro_f1: float
+    metrics: dict[str, float]
     num_examples: int
 
 
@@ -148,11 +142,10 @@ class ClientEvaluation:
         The clients that own at least one sample, ascending, shape (C,).
     num_examples : NDArray[int64]
         Their samples, shape (C,).
-    accuracy, loss : NDArray[float64]
-        Their accuracy and mean loss, shape (C,).
+    metrics : dict of str to NDArray[float64]
+        Their metrics by name, the main one first, and their mean `loss`, each of shape (C,).
     """
 
     client: NDArray[np.int64]
     num_examples: NDArray[np.int64]
-    accuracy: NDArray[np.float64]
-    loss: NDArray[np.float64]
+    metrics: dict[str, NDArray[np.float64]]

@@ -6,20 +6,25 @@ the forward pass, the gradient and the update.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fedlite import rng
+from fedlite.learning.objectives.cross_entropy import is_torchs_own
 from fedlite.learning.training.optimiser import Optimiser
 from fedlite.learning.training.quantise import forward_of
 from fedlite.learning.training.records import Array, ClientJob, CohortResult, LocalConfig
 from fedlite.learning.training.schedule import Schedule, schedules
 from fedlite.learning.training.template import Template, as_tensors
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedlite.learning.objectives import Objective
 
 
 def train_sequentially(
@@ -29,7 +34,7 @@ def train_sequentially(
     x: Array,
     y: Array,
     config: LocalConfig,
-    loss: Loss,
+    objective: Objective,
     masks: list[Tensor | None],
     bits: int | None,
 ) -> CohortResult:
@@ -43,7 +48,7 @@ def train_sequentially(
         template.load(start)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng.seed_of(job.seed, "training/dropout"))
-            losses[k] = _train_one(template, plan, x, y, config, loss, masks, bits)
+            losses[k] = _train_one(template, plan, x, y, config, objective, masks, bits)
         for target, tensor in zip(stack, template.state.values(), strict=True):
             target[k] = tensor.detach().numpy()
     sizes = np.array([len(job.indices) for job in jobs], dtype=np.int64)
@@ -57,20 +62,20 @@ def _train_one(
     x: Array,
     y: Array,
     config: LocalConfig,
-    loss: Loss,
+    objective: Objective,
     masks: list[Tensor | None],
     bits: int | None,
 ) -> float:
     """Train the loaded module in place and return its mean loss over the last epoch."""
     parameters, forward = template.parameters, forward_of(template, bits)
     inputs = template.inputs(np.take(x, plan.rows, axis=0))
-    targets = torch.from_numpy(np.take(y, plan.rows, axis=0))
+    targets = objective.targets(inputs, torch.from_numpy(np.take(y, plan.rows, axis=0)))
     total, count = 0.0, 0
     with torch.no_grad():
         optimiser = Optimiser(config, [p.detach() for p in parameters], masks)
     for step in range(plan.steps):
         begin, end = int(plan.bounds[step]), int(plan.bounds[step + 1])
-        value = loss(forward(inputs[begin:end]), targets[begin:end])
+        value = _mean_loss(objective, forward(inputs[begin:end]), targets[begin:end])
         gradients = torch.autograd.grad(value, parameters, materialize_grads=True)
         with torch.no_grad():
             optimiser.step(list(gradients))
@@ -78,3 +83,8 @@ def _train_one(
             total += float(value.detach()) * (end - begin)
             count += end - begin
     return total / count if count else float("nan")
+
+
+def _mean_loss(objective: Objective, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the loss of a batch; torch adds up that of classes in one pass, in an order of its own."""
+    return F.cross_entropy(outputs, targets) if is_torchs_own(objective) else objective.losses(outputs, targets).mean()

@@ -48,9 +48,18 @@ def convolution(layer: nn.Conv1d | nn.Conv2d, parameters: Parameters, value: Val
 
 def group_norm(layer: nn.GroupNorm, parameters: Parameters, value: Value) -> Value:
     """Groups never cross clients, so K clients have K times the groups."""
+    if not value.spatial and value.tensor.dim() == 3:  # noqa: PLR2004 (units, which no image can hold)
+        return _group_norm_of_units(layer, parameters, value)
     image = value.image()
     weight, bias = (parameters[name].flatten() if name in parameters else None for name in ("weight", "bias"))
     return image.like(F.group_norm(image.tensor, layer.num_groups * value.clients, weight, bias, layer.eps))
+
+
+def _group_norm_of_units(layer: nn.GroupNorm, parameters: Parameters, value: Value) -> Value:
+    out = F.group_norm(value.tensor.flatten(0, 1), layer.num_groups, eps=layer.eps).view_as(value.tensor)
+    if "weight" in parameters:
+        out = out * parameters["weight"].unsqueeze(1) + parameters["bias"].unsqueeze(1)
+    return value.like(out)
 
 
 def layer_norm(layer: nn.LayerNorm, parameters: Parameters, value: Value) -> Value:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedlite.errors import FedliteError, UnknownNameError
+from fedlite.learning import objectives
+from fedlite.learning.objectives.cross_entropy import is_torchs_own
 from fedlite.learning.training.batched import train_batched
 from fedlite.learning.training.dense import dense_chain, dense_gradients
-from fedlite.learning.training.evaluation import client_evaluation_of, evaluation_of, predict
+from fedlite.learning.training.evaluation import client_evaluation_of, evaluation_of, judged
 from fedlite.learning.training.forwards import program_forward, vmap_forward
 from fedlite.learning.training.gradients import Gradients, by_autograd
 from fedlite.learning.training.modes import Capability, automatic_mode, capability_of, tile_clients
@@ -23,6 +24,8 @@ from fedlite.learning.training.threads import single_thread
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedlite.learning.objectives import Objective
+    from fedlite.learning.training.evaluation import Judged
     from fedlite.learning.training.records import (
         Array,
         ClientEvaluation,
@@ -35,10 +38,6 @@ if TYPE_CHECKING:
 MODES = ("auto", "sequential", "batched")
 
 
-def _cross_entropy_each(logits: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(logits, targets, reduction="none")
-
-
 class Trainer:
     """Trains chunks of clients of one model, and evaluates it.
 
@@ -46,10 +45,10 @@ class Trainer:
     ----------
     model : nn.Module
         Gives structure only: the values come with every call. Copied.
+    objective : str or Objective
+        What is learned, by its name or made already.
     mode : str
         "sequential", "batched", or "auto" (the fixed rule of `mode_for`).
-    loss : str
-        "cross_entropy", over logits (B, classes) and labels (B,).
 
     Notes
     -----
@@ -57,12 +56,11 @@ class Trainer:
     random state, and everything runs on one torch thread.
     """
 
-    def __init__(self, model: nn.Module, *, mode: str = "auto", loss: str = "cross_entropy") -> None:
+    def __init__(self, model: nn.Module, *, objective: str | Objective = "cross-entropy", mode: str = "auto") -> None:
         if mode not in MODES:
             raise UnknownNameError("trainer mode", mode, list(MODES))
-        if loss != "cross_entropy":
-            raise UnknownNameError("loss", loss, ["cross_entropy"])
         self._mode = mode
+        self._objective = objectives.objective(objective) if isinstance(objective, str) else objective
         self._template = Template(model)
         self._capabilities: dict[tuple[int, ...], Capability] = {}
 
@@ -86,7 +84,7 @@ class Trainer:
         jobs : sequence of ClientJob
             K clients.
         x, y : NDArray
-            The shared data, float32 (N, *input_shape) and int64 (N,); only read.
+            The shared data, float32 (N, *input_shape) and labels (N, ...), one per row; only read.
         config : LocalConfig
             Epochs, batch size, optimiser.
         masks : list of NDArray or None, optional
@@ -105,7 +103,7 @@ class Trainer:
         with single_thread():
             if self.mode_for(jobs, x.shape[1:]) == "sequential":
                 return train_sequentially(
-                    self._template, arrays, jobs, x, y, config, F.cross_entropy, mask_tensors, bits
+                    self._template, arrays, jobs, x, y, config, self._objective, mask_tensors, bits
                 )
             capability = self._capability(x.shape[1:])
             tile = tile_clients(capability, config.batch_size)
@@ -113,13 +111,13 @@ class Trainer:
             return train_batched(self._template, gradients, tile, arrays, jobs, x, y, config, mask_tensors)
 
     def evaluate(self, arrays: Sequence[Array], x: Array, y: Array, batch_size: int = 512) -> Evaluation:
-        """Return loss, accuracy and macro-F1 of a model over one test set."""
-        return evaluation_of(*self._predict(arrays, x, y, batch_size), y)
+        """Return the objective's metrics and the loss of a model over one test set."""
+        return evaluation_of(self._objective, self._judged(arrays, x, y, batch_size))
 
     def evaluate_many(
         self, arrays: Sequence[Array], x: Array, y: Array, client_index: Array, batch_size: int = 512
     ) -> ClientEvaluation:
-        """Return accuracy and loss of one model for each client, in one pass over all their samples.
+        """Return metrics and loss of one model for each client, in one pass over all their samples.
 
         Parameters
         ----------
@@ -132,7 +130,7 @@ class Trainer:
         batch_size : int
             Samples per forward pass.
         """
-        return client_evaluation_of(*self._predict(arrays, x, y, batch_size), y, np.asarray(client_index))
+        return client_evaluation_of(self._objective, self._judged(arrays, x, y, batch_size), np.asarray(client_index))
 
     def mode_for(self, jobs: Sequence[ClientJob], input_shape: tuple[int, ...]) -> str:
         """Return the execution mode, "sequential" or "batched", that `train` uses for these jobs.
@@ -168,18 +166,18 @@ class Trainer:
             if i not in template.trainable
         }
         if capability.program is None:
-            return by_autograd(vmap_forward(template, frozen, bits))
+            return by_autograd(vmap_forward(template, frozen, bits), self._objective)
         names = [template.names[i] for i in template.trainable]
-        chain = dense_chain(capability.program, names) if bits is None else None
+        chain = dense_chain(capability.program, names) if bits is None and is_torchs_own(self._objective) else None
         if chain is not None:
             return dense_gradients(chain)
-        return by_autograd(program_forward(template, capability.program, frozen, bits))
+        return by_autograd(program_forward(template, capability.program, frozen, bits), self._objective)
 
-    def _predict(self, arrays: Sequence[Array], x: Array, y: Array, batch_size: int) -> tuple[Array, Array]:
+    def _judged(self, arrays: Sequence[Array], x: Array, y: Array, batch_size: int) -> Judged:
         self._template.check(arrays)
         with single_thread():
             self._template.load([torch.from_numpy(np.array(array)) for array in arrays])
-            return predict(self._template, x, y, _cross_entropy_each, batch_size)
+            return judged(self._template, self._objective, x, y, batch_size)
 
     def _mask_tensors(self, masks: Sequence[Array | None] | None) -> list[Tensor | None]:
         if masks is None:

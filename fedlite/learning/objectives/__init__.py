@@ -1,0 +1,64 @@
+"""The objectives by name: what a model learns and by which number it is judged; importing this does not import torch.
+
+An objective is one module holding one class with its loss, its metrics (the first is the main one) and its citation. A
+user's own is named `pkg.mod:Name`, a class or function that takes no argument and gives an `Objective`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+from fedlite.errors import FedliteError, UnknownNameError
+from fedlite.learning.objectives.base import Metric, MisfitError, Objective
+
+__all__ = ["OBJECTIVES", "Metric", "MisfitError", "Objective", "objective"]
+
+OBJECTIVES: Final[dict[str, str]] = {
+    "cross-entropy": "fedlite.learning.objectives.cross_entropy:CrossEntropy",
+    "next-character": "fedlite.learning.objectives.next_character:NextCharacter",
+    "reconstruction": "fedlite.learning.objectives.reconstruction:Reconstruction",
+    "regression": "fedlite.learning.objectives.regression:Regression",
+}
+"""Name -> `module:Class`."""
+
+
+def objective(name: str) -> Objective:
+    """Return the objective that a name stands for.
+
+    Raises
+    ------
+    UnknownNameError
+        If the name is in no table, or the module has no such class.
+    FedliteError
+        If the module cannot be imported, or what it holds gives no objective.
+    """
+    if ":" not in name and name not in OBJECTIVES:
+        raise UnknownNameError("objective", name, [*OBJECTIVES, "pkg.mod:Name"])
+    module_name, _, attribute = OBJECTIVES.get(name, name).partition(":")
+    try:
+        made = getattr(importlib.import_module(module_name), attribute)()
+    except ModuleNotFoundError as error:
+        raise FedliteError(
+            f"objective {name!r}: module {error.name!r} cannot be imported; expected pkg.mod:Name with the module on "
+            "PYTHONPATH; install it or mend the name"
+        ) from error
+    except (AttributeError, TypeError) as error:
+        raise FedliteError(
+            f"objective {name!r}: got {error}, expected a class that takes no argument; mend it or its name"
+        ) from error
+    if not isinstance(made, Objective):
+        raise FedliteError(
+            f"objective {name!r}: got {type(made).__name__}, expected a fedlite.learning.objectives.Objective; "
+            "derive the class from it"
+        )
+    _check_metrics(name, made.metrics)
+    return made
+
+
+def _check_metrics(name: str, metrics: tuple[Metric, ...]) -> None:
+    names = [metric.name for metric in metrics]
+    if not names or len(set(names)) < len(names):
+        raise FedliteError(
+            f"objective {name!r}: got metrics {names}, expected one or more with different names; the first is the main"
+        )

@@ -1,0 +1,81 @@
+"""Laws of the task: whether data, model, objective and the way they are dealt and trained suit each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fedlite.scenario import names
+from fedlite.scenario.task import Natural
+from fedlite.scenario.violation import Law, Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fedlite.scenario.schema import FleetScenario
+
+
+def _natural_clients_are_recorded(scenario: FleetScenario) -> Iterator[Violation]:
+    task = scenario.task
+    if task is not None and isinstance(task.partition, Natural) and names.natural_clients(task.data) == 0:
+        yield Violation(
+            "task.partition",
+            f"got 'natural' with {task.data!r}, which records no people or devices",
+            "write 'partition: iid' or 'partition: {kind: dirichlet, alpha: 0.5}'",
+            ("task.data",),
+        )
+
+
+def _model_fits_the_objective(scenario: FleetScenario) -> Iterator[Violation]:
+    task = scenario.task
+    if task is None:
+        return
+    labels = names.objective_of(task.data)
+    wanted = labels if task.objective == "auto" else task.objective
+    if wanted not in names.objectives():
+        return  # code of the user's own: tried before the run
+    again = names.gives_input_again(task.model.name)
+    if again and wanted != "reconstruction":
+        yield Violation(
+            "task.model",
+            f"got {task.model.name!r}, whose output is its input again, expected a score for each class",
+            "write 'objective: reconstruction', or name another model",
+            ("task.objective", "task.data"),
+        )
+    if wanted == "reconstruction" and not again and not names.is_reference(task.model.name):
+        yield Violation(
+            "task.objective",
+            f"got 'reconstruction' with model {task.model.name!r}, whose output is a score for each class",
+            "write 'model: autoencoder', or remove it",
+            ("task.model",),
+        )
+    if wanted == "regression" and labels is not None:
+        yield Violation(
+            "task.objective",
+            f"got 'regression' with {task.data!r}, whose labels are classes and no numbers",
+            "remove it, or name a data set of your own with float32 labels",
+            ("task.data",),
+        )
+
+
+def _own_app_follows_no_plan(scenario: FleetScenario) -> Iterator[Violation]:
+    if scenario.task is None or scenario.task.app is None:
+        return
+    for index, rule in enumerate(scenario.clients):
+        if not rule.plan.is_full:
+            yield Violation(
+                f"clients.{index}.plan",
+                f"got {rule.plan.label!r} with task.app, whose training fedlite cannot change",
+                "write 'plan: full' (wire codecs still apply), or remove task.app",
+                ("task.app",),
+            )
+    if scenario.training.mode == "batched":
+        yield Violation(
+            "training.mode", "got 'batched' with task.app, which runs message by message", "remove it", ("task.app",)
+        )
+
+
+TASK_LAWS: Final[tuple[Law, ...]] = (
+    _natural_clients_are_recorded,
+    _model_fits_the_objective,
+    _own_app_follows_no_plan,
+)
