@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fedlite.compose import fleet as compose_fleet
 from fedlite.compose import learning as compose_learning
 from fedlite.compose import runtimes
+from fedlite.compose.privacy_spent import planned_noise
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.scenario_results import scenario_particulars
 from fedlite.errors import FedliteError
 from fedlite.flower import compat, serving, strategies
 from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff, Rule
 from fedlite.learning.training.trainer import Trainer
-from fedlite.privacy import accounting
 from fedlite.rng import seed_of
 from fedlite.scenario.loader import parse_scenario
 from fedlite.scenario.strategies import FedAsync as FedAsyncSection
@@ -65,7 +65,7 @@ class ScenarioCampaign:
         task = runtimes.native_task(scenario, learning, classes)
         fleet = compose_fleet.build(scenario, [c.profile for c in classes], [bool(c.excluded) for c in classes])
         worker = runtimes.worker_spec(scenario, learning, task)
-        noise = _noise_multiplier(scenario)
+        noise = planned_noise(scenario, len(learning.rows))
         with compat.quiet_logs():
             asynchronous = scenario.training.strategy.asynchronous
             served = None if asynchronous else strategies.build(scenario, noise)
@@ -81,6 +81,11 @@ class ScenarioCampaign:
     def name(self) -> str:
         """The scenario's."""
         return self.scenario.name
+
+    @property
+    def clients(self) -> int:
+        """Data partitions: whose data there is."""
+        return len(self.learning.rows)
 
     @property
     def first(self) -> int | None:
@@ -134,14 +139,3 @@ def _rule(section: Any) -> tuple[Rule, int]:
     if isinstance(section, FedAsyncSection):
         return FedAsync(section.mixing, section.staleness_exponent), section.concurrency
     raise FedliteError(f"training.strategy: got {section.name!r}, expected fedbuff or fedasync")
-
-
-def _noise_multiplier(scenario: Scenario) -> float | None:
-    privacy = scenario.privacy
-    if not privacy.central:
-        return None
-    given: float | None = getattr(privacy, "noise_multiplier", None)
-    if given is not None:
-        return given
-    target, delta = getattr(privacy, "target_epsilon", None), getattr(privacy, "delta", None)
-    return accounting.noise_for(float(target or 0), float(delta or 0), scenario.training.rounds)

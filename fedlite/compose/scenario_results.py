@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.compose.fleet_rows import ClassFacts, device_counts, fleet_rows
+from fedlite.compose.privacy_spent import privacy_spent
 from fedlite.compose.record import Particulars
 from fedlite.learning.training.trainer import Trainer
-from fedlite.privacy import accounting
-from fedlite.scenario.privacy import LocalDp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +33,7 @@ def scenario_particulars(campaign: ScenarioCampaign, record: Record, modes: Sequ
         summary={
             "metrics": _last_metrics(campaign.scenario, record),
             "excluded": _excluded(campaign, record),
-            "epsilon": _epsilon(campaign, record),
+            "epsilon": privacy_spent(campaign.scenario, record.ledger, campaign.clients, campaign.noise_multiplier),
             "trainer_modes": list(modes),
         },
     )
@@ -104,34 +103,12 @@ def _evaluation_rows(campaign: ScenarioCampaign, record: Record) -> dict[str, Ar
     }
 
 
-def _epsilon(campaign: ScenarioCampaign, record: Record) -> dict[str, Any] | None:
-    privacy = campaign.scenario.privacy
-    if isinstance(privacy, LocalDp):
-        ledger = record.ledger.columns()
-        sent = ledger["device"][(ledger["up_bytes"] > 0) & (ledger["kind"] == "train")]
-        spent = accounting.spent_locally(privacy.epsilon, privacy.delta, int(np.bincount(sent).max(initial=0)))
-        return {"epsilon": spent.epsilon, "delta": spent.delta, "statement": spent.statement}
-    delta = getattr(privacy, "delta", None)
-    if not privacy.central or delta is None or campaign.noise_multiplier is None:
-        return None
-    if "fixed" not in privacy.mechanism:
-        return {
-            "epsilon": None,
-            "delta": delta,
-            "statement": "Not stated: Flower's adaptive clipping has no accountant, and moves its norm the wrong way"
-            " (see docs/concepts/privacy.md).",
-        }
-    replies = [int(row["arrived"]) for row in record.rounds.rows if row["round"] > 0]
-    spent = accounting.spent(campaign.noise_multiplier, campaign.scenario.cohort, replies, delta)
-    return {"epsilon": spent.epsilon, "delta": delta, "statement": spent.statement}
-
-
 def _manifest(campaign: ScenarioCampaign, modes: Sequence[str]) -> dict[str, Any]:
     data, workload = campaign.learning.data, campaign.learning.workload()
     return {
         "trainer_modes": list(modes),
         "data": {"name": data.name, "source": data.source, "licence": data.licence},
-        "clients": len(campaign.learning.rows),
+        "clients": campaign.clients,
         "parameters": workload.params,
         "macs": workload.macs,
         "noise_multiplier": campaign.noise_multiplier,
