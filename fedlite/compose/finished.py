@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -14,8 +15,6 @@ from fedlite.report.run_data import read_run
 from fedlite.report.run_page import run_page, write_report
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fedlite.results.directory import RunDirectory
 
 
@@ -81,6 +80,17 @@ class Run:
         if not 0 <= view < views:
             raise FedliteError(f"view: got {view}, expected 0 to {views - 1}; {name!r} has {views}")
         return figures[name].plotly(view)
+
+
+def load_run(path: str | Path) -> Run:
+    """Return the finished run in a directory.
+
+    Raises
+    ------
+    FedliteError
+        If there is none, it is not finished, or its files are damaged or of another version.
+    """
+    return Run(read_run(Path(path)).path)
 
 
 def completed(directory: RunDirectory) -> Run:
