@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedlite.api import load_scenario, run
+    from fedlite.api import Settings, load_run, load_scenario, resume, run, sweep
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load_scenario", "run"]
+__all__ = ["Settings", "__version__", "load_run", "load_scenario", "resume", "run", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,3 +21,8 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(import_module("fedlite.api"), name)
     raise AttributeError(f"module 'fedlite' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what is imported on first use too, for completion."""
+    return sorted({*globals(), *__all__})

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from fedlite.compose.finished import Run
+from fedlite.compose.finished import Run, load_run
 from fedlite.compose.progress import Progress
 from fedlite.runner import Settings, resume, run
 from fedlite.scenario.loader import load_scenario
 from fedlite.sweeper import Sweep, SweepProgress, sweep
 
-__all__ = ["Progress", "Run", "Settings", "Sweep", "SweepProgress", "load_scenario", "resume", "run", "sweep"]
+__all__ = [
+    "Progress",
+    "Run",
+    "Settings",
+    "Sweep",
+    "SweepProgress",
+    "load_run",
+    "load_scenario",
+    "resume",
+    "run",
+    "sweep",
+]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fedlite.cli.run import shown, tell
+from fedlite.cli.run import show_outcome, shown
 from fedlite.errors import FedliteError, UnitError
 
 Fleet = Annotated[
@@ -40,16 +40,16 @@ def app(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON, last.")] = False,
 ) -> None:
     """Run a Flower app directory, unmodified, on the fleet of a scenario: virtual time, joules, bytes, failures."""
-    from fedlite.compose import apps
-    from fedlite.runner import Settings
+    from fedlite import runner as running
+    from fedlite.flower.app_prices import Declared
     from fedlite.scenario.loader import load_fleet
     from fedlite.units import parse
 
-    settings = Settings(backend=backend, actors=actors, ray_address=ray_address)
+    settings = running.Settings(backend=backend, actors=actors, ray_address=ray_address)
     if resume is not None:
         if directory or fleet or run_config or macs or memory or out or seed is not None:
             raise FedliteError("--resume: got further options beside it; the run has its own already")
-        finished = shown(as_json, lambda say: apps.resume_app(resume, settings=settings, progress=say))
+        finished = shown(as_json, lambda say: running.resume(resume, settings=settings, progress=say))
     else:
         if directory is None or fleet is None:
             raise FedliteError("app: got no directory or no --fleet; write 'fedlite app my-app --fleet scenario.yaml'")
@@ -58,14 +58,14 @@ def app(
             memory_bytes = None if memory is None else parse(memory, "bytes")
         except UnitError as error:
             raise FedliteError(f"--memory: {error}") from error
-        declared = None if macs is None and memory is None else apps.Declared(macs, memory_bytes)
+        declared = None if macs is None and memory is None else Declared(macs, memory_bytes)
         finished = shown(
             as_json,
-            lambda say: apps.run_app(
-                directory, scenario, settings=settings, run_config=run_config, declared=declared, out=out, progress=say
+            lambda say: running.run_app(
+                directory, scenario, run_config=run_config, declared=declared, out=out, settings=settings, progress=say
             ),
         )
     if as_json:
         print(json.dumps(finished.summary))
     else:
-        tell(finished)
+        show_outcome(finished)

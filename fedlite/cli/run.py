@@ -53,7 +53,7 @@ def run(
     if as_json:
         print(json.dumps(finished.summary))
     else:
-        tell(finished)
+        show_outcome(finished)
 
 
 def _changes(overrides: list[str], seed: int | None) -> dict[str, str]:
@@ -109,7 +109,7 @@ def _state(now: Progress) -> str:
     return f"{accuracy}virtual {show(now.virtual_time_s, 'time')} · {show(now.energy_j, 'energy')}"
 
 
-def tell(finished: Run) -> None:
+def show_outcome(finished: Run) -> None:
     """Show what came of a run, and where its report is."""
     from rich.console import Console
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fedlite.compose.progress import Progress
-from fedlite.results.rounds import Rounds
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from fedlite.fleet.ledger import Ledger
+    from fedlite.compose.round_log import RoundLog
     from fedlite.flower.grid import FleetGrid
 
 ACCURACY: Final = (
@@ -50,25 +46,17 @@ class AppRounds:
     Parameters
     ----------
     grid : FleetGrid
-    ledger : Ledger
-        Where the grid books.
-    progress : callable, optional
-        Called after every round.
+    log : RoundLog
+        Closes them.
     """
 
-    def __init__(self, grid: FleetGrid, ledger: Ledger, progress: Callable[[Progress], None] | None) -> None:
-        self.table = Rounds()
+    def __init__(self, grid: FleetGrid, log: RoundLog) -> None:
         self.names: tuple[str, ...] = ()
         self.final: list[NDArray[Any]] = []
         """The last strategy's final arrays; none if the app keeps its model to itself."""
         self._grid = grid
-        self._ledger = ledger
-        self._progress = progress
-        self._rounds = 0
+        self._log = log
         self._open = 0
-        self._rows_seen = 0
-        self._began_s = grid.clock.now_s
-        self._start_s, self._wall_s = grid.clock.now_s, time.perf_counter()
         self._eligible = 0
         self._live: dict[str, float] = {}
         self._span_from = 0
@@ -77,17 +65,17 @@ class AppRounds:
 
     def begin(self, rounds: int) -> None:
         """Note that a strategy starts."""
-        self._rounds += rounds
-        self._span_from = len(self.table.rows)
+        self._log.expected += rounds
+        self._span_from = len(self._log.table.rows)
 
     def evaluated(self, round_: int, metrics: Mapping[str, Any]) -> None:
         """Note what the server's own test of the global model said."""
         del round_
-        self._live = told(metrics)
+        self._live = in_columns(metrics)
 
     def end(self, result: Any) -> None:
         """Note a strategy's result."""
-        self._spans.append(_Span(self._span_from, len(self.table.rows) + 1, result))
+        self._spans.append(_Span(self._span_from, len(self._log.table.rows) + 1, result))
         arrays = getattr(result, "arrays", None)
         if arrays is not None and len(arrays):
             self.names = tuple(arrays.keys())
@@ -98,12 +86,12 @@ class AppRounds:
         self._close()
         last: dict[str, float] = {}
         for span in self._spans:
-            for position in range(span.first, min(span.last, len(self.table.rows))):
-                row = self.table.rows[position]
+            for position in range(span.first, min(span.last, len(self._log.table.rows))):
+                row = self._log.table.rows[position]
                 # The row that was open when the strategy began holds what it tested before its first round.
                 found = _metrics_of(span.result, 0 if position == span.first else int(row["round"]))
                 last |= found
-                for name, value in told(found).items():
+                for name, value in in_columns(found).items():
                     if math.isnan(row[name]):
                         row[name] = value
         return last
@@ -116,28 +104,11 @@ class AppRounds:
         self._open, self._eligible = round_, self._grid.eligible
 
     def _close(self) -> None:
-        now_s, wall_s = self._grid.clock.now_s, time.perf_counter()
-        row = self.table.close(
-            round_=self._open,
-            start_s=self._start_s,
-            end_s=now_s,
-            eligible=self._eligible,
-            jobs=self._ledger.columns(self._rows_seen),
-            metrics=self._live,
-            wall_s=wall_s - self._wall_s,
-        )
-        self._rows_seen = len(self._ledger)
-        self._start_s, self._wall_s, self._live = now_s, wall_s, {}
-        if self._progress is not None:
-            energy_j = sum(float(done["energy_j"]) for done in self.table.rows)
-            self._progress(
-                Progress(
-                    len(self.table.rows) - 1, self._rounds, now_s - self._began_s, float(row["accuracy"]), energy_j
-                )
-            )
+        self._log.close(self._open, eligible=self._eligible, metrics=self._live)
+        self._live = {}
 
 
-def told(metrics: Mapping[str, Any]) -> dict[str, float]:
+def in_columns(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return those of an app's metrics that the tables have columns for, under the tables' names."""
     found = {}
     for column, names in (("accuracy", ACCURACY), ("loss", LOSS), ("macro_f1", MACRO_F1)):

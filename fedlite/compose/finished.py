@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -11,10 +12,10 @@ import polars as pl
 from fedlite.errors import FedliteError, UnknownNameError
 from fedlite.report.figure import Figure
 from fedlite.report.run_data import read_run
-from fedlite.report.run_page import run_page
+from fedlite.report.run_page import run_page, write_report
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from fedlite.results.directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,30 @@ class Run:
         if not 0 <= view < views:
             raise FedliteError(f"view: got {view}, expected 0 to {views - 1}; {name!r} has {views}")
         return figures[name].plotly(view)
+
+
+def load_run(path: str | Path) -> Run:
+    """Return the finished run in a directory.
+
+    Raises
+    ------
+    FedliteError
+        If there is none, it is not finished, or its files are damaged or of another version.
+    """
+    return Run(read_run(Path(path)).path)
+
+
+def completed(directory: RunDirectory) -> Run:
+    """Return a run whose summary is written, after what a run does last, where that has not been done yet.
+
+    Raises
+    ------
+    FedliteError
+        If what is there is not what a run leaves.
+    """
+    directory.journal.unlink(missing_ok=True)
+    if directory.report.exists():
+        read_run(directory.path)
+    else:
+        write_report(directory.path)
+    return Run(directory.path)

@@ -1,22 +1,21 @@
-"""What every kind of run leaves behind: the parts of the summary, the manifest and the directory that are the same."""
+"""What every kind of run leaves behind: its tables, its model, and what all summaries and manifests have."""
 
 from __future__ import annotations
 
 import hashlib
 import platform
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 import fedlite
-from fedlite.compose.finished import Run
+from fedlite.compose.finished import Run, completed
 from fedlite.devices import carbon
 from fedlite.engine.task import digest
-from fedlite.report.run_page import write_report
-from fedlite.results.directory import FORMAT, RunDirectory, without_nan
+from fedlite.results.directory import FORMAT, RunDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,15 +31,42 @@ LIBRARIES = ("flwr", "torch", "ray", "numpy", "polars", "pydantic", "dp-accounti
 
 
 @dataclass(frozen=True)
-class Record:
-    """What happened in a run, whatever its clients computed. `final` is the last global model, `names` its keys."""
+class Trained:
+    """The last global model, its keys, and what its own server last said of it (of an app, under the app's names)."""
 
+    names: Sequence[str]
+    final: Sequence[Array]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Particulars:
+    """What a run directory holds that depends on the kind of campaign.
+
+    Attributes
+    ----------
+    fleet : rows of the table of device classes
+    evaluation : columns of the table of tests of the final model
+    manifest, summary : mappings
+        What is added to those that every run has.
+    """
+
+    fleet: Sequence[Mapping[str, Any]]
+    evaluation: Mapping[str, Array]
+    manifest: Mapping[str, Any]
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What happened in a run, whatever its clients computed, and the directory that it goes to."""
+
+    directory: RunDirectory
     scenario: FleetScenario
     fleet: Fleet
     ledger: Ledger
     rounds: Rounds
-    names: Sequence[str]
-    final: Sequence[Array]
+    trained: Trained
     end_s: float
     wall_s: float
     engine: str
@@ -49,17 +75,28 @@ class Record:
     @property
     def digest(self) -> str:
         """SHA-256 over the final arrays and the ledger: the same for every backend and number of actors."""
-        pairs = zip(self.names, self.final, strict=True)
+        pairs = zip(self.trained.names, self.trained.final, strict=True)
         arrays = {f"{position} {name}": values for position, (name, values) in enumerate(pairs)}
         return hashlib.sha256(f"{digest({}, arrays)} {self.ledger.digest()}".encode()).hexdigest()
 
-    def summary(self, run_dir: str, name: str, told: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the summary of a run; `told` holds what depends on the kind of run."""
+    def write(self, name: str, particulars: Particulars) -> Run:
+        """Write everything, the summary last: a directory with a summary is complete."""
+        directory = self.directory
+        directory.write_table("clients.parquet", self.ledger.columns())
+        directory.write_table("rounds.parquet", self.rounds.rows)
+        directory.write_table("fleet.parquet", particulars.fleet)
+        directory.write_table("evaluation.parquet", particulars.evaluation)
+        directory.write_model(self.trained.names, self.trained.final)
+        directory.write_json("manifest.json", self._manifest(particulars.manifest))
+        directory.write_json("summary.json", self._summary(name, particulars.summary))
+        return completed(directory)
+
+    def _summary(self, name: str, particulars: Mapping[str, Any]) -> dict[str, Any]:
         ledger = self.ledger.columns()
         moved = ledger["up_bytes"] + ledger["down_bytes"]
         energy_j = float(ledger["energy_j"].sum())
-        values = {
-            "run_dir": run_dir,
+        return {
+            "run_dir": str(self.directory.path),
             "name": name,
             "format": FORMAT,
             "digest": self.digest,
@@ -79,13 +116,11 @@ class Record:
             "devices": len(self.fleet),
             "backend": self.backend,
             "engine": self.engine,
-            **told,
+            **particulars,
         }
-        cleaned: dict[str, Any] = without_nan(values)
-        return cleaned
 
-    def manifest(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what made the run; `told` holds what depends on the kind of run."""
+    def _manifest(self, particulars: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what made the run."""
         return {
             "format": FORMAT,
             "fedlite": fedlite.__version__,
@@ -94,29 +129,8 @@ class Record:
             "libraries": {name: metadata.version(name) for name in LIBRARIES},
             "seed": self.scenario.seed,
             "engine": self.engine,
-            **told,
+            **particulars,
         }
-
-    def write(
-        self,
-        directory: RunDirectory,
-        *,
-        fleet: Sequence[Mapping[str, Any]],
-        evaluation: Mapping[str, Array],
-        manifest: Mapping[str, Any],
-        summary: Mapping[str, Any],
-    ) -> Run:
-        """Write everything, the summary last: a directory with a summary is complete."""
-        directory.write_table("clients.parquet", self.ledger.columns())
-        directory.write_table("rounds.parquet", self.rounds.rows)
-        directory.write_table("fleet.parquet", fleet)
-        directory.write_table("evaluation.parquet", evaluation)
-        directory.write_model(self.names, self.final)
-        directory.write_json("manifest.json", manifest)
-        directory.write_json("summary.json", summary)
-        directory.journal.unlink(missing_ok=True)
-        write_report(directory.path)
-        return Run(directory.path)
 
 
 def clients_per_second(rows: Sequence[dict[str, Any]]) -> float:

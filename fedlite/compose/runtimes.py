@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fedlite.errors import FedliteError
 from fedlite.flower import app_runtime
 from fedlite.flower.app_prices import AppPrices, Declared
@@ -11,10 +13,15 @@ from fedlite.flower.app_runtime import AppRuntime
 from fedlite.flower.app_wire import AppWire
 from fedlite.flower.native_clients import LocalGuard, NativeClients, NativeTask
 from fedlite.flower.native_runtime import NativeRuntime
+from fedlite.flower.records import types_of
+from fedlite.learning import objectives
 from fedlite.privacy import accounting
 from fedlite.scenario.privacy import LocalDp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedlite.compose.fleet import DeviceClass
     from fedlite.compose.learning import Learning
     from fedlite.engine.pool import Pool
     from fedlite.engine.task import WorkerSpec
@@ -24,6 +31,26 @@ if TYPE_CHECKING:
     from fedlite.scenario.task import App
 
 AnyRuntime = NativeRuntime | AppRuntime
+
+
+def native_task(scenario: Scenario, learning: Learning, classes: Sequence[DeviceClass]) -> NativeTask:
+    """Return what the native runtime needs to know of a scenario's clients."""
+    plans = tuple(dict.fromkeys(device_class.plan for device_class in classes))
+    return NativeTask(
+        names=learning.names,
+        dtypes=types_of(learning.arrays),
+        plans=plans,
+        maps=tuple(learning.maps(plan) for plan in plans),
+        plan_of_profile=np.array([plans.index(device_class.plan) for device_class in classes]),
+        costs=tuple(device_class.cost for device_class in classes),
+        clients=len(learning.rows),
+        examples=np.array([len(rows) for rows in learning.rows]),
+        test_examples=np.array([len(rows) for rows in learning.test_rows]),
+        sample_bytes=int(learning.data.x_train[0].nbytes),
+        macs=tuple(3.0 * learning.workload(plan.width).macs for plan in plans),
+        local=scenario.training.local_config(),
+        metrics=objectives.objective(learning.objective).columns,
+    )
 
 
 def worker_spec(scenario: Scenario, learning: Learning, task: NativeTask) -> WorkerSpec:
@@ -93,8 +120,8 @@ def run_config(scenario: Scenario) -> dict[str, Any]:
 
     `local-epochs` is spelled as those spell it; what is not set is absent.
     """
-    told = {
+    config = {
         name.replace("_", "-"): value for name, value in scenario.training.local.model_dump(exclude_none=True).items()
     }
-    told["local-epochs"] = told.pop("epochs")
-    return told
+    config["local-epochs"] = config.pop("epochs")
+    return config

@@ -1,8 +1,10 @@
 """Epsilon of the rounds that were really released, from dp-accounting; we write no accountant of our own.
 
 A round releases the mean of m clipped updates plus Gaussian noise of standard deviation z C / n, where n is the cohort
-that was planned. Its noise relative to the sensitivity C / m of that mean is therefore z m / n: fewer replies, less
-privacy. Rounds are composed without amplification by sampling, because who takes part depends on the state of devices.
+that was planned. One owner's data may lie on several devices, so that up to k of the m updates come from it: without
+them the sum moves by up to k C. The noise relative to the sensitivity k C / m of the mean is therefore z m / (n k): the
+fewer replies, and the more of them from one owner, the less privacy. Rounds are composed without amplification by
+sampling, because who takes part depends on the state of devices.
 """
 
 from __future__ import annotations
@@ -32,7 +34,15 @@ class Spent:
     statement: str
 
 
-def spent(noise_multiplier: float, planned: int, replies: Sequence[int], delta: float) -> Spent:
+@dataclass(frozen=True)
+class Release:
+    """What a released mean is made of: `count` updates, and `most_shares` from the owner who sent most of them."""
+
+    count: int
+    most_shares: int = 1
+
+
+def spent(noise_multiplier: float, planned: int, replies: Sequence[Release], delta: float) -> Spent:
     """Return what fixed clipping has spent over the rounds that were aggregated.
 
     Parameters
@@ -41,8 +51,8 @@ def spent(noise_multiplier: float, planned: int, replies: Sequence[int], delta: 
         z: standard deviation of the noise on the sum over the planned cohort, relative to the clipping norm.
     planned : int
         n: the cohort that the noise was scaled for.
-    replies : sequence of int
-        m of each round; rounds without replies released nothing.
+    replies : sequence of Release
+        m and k of each round; rounds without replies released nothing.
     delta : float
 
     Notes
@@ -50,28 +60,31 @@ def spent(noise_multiplier: float, planned: int, replies: Sequence[int], delta: 
     Gaussian mechanisms compose exactly: noise multipliers z_i together act as (sum z_i^-2)^(-1/2) (Dong, Roth, Su 2022,
     "Gaussian differential privacy", corollary 3.3), whose epsilon dp-accounting gives exactly (Balle and Wang 2018).
     """
-    released = [count for count in replies if count]
-    effective = [noise_multiplier * count / planned for count in released]
+    released = [reply for reply in replies if reply.count]
+    effective = [noise_multiplier * reply.count / (planned * reply.most_shares) for reply in released]
     if not released:
         return Spent(0.0, delta, "Nothing was released.")
     if min(effective) < LEAST_NOISE:
         return Spent(float("inf"), delta, "No noise was added: there is no differential privacy.")
     combined = float(np.sum(np.asarray(effective) ** -2.0)) ** -0.5
     epsilon = float(gaussian_mechanism.get_epsilon_gaussian(combined, delta))
+    counts, most = [reply.count for reply in released], max(reply.most_shares for reply in released)
+    devices = "one device" if most == 1 else f"up to {most} devices"
     return Spent(
         epsilon,
         delta,
-        f"({epsilon:.3g}, {delta:g})-differential privacy of one client's whole data against whoever sees the released"
-        f" models, if that client took part in all {len(released)} released rounds. Replacing a client's update by"
-        " nothing (zero-out) is the neighbouring relation; no amplification by sampling is claimed, since who takes"
-        f" part depends on the devices. Noise was planned for {planned} clients a round;"
-        f" {min(released)} to {max(released)}"
-        " replied and the epsilon is for those. Metrics are not covered.",
+        f"({epsilon:.3g}, {delta:g})-differential privacy of one owner's whole data, on {devices}, against whoever sees"
+        f" the released models, if that owner took part in all {len(released)} released rounds. Replacing all its"
+        " updates by nothing (zero-out) is the neighbouring relation; no amplification by sampling is claimed, since"
+        f" who takes part depends on the devices. Noise was planned for {planned} clients a round;"
+        f" {min(counts)} to {max(counts)} replied and the epsilon is for those. Metrics are not covered.",
     )
 
 
-def noise_for(epsilon: float, delta: float, rounds: int) -> float:
+def noise_for(epsilon: float, delta: float, rounds: int, most_shares: int = 1) -> float:
     """Return the noise multiplier with which `rounds` full rounds spend `epsilon` at `delta` (see `spent`).
+
+    `most_shares` is how many of a round's updates may be one owner's.
 
     Raises
     ------
@@ -83,7 +96,7 @@ def noise_for(epsilon: float, delta: float, rounds: int) -> float:
             f"privacy: got epsilon {epsilon}, delta {delta} over {rounds} rounds,"
             " expected epsilon > 0, 0 < delta < 1 and at least one round; mend the scenario"
         )
-    return float(gaussian_mechanism.get_sigma_gaussian(epsilon, delta)) * float(np.sqrt(rounds))
+    return float(gaussian_mechanism.get_sigma_gaussian(epsilon, delta)) * float(np.sqrt(rounds)) * most_shares
 
 
 def local_noise_std(epsilon: float, delta: float, clipping_norm: float) -> float:
@@ -96,7 +109,10 @@ def local_noise_std(epsilon: float, delta: float, clipping_norm: float) -> float
 
 
 def spent_locally(epsilon: float, delta: float, releases: int) -> Spent:
-    """Return what the client that sent most often has spent, each release being (epsilon, delta)-private by itself."""
+    """Return what the owner who sent most often has spent, each release being (epsilon, delta)-private by itself.
+
+    `releases` counts those of all devices that hold that owner's data.
+    """
     if releases == 0:
         return Spent(0.0, delta, "Nothing was released.")
     sigma = float(gaussian_mechanism.get_sigma_gaussian(epsilon, delta))
@@ -105,6 +121,6 @@ def spent_locally(epsilon: float, delta: float, releases: int) -> Spent:
     return Spent(
         total,
         delta,
-        f"({total:.3g}, {delta:g})-local differential privacy of the device that sent most often, {times};"
+        f"({total:.3g}, {delta:g})-local differential privacy of the owner whose devices sent most often, {times};"
         f" each single update is ({epsilon:g}, {delta:g})-private even against the server. Metrics are not covered.",
     )

@@ -29,6 +29,7 @@ FORMAT = 1
 
 FILES = (
     "scenario.yaml",
+    "app.json",
     "manifest.json",
     "summary.json",
     "rounds.parquet",
@@ -88,11 +89,12 @@ class RunDirectory:
         Raises
         ------
         FedliteError
-            If it holds a run, or a file that a run writes; the very scenario alone is what a run leaves that could
-            not begin.
+            If it holds a run, or a file that a run writes; the very scenario, alone or with what was asked of an app,
+            is what a run leaves that could not begin.
         """
         taken = [name for name in FILES if (path / name).exists()]
-        if not taken or (taken == ["scenario.yaml"] and cls(path).read_text("scenario.yaml") == scenario):
+        begun = taken in (["scenario.yaml"], ["scenario.yaml", "app.json"])
+        if not taken or (begun and cls(path).read_text("scenario.yaml") == scenario):
             return
         if "summary.json" in taken:
             raise FedliteError(f"--out: got {path}, which holds a finished run; choose another folder")

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from fedlite import cli
-from fedlite.compose.apps import run_app
 from fedlite.errors import FedliteError
 from fedlite.flower.app_prices import Declared
-from fedlite.runner import Settings
+from fedlite.runner import Settings, run_app
 from fedlite.scenario.loader import parse_scenario
 
 FLEET = parse_scenario("name: f\nfleet: {devices: 4, mix: {pi-4b: 1}}\ntask: {data: digits, model: mlp}\n")

@@ -2,16 +2,16 @@
 
 import json
 import textwrap
-from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
 from fedlite.cli.init import write_app
-from fedlite.compose.apps import Declared, resume_app, run_app
 from fedlite.errors import FedliteError
+from fedlite.flower.app_prices import Declared
+from fedlite.runner import Settings, resume, run_app
 
-LOCAL = SimpleNamespace(backend="local", actors=None, ray_address=None)
+LOCAL = Settings("local")
 SHORT = "num-server-rounds=3 local-epochs=1"
 
 
@@ -61,10 +61,40 @@ def test_a_killed_run_resumes_to_the_identical_digest(template, app_fleet, tmp_p
     with pytest.raises(Killed):
         run_app(template, app_fleet(10), settings=LOCAL, run_config=SHORT, out=tmp_path / "cut", progress=kill)
     assert (tmp_path / "cut" / "journal.bin").stat().st_size > 0
-    resumed = resume_app(tmp_path / "cut", settings=LOCAL)
+    resumed = resume(tmp_path / "cut", settings=LOCAL)
     assert resumed.summary["digest"] == whole.summary["digest"]
     assert resumed.summary["metrics"] == whole.summary["metrics"]
-    assert resume_app(tmp_path / "cut", settings=LOCAL).path == resumed.path
+    assert resume(tmp_path / "cut", settings=LOCAL).path == resumed.path
+
+
+def test_a_finished_run_gets_back_the_report_that_it_lost(template, app_fleet, tmp_path):
+    done = run_app(template, app_fleet(10), settings=LOCAL, run_config=SHORT, out=tmp_path / "run")
+    (done.path / "report.html").unlink()
+    assert resume(done.path, settings=LOCAL).summary == done.summary
+    assert (done.path / "report.html").stat().st_size > 10_000
+
+
+def test_a_scenarios_run_where_an_apps_never_began_is_continued_as_what_it_is(template, tmp_path):
+    from fedlite.runner import run
+    from fedlite.scenario.loader import parse_scenario
+
+    def kill(now):
+        raise Killed
+
+    scenario = parse_scenario("name: two\nfleet: {devices: 4, mix: {pi-4b: 1}}\ntask: {data: digits, model: mlp}\n")
+    with pytest.raises(Killed):
+        run_app(template, scenario, settings=LOCAL, out=tmp_path / "run", progress=kill)
+    (tmp_path / "run" / "journal.bin").unlink(missing_ok=True)
+    with pytest.raises(Killed):
+        run(scenario, settings=LOCAL, out=tmp_path / "run", progress=kill)
+    assert "app" not in json.loads((resume(tmp_path / "run", settings=LOCAL).path / "manifest.json").read_text())
+
+
+def test_a_run_never_writes_over_a_users_app_json(template, app_fleet, tmp_path):
+    (tmp_path / "app.json").write_text("mine")
+    with pytest.raises(FedliteError, match=r"would write over app\.json"):
+        run_app(template, app_fleet(10), settings=LOCAL, out=tmp_path)
+    assert (tmp_path / "app.json").read_text() == "mine"
 
 
 def test_a_run_whose_app_has_changed_is_not_resumed(template, app_fleet, tmp_path):
@@ -76,7 +106,7 @@ def test_a_run_whose_app_has_changed_is_not_resumed(template, app_fleet, tmp_pat
     with (template / "digits_app" / "task.py").open("a", encoding="utf-8") as file:
         file.write("\nMORE = 1\n")
     with pytest.raises(FedliteError, match="has changed"):
-        resume_app(tmp_path / "cut", settings=LOCAL)
+        resume(tmp_path / "cut", settings=LOCAL)
 
 
 def test_slower_devices_take_longer_for_the_same_work(template, app_fleet, tmp_path):
@@ -92,7 +122,7 @@ def test_slower_devices_take_longer_for_the_same_work(template, app_fleet, tmp_p
 def test_one_and_two_ray_actors_give_the_digest_of_this_process(template, app_fleet, tmp_path):
     digests = set()
     for name, backend, actors in (("local", "local", None), ("one", "ray", 1), ("two", "ray", 2)):
-        settings = SimpleNamespace(backend=backend, actors=actors, ray_address=None)
+        settings = Settings(backend, actors)
         run = run_app(template, app_fleet(10), settings=settings, run_config=SHORT, out=tmp_path / name)
         digests.add(run.summary["digest"])
     assert len(digests) == 1
@@ -306,14 +336,14 @@ wire: {up: int8+zstd, down: fp16}
 
 
 def test_a_scenario_may_bring_a_client_app_of_its_own(tmp_path, monkeypatch):
-    from fedlite.runner import Settings, run
+    from fedlite.runner import run
     from fedlite.scenario.loader import load_scenario
 
     (tmp_path / "own_client_module.py").write_text(OWN_CLIENT, encoding="utf-8")
     (tmp_path / "own.yaml").write_text(OWN_SCENARIO, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     scenario = load_scenario(tmp_path / "own.yaml")
-    finished = [run(scenario, out=tmp_path / name, settings=Settings("local")) for name in ("one", "two")]
+    finished = [run(scenario, out=tmp_path / name, settings=LOCAL) for name in ("one", "two")]
     summary = finished[0].summary
     assert summary["digest"] == finished[1].summary["digest"]
     assert summary["metrics"]["accuracy"] > 0.6

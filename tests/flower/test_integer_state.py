@@ -1,21 +1,18 @@
 """Models with counters (BatchNorm) through every way a model takes: strategies, the wire, apps and the final file."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
 from fedlite import runner
 from fedlite.cli.init import write_app
-from fedlite.compose.apps import run_app
 from fedlite.flower.asynchronous import FedAsync, FedBuff
 from fedlite.flower.records import averageable, distinct, from_record, in_types, to_record, types_of
 from fedlite.learning import models
 from fedlite.results.directory import RunDirectory
 from fedlite.scenario.loader import parse_scenario
 
-LOCAL = SimpleNamespace(backend="local", actors=None, ray_address=None)
+LOCAL = runner.Settings("local")
 NORMED = """
 from torch import nn
 
@@ -113,7 +110,9 @@ def test_an_app_with_batch_norm_runs_and_leaves_its_model_in_its_types(app_fleet
     assert text.count(plain) == 1
     normed = "self.hidden = nn.Sequential(nn.Linear(64, 64), nn.BatchNorm1d(64))"
     task.write_text(text.replace(plain, normed), encoding="utf-8")
-    result = run_app(folder, app_fleet(4), settings=LOCAL, run_config="num-server-rounds=2", out=tmp_path / "run")
+    result = runner.run_app(
+        folder, app_fleet(4), settings=LOCAL, run_config="num-server-rounds=2", out=tmp_path / "run"
+    )
     assert result.summary["outcomes"] == {"arrived": result.summary["outcomes"]["arrived"]}
     found = RunDirectory(tmp_path / "run").read_model()
     counters = {name: values for name, values in found.items() if name.endswith("num_batches_tracked")}

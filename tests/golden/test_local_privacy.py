@@ -3,6 +3,7 @@
 import numpy as np
 
 from fedlite import runner as running
+from fedlite.results.directory import RunDirectory
 from fedlite.scenario.loader import parse_scenario
 
 SCENARIO = """
@@ -19,7 +20,7 @@ privacy: {mechanism: local-dp, clipping_norm: 0.5, epsilon: 2.0, delta: 1e-4}
 
 def final(tmp_path, name, text):
     run = running.run(parse_scenario(text), out=tmp_path / name, settings=running.Settings("local"))
-    return run, np.concatenate([values.ravel() for values in running.RunDirectory(run.path).read_model().values()])
+    return run, np.concatenate([values.ravel() for values in RunDirectory(run.path).read_model().values()])
 
 
 def test_the_mean_carries_the_noise_of_the_devices_and_the_summary_its_epsilon(tmp_path):

@@ -249,7 +249,7 @@ def test_an_apps_run_is_not_resumed_as_a_scenario(fedlite, tiny):
     directory.write_text("scenario.yaml", TINY)
     directory.write_text("app.json", "{}")
     code, told = fedlite("run", "--resume", "app-001", "--backend", "local")
-    assert (code, "write 'fedlite app --resume app-001'" in told) == (2, True)
+    assert (code, "app-001/app.json: got a damaged file" in told) == (2, True)
     assert not (tiny / "app-001" / "summary.json").exists()
 
 

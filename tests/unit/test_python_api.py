@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import plotly.graph_objects as go
 import pytest
 
 import fedlite
-from fedlite.api import Settings, resume
+from fedlite import Settings, load_run, resume
 from fedlite.errors import FedliteError, UnknownNameError
 
 TINY = """
@@ -29,6 +31,25 @@ def test_a_run_holds_its_tables(done):
     assert done.rounds["round"].to_list() == [0, 1, 2]
     assert (len(done.clients), len(done.evaluation), len(done.fleet)) == (6, 6, 1)
     assert resume(str(done.path)).summary == done.summary
+
+
+def test_a_finished_run_is_opened_again_and_what_is_none_is_told(done, tmp_path):
+    assert load_run(str(done.path)).summary == done.summary
+    with pytest.raises(FedliteError, match="no such run directory"):
+        load_run(tmp_path / "nowhere")
+    (tmp_path / "scenario.yaml").write_text(TINY)
+    with pytest.raises(FedliteError, match=r"summary\.json: no such file.*--resume"):
+        load_run(tmp_path)
+
+
+def test_every_exported_name_is_there_and_on_the_page_of_the_api():
+    page = (Path(__file__).parents[2] / "docs/reference/python-api.md").read_text()
+    names = set(fedlite.__all__) - {"__version__"}
+    assert names >= {"Settings", "load_run", "load_scenario", "resume", "run", "sweep"}
+    for name in names:
+        assert callable(getattr(fedlite, name))
+        assert f"`{name}(" in page
+    assert names <= set(dir(fedlite))
 
 
 def test_every_view_of_every_figure_is_drawn_and_the_first_is_the_accuracy(done):

@@ -1,0 +1,181 @@
+"""The campaign of somebody else's Flower app: its ServerApp serves, its ClientApp trains, on a scenario's fleet."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from fedlite.compose import fleet as compose_fleet
+from fedlite.compose.app_results import app_particulars
+from fedlite.compose.app_rounds import AppRounds
+from fedlite.compose.record import Particulars, Record, Trained
+from fedlite.compose.runtimes import app_wire
+from fedlite.compose.runtimes import declared as declared_by
+from fedlite.errors import FedliteError
+from fedlite.flower.app_dir import AppDirectory, RunConfig, fingerprint, overridden, read_app
+from fedlite.flower.app_prices import AppPrices, Declared
+from fedlite.flower.app_runtime import AppRuntime, worker_spec
+from fedlite.flower.app_server import load_server, serve_app
+from fedlite.rng import seed_of
+from fedlite.scenario.loader import load_fleet
+from fedlite.scenario.profiles import load_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fedlite.compose.round_log import RoundLog
+    from fedlite.engine.pool import Pool
+    from fedlite.engine.task import WorkerSpec
+    from fedlite.fleet.state import Fleet
+    from fedlite.flower.app_wire import AppWire
+    from fedlite.flower.grid import FleetGrid
+    from fedlite.results.directory import RunDirectory
+    from fedlite.scenario.schema import FleetScenario
+
+APP_FILE: Final = "app.json"
+"""File of the run directory that says which app was run, and how."""
+
+
+@dataclass(frozen=True)
+class AppRequest:
+    """What a user asked of an app, beside the scenario: everything that decides the result.
+
+    Attributes
+    ----------
+    folder : str
+        The app's directory.
+    run_config : dict
+        The app's own, overrides included.
+    declared : Declared
+        Work and memory of one job, where they are not to be counted.
+    fingerprint : str
+        Digest of the app's source files.
+    """
+
+    folder: str
+    run_config: RunConfig
+    declared: Declared
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class AppCampaign:
+    """An app on a fleet, ready to train (see `campaign.Campaign`). `server` is its ServerApp."""
+
+    scenario: FleetScenario
+    app: AppDirectory
+    request: AppRequest
+    server: Any
+    fleet: Fleet
+    worker: WorkerSpec
+    wire: AppWire
+
+    @classmethod
+    def prepare(
+        cls, folder: Path, scenario: FleetScenario, run_config: str = "", declared: Declared | None = None
+    ) -> AppCampaign:
+        """Read an app and set up its fleet.
+
+        Parameters
+        ----------
+        folder : Path
+            The app: a directory with a pyproject.toml that has `[tool.flwr.app.components]`.
+        scenario : FleetScenario
+            Its fleet, seed, and of its training section `first`, `deadline` and `failures`; the app says the rest.
+        run_config : str
+            Overrides of the app's config, as in `flwr run --run-config`.
+        declared : Declared, optional
+            Work and memory of one job; what the scenario declares if not given.
+
+        Raises
+        ------
+        FedliteError
+            If the app cannot be imported, or asks for what a fleet of devices cannot give.
+        """
+        app = read_app(folder)
+        config = overridden(app.config, run_config)
+        request = AppRequest(str(app.path), config, declared or _declared_in(scenario), fingerprint(app.path))
+        return cls._of(scenario, app, request)
+
+    @classmethod
+    def reopen(cls, directory: RunDirectory) -> AppCampaign:
+        """Return the campaign of an interrupted run.
+
+        Raises
+        ------
+        FedliteError
+            If its files are damaged, or the app's code is not what it was.
+        """
+        request = _read_request(directory)
+        app = read_app(Path(request.folder))
+        if fingerprint(app.path) != request.fingerprint:
+            raise FedliteError(
+                f"--resume: got an app in {app.path} that has changed since {directory.path} was begun, expected the"
+                " same code; restore it, or start a new run"
+            )
+        return cls._of(load_fleet(directory.path / "scenario.yaml"), app, request)
+
+    @classmethod
+    def _of(cls, scenario: FleetScenario, app: AppDirectory, request: AppRequest) -> AppCampaign:
+        server = load_server(app.server, app.path)
+        profiles = [load_profile(name) for name in scenario.fleet.mix]
+        fleet = compose_fleet.build(scenario, profiles, [False] * len(profiles))
+        worker = worker_spec(app.client, app.path, request.run_config)
+        return cls(scenario, app, request, server, fleet, worker, app_wire(scenario))
+
+    @property
+    def name(self) -> str:
+        """The app's."""
+        return self.app.name
+
+    @property
+    def first(self) -> int | None:
+        """As the scenario says; how many are asked, the app decides."""
+        return self.scenario.training.first
+
+    @property
+    def files(self) -> Mapping[str, Mapping[str, Any]]:
+        """What was asked of the app."""
+        return {APP_FILE: asdict(self.request)}
+
+    def runtime(self, pool: Pool) -> AppRuntime:
+        """Return what hands messages to the ClientApp."""
+        population = self.fleet.population
+        return AppRuntime(
+            pool,
+            population.profiles,
+            population.profile_of,
+            AppPrices(population.profiles, self.request.declared),
+            seed=self.scenario.seed,
+            partitions=self.scenario.task.clients if self.scenario.task is not None else None,
+            wire=self.wire,
+        )
+
+    def serve(self, grid: FleetGrid, log: RoundLog) -> Trained:
+        """Run the ServerApp; its rounds are seen at the grid."""
+        rounds = AppRounds(grid, log)
+        seed = seed_of(self.scenario.seed, "server app") % 2**63
+        serve_app(grid, self.server, self.request.run_config, self.app.path, rounds, seed)
+        metrics = rounds.finish()
+        return Trained(rounds.names, rounds.final, metrics)
+
+    def particulars(self, record: Record, runtime: AppRuntime) -> Particulars:
+        """Return what an app adds to the record of its run."""
+        return app_particulars(self, record, runtime.counts)
+
+
+def _read_request(directory: RunDirectory) -> AppRequest:
+    try:
+        found = json.loads(directory.read_text(APP_FILE))
+        return AppRequest(**{**found, "declared": Declared(**found["declared"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise FedliteError(
+            f"{directory.path / APP_FILE}: got a damaged file ({error}), expected what fedlite wrote; start a new run"
+        ) from error
+
+
+def _declared_in(scenario: FleetScenario) -> Declared:
+    app = scenario.task.app if scenario.task is not None else None
+    return Declared() if app is None else declared_by(app)

@@ -1,0 +1,171 @@
+"""The life of a campaign: prepare, train, write, resume. It is the same whoever serves and whatever clients compute."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from fedlite.compose.app_campaign import APP_FILE, AppCampaign
+from fedlite.compose.finished import Run, completed
+from fedlite.compose.pools import check_backend, open_pool
+from fedlite.compose.record import Particulars, Record, Trained
+from fedlite.compose.round_log import RoundLog
+from fedlite.compose.scenario_campaign import ScenarioCampaign
+from fedlite.errors import FedliteError
+from fedlite.fleet.ledger import Ledger
+from fedlite.flower.exchange import Runtime
+from fedlite.flower.grid import FleetGrid, RoundPolicy
+from fedlite.results.directory import RunDirectory
+from fedlite.scenario.dump import dump_scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fedlite.compose.pools import Wanted
+    from fedlite.compose.progress import Progress
+    from fedlite.engine.pool import Pool
+    from fedlite.engine.task import WorkerSpec
+    from fedlite.fleet.state import Fleet
+    from fedlite.scenario.schema import FleetScenario
+
+    Watcher = Callable[[Progress], None] | None
+
+R = TypeVar("R", bound=Runtime)
+
+
+class Campaign(Protocol[R]):
+    """A campaign that is ready to train: what differs between a scenario's own and that of a Flower app."""
+
+    @property
+    def name(self) -> str:
+        """What run directories are called after."""
+
+    @property
+    def scenario(self) -> FleetScenario:
+        """The fleet, the seed, and what the server waits for."""
+
+    @property
+    def fleet(self) -> Fleet:
+        """The simulated devices."""
+
+    @property
+    def worker(self) -> WorkerSpec:
+        """How an actor builds what computes the clients' jobs."""
+
+    @property
+    def first(self) -> int | None:
+        """Replies after which a round is closed; None to wait for all."""
+
+    @property
+    def files(self) -> Mapping[str, Mapping[str, Any]]:
+        """What a resumed run needs to know beside the scenario: JSON objects by file name."""
+
+    def runtime(self, pool: Pool) -> R:
+        """Return what answers the grid's messages."""
+
+    def serve(self, grid: FleetGrid, log: RoundLog) -> Trained:
+        """Train from the first round to the last, close each, and return the model."""
+
+    def particulars(self, record: Record, runtime: R) -> Particulars:
+        """Return what this kind of campaign adds to the record of its run."""
+
+
+def run(
+    scenario: FleetScenario,
+    prepare: Callable[[], Campaign[R]],
+    *,
+    out: Path | None,
+    settings: Wanted,
+    progress: Watcher,
+) -> Run:
+    """Run a campaign from the beginning and return where its results are.
+
+    Parameters
+    ----------
+    scenario : FleetScenario
+    prepare : callable
+        Makes the campaign; whatever a user can mend shows there, before anything is written.
+    out : Path, optional
+        Run directory, new or without a run in it; the next free `runs/NAME-001` if not given.
+    settings : Wanted
+        Backend, actors, Ray address.
+    progress : callable, optional
+        Called after every round.
+
+    Raises
+    ------
+    FedliteError
+        Whatever a user can mend.
+    """
+    began_s = time.perf_counter()
+    check_backend(settings)
+    text = dump_scenario(scenario)
+    if out is not None:
+        RunDirectory.refuse_used(out, text)
+    campaign = prepare()
+    directory = RunDirectory(out) if out is not None else RunDirectory.next_free(Path("runs"), campaign.name)
+    with directory.held():
+        RunDirectory.refuse_used(directory.path, text)
+        # What an app's run that never began may have left would make this one resume as that.
+        (directory.path / APP_FILE).unlink(missing_ok=True)
+        for name, content in campaign.files.items():
+            directory.write_json(name, content)
+        directory.write_text("scenario.yaml", text)
+        return _finish(campaign, directory, settings, progress, began_s)
+
+
+def resume(path: Path, *, settings: Wanted, progress: Watcher) -> Run:
+    """Continue an interrupted run of either kind to the bit-identical result; a finished one is returned as it is.
+
+    Raises
+    ------
+    FedliteError
+        If the folder holds no run, or what was run is not what it was.
+    """
+    if not path.is_dir():
+        raise FedliteError(f"--resume: got {path}, which is no folder; expected the directory of an interrupted run")
+    directory = RunDirectory(path)
+    with directory.held():
+        if (path / "summary.json").exists():
+            return completed(directory)
+        began_s = time.perf_counter()
+        check_backend(settings)
+        if (path / APP_FILE).exists():
+            return _finish(AppCampaign.reopen(directory), directory, settings, progress, began_s)
+        return _finish(ScenarioCampaign.reopen(directory), directory, settings, progress, began_s)
+
+
+def _finish(campaign: Campaign[R], directory: RunDirectory, settings: Wanted, progress: Watcher, began_s: float) -> Run:
+    """Train, as far as the journal does not have it already, and write what came of it."""
+    scenario = campaign.scenario
+    ledger = Ledger()
+    pool = open_pool(campaign.worker, settings, directory.journal)
+    try:
+        runtime = campaign.runtime(pool)
+        grid = FleetGrid(campaign.fleet, runtime, ledger, policy=_policy(campaign), start_s=scenario.fleet.start_s)
+        log = RoundLog(grid, progress)
+        trained = campaign.serve(grid, log)
+        log.settle()
+        record = Record(
+            directory=directory,
+            scenario=scenario,
+            fleet=campaign.fleet,
+            ledger=ledger,
+            rounds=log.table,
+            trained=trained,
+            end_s=grid.clock.now_s,
+            wall_s=time.perf_counter() - began_s,
+            engine=pool.description,
+            backend=settings.backend,
+        )
+    finally:
+        pool.close()
+    return record.write(campaign.name, campaign.particulars(record, runtime))
+
+
+def _policy(campaign: Campaign[R]) -> RoundPolicy:
+    training = campaign.scenario.training
+    deadline_s = math.inf if training.deadline_s is None else training.deadline_s
+    return RoundPolicy(campaign.first, deadline_s, training.failures)

@@ -1,0 +1,62 @@
+"""The table of device classes that a run leaves: one row per profile of its fleet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedlite.compose.record import Record
+    from fedlite.devices.profile import DeviceProfile
+
+
+@dataclass(frozen=True)
+class ClassFacts:
+    """What one kind of campaign knows of a device class; the rest of its row, every record says.
+
+    `calibration` is None where nothing was predicted before the run. `train_s` is the time of a round's local training.
+    """
+
+    profile: DeviceProfile
+    plan: str
+    train_s: float
+    peak_bytes: int
+    excluded: str = ""
+    plan_reason: str = ""
+    calibration: str | None = None
+
+
+def fleet_rows(record: Record, classes: Sequence[ClassFacts]) -> list[dict[str, Any]]:
+    """Return the rows; `classes` follow the profiles of the population."""
+    ledger = record.ledger.columns()
+    train = ledger["kind"] == "train"
+    rows = []
+    for facts, count in zip(classes, device_counts(record), strict=True):
+        mine = train & (ledger["profile"] == facts.profile.name)
+        rows.append(
+            {
+                "profile": facts.profile.name,
+                "tier": str(facts.profile.tier),
+                "plan": facts.plan,
+                "devices": count,
+                "excluded_reason": facts.excluded,
+                "plan_reason": facts.plan_reason,
+                **({} if facts.calibration is None else {"calibration": facts.calibration}),
+                "train_s_per_round": facts.train_s,
+                "peak_bytes": facts.peak_bytes,
+                "job_ram_bytes": int(facts.profile.job_ram_bytes.value),
+                "participations": int(mine.sum()),
+                "arrived": int((mine & (ledger["outcome"] == "arrived")).sum()),
+            }
+        )
+    return rows
+
+
+def device_counts(record: Record) -> list[int]:
+    """Return how many devices have each profile of the population."""
+    population = record.fleet.population
+    return [int(n) for n in np.bincount(population.profile_of, minlength=len(population.profiles))]

@@ -1,0 +1,68 @@
+"""Closing rounds, whoever serves: a row of the table from what was booked since the last one, and a progress."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from fedlite.compose.progress import Progress
+from fedlite.results.rounds import Rounds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fedlite.flower.grid import FleetGrid
+
+
+class RoundLog:
+    """The rounds of a run while it lasts. A round begins where the one before it was closed.
+
+    Parameters
+    ----------
+    grid : FleetGrid
+        Its clock says when, its ledger what was booked.
+    progress : callable, optional
+        Called after every round.
+    """
+
+    def __init__(self, grid: FleetGrid, progress: Callable[[Progress], None] | None) -> None:
+        self.table = Rounds()
+        self.expected = 0
+        """Rounds that there will be; 0 while nobody knows."""
+        self._grid = grid
+        self._progress = progress
+        self._began_s = grid.clock.now_s
+        self._start_s, self._start_wall_s = grid.clock.now_s, time.perf_counter()
+        self._rows_seen = 0
+
+    def close(self, round_: int, *, eligible: int, metrics: dict[str, float]) -> None:
+        """Close a round now.
+
+        Parameters
+        ----------
+        round_ : int
+        eligible : int
+            Devices that could be asked when it began.
+        metrics : dict
+            What a test of the global model said: accuracy, loss, macro_f1, as far as known.
+        """
+        now_s, now_wall_s = self._grid.clock.now_s, time.perf_counter()
+        row = self.table.close(
+            round_=round_,
+            start_s=self._start_s,
+            end_s=now_s,
+            eligible=eligible,
+            jobs=self._grid.ledger.columns(self._rows_seen),
+            metrics=metrics,
+            wall_s=now_wall_s - self._start_wall_s,
+        )
+        self._rows_seen = len(self._grid.ledger)
+        self._start_s, self._start_wall_s = now_s, now_wall_s
+        if self._progress is not None:
+            energy_j = sum(float(done["energy_j"]) for done in self.table.rows)
+            done = len(self.table.rows) - 1
+            self._progress(Progress(done, self.expected, now_s - self._began_s, float(row["accuracy"]), energy_j))
+
+    def settle(self) -> None:
+        """Add the jobs that were under way when the last round was closed to its row."""
+        self.table.settle(self._grid.ledger.columns(self._rows_seen))

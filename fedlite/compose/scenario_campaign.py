@@ -1,0 +1,140 @@
+"""The campaign that a scenario describes whole: fedlite serves its strategy, to its own trainer or to `task.app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from fedlite.compose import fleet as compose_fleet
+from fedlite.compose import learning as compose_learning
+from fedlite.compose import runtimes
+from fedlite.compose.privacy_spent import planned_noise
+from fedlite.compose.record import Particulars, Record, Trained
+from fedlite.compose.scenario_results import scenario_particulars
+from fedlite.errors import FedliteError
+from fedlite.flower import compat, serving, strategies
+from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff, Rule
+from fedlite.learning.training.trainer import Trainer
+from fedlite.rng import seed_of
+from fedlite.scenario.loader import parse_scenario
+from fedlite.scenario.strategies import FedAsync as FedAsyncSection
+from fedlite.scenario.strategies import FedBuff as FedBuffSection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from fedlite.compose.learning import Learning
+    from fedlite.compose.round_log import RoundLog
+    from fedlite.engine.pool import Pool
+    from fedlite.engine.task import WorkerSpec
+    from fedlite.fleet.state import Fleet
+    from fedlite.flower.grid import FleetGrid
+    from fedlite.flower.native_clients import NativeTask
+    from fedlite.results.directory import RunDirectory
+    from fedlite.scenario.schema import Scenario
+
+    Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ScenarioCampaign:
+    """A scenario with its data loaded, its model built, its plans priced and its fleet drawn, ready to train.
+
+    See `campaign.Campaign`. `served` is None with asynchronous servers, `noise_multiplier` without central noise.
+    """
+
+    scenario: Scenario
+    learning: Learning
+    classes: list[compose_fleet.DeviceClass]
+    task: NativeTask
+    fleet: Fleet
+    worker: WorkerSpec
+    noise_multiplier: float | None
+    served: strategies.Served | None
+    files: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @classmethod
+    def prepare(cls, scenario: Scenario) -> ScenarioCampaign:
+        """Load the data, build the model, price the plans and draw the fleet; most mistakes show here."""
+        learning = compose_learning.prepare(scenario)
+        classes = compose_fleet.classes(scenario, learning)
+        if all(device_class.excluded for device_class in classes):
+            raise FedliteError(compose_fleet.nobody_fits(classes))
+        task = runtimes.native_task(scenario, learning, classes)
+        fleet = compose_fleet.build(scenario, [c.profile for c in classes], [bool(c.excluded) for c in classes])
+        worker = runtimes.worker_spec(scenario, learning, task)
+        noise = planned_noise(scenario, len(learning.rows))
+        with compat.quiet_logs():
+            asynchronous = scenario.training.strategy.asynchronous
+            served = None if asynchronous else strategies.build(scenario, noise)
+        return cls(scenario, learning, classes, task, fleet, worker, noise, served)
+
+    @classmethod
+    def reopen(cls, directory: RunDirectory) -> ScenarioCampaign:
+        """Return the campaign of an interrupted run."""
+        text = directory.read_text("scenario.yaml")
+        return cls.prepare(parse_scenario(text, str(directory.path / "scenario.yaml")))
+
+    @property
+    def name(self) -> str:
+        """The scenario's."""
+        return self.scenario.name
+
+    @property
+    def clients(self) -> int:
+        """Data partitions: whose data there is."""
+        return len(self.learning.rows)
+
+    @property
+    def first(self) -> int | None:
+        """As the scenario says. Over-selection is there to have enough replies soon: it closes with the cohort."""
+        training = self.scenario.training
+        return training.first or (self.scenario.cohort if training.over_select > 1 else None)
+
+    def runtime(self, pool: Pool) -> runtimes.AnyRuntime:
+        """Return what trains: fedlite's own trainer, or the user's ClientApp."""
+        return runtimes.runtime(self.scenario, self.task, self.fleet, pool, self.served)
+
+    def serve(self, grid: FleetGrid, log: RoundLog) -> Trained:
+        """Serve the scenario's strategy."""
+        training, seed = self.scenario.training, self.scenario.seed
+        names, arrays = self.learning.names, self.learning.arrays
+        log.expected = training.rounds
+        tester = self._tester(grid, Trainer(self.learning.build(), objective=self.learning.objective), log)
+        if self.served is None:
+            rule, concurrency = _rule(training.strategy)
+            server = AsyncServer(grid, rule, concurrency, names, seed)
+            with compat.quiet_logs():
+                final = server.run(arrays, training.rounds, tester)
+        else:
+            strategy, seed = self.served.strategy, seed_of(seed, "flower")
+            final = serving.serve(grid, strategy, names, arrays, training.rounds, tester, seed)
+        return Trained(names, final)
+
+    def particulars(self, record: Record, runtime: runtimes.AnyRuntime) -> Particulars:
+        """Return what a scenario adds to the record of its run: tests of its model, and the privacy it spent."""
+        return scenario_particulars(self, record, sorted(runtime.modes))
+
+    def _tester(self, grid: FleetGrid, trainer: Trainer, log: RoundLog) -> serving.Tester:
+        every, last = self.scenario.training.evaluate_every, self.scenario.training.rounds
+        data = self.learning.data
+
+        def test(round_: int, arrays: Sequence[Array]) -> dict[str, float]:
+            metrics: dict[str, float] = {}
+            if round_ == last or (every and round_ % every == 0):
+                metrics = trainer.evaluate(list(arrays), data.x_test, data.y_test).metrics
+            log.close(round_, eligible=grid.eligible, metrics=metrics)
+            return metrics
+
+        return test
+
+
+def _rule(section: Any) -> tuple[Rule, int]:
+    if isinstance(section, FedBuffSection):
+        rule: Rule = FedBuff(section.buffer, section.server_learning_rate, section.staleness_exponent)
+        return rule, section.concurrency
+    if isinstance(section, FedAsyncSection):
+        return FedAsync(section.mixing, section.staleness_exponent), section.concurrency
+    raise FedliteError(f"training.strategy: got {section.name!r}, expected fedbuff or fedasync")
