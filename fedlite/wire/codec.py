@@ -95,9 +95,17 @@ class Codec:
         return self.number.stochastic
 
     @property
-    def exact(self) -> bool:
-        """Whether float32 arrays come back bit for bit."""
-        return self.number.text == "fp32" and not isinstance(self.sparsifier, TopK)
+    def lengthens(self) -> bool:
+        """Whether an update may come out with a larger 2-norm; a number format that does not say is taken to do so."""
+        return bool(getattr(self.number, "lengthens", True))
+
+    @property
+    def only_for_updates(self) -> str | None:
+        """The first stage that leaves too little of a whole model, or None; a stage that does not say is one."""
+        for part in (self.sparsifier, self.number):
+            if part is not None and not getattr(part, "carries_model", False):
+                return part.text
+        return None
 
 
 def parse_codec(texts: Sequence[str] | Codec) -> Codec:
@@ -131,18 +139,17 @@ def check_downlink(codec: Sequence[str] | Codec) -> Codec:
     """Return a codec that may carry a whole model from the server.
 
     A device can join at any round, so the server sends weights and not differences: a stage that zeroes most of them or
-    keeps only their signs would leave no model.
+    keeps only their signs would leave no model. Each stage says by `carries_model` whether it is one of those.
 
     Raises
     ------
     CodecError
-        If the codec has topk or sign.
+        If a stage does not carry a whole model, such as topk, sign and int2.
     """
     checked = parse_codec(codec)
-    bad = [stage for stage in checked.stages if stage.split(":")[0] in ("topk", "sign")]
-    if bad:
+    if (bad := checked.only_for_updates) is not None:
         raise CodecError(
-            f"downlink: got {bad[0]!r}, which is made for updates, but the server sends a whole model; "
+            f"downlink: got {bad!r}, which is made for updates, but the server sends a whole model; "
             "use fp32, fp16, bf16 or int8 on the downlink, and this stage on the uplink"
         )
     return checked

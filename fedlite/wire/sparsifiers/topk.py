@@ -34,6 +34,7 @@ class TopK:
 
     fraction: float
     carries_update: bool = True
+    carries_model: bool = False
 
     @classmethod
     def parse(cls, argument: str | None) -> TopK:
