@@ -66,6 +66,9 @@ class NativeWorker:
         self._plans = plans
         self._mode = mode
         self._objective = objective
+        for plan in plans:  # packets may name stages of the user's own only if this process was asked for them
+            wire.parse_codec(tuple(plan["uplink"]))
+            wire.parse_codec(tuple(plan["downlink"]))
         self._trainers: dict[float, tuple[Trainer, list[str]]] = {}
 
     def run(self, task: Task, shared: Arrays) -> Result:

@@ -210,6 +210,8 @@ def _count_leaves_room_for_noise(scenario: FleetScenario) -> Iterator[Violation]
 
 
 def _clipped_stays_clipped(scenario: FleetScenario) -> Iterator[Violation]:
+    from fedlite.wire import parse_codec
+
     if not scenario.privacy.clips_on_client:
         return
     chains = [("wire", scenario.wire.up, scenario.wire.error_feedback)]
@@ -218,8 +220,7 @@ def _clipped_stays_clipped(scenario: FleetScenario) -> Iterator[Violation]:
         if rule.plan.up is not None or rule.plan.error_feedback:
             chains.append((f"clients.{index}.plan", rule.plan.up or scenario.wire.up, feedback))
     for where, stages, feedback in chains:
-        stretching = [stage for stage in stages if stage.partition(":")[0] not in _NEVER_LENGTHEN]
-        if stretching:
+        if parse_codec(stages).lengthens:
             yield Violation(
                 f"{where}.up",
                 f"got the codec {'+'.join(stages)!r} after clipping on the client: rounding can lengthen an update "
@@ -234,9 +235,6 @@ def _clipped_stays_clipped(scenario: FleetScenario) -> Iterator[Violation]:
                 "write 'error_feedback: false', or use server-fixed-clipping",
                 ("privacy",),
             )
-
-
-_NEVER_LENGTHEN: Final = frozenset({"fp32", "topk", "nonzero", "zstd"})
 
 
 def _slices_need_overlap(scenario: FleetScenario) -> Iterator[Violation]:

@@ -22,10 +22,11 @@ def _split(value: Any) -> Any:
 
 def _check_stages(stages: tuple[str, ...]) -> tuple[str, ...]:
     from fedlite.wire import FORMATS, LOSSLESS, SPARSIFIERS
+    from fedlite.wire.own_stage import is_reference
 
     known = [*SPARSIFIERS, *FORMATS, *LOSSLESS]
     for stage in stages:
-        if stage.partition(":")[0] not in known:
+        if stage.partition(":")[0] not in known and not is_reference(stage):
             raise unknown("a codec stage", stage, known)
     return stages
 

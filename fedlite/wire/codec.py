@@ -1,15 +1,17 @@
 """The codec of a link, written as stages: ("topk:0.1", "int8", "zstd"). The three tables of stages are here.
 
 A codec has at most one sparsifier, at most one number format (fp32 if none is named) and at most one lossless stage, in
-that order. A new stage is one small file in `formats/`, `sparsifiers/` or `lossless/` and one line in a table below.
+that order. A new stage is one small file in `formats/`, `sparsifiers/` or `lossless/` and one line in a table below, or
+a file anywhere, named as `pkg.mod:Name`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
+from fedlite.wire import own_stage
 from fedlite.wire.errors import CodecError
 from fedlite.wire.formats.bf16 import Bf16
 from fedlite.wire.formats.fp16 import Fp16
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from fedlite.wire.lossless.base import Lossless
     from fedlite.wire.sparsifiers.base import Sparsifier
 
-_Stage = TypeVar("_Stage")
+MOST_TEXT_BYTES: Final = 256
+"""The longest codec text, which every packet carries."""
 
 
 def _plain(made: NumberFormat, argument: str | None) -> NumberFormat:
@@ -58,7 +61,7 @@ LOSSLESS: Final[dict[str, Callable[[str | None], Lossless]]] = {
 }
 """Name -> parser of the text after the colon."""
 
-_TABLES: Final[tuple[tuple[str, Mapping[str, object]], ...]] = (
+_TABLES: Final[tuple[tuple[str, Mapping[str, Callable[[str | None], Any]]], ...]] = (
     ("sparsifier", SPARSIFIERS),
     ("number format", FORMATS),
     ("lossless stage", LOSSLESS),
@@ -67,17 +70,18 @@ _TABLES: Final[tuple[tuple[str, Mapping[str, object]], ...]] = (
 
 @dataclass(frozen=True)
 class Codec:
-    """A validated codec. Make one with `parse_codec`."""
+    """A validated codec. Make one with `parse_codec`.
 
-    sparsifier: Sparsifier | None
-    number: NumberFormat
-    lossless: Lossless | None
+    Attributes
+    ----------
+    stages : tuple of str
+        The stages as people write them, the number format always named. They alone make two codecs equal.
+    """
 
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """The stages as people write them, the number format always named."""
-        parts = (self.sparsifier, self.number, self.lossless)
-        return tuple(part.text for part in parts if part is not None)
+    stages: tuple[str, ...]
+    sparsifier: Sparsifier | None = field(compare=False)
+    number: NumberFormat = field(compare=False)
+    lossless: Lossless | None = field(compare=False)
 
     @property
     def text(self) -> str:
@@ -95,9 +99,16 @@ class Codec:
         return self.number.stochastic
 
     @property
-    def exact(self) -> bool:
-        """Whether float32 arrays come back bit for bit."""
-        return self.number.text == "fp32" and not isinstance(self.sparsifier, TopK)
+    def lengthens(self) -> bool:
+        """Whether an update may come out with a larger 2-norm; a number format that does not say is taken to do so."""
+        return bool(getattr(self.number, "lengthens", True))
+
+    @property
+    def only_for_updates(self) -> str | None:
+        """The first stage that leaves too little of a whole model, or None; a stage that does not say is one."""
+        parts = [part for part in (self.sparsifier, self.number) if part is not None]
+        poor = (name for name, part in zip(self.stages, parts, strict=False) if not _carries_model(part))
+        return next(poor, None)
 
 
 def parse_codec(texts: Sequence[str] | Codec) -> Codec:
@@ -106,7 +117,8 @@ def parse_codec(texts: Sequence[str] | Codec) -> Codec:
     Parameters
     ----------
     texts : sequence of str
-        Such as ("fp16",), ("int8", "zstd") or ("topk:0.1", "int4:64", "zstd"). A `Codec` is returned as it is.
+        Such as ("fp16",), ("int8", "zstd") or ("topk:0.1", "int4:64", "zstd"). `pkg.mod:Name` is imported and called,
+        `pkg.mod:Name:argument` with the text after the second colon. A `Codec` is returned as it is.
 
     Raises
     ------
@@ -122,6 +134,10 @@ def parse_codec(texts: Sequence[str] | Codec) -> Codec:
     return _parse(tuple(texts))
 
 
+def _carries_model(part: object) -> bool:
+    return bool(getattr(part, "carries_model", False))
+
+
 def sends_update(codec: Sequence[str] | Codec) -> bool:
     """Return whether a codec carries the difference to the received model (True) or the weights (fp32 and fp16)."""
     return parse_codec(codec).sends_update
@@ -131,18 +147,17 @@ def check_downlink(codec: Sequence[str] | Codec) -> Codec:
     """Return a codec that may carry a whole model from the server.
 
     A device can join at any round, so the server sends weights and not differences: a stage that zeroes most of them or
-    keeps only their signs would leave no model.
+    keeps only their signs would leave no model. Each stage says by `carries_model` whether it is one of those.
 
     Raises
     ------
     CodecError
-        If the codec has topk or sign.
+        If a stage does not carry a whole model, such as topk, sign and int2.
     """
     checked = parse_codec(codec)
-    bad = [stage for stage in checked.stages if stage.split(":")[0] in ("topk", "sign")]
-    if bad:
+    if (bad := checked.only_for_updates) is not None:
         raise CodecError(
-            f"downlink: got {bad[0]!r}, which is made for updates, but the server sends a whole model; "
+            f"downlink: got {bad!r}, which is made for updates, but the server sends a whole model; "
             "use fp32, fp16, bf16 or int8 on the downlink, and this stage on the uplink"
         )
     return checked
@@ -165,45 +180,63 @@ def check_error_feedback(codec: Sequence[str] | Codec) -> Codec:
     return checked
 
 
+def known_codec(text: str) -> Codec:
+    """Return the codec that a packet names, without importing anything.
+
+    Raises
+    ------
+    FedliteError
+        If it is malformed, or has a stage that is neither in a table nor was asked for in this process before.
+    """
+    return _built(tuple(text.split("+")), own_stage.known)
+
+
 @lru_cache(maxsize=512)
 def _parse(texts: tuple[str, ...]) -> Codec:
+    return _built(texts, own_stage.imported)
+
+
+def _built(texts: tuple[str, ...], own: Callable[[str], own_stage.Made]) -> Codec:
     if not texts:
         raise CodecError("codec: got no stage, expected at least one; write ['fp32'] to send float32 as it is")
     chosen: dict[str, str] = {}
-    order = []
+    made: dict[str, tuple[str, Any]] = {}
     for text in texts:
-        kind = _kind(text)
+        kind, name, stage = _made(text, own)
         if kind in chosen:
             raise CodecError(
                 f"codec: got the {kind}s {chosen[kind]!r} and {text!r}, expected at most one; leave one out"
             )
-        chosen[kind] = text
-        order.append(kind)
-    kinds = [kind for kind, _ in _TABLES]
-    right = sorted(order, key=kinds.index)
-    if order != right:
+        chosen[kind], made[kind] = text, (name, stage)
+    right = [kind for kind, _ in _TABLES if kind in chosen]
+    if list(chosen) != right:
         raise CodecError(
             f"codec: got the order {', '.join(texts)}, expected sparsifier, number format, lossless stage; "
             f"write [{', '.join(chosen[kind] for kind in right)}]"
         )
-    return Codec(
-        _made(SPARSIFIERS, chosen.get("sparsifier")),
-        _made(FORMATS, chosen.get("number format", "fp32")) or Fp32(),
-        _made(LOSSLESS, chosen.get("lossless stage")),
+    made.setdefault("number format", ("fp32", Fp32()))
+    codec = Codec(
+        tuple(made[kind][0] for kind, _ in _TABLES if kind in made),
+        made.get("sparsifier", (None, None))[1],
+        made["number format"][1],
+        made.get("lossless stage", (None, None))[1],
     )
+    if len(codec.text) > MOST_TEXT_BYTES:
+        raise CodecError(
+            f"codec: got {len(codec.text)} characters, expected at most {MOST_TEXT_BYTES}, which every packet carries; "
+            "shorten the names of your stages"
+        )
+    return codec
 
 
-def _kind(text: str) -> str:
-    name = str(text).split(":", 1)[0]
+def _made(text: str, own: Callable[[str], own_stage.Made]) -> tuple[str, str, Any]:
+    """Return kind, name and stage. The tables go first: a module called as one of them cannot be referred to."""
+    name, colon, argument = str(text).partition(":")
     for kind, table in _TABLES:
         if name in table:
-            return kind
+            stage = table[name](argument if colon else None)
+            return kind, stage.text, stage
+    if own_stage.is_reference(str(text)):
+        return own(text)[0], text, own(text)[1]
     known = "; ".join(f"{kind}s: {', '.join(table)}" for kind, table in _TABLES)
-    raise CodecError(f"codec: got the stage {text!r}, expected one of {known}")
-
-
-def _made(table: Mapping[str, Callable[[str | None], _Stage]], text: str | None) -> _Stage | None:
-    if text is None:
-        return None
-    name, colon, argument = text.partition(":")
-    return table[name](argument if colon else None)
+    raise CodecError(f"codec: got the stage {text!r}, expected one of {known}; or write your own as 'pkg.mod:Name'")

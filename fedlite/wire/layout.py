@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from fedlite.errors import FedliteError
 from fedlite.wire import varint
-from fedlite.wire.codec import Codec, parse_codec
-from fedlite.wire.errors import CodecError, WireError
+from fedlite.wire.codec import MOST_TEXT_BYTES, Codec, known_codec
+from fedlite.wire.errors import WireError
 from fedlite.wire.segments import Segments
 
 DTYPES: Final = (
@@ -22,7 +23,6 @@ DTYPES: Final = (
 _NAMES: Final = {np.dtype(name): name for name in DTYPES}  # numpy builds `dtype.name` anew each time, in microseconds
 _FLOATS: Final = 3
 _MOST_DIMENSIONS: Final = 15
-_MOST_TEXT_BYTES: Final = 128
 
 Tensor = tuple[str, tuple[int, ...]]
 """Name of the data type and shape of one array."""
@@ -89,12 +89,12 @@ def read_layout(header: bytes) -> Layout:
     """Return the layout that a header describes; a `WireError` if it is malformed."""
     reader = varint.Reader(memoryview(header))
     length = reader.varint()
-    if length > _MOST_TEXT_BYTES:
+    if length > MOST_TEXT_BYTES:
         raise WireError(f"corrupt packet: a codec name of {length} bytes; send the packet again")
     name = bytes(reader.take(length)).decode("ascii", errors="replace")
     try:
-        codec = parse_codec(name.split("+"))
-    except CodecError as error:
+        codec = known_codec(name)
+    except FedliteError as error:
         raise WireError(f"packet: unreadable codec: {error}; sender and receiver need the same version") from error
     tensors: list[Tensor] = []
     for _ in range(reader.varint()):

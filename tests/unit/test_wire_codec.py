@@ -54,15 +54,9 @@ def test_only_fp32_and_fp16_without_top_k_carry_weights():
         assert sends_update(texts)
 
 
-def test_exact_means_bit_for_bit():
-    assert parse_codec(("nonzero", "zstd")).exact
-    assert not parse_codec(("topk:0.5",)).exact
-    assert not parse_codec(("fp16",)).exact
-
-
 def test_a_downlink_cannot_drop_most_of_the_model():
     assert check_downlink(("int8", "zstd")).text == "int8+zstd"
-    for texts in (("topk:0.1",), ("sign",)):
+    for texts in (("topk:0.1",), ("sign",), ("int2:64",), ("topk:0.1", "int2", "zstd")):
         with pytest.raises(CodecError, match=r"downlink: got '.*'.*whole model; use fp32, fp16, bf16 or int8"):
             check_downlink(texts)
 

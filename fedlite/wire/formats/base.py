@@ -26,6 +26,20 @@ class NumberFormat(Protocol):
         """Whether the difference to the received model should be sent rather than the weights themselves."""
 
     @property
+    def carries_model(self) -> bool:
+        """Whether every value comes back within a quarter of its tensor's largest magnitude, so that a model survives.
+
+        May be left unsaid, which means no. Codecs without it stay off the downlink.
+        """
+
+    @property
+    def lengthens(self) -> bool:
+        """Whether what is read back can have a larger 2-norm than the float32 values, if only by rounding.
+
+        May be left unsaid, which means yes. Codecs with it are refused after clipping on the client.
+        """
+
+    @property
     def stochastic(self) -> bool:
         """Whether encoding draws random numbers."""
 

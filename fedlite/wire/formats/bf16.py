@@ -21,6 +21,8 @@ class Bf16:
 
     text: str = "bf16"
     carries_update: bool = True
+    carries_model: bool = True
+    lengthens: bool = True
     stochastic: bool = False
     stride: int = 2
 

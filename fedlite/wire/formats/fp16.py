@@ -25,6 +25,8 @@ class Fp16:
 
     text: str = "fp16"
     carries_update: bool = False
+    carries_model: bool = True
+    lengthens: bool = True
     stochastic: bool = False
     stride: int = 2
 

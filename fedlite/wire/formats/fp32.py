@@ -17,6 +17,8 @@ class Fp32:
 
     text: str = "fp32"
     carries_update: bool = False
+    carries_model: bool = True
+    lengthens: bool = False
     stochastic: bool = False
     stride: int = 4
 

@@ -30,6 +30,8 @@ class Sign:
 
     text: str = "sign"
     carries_update: bool = True
+    carries_model: bool = False
+    lengthens: bool = True
     stochastic: bool = False
     stride: int = 1
 

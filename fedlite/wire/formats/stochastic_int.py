@@ -41,6 +41,7 @@ class StochasticInt:
     bits: int
     block: int = 0
     carries_update: bool = True
+    lengthens: bool = True
     stochastic: bool = True
     stride: int = 1
 
@@ -60,6 +61,11 @@ class StochasticInt:
     def text(self) -> str:
         """The stage as people write it."""
         return f"int{self.bits}:{self.block}" if self.block else f"int{self.bits}"
+
+    @property
+    def carries_model(self) -> bool:
+        """Whether a step is at most a quarter of the largest magnitude: 2 bits know only zero and plus or minus it."""
+        return self.levels >= 4  # noqa: PLR2004 (a quarter)
 
     @property
     def levels(self) -> int:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Sparsifier(Protocol):
-    """Chooses the values that are sent; the receiver reads zero everywhere else."""
+    """Chooses the values that are sent; the receiver reads zero everywhere else, so no update gets longer by it."""
 
     @property
     def text(self) -> str:
@@ -21,6 +21,13 @@ class Sparsifier(Protocol):
     @property
     def carries_update(self) -> bool:
         """Whether the choice makes sense for a difference only, because the rest becomes zero."""
+
+    @property
+    def carries_model(self) -> bool:
+        """Whether a whole model survives: no value above a quarter of its tensor's largest magnitude is left out.
+
+        May be left unsaid, which means no. Codecs without it stay off the downlink.
+        """
 
     def most(self, count: int) -> int:
         """Return the largest number of values kept of `count`."""

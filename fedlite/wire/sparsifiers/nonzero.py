@@ -21,6 +21,7 @@ class Nonzero:
 
     text: str = "nonzero"
     carries_update: bool = False
+    carries_model: bool = True
 
     @classmethod
     def parse(cls, argument: str | None) -> Nonzero:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fedlite.errors import UnitError
 from fedlite.units import parse
 from fedlite.wire.errors import CodecError
 
@@ -34,6 +35,7 @@ class TopK:
 
     fraction: float
     carries_update: bool = True
+    carries_model: bool = False
 
     @classmethod
     def parse(cls, argument: str | None) -> TopK:
@@ -42,7 +44,10 @@ class TopK:
             raise CodecError(
                 "topk: got no fraction, expected the share of values to keep; write for example 'topk:0.1'"
             )
-        fraction = parse(argument, "fraction")
+        try:
+            fraction = parse(argument, "fraction")
+        except UnitError as error:
+            raise CodecError(f"topk: {error}") from error
         if not SMALLEST <= fraction < 1:
             raise CodecError(
                 f"topk: got fraction {argument}, expected at least {SMALLEST:g} and below 1; "
