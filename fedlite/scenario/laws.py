@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -15,7 +14,7 @@ from fedlite.scenario.strategies import Bulyan, FedBuff, FedProx, Krum, MultiKru
 from fedlite.scenario.task import Natural
 
 if TYPE_CHECKING:
-    from fedlite.scenario.schema import FleetScenario
+    from fedlite.scenario.sections import Sections
 
 
 @dataclass(frozen=True)
@@ -28,21 +27,15 @@ class Violation:
     rests_on: tuple[str, ...] = ()
 
 
-Law = Callable[["FleetScenario"], Iterator[Violation]]
+Law = Callable[["Sections"], Iterator[Violation]]
 
 
-def broken(scenario: FleetScenario) -> tuple[Violation, ...]:
+def broken(scenario: Sections) -> tuple[Violation, ...]:
     """Return every violation of every law."""
     return tuple(violation for law in LAWS for violation in law(scenario))
 
 
-def asked(cohort: int, over_select: float) -> int:
-    """Return how many devices are asked so that about `cohort` reply."""
-    # Rounding first keeps 10 * 1.3 at 13, where the product is a hair above it.
-    return math.ceil(round(cohort * over_select, 9))
-
-
-def _cohort_fits_fleet(scenario: FleetScenario) -> Iterator[Violation]:
+def _cohort_fits_fleet(scenario: Sections) -> Iterator[Violation]:
     wanted, devices = scenario.training.clients_per_round, scenario.fleet.devices
     if wanted is not None and wanted > devices:
         yield Violation(
@@ -60,7 +53,7 @@ def _cohort_fits_fleet(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _first_is_asked(scenario: FleetScenario) -> Iterator[Violation]:
+def _first_is_asked(scenario: Sections) -> Iterator[Violation]:
     first = scenario.training.first
     if first is not None and not scenario.training.strategy.asynchronous and first > scenario.asked:
         yield Violation(
@@ -71,7 +64,7 @@ def _first_is_asked(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _asynchronous_has_no_rounds(scenario: FleetScenario) -> Iterator[Violation]:
+def _asynchronous_has_no_rounds(scenario: Sections) -> Iterator[Violation]:
     training = scenario.training
     if not training.strategy.asynchronous:
         return
@@ -94,7 +87,7 @@ def _shown(key: str, value: float | None) -> str:
     return str(write(value, "time")) if key == "deadline" and value is not None else str(value)
 
 
-def _buffer_can_fill(scenario: FleetScenario) -> Iterator[Violation]:
+def _buffer_can_fill(scenario: Sections) -> Iterator[Violation]:
     strategy = scenario.training.strategy
     if isinstance(strategy, FedBuff) and strategy.buffer > 10 * strategy.concurrency:
         yield Violation(
@@ -105,7 +98,7 @@ def _buffer_can_fill(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _byzantine_bounds(scenario: FleetScenario) -> Iterator[Violation]:
+def _byzantine_bounds(scenario: Sections) -> Iterator[Violation]:
     strategy = scenario.training.strategy
     if not isinstance(strategy, Krum | MultiKrum | Bulyan):
         return
@@ -128,7 +121,7 @@ def _byzantine_bounds(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _proximal_term_is_told_once(scenario: FleetScenario) -> Iterator[Violation]:
+def _proximal_term_is_told_once(scenario: Sections) -> Iterator[Violation]:
     strategy, local = scenario.training.strategy, scenario.training.local
     if isinstance(strategy, FedProx) and local.proximal_mu not in (0.0, strategy.proximal_mu):
         yield Violation(
@@ -139,7 +132,7 @@ def _proximal_term_is_told_once(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _momentum_needs_sgd(scenario: FleetScenario) -> Iterator[Violation]:
+def _momentum_needs_sgd(scenario: Sections) -> Iterator[Violation]:
     local = scenario.training.local
     if local.momentum and local.optimizer != "sgd":
         yield Violation(
@@ -150,7 +143,7 @@ def _momentum_needs_sgd(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _sums_need_a_mean(scenario: FleetScenario) -> Iterator[Violation]:
+def _sums_need_a_mean(scenario: Sections) -> Iterator[Violation]:
     training, privacy = scenario.training, scenario.privacy
     if training.replies != "reduced":
         return
@@ -177,7 +170,7 @@ def _sums_need_a_mean(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _noise_needs_a_mean(scenario: FleetScenario) -> Iterator[Violation]:
+def _noise_needs_a_mean(scenario: Sections) -> Iterator[Violation]:
     privacy, training = scenario.privacy, scenario.training
     if not privacy.central:
         return
@@ -204,7 +197,7 @@ def _noise_needs_a_mean(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _count_leaves_room_for_noise(scenario: FleetScenario) -> Iterator[Violation]:
+def _count_leaves_room_for_noise(scenario: Sections) -> Iterator[Violation]:
     privacy = scenario.privacy
     if not isinstance(privacy, ClientAdaptiveClipping | ServerAdaptiveClipping) or not privacy.noise_multiplier:
         return
@@ -221,7 +214,7 @@ def _count_leaves_room_for_noise(scenario: FleetScenario) -> Iterator[Violation]
         )
 
 
-def _clipped_stays_clipped(scenario: FleetScenario) -> Iterator[Violation]:
+def _clipped_stays_clipped(scenario: Sections) -> Iterator[Violation]:
     if not scenario.privacy.clips_on_client:
         return
     chains = [("wire", scenario.wire.up, scenario.wire.error_feedback)]
@@ -251,7 +244,7 @@ def _clipped_stays_clipped(scenario: FleetScenario) -> Iterator[Violation]:
 _NEVER_LENGTHEN: Final = frozenset({"fp32", "topk", "nonzero", "zstd"})
 
 
-def _slices_need_overlap(scenario: FleetScenario) -> Iterator[Violation]:
+def _slices_need_overlap(scenario: Sections) -> Iterator[Violation]:
     strategy, privacy = scenario.training.strategy, scenario.privacy
     for index, rule in enumerate(scenario.clients):
         if rule.plan.width == 1.0 and not rule.plan.auto:
@@ -274,7 +267,7 @@ def _slices_need_overlap(scenario: FleetScenario) -> Iterator[Violation]:
             )
 
 
-def _own_app_follows_no_plan(scenario: FleetScenario) -> Iterator[Violation]:
+def _own_app_follows_no_plan(scenario: Sections) -> Iterator[Violation]:
     if scenario.task is None or scenario.task.app is None:
         return
     for index, rule in enumerate(scenario.clients):
@@ -291,7 +284,7 @@ def _own_app_follows_no_plan(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _rule_can_be_reached(scenario: FleetScenario) -> Iterator[Violation]:
+def _rule_can_be_reached(scenario: Sections) -> Iterator[Violation]:
     seen: dict[str, int] = {}
     for index, rule in enumerate(scenario.clients):
         who = rule.for_.who
@@ -305,7 +298,7 @@ def _rule_can_be_reached(scenario: FleetScenario) -> Iterator[Violation]:
         seen.setdefault(who, index)
 
 
-def _rule_names_a_profile(scenario: FleetScenario) -> Iterator[Violation]:
+def _rule_names_a_profile(scenario: Sections) -> Iterator[Violation]:
     wanted = [(index, rule.for_.profile) for index, rule in enumerate(scenario.clients) if rule.for_.profile]
     if not wanted:
         return
@@ -321,7 +314,7 @@ def _rule_names_a_profile(scenario: FleetScenario) -> Iterator[Violation]:
             )
 
 
-def _feedback_needs_loss(scenario: FleetScenario) -> Iterator[Violation]:
+def _feedback_needs_loss(scenario: Sections) -> Iterator[Violation]:
     from fedlite.wire import sends_update
 
     wire = scenario.wire
@@ -347,7 +340,7 @@ def _feedback_needs_loss(scenario: FleetScenario) -> Iterator[Violation]:
             )
 
 
-def _natural_clients_are_recorded(scenario: FleetScenario) -> Iterator[Violation]:
+def _natural_clients_are_recorded(scenario: Sections) -> Iterator[Violation]:
     task = scenario.task
     if task is not None and isinstance(task.partition, Natural) and names.natural_clients(task.data) == 0:
         yield Violation(
