@@ -66,7 +66,7 @@ def read_app(path: Path) -> AppDirectory:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FedliteError(f"{file}: got {error}, expected TOML; correct the file") from error
-    told = _table(project, file, "tool", "flwr", "app")
+    table = _table(project, file, "tool", "flwr", "app")
     components = _table(project, file, "tool", "flwr", "app", "components")
     for key in ("serverapp", "clientapp"):
         if not isinstance(components.get(key), str) or ":" not in components[key]:
@@ -79,18 +79,18 @@ def read_app(path: Path) -> AppDirectory:
         name=str(_table(project, file, "project").get("name", path.resolve().name)),
         server=components["serverapp"],
         client=components["clientapp"],
-        config=_flat(told.get("config", {}), f"{file}: tool.flwr.app.config"),
+        config=_flat(table.get("config", {}), f"{file}: tool.flwr.app.config"),
     )
 
 
-def overridden(config: RunConfig, told: str) -> RunConfig:
+def overridden(config: RunConfig, overrides: str) -> RunConfig:
     """Return a run config with values replaced, as `flwr run --run-config` does.
 
     Parameters
     ----------
     config : dict
         The app's own.
-    told : str
+    overrides : str
         `"key=value key2='some text'"` with TOML values, or the path of a TOML file.
 
     Raises
@@ -98,16 +98,16 @@ def overridden(config: RunConfig, told: str) -> RunConfig:
     FedliteError
         If a key is not in the app's config, or the text is in neither form.
     """
-    if not told.strip():
+    if not overrides.strip():
         return dict(config)
-    place = f"--run-config: got {told!r}"
+    place = f"--run-config: got {overrides!r}"
     try:
-        if told.strip().endswith(".toml"):
-            found = tomllib.loads(Path(told.strip()).read_text(encoding="utf-8"))
+        if overrides.strip().endswith(".toml"):
+            found = tomllib.loads(Path(overrides.strip()).read_text(encoding="utf-8"))
         else:
-            if _OVERRIDE.sub("", told).strip():
+            if _OVERRIDE.sub("", overrides).strip():
                 raise FedliteError(f"{place}, expected \"key=value other='text'\"; put a space between the pairs")
-            found = tomllib.loads("\n".join(f"{key} = {value}" for key, value in _OVERRIDE.findall(told)))
+            found = tomllib.loads("\n".join(f"{key} = {value}" for key, value in _OVERRIDE.findall(overrides)))
     except (tomllib.TOMLDecodeError, OSError) as error:
         raise FedliteError(
             f"{place} ({error}), expected numbers, true, false, or text in quotes; write \"lr=0.1 name='x'\""

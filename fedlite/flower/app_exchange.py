@@ -8,7 +8,7 @@ have finished on their device are thrown away, reply and state.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from flwr.app import Error, Message, RecordDict
@@ -26,18 +26,36 @@ from fedlite.flower.records import distinct
 from fedlite.rng import seed_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from fedlite.engine.pool import Shared
-    from fedlite.flower.app_runtime import AppRuntime
+    from fedlite.engine.pool import Pool, Shared
+    from fedlite.flower.app_prices import AppPrices
 
 Ids = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 PLAN: Final = "app"
 """What the ledger says of the compression plan: the app trains what it likes."""
-NO_WORK_KEYS: Final = frozenset({"server-round", "lr", "learning-rate", "learning_rate", compat.CLIPPING_NORM_KEY})
+KEYS_WITHOUT_WORK: Final = frozenset({"server-round", "lr", "learning-rate", "learning_rate", compat.CLIPPING_NORM_KEY})
 """Entries of a message's config that change from round to round without changing how much there is to do."""
+
+
+class AppClients(Protocol):
+    """The clients of a run, as an exchange sees them: where their code runs, what it costs, what they remember."""
+
+    pool: Pool
+    prices: AppPrices
+    profile_of: NDArray[np.int16]
+    """Profile of each device, shape (N,)."""
+    wire: AppWire
+    seed: int
+    states: dict[int, bytes]
+    """Each device's context state, as it was after its last reply that arrived."""
+    counts: dict[str, Mapping[str, Any]]
+    """Work by shape of job, counted once."""
+
+    def node_config(self, device: int) -> dict[str, Any]:
+        """Return what a node knows of itself."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +81,22 @@ class _Ended:
 class AppExchange:
     """See `exchange.Exchange`. Everything is computed when it is made."""
 
-    def __init__(self, runtime: AppRuntime, messages: Sequence[Message], devices: Ids) -> None:
-        self._runtime = runtime
+    def __init__(self, clients: AppClients, messages: Sequence[Message], devices: Ids) -> None:
+        self._clients = clients
         self._devices = devices
         self._kind = messages[0].metadata.message_type.partition(".")[0]
-        self._contents, self._content_of = _contents(messages, runtime.wire)
+        self._contents, self._content_of = _contents(messages, clients.wire)
         self._jobs: list[dict[str, Any]] = [
             {
                 "fields": compat.fields_of(message),
                 "content": f"content {content}",
-                "node_config": runtime.node_config(int(device)),
-                "seed": seed_of(runtime.seed, "app job", message.metadata.message_id) % 2**63,
+                "node_config": clients.node_config(int(device)),
+                "seed": seed_of(clients.seed, "app job", message.metadata.message_id) % 2**63,
             }
             for message, content, device in zip(messages, self._content_of, devices, strict=True)
         ]
-        self._states = [runtime.states.get(device, b"") for device in devices.tolist()]
-        self._shared = runtime.pool.share(
+        self._states = [clients.states.get(device, b"") for device in devices.tolist()]
+        self._shared = clients.pool.share(
             {f"content {i}": np.frombuffer(held.sent.data, dtype=np.uint8) for i, held in enumerate(self._contents)}
         )
         self._ended = self._run(self._shared)
@@ -95,7 +113,7 @@ class AppExchange:
         )
 
     def _run(self, shared: Shared) -> list[_Ended]:
-        pool = self._runtime.pool
+        pool = self._clients.pool
         cut = chunks.cut([np.arange(len(self._jobs))])
         tickets = [pool.submit(self._task("run", positions.tolist()), shared) for positions in cut]
         ended: list[_Ended] = []
@@ -103,10 +121,10 @@ class AppExchange:
             result = pool.collect(ticket)
             replies = unpacked(result.arrays["replies"], result.arrays["reply_lengths"])
             states = unpacked(result.arrays["states"], result.arrays["state_lengths"])
-            for told, reply, state in zip(result.meta["jobs"], replies, states, strict=True):
-                error = None if told["error"] is None else Error(*told["error"])
+            for summary, reply, state in zip(result.meta["jobs"], replies, states, strict=True):
+                error = None if summary["error"] is None else Error(*summary["error"])
                 sent = self._sent(len(ended), reply, error)
-                ended.append(_Ended(sent, state, error, told.get("examples"), told.get("loss")))
+                ended.append(_Ended(sent, state, error, summary.get("examples"), summary.get("loss")))
         return ended
 
     def _sent(self, position: int, reply: bytes, error: Error | None) -> Sent:
@@ -114,23 +132,23 @@ class AppExchange:
             length = compat.error_bytes(error)
             return Sent(b"", length, length)
         received = self._contents[self._content_of[position]].sent.data
-        return self._runtime.wire.up(reply, received, self._jobs[position]["seed"])
+        return self._clients.wire.up(reply, received, self._jobs[position]["seed"])
 
     # -- pricing ------------------------------------------------------------------------------------------------------
 
     def _price(self, shared: Shared) -> None:
-        runtime = self._runtime
+        clients = self._clients
         keys = [self._work_key(position) for position in range(len(self._jobs))]
-        if runtime.prices.declared.macs is None:
-            first = {key: position for position, key in reversed(list(enumerate(keys))) if key not in runtime.counts}
+        if clients.prices.declared.macs is None:
+            first = {key: position for position, key in reversed(list(enumerate(keys))) if key not in clients.counts}
             order = sorted(first.items(), key=lambda item: item[1])
-            tickets = [(key, runtime.pool.submit(self._task("count", [position]), shared)) for key, position in order]
+            tickets = [(key, clients.pool.submit(self._task("count", [position]), shared)) for key, position in order]
             for key, ticket in tickets:
-                runtime.counts[key] = runtime.pool.collect(ticket).meta["counts"][0]
+                clients.counts[key] = clients.pool.collect(ticket).meta["counts"][0]
         for ended, key, device in zip(self._ended, keys, self._devices.tolist(), strict=True):
             failed = ended.error is not None
-            count = runtime.counts.get(key)
-            ended.cost = runtime.prices.of(self._kind, count, int(runtime.profile_of[device]), failed=failed)
+            count = clients.counts.get(key)
+            ended.cost = clients.prices.of(self._kind, count, int(clients.profile_of[device]), failed=failed)
 
     def _work_key(self, position: int) -> str:
         """Return what two jobs of equal work have in common."""
@@ -184,7 +202,7 @@ class AppExchange:
     def settle(self, arrived: Bools) -> None:
         """Keep the state of the nodes whose reply arrived; the others are as before, as in Flower after an error."""
         for position in np.flatnonzero(arrived).tolist():
-            self._runtime.states[int(self._devices[position])] = self._ended[position].state
+            self._clients.states[int(self._devices[position])] = self._ended[position].state
 
     def replies(self, arrived: Bools) -> list[RecordDict | Error | None]:
         """Return a reply for each job that arrived, and the error of each whose code raised one."""
@@ -210,5 +228,5 @@ def _shape(record: RecordDict) -> str:
     for name, arrays in record.array_records.items():
         parts.append((name, [(key, array.dtype, tuple(array.shape)) for key, array in arrays.items()]))
     for name, config in record.config_records.items():
-        parts.append((name, [(key, config[key]) for key in config if key not in NO_WORK_KEYS]))
+        parts.append((name, [(key, config[key]) for key in config if key not in KEYS_WITHOUT_WORK]))
     return repr(parts)

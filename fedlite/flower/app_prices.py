@@ -107,8 +107,8 @@ class AppPrices:
 
     def _counted(self, count: Mapping[str, Any], profile: DeviceProfile) -> JobCost:
         time = compute.work_s(profile, _macs(count), float(count["elementwise_bytes"]))
-        told = self.declared.memory_bytes
-        peak_bytes = float(count["peak_bytes"]) + memory.RUNTIME_BYTES if told is None else told
+        declared_bytes = self.declared.memory_bytes
+        peak_bytes = float(count["peak_bytes"]) + memory.RUNTIME_BYTES if declared_bytes is None else declared_bytes
         return _cost(time, peak_bytes, int(count["optimizer_steps"]))
 
 

@@ -6,6 +6,8 @@ The app does not notice: the client receives, and the strategy aggregates, what 
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,15 +17,18 @@ from numpy.typing import NDArray
 
 from fedlite import wire
 from fedlite.flower import compat
-from fedlite.flower.records import from_record, to_record
+from fedlite.flower.records import to_record
 from fedlite.rng import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-Arrays = list[NDArray[Any]]
+Arrays = dict[str, NDArray[Any]]
 
 IDENTITY: Final = ("fp32",)
+_NO_BASE: Final = "no array of its name and shape came down, so that there is no update to encode"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,17 +43,23 @@ class Sent:
 class AppWire:
     """Codecs for both ways, as chains of stages.
 
-    Lossy uplink codecs carry the update against the arrays that came down under the same name and shapes; arrays
-    without such a counterpart, and whatever is not floating, travel as they are.
+    Lossy uplink codecs carry the update against the arrays that came down under the same name and shape; integers (the
+    counters of BatchNorm, say) are in the same packet as they are. What a packet cannot carry travels as Flower sends
+    it, and is named in the log once.
     """
 
     def __init__(self, down: Sequence[str] = IDENTITY, up: Sequence[str] = IDENTITY) -> None:
         self._down = tuple(down)
         self._up = tuple(up)
+        self._warned: set[tuple[str, str]] = set()
 
     def down(self, record: RecordDict) -> Sent:
-        """Send a content to clients."""
-        return self._sent(record, None, self._down, 0)
+        """Send a content to clients; what is rounded at random depends on what is sent, not on how often."""
+        if self._down == IDENTITY:
+            raw = compat.to_bytes(record)
+            return Sent(raw, len(raw), len(raw))
+        seed = int.from_bytes(hashlib.sha256(compat.to_bytes(record)).digest()[:7], "little")
+        return self._sent(record, None, self._down, seed)
 
     def up(self, reply: bytes, received: bytes, seed: int) -> Sent:
         """Send a reply to the server; `received` is the content that it answers, as the client read it."""
@@ -57,46 +68,89 @@ class AppWire:
         return self._sent(compat.from_bytes(reply), compat.from_bytes(received), self._up, seed)
 
     def _sent(self, record: RecordDict, received: RecordDict | None, codec: tuple[str, ...], seed: int) -> Sent:
-        raw = compat.to_bytes(record)
-        if codec == IDENTITY:
-            return Sent(raw, len(raw), len(raw))
+        """Encode each record's arrays into a packet; against those of `received`, unless whole models are sent."""
+        parsed = wire.parse_codec(codec)
         decoded, rest = RecordDict(), RecordDict()
         encoded_bytes = 0
         for name, content in record.items():
-            packet = _packet(content, received, name, codec, seed) if isinstance(content, ArrayRecord) else None
-            if packet is None:
+            if not isinstance(content, ArrayRecord) or not content:
                 decoded[name] = rest[name] = content
                 continue
-            buffer, arrays = packet
-            encoded_bytes += len(buffer)
-            decoded[name] = to_record(list(content), arrays)
-        return Sent(compat.to_bytes(decoded), encoded_bytes + len(compat.to_bytes(rest)), len(raw))
+            arrays, uncoded = _fitting(content)
+            bases = None
+            if parsed.sends_update and received is not None:
+                bases = _bases(received, name, arrays)
+                lone = [key for key, array in arrays.items() if _is_float(array) and key not in bases]
+                uncoded |= dict.fromkeys(lone, _NO_BASE)
+                arrays = {key: array for key, array in arrays.items() if key not in uncoded}
+            self._warn(name, uncoded, parsed.text)
+            packet = _packet(arrays, bases, parsed, stream(seed, "app encode", name) if parsed.stochastic else None)
+            encoded_bytes += len(packet)
+            read = to_record(list(arrays), _read(packet, arrays, bases))
+            decoded[name] = ArrayRecord({key: read.get(key, content[key]) for key in content})
+            if uncoded:
+                rest[name] = ArrayRecord({key: content[key] for key in uncoded})
+        return Sent(compat.to_bytes(decoded), encoded_bytes + len(compat.to_bytes(rest)), len(compat.to_bytes(record)))
+
+    def _warn(self, name: str, uncoded: Mapping[str, str], codec: str) -> None:
+        """Name, once per run, what travels uncoded."""
+        for key, reason in uncoded.items():
+            if (name, key) not in self._warned:
+                self._warned.add((name, key))
+                _log.warning("wire: the array %r of %r travels as it is, not as %s: %s", key, name, codec, reason)
 
 
-def _packet(
-    content: ArrayRecord, received: RecordDict | None, name: str, codec: tuple[str, ...], seed: int
-) -> tuple[bytes, Arrays] | None:
-    """Return a record's packet and what the other side reads from it; None if it travels as it is."""
-    arrays = from_record(content)
-    if not arrays or not all(np.issubdtype(array.dtype, np.floating) for array in arrays):
-        return None
-    parsed = wire.parse_codec(codec)
-    rng = stream(seed, "app encode", name) if parsed.stochastic else None
-    if not parsed.sends_update:
-        buffer = wire.encode(arrays, parsed, rng)
-        return buffer, wire.decode(buffer)
-    base = _counterpart(received, name, arrays)
-    if base is None:
-        return None
-    buffer = wire.encode(wire.to_update(arrays, base), parsed, rng)
-    return buffer, wire.from_update(wire.decode(buffer), base)
+def _fitting(content: ArrayRecord) -> tuple[Arrays, dict[str, str]]:
+    """Return the arrays of a record that a packet can carry, and why it cannot carry each of the others."""
+    arrays: Arrays = {}
+    reasons: dict[str, str] = {}
+    for key, array in content.items():
+        try:
+            values = array.numpy()
+            wire.most_bytes([values], IDENTITY)
+        except (TypeError, wire.WireError) as error:  # a serialisation of the app's own has no numpy form
+            reasons[key] = str(error)
+        else:
+            arrays[key] = values
+    return arrays, reasons
 
 
-def _counterpart(received: RecordDict | None, name: str, arrays: Arrays) -> Arrays | None:
-    """Return the received arrays that a reply's arrays are an update of."""
-    if received is None or not received.array_records:
-        return None
-    record = received.array_records.get(name) or next(iter(received.array_records.values()))
-    base = from_record(record)
-    alike = [(a.shape, a.dtype) for a in base] == [(a.shape, a.dtype) for a in arrays]
-    return base if alike else None
+def _packet(arrays: Arrays, bases: Arrays | None, codec: wire.Codec, rng: np.random.Generator | None) -> bytes:
+    if not arrays:
+        return b""
+    values = list(arrays.values())
+    return wire.encode(values if bases is None else wire.to_update(values, _aligned(bases, arrays)), codec, rng)
+
+
+def _read(packet: bytes, arrays: Arrays, bases: Arrays | None) -> list[NDArray[Any]]:
+    """Return what the other side reads from a packet."""
+    if not packet:
+        return []
+    values = wire.decode(packet)
+    return values if bases is None else wire.from_update(values, _aligned(bases, arrays))
+
+
+def _aligned(bases: Arrays, arrays: Arrays) -> list[NDArray[Any]]:
+    """Return the base of each array in its type; integers have none and stand for themselves."""
+    return [bases[key].astype(array.dtype) if key in bases else array for key, array in arrays.items()]
+
+
+def _bases(received: RecordDict, name: str, arrays: Arrays) -> Arrays:
+    """Return the received arrays that a reply's floating arrays are an update of, under the reply's keys.
+
+    An app that names its arrays anew (0, 1, 2 ...) sends them in the order in which they came.
+    """
+    if not received.array_records:
+        return {}
+    found, _ = _fitting(received.array_records.get(name) or next(iter(received.array_records.values())))
+    if not set(found) & set(arrays):
+        found = dict(zip(arrays, found.values(), strict=False))
+    return {
+        key: found[key]
+        for key, array in arrays.items()
+        if _is_float(array) and key in found and found[key].shape == array.shape
+    }
+
+
+def _is_float(array: NDArray[Any]) -> bool:
+    return np.issubdtype(array.dtype, np.floating)

@@ -78,16 +78,16 @@ class AppWorker:
             "states": states_after,
             "state_lengths": state_lengths,
         }
-        return Result({"jobs": [told for told, _, _ in ended]}, arrays)
+        return Result({"jobs": [summary for summary, _, _ in ended]}, arrays)
 
     def _run(self, job: Mapping[str, Any], state: bytes, shared: Arrays) -> tuple[dict[str, Any], bytes, bytes]:
-        """Return what is told of a job, the bytes of its reply ("" with an error) and of the node's state after it."""
+        """Return a summary of a job, the bytes of its reply ("" with an error) and of the node's state after it."""
         self._ran.add(job["fields"]["id"])
         answer, context = self._answer(job, state, shared)
         if isinstance(answer, Error):
             return {"error": [answer.code, answer.reason]}, b"", state
-        told = {"error": None, "examples": scalar(answer, (EXAMPLES,)), "loss": scalar(answer, LOSSES)}
-        return told, compat.to_bytes(answer), compat.to_bytes(context.state)
+        summary = {"error": None, "examples": scalar(answer, (EXAMPLES,)), "loss": scalar(answer, LOSSES)}
+        return summary, compat.to_bytes(answer), compat.to_bytes(context.state)
 
     def _count(self, job: Mapping[str, Any], state: bytes, shared: Arrays) -> dict[str, Any]:
         # What an app does once per process (loading data into a cache, say) must not depend on which process counts.

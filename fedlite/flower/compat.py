@@ -153,13 +153,13 @@ def _observed(start: Callable[..., Any], observer: StartObserver, running: list[
         evaluate = bound.arguments.get("evaluate_fn")
         if evaluate is not None:
 
-            def told(round_: int, record: ArrayRecord) -> MetricRecord | None:
+            def watched(round_: int, record: ArrayRecord) -> MetricRecord | None:
                 metrics = evaluate(round_, record)
                 if metrics is not None:
                     observer.evaluated(round_, metrics)
                 return cast("MetricRecord | None", metrics)
 
-            bound.arguments["evaluate_fn"] = told
+            bound.arguments["evaluate_fn"] = watched
         observer.begin(int(bound.arguments.get("num_rounds") or 0))
         running.append(None)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 from fedlite.scenario import names
@@ -16,21 +15,15 @@ from fedlite.scenario.violation import Law, Violation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fedlite.scenario.schema import FleetScenario
+    from fedlite.scenario.sections import Sections
 
 
-def broken(scenario: FleetScenario) -> tuple[Violation, ...]:
+def broken(scenario: Sections) -> tuple[Violation, ...]:
     """Return every violation of every law."""
     return tuple(violation for law in LAWS for violation in law(scenario))
 
 
-def asked(cohort: int, over_select: float) -> int:
-    """Return how many devices are asked so that about `cohort` reply."""
-    # Rounding first keeps 10 * 1.3 at 13, where the product is a hair above it.
-    return math.ceil(round(cohort * over_select, 9))
-
-
-def _cohort_fits_fleet(scenario: FleetScenario) -> Iterator[Violation]:
+def _cohort_fits_fleet(scenario: Sections) -> Iterator[Violation]:
     wanted, devices = scenario.training.clients_per_round, scenario.fleet.devices
     if wanted is not None and wanted > devices:
         yield Violation(
@@ -48,7 +41,7 @@ def _cohort_fits_fleet(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _first_is_asked(scenario: FleetScenario) -> Iterator[Violation]:
+def _first_is_asked(scenario: Sections) -> Iterator[Violation]:
     first = scenario.training.first
     if first is not None and not scenario.training.strategy.asynchronous and first > scenario.asked:
         yield Violation(
@@ -59,7 +52,7 @@ def _first_is_asked(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _asynchronous_has_no_rounds(scenario: FleetScenario) -> Iterator[Violation]:
+def _asynchronous_has_no_rounds(scenario: Sections) -> Iterator[Violation]:
     training = scenario.training
     if not training.strategy.asynchronous:
         return
@@ -82,7 +75,7 @@ def _shown(key: str, value: float | None) -> str:
     return str(write(value, "time")) if key == "deadline" and value is not None else str(value)
 
 
-def _buffer_can_fill(scenario: FleetScenario) -> Iterator[Violation]:
+def _buffer_can_fill(scenario: Sections) -> Iterator[Violation]:
     strategy = scenario.training.strategy
     if isinstance(strategy, FedBuff) and strategy.buffer > 10 * strategy.concurrency:
         yield Violation(
@@ -93,7 +86,7 @@ def _buffer_can_fill(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _byzantine_bounds(scenario: FleetScenario) -> Iterator[Violation]:
+def _byzantine_bounds(scenario: Sections) -> Iterator[Violation]:
     strategy = scenario.training.strategy
     if not isinstance(strategy, Krum | MultiKrum | Bulyan):
         return
@@ -116,7 +109,7 @@ def _byzantine_bounds(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _proximal_term_is_told_once(scenario: FleetScenario) -> Iterator[Violation]:
+def _proximal_term_is_told_once(scenario: Sections) -> Iterator[Violation]:
     strategy, local = scenario.training.strategy, scenario.training.local
     if isinstance(strategy, FedProx) and local.proximal_mu not in (0.0, strategy.proximal_mu):
         yield Violation(
@@ -127,7 +120,7 @@ def _proximal_term_is_told_once(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _momentum_needs_sgd(scenario: FleetScenario) -> Iterator[Violation]:
+def _momentum_needs_sgd(scenario: Sections) -> Iterator[Violation]:
     local = scenario.training.local
     if local.momentum and local.optimizer != "sgd":
         yield Violation(
@@ -138,7 +131,7 @@ def _momentum_needs_sgd(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _sums_need_a_mean(scenario: FleetScenario) -> Iterator[Violation]:
+def _sums_need_a_mean(scenario: Sections) -> Iterator[Violation]:
     training, privacy = scenario.training, scenario.privacy
     if training.replies != "reduced":
         return
@@ -165,7 +158,7 @@ def _sums_need_a_mean(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _noise_needs_a_mean(scenario: FleetScenario) -> Iterator[Violation]:
+def _noise_needs_a_mean(scenario: Sections) -> Iterator[Violation]:
     privacy, training = scenario.privacy, scenario.training
     if not privacy.central:
         return
@@ -192,7 +185,7 @@ def _noise_needs_a_mean(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _count_leaves_room_for_noise(scenario: FleetScenario) -> Iterator[Violation]:
+def _count_leaves_room_for_noise(scenario: Sections) -> Iterator[Violation]:
     privacy = scenario.privacy
     if not isinstance(privacy, ClientAdaptiveClipping | ServerAdaptiveClipping) or not privacy.noise_multiplier:
         return
@@ -209,7 +202,7 @@ def _count_leaves_room_for_noise(scenario: FleetScenario) -> Iterator[Violation]
         )
 
 
-def _clipped_stays_clipped(scenario: FleetScenario) -> Iterator[Violation]:
+def _clipped_stays_clipped(scenario: Sections) -> Iterator[Violation]:
     from fedlite.wire import parse_codec
 
     if not scenario.privacy.clips_on_client:
@@ -237,7 +230,7 @@ def _clipped_stays_clipped(scenario: FleetScenario) -> Iterator[Violation]:
             )
 
 
-def _slices_need_overlap(scenario: FleetScenario) -> Iterator[Violation]:
+def _slices_need_overlap(scenario: Sections) -> Iterator[Violation]:
     strategy, privacy = scenario.training.strategy, scenario.privacy
     for index, rule in enumerate(scenario.clients):
         if rule.plan.width == 1.0 and not rule.plan.auto:
@@ -260,7 +253,7 @@ def _slices_need_overlap(scenario: FleetScenario) -> Iterator[Violation]:
             )
 
 
-def _rule_can_be_reached(scenario: FleetScenario) -> Iterator[Violation]:
+def _rule_can_be_reached(scenario: Sections) -> Iterator[Violation]:
     seen: dict[str, int] = {}
     for index, rule in enumerate(scenario.clients):
         who = rule.for_.who
@@ -274,7 +267,7 @@ def _rule_can_be_reached(scenario: FleetScenario) -> Iterator[Violation]:
         seen.setdefault(who, index)
 
 
-def _rule_names_a_profile(scenario: FleetScenario) -> Iterator[Violation]:
+def _rule_names_a_profile(scenario: Sections) -> Iterator[Violation]:
     wanted = [(index, rule.for_.profile) for index, rule in enumerate(scenario.clients) if rule.for_.profile]
     if not wanted:
         return
@@ -290,7 +283,7 @@ def _rule_names_a_profile(scenario: FleetScenario) -> Iterator[Violation]:
             )
 
 
-def _feedback_needs_loss(scenario: FleetScenario) -> Iterator[Violation]:
+def _feedback_needs_loss(scenario: Sections) -> Iterator[Violation]:
     from fedlite.wire import sends_update
 
     wire = scenario.wire

@@ -11,10 +11,10 @@ from fedlite.scenario.violation import Law, Violation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fedlite.scenario.schema import FleetScenario
+    from fedlite.scenario.sections import Sections
 
 
-def _natural_clients_are_recorded(scenario: FleetScenario) -> Iterator[Violation]:
+def _natural_clients_are_recorded(scenario: Sections) -> Iterator[Violation]:
     task = scenario.task
     if task is not None and isinstance(task.partition, Natural) and names.natural_clients(task.data) == 0:
         yield Violation(
@@ -25,7 +25,7 @@ def _natural_clients_are_recorded(scenario: FleetScenario) -> Iterator[Violation
         )
 
 
-def _model_fits_the_objective(scenario: FleetScenario) -> Iterator[Violation]:
+def _model_fits_the_objective(scenario: Sections) -> Iterator[Violation]:
     task = scenario.task
     if task is None:
         return
@@ -57,7 +57,7 @@ def _model_fits_the_objective(scenario: FleetScenario) -> Iterator[Violation]:
         )
 
 
-def _own_app_follows_no_plan(scenario: FleetScenario) -> Iterator[Violation]:
+def _own_app_follows_no_plan(scenario: Sections) -> Iterator[Violation]:
     if scenario.task is None or scenario.task.app is None:
         return
     for index, rule in enumerate(scenario.clients):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fedlite.scenario.schema import FleetScenario
+    from fedlite.scenario.sections import Sections
 
 
 @dataclass(frozen=True)
@@ -20,4 +20,4 @@ class Violation:
     rests_on: tuple[str, ...] = ()
 
 
-Law = Callable[["FleetScenario"], Iterator[Violation]]
+Law = Callable[["Sections"], Iterator[Violation]]

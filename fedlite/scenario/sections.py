@@ -1,0 +1,65 @@
+"""The sections of a scenario and what follows from several of them at once; the laws judge how they go together."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import Field
+
+from fedlite.scenario.base import Section
+from fedlite.scenario.clients import ClientRule
+from fedlite.scenario.fleet import Fleet
+from fedlite.scenario.privacy import AnyPrivacy, NoPrivacy
+from fedlite.scenario.reporting import Report
+from fedlite.scenario.strategies import FedAsync, FedBuff
+from fedlite.scenario.task import Task
+from fedlite.scenario.training import Training
+from fedlite.scenario.wire import Wire
+
+DEFAULT_COHORT = 10
+"""Replies wanted in a round if a scenario does not say."""
+
+
+def asked(cohort: int, over_select: float) -> int:
+    """Return how many devices are asked so that about `cohort` reply."""
+    # Rounding first keeps 10 * 1.3 at 13, where the product is a hair above it.
+    return math.ceil(round(cohort * over_select, 9))
+
+
+class Sections(Section):
+    """What a scenario says; nobody has judged yet whether it goes together."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Short name; run directories are called after it."""
+    description: str = ""
+    """One sentence for the report."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Every random number of a run follows from it."""
+    fleet: Fleet
+    """The simulated devices."""
+    task: Task | None = None
+    """What is learned."""
+    training: Training = Training()
+    """How it is learned."""
+    clients: tuple[ClientRule, ...] = Field(default=(), strict=False)
+    """Which device class trains which compressed form; the first rule that fits holds, else the full model."""
+    wire: Wire = Wire()
+    """How arrays are encoded."""
+    privacy: AnyPrivacy = NoPrivacy()
+    """What guards the updates."""
+    report: Report = Report()
+    """What the report shows."""
+
+    @property
+    def cohort(self) -> int:
+        """Replies wanted in a round; of an asynchronous strategy, the devices at work at any time."""
+        strategy = self.training.strategy
+        if isinstance(strategy, FedBuff | FedAsync):
+            return strategy.concurrency
+        return self.training.clients_per_round or min(DEFAULT_COHORT, self.fleet.devices)
+
+    @property
+    def asked(self) -> int:
+        """Devices asked in a round: the cohort, over-selected."""
+        return min(self.fleet.devices, asked(self.cohort, self.training.over_select))
