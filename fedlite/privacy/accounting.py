@@ -73,10 +73,10 @@ def spent(noise_multiplier: float, planned: int, replies: Sequence[Release], del
     return Spent(
         epsilon,
         delta,
-        f"({epsilon:.3g}, {delta:g})-differential privacy of one owner's whole data, on {devices}, against whoever sees"
-        f" the released models, if that owner took part in all {len(released)} released rounds. Replacing all its"
-        " updates by nothing (zero-out) is the neighbouring relation; no amplification by sampling is claimed, since"
-        f" who takes part depends on the devices. Noise was planned for {planned} clients a round;"
+        f"({epsilon:.3g}, {delta:g})-differential privacy of one owner's whole data, on {devices} a round, against"
+        f" whoever sees the released models, if that owner took part in all {len(released)} released rounds. Replacing"
+        " all its updates by nothing (zero-out) is the neighbouring relation; no amplification by sampling is claimed,"
+        f" since who takes part depends on the devices. Noise was planned for {planned} clients a round;"
         f" {min(counts)} to {max(counts)} replied and the epsilon is for those. Metrics are not covered.",
     )
 

@@ -67,6 +67,26 @@ def test_a_killed_run_resumes_to_the_identical_digest(template, app_fleet, tmp_p
     assert resume(tmp_path / "cut", settings=LOCAL).path == resumed.path
 
 
+def test_the_commands_continue_a_run_as_what_it_is(template, app_fleet, tmp_path):
+    from typer.testing import CliRunner
+
+    from fedlite.cli.main import app
+
+    def kill(now):
+        if now.round_ == 1:
+            raise Killed
+
+    digests = set()
+    for command in ("run", "app"):
+        with pytest.raises(Killed):
+            run_app(template, app_fleet(10), settings=LOCAL, run_config=SHORT, out=tmp_path / command, progress=kill)
+        arguments = [command, "--resume", str(tmp_path / command), "--backend", "local", "--json"]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+        digests.add(json.loads(result.output.splitlines()[-1])["digest"])
+    assert len(digests) == 1
+
+
 def test_a_finished_run_gets_back_the_report_that_it_lost(template, app_fleet, tmp_path):
     done = run_app(template, app_fleet(10), settings=LOCAL, run_config=SHORT, out=tmp_path / "run")
     (done.path / "report.html").unlink()

@@ -72,7 +72,7 @@ def test_an_owner_with_several_replies_in_a_round_spends_the_closed_form_of_the_
     assert found.epsilon == pytest.approx(epsilon, abs=1e-6)
     # Three rounds of noise 2 against an owner who moves the sum by so many norms.
     assert closed_form(found.epsilon, 2.0 / shares / math.sqrt(3)) == pytest.approx(1e-3, rel=1e-6)
-    assert ("on one device," if shares == 1 else f"on up to {shares} devices,") in found.statement
+    assert ("on one device a round," if shares == 1 else f"on up to {shares} devices a round,") in found.statement
 
 
 def test_rounds_with_different_shares_compose_as_gaussians():
