@@ -7,6 +7,10 @@ Everything a user may do wrong is a `FedliteError`; the command line prints it w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class FedliteError(Exception):
@@ -66,3 +70,11 @@ class UnknownNameError(FedliteError):
         self.kind = kind
         self.name = name
         self.known = sorted(known)
+
+
+def unwritten(path: Path, error: Exception) -> FedliteError:
+    """Return the error for a file of a run that cannot be written: a full disk, say."""
+    return FedliteError(
+        f"{path}: got {error} while writing, expected room on the disk and permission;"
+        f" make some, then continue with --resume {path.parent}"
+    )

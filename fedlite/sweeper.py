@@ -16,7 +16,7 @@ from fedlite.compose.study_runs import State, StudyRun, study_runs
 from fedlite.errors import FedliteError
 from fedlite.report import run_sets
 from fedlite.report.figures import fronts
-from fedlite.report.study_page import read_study, write_study_page
+from fedlite.report.study_page import Study, read_study, write_study_page
 from fedlite.results.directory import FORMAT, RunDirectory, without_nan
 from fedlite.runner import Settings, resume
 from fedlite.runner import run as run_scenario
@@ -87,20 +87,27 @@ class Sweep:
         return [Run(run.path) for run in self.finished]
 
     @property
+    def study(self) -> Study:
+        """The finished runs, read."""
+        return read_study(_as_rows(self.finished))
+
+    @property
     def settings(self) -> pl.DataFrame:
         """One row per variant: mean, least and greatest value over its seeds (`report.run_sets.over_seeds`)."""
-        return read_study(_told(self.finished)).settings
+        return self.study.settings
 
     @property
     def summary(self) -> dict[str, Any]:
         """The object that `fedlite sweep --json` prints."""
+        study = self.study if self.finished else None
         found: dict[str, Any] = without_nan(
             {
                 "study_dir": str(self.path),
                 "page": str(self.page) if self.page else None,
                 "runs": len(self.finished),
                 "reran": self.reran,
-                "variants": _variants(self.settings) if self.finished else [],
+                "main_metric": vars(study.metric) if study else None,
+                "variants": _variants(study) if study else [],
                 "failed": [vars(failure) for failure in self.failed],
             }
         )
@@ -159,8 +166,8 @@ def sweep(
     finished = tuple(run for run in runs if run.state is State.FINISHED)
     failed = tuple(Failure(run.label, run.seed, failures[run.path]) for run in runs if run.path in failures)
     if finished:
-        told = [(failure.label, failure.seed, failure.error) for failure in failed]
-        write_study_page(_told(finished), directory.path / PAGE, name=loaded.study.name, failed=told)
+        not_finished = [(failure.label, failure.seed, failure.error) for failure in failed]
+        write_study_page(_as_rows(finished), directory.path / PAGE, name=loaded.study.name, failed=not_finished)
     return Sweep(directory.path, finished, failed, len(todo) - len(failed))
 
 
@@ -190,7 +197,7 @@ def _run(run: StudyRun, settings: Settings, tell: _Narrator) -> None:
         run_scenario(run.scenario, out=run.path, settings=settings, progress=tell.round_)
 
 
-def _told(finished: Sequence[StudyRun]) -> list[tuple[str, int, Path]]:
+def _as_rows(finished: Sequence[StudyRun]) -> list[tuple[str, int, Path]]:
     return [(run.label, run.seed, run.path) for run in finished]
 
 
@@ -222,22 +229,23 @@ def _write_manifest(
     directory.write_json(MANIFEST, manifest)
 
 
-def _variants(settings: pl.DataFrame) -> list[dict[str, Any]]:
+def _variants(study: Study) -> list[dict[str, Any]]:
     """Return the variants as `--json` prints them, with the fronts that each lies on."""
-    known = settings.filter(pl.col("accuracy").is_not_null())
-    best = {cost: set(fronts.winners(known, cost)) for cost in run_sets.COSTS}
-    rows = settings.to_dicts()
-    return [_variant(row, [cost for cost, labels in best.items() if row["label"] in labels]) for row in rows]
+    name = study.metric.name
+    known = study.settings.filter(pl.col(name).is_not_null())
+    best = {cost: set(fronts.winners(known, cost, study.metric)) for cost in run_sets.COSTS}
+    rows = study.settings.to_dicts()
+    return [_variant(row, name, [cost for cost, labels in best.items() if row["label"] in labels]) for row in rows]
 
 
-def _variant(row: dict[str, Any], on: list[str]) -> dict[str, Any]:
+def _variant(row: dict[str, Any], name: str, on: list[str]) -> dict[str, Any]:
     costs = {key: value for key, value in row.items() if key.removesuffix("_min").removesuffix("_max") in _COSTS}
     return {
         "label": row["label"],
         "seeds": row["seeds"],
-        "accuracy_mean": row["accuracy"],
-        "accuracy_low": row["accuracy_min"],
-        "accuracy_high": row["accuracy_max"],
+        f"{name}_mean": row[name],
+        f"{name}_low": row[f"{name}_min"],
+        f"{name}_high": row[f"{name}_max"],
         "energy_low_j": row["energy_low_j"],
         "energy_high_j": row["energy_high_j"],
         **costs,

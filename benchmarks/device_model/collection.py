@@ -8,7 +8,7 @@ from pathlib import Path
 from hierarchical import Config, Sample
 
 from fedlite.devices import published
-from fedlite.devices.conditions import condition_of
+from fedlite.devices.measured_condition import condition_of
 from fedlite.devices.measurements import read
 
 FILE = Path(__file__).parent / "data" / "device_measurements.csv"

@@ -25,8 +25,8 @@ from leave_out import bands, by_config, leave_devices_out, leave_nets_out, one_r
 from training_fit import SD855, backward_record, cliff_record, recurrent_record
 from training_fit import records as training_records
 
+from fedlite.devices.fitted import from_json, to_json
 from fedlite.devices.measurements import read
-from fedlite.devices.population import from_json, to_json
 
 ROOT = Path(__file__).resolve().parents[2]
 COEFFICIENTS = ROOT / "fedlite" / "devices" / "coefficients"

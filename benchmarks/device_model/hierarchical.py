@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import least_squares, minimize
 
 from fedlite.devices.features import TERMS
-from fedlite.devices.population import Population, SpecSheet
+from fedlite.devices.fitted import FittedPopulation, SpecSheet
 
 K = len(TERMS)
 SCALAR_VARIANCE = 4.0
@@ -129,7 +129,7 @@ class Process:
 
 
 def fit(name, samples, prior=CPU_PRIOR, hyper=None, *, optimise=True):
-    """Return (Population without bands, hyperparameters); the prior medians serve if neither given nor optimised."""
+    """Return (population without bands, hyperparameters); the prior medians serve if neither given nor optimised."""
     log_weights = base_weights(samples, prior)
     process = Process(samples, log_weights)
     if hyper is None:
@@ -147,7 +147,7 @@ def fit(name, samples, prior=CPU_PRIOR, hyper=None, *, optimise=True):
     net_sd, noise = float(np.sqrt(v[-4] + v[-2])), float(np.sqrt(v[-1]))
     blank = SpecSheet(np.zeros(2 + process.z.shape[1]), 1.0)
     group_table = {g: dict(t) for g, t in groups.items()}
-    pop = Population(
+    pop = FittedPopulation(
         name, log_weights, slopes, spread, net_sd, noise, blank, dict(offsets), dict(slopes_net), group_table
     )
     return pop, hyper

@@ -12,7 +12,7 @@ from fedlite.devices import published, spec_sheet
 from fedlite.devices.anchors import inference_order
 from fedlite.devices.calibration import Observation, Work, calibrate
 from fedlite.devices.features import LAYERS
-from fedlite.devices.population import NEW_NET, Band, SpecSheet
+from fedlite.devices.fitted import NEW_NET, Band, SpecSheet
 
 MOBILE_PREDICTORS = 6
 CLASSES = {0: "spec-sheet", 1: "one-anchor", 3: "three-anchors"}

@@ -133,7 +133,6 @@ class IdleExchange:
 
     def __init__(self, n):
         import numpy as np
-
         from fedlite.fleet.pricing import Work
 
         self.n, self.ones = n, np.ones(n)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fedlite.compose.compressing import PlanRow
-    from fedlite.compression.plan import CompressionPlan
+    from fedlite.compression.plan import Plan
     from fedlite.devices.estimate import Estimate
 
 _WIDE = 170
@@ -57,15 +57,17 @@ def compress(  # noqa: PLR0917 -- typer reads the options from the signature
         }
         print(json.dumps(found))
     else:
-        _tell(f"{model} on {profile.title}, training in batches of {batch}", rows)
+        _show(f"{model} on {profile.title}, training in batches of {batch}", rows)
 
 
-def _plans(
-    width: float, sparsity: float, bits: int | None, up: str | None, down: str | None
-) -> tuple[CompressionPlan, ...]:
+def _plans(width: float, sparsity: float, bits: int | None, up: str | None, down: str | None) -> tuple[Plan, ...]:
     """Return the full plan and the one that was asked for, or the usual ones."""
     from fedlite.compose.compressing import USUAL_PLANS
-    from fedlite.compression.plan import CompressionPlan
+    from fedlite.compression.constraint.fake_quant import FakeQuant
+    from fedlite.compression.constraint.magnitude import Magnitude
+    from fedlite.compression.plan import Plan
+    from fedlite.compression.structure.full import Full
+    from fedlite.compression.structure.width import Width
 
     parts = [f"width {width:g}"] if width != 1 else []
     parts += [f"{sparsity:.0%} sparse"] if sparsity else []
@@ -74,7 +76,13 @@ def _plans(
     parts += [f"{down} down"] if down else []
     if not parts:
         return USUAL_PLANS
-    asked = CompressionPlan(", ".join(parts), width, sparsity, bits, uplink=_stages(up), downlink=_stages(down))
+    asked = Plan(
+        ", ".join(parts),
+        structure=Full() if width == 1 else Width(width),
+        constraints=(*((Magnitude(sparsity),) if sparsity else ()), *(() if bits is None else (FakeQuant(bits),))),
+        up=_stages(up),
+        down=_stages(down),
+    )
     return USUAL_PLANS[0], asked
 
 
@@ -82,7 +90,7 @@ def _stages(codec: str | None) -> tuple[str, ...]:
     return tuple(stage.strip() for stage in codec.split("+")) if codec else ("fp32",)
 
 
-def _tell(title: str, rows: list[PlanRow]) -> None:
+def _show(title: str, rows: list[PlanRow]) -> None:
     from rich.console import Console
 
     console = Console()

@@ -51,7 +51,7 @@ def predict(
     if as_json:
         typer.echo(json.dumps(result.to_json(), indent=2))
     else:
-        typer.echo(_told(profile, result))
+        typer.echo(_sentences(profile, result))
 
 
 def _workload(model: str, input_shape: str | None, classes: int, width: float) -> Workload:
@@ -63,7 +63,7 @@ def _workload(model: str, input_shape: str | None, classes: int, width: float) -
     return trace(build(model, input_shape=shape, num_classes=classes, width=width, seed=0), shape, name=model)
 
 
-def _told(profile: DeviceProfile, result: Prediction) -> str:
+def _sentences(profile: DeviceProfile, result: Prediction) -> str:
     from fedlite.units import show
 
     what = "one training step" if result.mode == "training" else "one forward pass"

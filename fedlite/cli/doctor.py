@@ -67,7 +67,7 @@ def doctor(ray: WithRay = False, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}))
     else:
-        _tell(findings)
+        _show(findings)
     if failed:
         raise typer.Exit(SOME_FAILED)
 
@@ -157,7 +157,7 @@ def _ray() -> Finding:
     return Finding("ray starts", "ok", f"up and down in {time.perf_counter() - began:.1f} s")
 
 
-def _tell(findings: list[Finding]) -> None:
+def _show(findings: list[Finding]) -> None:
     from rich.console import Console
     from rich.table import Table
 

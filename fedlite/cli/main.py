@@ -69,7 +69,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(privacy_app, name="privacy")
 
 
-NO_WAY = frozenset(
+PATH_ERRORS = frozenset(
     {
         errno.EACCES,
         errno.EDQUOT,
@@ -103,7 +103,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
     except OSError as error:
-        if error.errno not in NO_WAY:
+        if error.errno not in PATH_ERRORS:
             raise
         print(
             f"{error.filename or 'a file'}: got '{error.strerror}', expected a place that can be read and written;"

@@ -40,19 +40,20 @@ def compare(
     out: Annotated[Path, typer.Option("--out", help="Where to write the page.")] = Path("compare.html"),
     as_json: AsJson = False,
 ) -> None:
-    """Set runs side by side: what they cost, what differs between them, and the cost of the same accuracy."""
+    """Set runs side by side: what they cost, what differs between them, and the cost of the same result."""
     from fedlite.report import run_sets
     from fedlite.report.compare_page import comparison_page, even_table, read_runs, settings_table, totals_table
     from fedlite.report.page import write_page
 
     runs, names = read_runs(run_dirs)
     page = write_page(comparison_page(runs, names), out)
-    totals, even = run_sets.totals(runs, names), run_sets.same_accuracy(runs, names)
+    totals, even, metric = run_sets.totals(runs, names), run_sets.same_result(runs, names), run_sets.metric_of(runs)
     if as_json:
         differing = [dict(zip(("setting", *names), row, strict=True)) for row in run_sets.difference(runs)]
         found = {
             "runs": totals.to_dicts(),
-            "same_accuracy": even.to_dicts(),
+            "main_metric": vars(metric),
+            f"same_{metric.name}": even.to_dicts(),
             "differences": differing,
             "report": str(page),
         }
@@ -63,7 +64,7 @@ def compare(
     from fedlite.report.console import rich_table
 
     console = Console()
-    for content in (totals_table(totals), even_table(even), settings_table(runs, names)):
+    for content in (totals_table(totals, metric), even_table(even, metric), settings_table(runs, names)):
         if content is not None:
             console.print(rich_table(content), "")
     typer.echo(f"Report: {page}")

@@ -105,8 +105,8 @@ def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run
 def _state(now: Progress) -> str:
     from fedlite.units import show
 
-    accuracy = "" if math.isnan(now.accuracy) else f"accuracy {now.accuracy:.3f} · "
-    return f"{accuracy}virtual {show(now.virtual_time_s, 'time')} · {show(now.energy_j, 'energy')}"
+    value = "" if math.isnan(now.value) else f"{now.metric.replace('_', ' ')} {now.value:.3f} · "
+    return f"{value}virtual {show(now.virtual_time_s, 'time')} · {show(now.energy_j, 'energy')}"
 
 
 def show_outcome(finished: Run) -> None:

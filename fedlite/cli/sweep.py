@@ -46,7 +46,7 @@ def sweep(
     if as_json:
         print(json.dumps(done.summary))
     else:
-        _tell(done)
+        _show(done)
     if done.failed:
         raise SystemExit(SOME_FAILED)
 
@@ -79,7 +79,7 @@ def _behind_bars(work: Callable[[Callable[[SweepProgress], None] | None], Sweep]
         return work(say)
 
 
-def _tell(done: Sweep) -> None:
+def _show(done: Sweep) -> None:
     from rich.console import Console
 
     from fedlite.report.console import rich_table
@@ -89,7 +89,8 @@ def _tell(done: Sweep) -> None:
     if not console.is_terminal:
         console = Console(width=_WIDE)
     if done.page is not None:
-        console.print(rich_table(settings_table(done.settings)), "")
+        study = done.study
+        console.print(rich_table(settings_table(study.settings, study.metric)), "")
     for failure in done.failed:
         console.print(f"failed: {failure.label}, seed {failure.seed}: {failure.error}", markup=False)
     found = len(done.finished) - done.reran

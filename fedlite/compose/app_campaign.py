@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from fedlite.compose import fleet as compose_fleet
+from fedlite.compose.app_request import APP_FILE, AppRequest, read_request
 from fedlite.compose.app_results import app_particulars
 from fedlite.compose.app_rounds import AppRounds
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.runtimes import app_wire
 from fedlite.compose.runtimes import declared as declared_by
 from fedlite.errors import FedliteError
-from fedlite.flower.app_dir import AppDirectory, RunConfig, fingerprint, overridden, read_app
+from fedlite.flower.app_dir import AppDirectory, fingerprint, overridden, read_app
 from fedlite.flower.app_prices import AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime, worker_spec
 from fedlite.flower.app_server import load_server, serve_app
+from fedlite.learning.objectives import objective
 from fedlite.rng import seed_of
 from fedlite.scenario.loader import load_fleet
 from fedlite.scenario.profiles import load_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fedlite.compose.round_log import RoundLog
     from fedlite.engine.pool import Pool
@@ -31,33 +32,9 @@ if TYPE_CHECKING:
     from fedlite.fleet.state import Fleet
     from fedlite.flower.app_wire import AppWire
     from fedlite.flower.grid import FleetGrid
+    from fedlite.learning.objectives import Metric
     from fedlite.results.directory import RunDirectory
     from fedlite.scenario.schema import FleetScenario
-
-APP_FILE: Final = "app.json"
-"""File of the run directory that says which app was run, and how."""
-
-
-@dataclass(frozen=True)
-class AppRequest:
-    """What a user asked of an app, beside the scenario: everything that decides the result.
-
-    Attributes
-    ----------
-    folder : str
-        The app's directory.
-    run_config : dict
-        The app's own, overrides included.
-    declared : Declared
-        Work and memory of one job, where they are not to be counted.
-    fingerprint : str
-        Digest of the app's source files.
-    """
-
-    folder: str
-    run_config: RunConfig
-    declared: Declared
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -108,7 +85,7 @@ class AppCampaign:
         FedliteError
             If its files are damaged, or the app's code is not what it was.
         """
-        request = _read_request(directory)
+        request = read_request(directory)
         app = read_app(Path(request.folder))
         if fingerprint(app.path) != request.fingerprint:
             raise FedliteError(
@@ -129,6 +106,11 @@ class AppCampaign:
     def name(self) -> str:
         """The app's."""
         return self.app.name
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """Those that most apps tell; whether this one does shows when it runs."""
+        return objective("cross-entropy").metrics
 
     @property
     def first(self) -> int | None:
@@ -163,17 +145,7 @@ class AppCampaign:
 
     def particulars(self, record: Record, runtime: AppRuntime) -> Particulars:
         """Return what an app adds to the record of its run."""
-        return app_particulars(self, record, runtime.counts)
-
-
-def _read_request(directory: RunDirectory) -> AppRequest:
-    try:
-        found = json.loads(directory.read_text(APP_FILE))
-        return AppRequest(**{**found, "declared": Declared(**found["declared"])})
-    except (ValueError, TypeError, KeyError) as error:
-        raise FedliteError(
-            f"{directory.path / APP_FILE}: got a damaged file ({error}), expected what fedlite wrote; start a new run"
-        ) from error
+        return app_particulars(self.app, self.request, record, runtime.counts, self.metrics)
 
 
 def _declared_in(scenario: FleetScenario) -> Declared:

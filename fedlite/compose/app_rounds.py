@@ -16,19 +16,21 @@ if TYPE_CHECKING:
     from fedlite.compose.round_log import RoundLog
     from fedlite.flower.grid import FleetGrid
 
-ACCURACY: Final = (
-    "accuracy",
-    "eval_acc",
-    "eval_accuracy",
-    "test_acc",
-    "test_accuracy",
-    "val_acc",
-    "val_accuracy",
-    "acc",
-)
-LOSS: Final = ("loss", "eval_loss", "test_loss", "val_loss")
-MACRO_F1: Final = ("macro_f1", "eval_macro_f1", "f1")
-"""Names under which apps report what fedlite's tables call accuracy, loss and macro_f1; the first found holds."""
+TOLD: Final = {
+    "accuracy": (
+        "accuracy",
+        "eval_acc",
+        "eval_accuracy",
+        "test_acc",
+        "test_accuracy",
+        "val_acc",
+        "val_accuracy",
+        "acc",
+    ),
+    "loss": ("loss", "eval_loss", "test_loss", "val_loss"),
+    "macro_f1": ("macro_f1", "eval_macro_f1", "f1"),
+}
+"""Column of the table -> names under which apps report it; the first found holds."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class AppRounds:
 def in_columns(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return those of an app's metrics that the tables have columns for, under the tables' names."""
     found = {}
-    for column, names in (("accuracy", ACCURACY), ("loss", LOSS), ("macro_f1", MACRO_F1)):
+    for column, names in TOLD.items():
         value = next((metrics[name] for name in names if isinstance(metrics.get(name), int | float)), None)
         if value is not None:
             found[column] = float(value)

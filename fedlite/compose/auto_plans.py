@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedlite import wire
-from fedlite.compression import width
-from fedlite.devices import network, power, radio, thermal
+from fedlite.devices import network, power, radio
 from fedlite.devices.cost import Cost
 from fedlite.learning import models
 from fedlite.planning import auto
+from fedlite.pricing import Work, heat_of, on_device_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fedlite.compose.learning import Learning
-    from fedlite.compression.plan import CompressionPlan
+    from fedlite.compression.plan import Plan
     from fedlite.devices.profile import DeviceProfile
     from fedlite.fleet.rules import Budgets
-    from fedlite.flower.native_clients import PlanCost
     from fedlite.scenario.schema import Scenario
 
 LARGE_CLIENT = 0.9
@@ -33,7 +32,7 @@ def choose(
     scenario: Scenario,
     learning: Learning,
     budgets: Budgets,
-    price: Callable[[CompressionPlan], PlanCost],
+    price_of: Callable[..., Work],
 ) -> auto.Choice:
     """Return the mildest plan that fits a device class whose rule says `auto`.
 
@@ -42,20 +41,21 @@ def choose(
     profile, scenario, learning
     budgets : Budgets
         The scenario's.
-    price : callable
-        What local training under a plan costs on the profile.
+    price_of : callable
+        What local training under a plan costs on the profile: (plan, examples=...).
     """
     start = scenario.plan_for(profile=profile.name, tier=profile.tier)
     rule = scenario.rule_for(profile=profile.name, tier=profile.tier)
-    told = rule.up is not None or rule.down is not None or scenario.privacy.clips_on_client
+    fixed_codecs = rule.up is not None or rule.down is not None or scenario.privacy.clips_on_client
     rungs = auto.ladder(
         start,
-        widths=auto.WIDTHS if _can_be_sliced(learning.model["name"]) else auto.WIDTHS[:1],
-        wires=() if told else auto.WIRES,
+        widths=auto.WIDTHS if _can_be_sliced(learning.spec.name) else auto.WIDTHS[:1],
+        wires=() if fixed_codecs else auto.WIRES,
     )
+    examples = int(np.quantile([len(rows) for rows in learning.rows], LARGE_CLIENT, method="higher"))
     return auto.choose(
         rungs,
-        lambda plan: demand(profile, plan, price(plan), scenario, learning, budgets),
+        lambda plan: demand(profile, plan, price_of(plan, examples=examples), learning, scenario, examples),
         _limits(profile, scenario, budgets),
     )
 
@@ -77,24 +77,16 @@ def _limits(profile: DeviceProfile, scenario: Scenario, budgets: Budgets) -> aut
 
 
 def demand(
-    profile: DeviceProfile,
-    plan: CompressionPlan,
-    price: PlanCost,
-    scenario: Scenario,
-    learning: Learning,
-    budgets: Budgets,
+    profile: DeviceProfile, plan: Plan, work: Work, learning: Learning, scenario: Scenario, examples: int
 ) -> auto.Demand:
-    """Return what a job of a large client asks of a device at the median rate of its link, priced as the fleet does."""
-    local = scenario.training.local_config()
-    examples = int(np.quantile([len(rows) for rows in learning.rows], LARGE_CLIENT, method="higher"))
-    steps = local.steps(examples)
-    samples = min(examples * local.epochs, steps * local.batch_size)
-    work_s = (steps * price.fixed_s + samples * price.per_sample_s) / budgets.cpu_share
-    heat = profile.thermal
-    train_s = work_s if heat is None else float(thermal.throttled_s(work_s, heat.onset_s.value, heat.sustained.value))
-    arrays = width.take(learning.arrays, learning.maps(plan)) if plan.width < 1 else learning.arrays
+    """Return what a job of a client of so many rows asks of a device at the median rate of its link."""
+    cpu_share = scenario.fleet.budgets.cpu_share or 1.0
+    onset_s, sustained = heat_of(profile)
+    # A job that swaps fits no limit, so memory slows nothing here.
+    taken = on_device_s(work.time_s, 0.0, ram_bytes=1.0, cpu_share=cpu_share, onset_s=onset_s, sustained=sustained)
+    train_s = float(np.max(taken))
     # An update does not exist yet: the most that its codec can make of it.
-    up_bytes, down_bytes = wire.most_bytes(arrays, plan.uplink), learning.downlink_bytes(plan)
+    up_bytes, down_bytes = wire.most_bytes(learning.part(plan), plan.up), learning.downlink_bytes(plan)
     access = scenario.fleet.network.access or profile.radios[0]
     (down_s, down_j), (up_s, up_j) = (
         _transfer(profile, access, size, uplink=uplink) for size, uplink in ((down_bytes, False), (up_bytes, True))
@@ -102,10 +94,10 @@ def demand(
     return auto.Demand(
         Cost(
             time_s=down_s + train_s + up_s,
-            energy_j=power.split(profile).compute_w * budgets.cpu_share * train_s + down_j + up_j,
+            energy_j=power.split(profile).compute_w * cpu_share * train_s + down_j + up_j,
             up_bytes=float(up_bytes),
             down_bytes=float(down_bytes),
-            peak_bytes=price.peak_bytes,
+            peak_bytes=work.peak_bytes,
         ),
         train_s=train_s,
         storage_bytes=down_bytes + examples * float(learning.data.x_train[0].nbytes),

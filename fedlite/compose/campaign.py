@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from fedlite.compose.app_campaign import APP_FILE, AppCampaign
+from fedlite.compose.app_campaign import AppCampaign
+from fedlite.compose.app_request import APP_FILE
 from fedlite.compose.finished import Run, completed
 from fedlite.compose.pools import check_backend, open_pool
 from fedlite.compose.record import Particulars, Record, Trained
@@ -21,13 +22,14 @@ from fedlite.results.directory import RunDirectory
 from fedlite.scenario.dump import dump_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from fedlite.compose.pools import Wanted
     from fedlite.compose.progress import Progress
     from fedlite.engine.pool import Pool
     from fedlite.engine.task import WorkerSpec
     from fedlite.fleet.state import Fleet
+    from fedlite.learning.objectives import Metric
     from fedlite.scenario.schema import FleetScenario
 
     Watcher = Callable[[Progress], None] | None
@@ -57,6 +59,10 @@ class Campaign(Protocol[R]):
     @property
     def first(self) -> int | None:
         """Replies after which a round is closed; None to wait for all."""
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """What tests of the global model may tell, the main one first."""
 
     @property
     def files(self) -> Mapping[str, Mapping[str, Any]]:
@@ -145,7 +151,7 @@ def _finish(campaign: Campaign[R], directory: RunDirectory, settings: Wanted, pr
     try:
         runtime = campaign.runtime(pool)
         grid = FleetGrid(campaign.fleet, runtime, ledger, policy=_policy(campaign), start_s=scenario.fleet.start_s)
-        log = RoundLog(grid, progress)
+        log = RoundLog(grid, campaign.metrics, progress)
         trained = campaign.serve(grid, log)
         log.settle()
         record = Record(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
 
 from fedlite import wire
-from fedlite.compose.plan_price import step_of, training_peak
-from fedlite.compression import magnitude
-from fedlite.compression.plan import CompressionPlan
+from fedlite.client.sending import send
+from fedlite.compression.constraint.fake_quant import FakeQuant
+from fedlite.compression.constraint.magnitude import Magnitude
+from fedlite.compression.plan import Plan
+from fedlite.compression.structure.width import Width
 from fedlite.devices import compute
 from fedlite.learning import models
+from fedlite.learning.models.spec import spec_of
 from fedlite.learning.tracing import trace
 from fedlite.learning.training.records import ClientJob, LocalConfig
 from fedlite.learning.training.trainer import Trainer
+from fedlite.pricing import Job, price
 from fedlite.rng import stream
 from fedlite.units import show
 
@@ -29,14 +33,14 @@ if TYPE_CHECKING:
     from fedlite.devices.profile import DeviceProfile
 
 USUAL_PLANS = (
-    CompressionPlan(),
-    CompressionPlan("int8 wire", uplink=("int8", "zstd"), downlink=("fp16",)),
-    CompressionPlan("top 10 % up", uplink=("topk:0.1", "int8", "zstd"), downlink=("fp16",)),
-    CompressionPlan("width 0.75", width=0.75),
-    CompressionPlan("width 0.5", width=0.5),
-    CompressionPlan("width 0.25", width=0.25),
-    CompressionPlan("90 % sparse", sparsity=0.9, uplink=("nonzero", "fp16", "zstd"), downlink=("fp16",)),
-    CompressionPlan("8 bits", bits=8, uplink=("int8", "zstd"), downlink=("fp16",)),
+    Plan(),
+    Plan("int8 wire", up=("int8", "zstd"), down=("fp16",)),
+    Plan("top 10 % up", up=("topk:0.1", "int8", "zstd"), down=("fp16",)),
+    Plan("width 0.75", Width(0.75)),
+    Plan("width 0.5", Width(0.5)),
+    Plan("width 0.25", Width(0.25)),
+    Plan("90 % sparse", constraints=(Magnitude(0.9),), up=("nonzero", "fp16", "zstd"), down=("fp16",)),
+    Plan("8 bits", constraints=(FakeQuant(8),), up=("int8", "zstd"), down=("fp16",)),
 )
 """What is shown if nobody asks for a plan of their own: one of each kind, never combined."""
 
@@ -60,7 +64,7 @@ class Target:
 class PlanRow:
     """One plan on one device. `precision` is that of the inference."""
 
-    plan: CompressionPlan
+    plan: Plan
     parameters: int
     macs: int
     stored_bytes: int
@@ -81,7 +85,7 @@ class PlanRow:
     def to_json(self) -> dict[str, Any]:
         """Return the row as plain values."""
         return {
-            **asdict(self.plan),
+            **self.plan.record,
             "parameters": self.parameters,
             "macs": self.macs,
             "stored_bytes": self.stored_bytes,
@@ -97,14 +101,14 @@ class PlanRow:
         }
 
 
-def compare_plans(profile: DeviceProfile, target: Target, plans: Sequence[CompressionPlan]) -> list[PlanRow]:
+def compare_plans(profile: DeviceProfile, target: Target, plans: Sequence[Plan]) -> list[PlanRow]:
     """Return what each plan makes of a model on a device.
 
     Parameters
     ----------
     profile : DeviceProfile
     target : Target
-    plans : sequence of CompressionPlan
+    plans : sequence of Plan
         The first is what the remarks compare the others with.
     """
     rows: list[PlanRow] = []
@@ -113,68 +117,59 @@ def compare_plans(profile: DeviceProfile, target: Target, plans: Sequence[Compre
     return rows
 
 
-def _row(profile: DeviceProfile, target: Target, plan: CompressionPlan, first: PlanRow | None) -> PlanRow:
-    net = models.build(
-        target.model, input_shape=target.input_shape, num_classes=target.classes, width=plan.width, seed=target.seed
-    )
+def _row(profile: DeviceProfile, target: Target, plan: Plan, first: PlanRow | None) -> PlanRow:
+    spec = spec_of(target.model, target.input_shape, target.classes, target.seed)
+    net = plan.structure.build(spec)
     workload = trace(net, target.input_shape, name=target.model)
-    down_bytes, up_bytes = _exchange(net, target, plan)
-    precision = "int8" if plan.bits == _INT8 else "fp32"
-    step_s = step_of(profile, workload, plan).estimate(float(target.batch))
+    down_bytes, up_bytes, start = _exchange(net, target, plan)
+    precision = plan.effects.inference
+    job = Job(float(target.batch), 1.0, target.batch, target.optimizer, target.momentum)
+    work = price(profile, plan, workload, job)
     row = PlanRow(
         plan=plan,
         parameters=workload.params,
         macs=workload.macs,
-        stored_bytes=_stored_bytes(net, plan),
+        stored_bytes=_stored_bytes(plan, start),
         down_bytes=down_bytes,
         up_bytes=up_bytes,
         precision=precision,
         inference_s=compute.inference_s(profile, workload, precision=precision),
-        step_s=step_s,
-        peak_bytes=training_peak(profile, workload, plan, target.batch, target.optimizer, target.momentum),
+        step_s=work.time,
+        peak_bytes=work.peak,
         budget_bytes=profile.job_ram_bytes.value,
         remarks=(),
     )
     return PlanRow(**{**vars(row), "remarks": tuple(_remarks(row, first))})
 
 
-_INT8 = 8
-
-
 def _arrays(net: nn.Module) -> list[NDArray[Any]]:
     return [value.detach().numpy() for value in net.state_dict().values()]
 
 
-def _stored_bytes(net: nn.Module, plan: CompressionPlan) -> int:
-    """Return the size of the model on flash: sparse if masked, integers if its bits were trained for."""
-    arrays = _arrays(net)
-    sparse: tuple[str, ...] = ()
-    if plan.sparsity:
-        arrays = magnitude.apply(arrays, magnitude.masks(arrays, list(net.state_dict()), plan.sparsity, plan.scope))
-        sparse = ("nonzero",)
-    number = "fp32" if plan.bits is None else f"int{plan.bits}"
-    codec = wire.parse_codec((*sparse, number))
-    return len(wire.encode(arrays, codec, stream(0, "stored") if codec.stochastic else None))
+def _stored_bytes(plan: Plan, start: Sequence[NDArray[Any]]) -> int:
+    """Return the size of the model on flash: `start` in the codec that the plan's parts allow."""
+    codec = wire.parse_codec(plan.effects.stored or ("fp32",))
+    return len(wire.encode(start, codec, stream(0, "stored") if codec.stochastic else None))
 
 
-def _exchange(net: nn.Module, target: Target, plan: CompressionPlan) -> tuple[int, int]:
+def _exchange(net: nn.Module, target: Target, plan: Plan) -> tuple[int, int, list[NDArray[Any]]]:
     """Return the lengths of the packet that goes down and of what comes up after one step on random inputs.
+
+    Also returns the model that training began from, with the plan's constraints met.
 
     Codecs with a sparsifier or a lossless stage pack the updates of real data a little better or worse.
     """
-    down = wire.check_downlink(plan.downlink)
+    down = wire.check_downlink(plan.down)
     packet = wire.encode(_arrays(net), down, stream(target.seed, "down") if down.stochastic else None)
-    received = wire.decode(packet)
-    masks = magnitude.masks(received, list(net.state_dict()), plan.sparsity, plan.scope) if plan.sparsity else None
-    start = magnitude.apply(received, masks) if masks else received
+    received = wire.decode(packet, most_elements=wire.MOST_ELEMENTS)
     x, y = _random_data(net, target)
     job = ClientJob(np.arange(len(y)), target.seed)
     config = LocalConfig(batch_size=len(y), optimizer=target.optimizer, momentum=target.momentum)
-    cohort = Trainer(net, mode="sequential").train(start, [job], x, y, config, masks=masks, bits=plan.bits)
-    trained = [stacked[0] for stacked in cohort.arrays]
-    up = wire.parse_codec(plan.uplink)
-    sent = wire.to_update(trained, received) if up.sends_update else trained
-    return len(packet), len(wire.encode(sent, up, stream(target.seed, "up") if up.stochastic else None))
+    objective = "reconstruction" if target.model in models.GIVE_INPUT_AGAIN else "cross-entropy"
+    trainer = Trainer(net, objective=objective, mode="sequential")
+    cohort = trainer.train(received, [job], x, y, config, constraints=plan.constraints, terms=plan.terms)  # type: ignore[arg-type]
+    sent = send(cohort, plan, [target.seed], [{}])
+    return len(packet), len(sent.packets[0]), cohort.start
 
 
 def _random_data(net: nn.Module, target: Target) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -196,18 +191,8 @@ def _remarks(row: PlanRow, first: PlanRow | None) -> list[str]:
             if faster < first.macs / row.macs
             else f"{row.macs / first.macs:.0%} of the multiplications, a training step {faster:.1f} times as fast"
         )
-    if plan.sparsity:
-        remarks.append(
-            "the mask makes nothing faster and needs memory of its own; it saves bytes where zeros are left out"
-        )
-    if plan.bits is not None:
-        gain = (
-            "inference is that of the converted int8 model"
-            if plan.bits == _INT8
-            else "no 4-bit kernels: inference as fp32"
-        )
-        remarks.append(f"training steps are slower, not faster; {gain}")
-    if plan.is_full and (plan.uplink, plan.downlink) != (("fp32",), ("fp32",)):
+    remarks += plan.remarks
+    if plan.label == "full" and (plan.up, plan.down) != (("fp32",), ("fp32",)):
         remarks.append("saves bytes on the way, nothing else")
     if not row.fits:
         remarks.append(f"does not fit: a job may take {show(row.budget_bytes, 'bytes')}")

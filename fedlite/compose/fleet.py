@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedlite.compose import auto_plans, plan_price
-from fedlite.devices import compute, radio
+from fedlite.compose import auto_plans
+from fedlite.devices import radio
 from fedlite.fleet import population
-from fedlite.fleet.pricing import wall_bytes
+from fedlite.fleet.demands import wall_bytes
 from fedlite.fleet.rules import Budgets, Rules
 from fedlite.fleet.state import Fleet
-from fedlite.flower.native_clients import PlanCost
+from fedlite.pricing import Job, Work, heat_of, on_device_s, price
 from fedlite.scenario.fleet import Always as AlwaysSection
 from fedlite.scenario.fleet import Diurnal as DiurnalSection
 from fedlite.scenario.fleet import Fleet as FleetSection
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fedlite.compose.learning import Learning
-    from fedlite.compression.plan import CompressionPlan
+    from fedlite.compression.plan import Plan
     from fedlite.devices.profile import DeviceProfile
     from fedlite.scenario.schema import FleetScenario, Scenario
 
 
 @dataclass(frozen=True)
 class DeviceClass:
-    """One profile of the fleet with the plan it follows, what that costs, and why it cannot take part (or "").
+    """One profile of the fleet with the plan it follows, what that costs a large client, and why it cannot take part.
 
     `plan_reason` says why an `auto` plan is what it is; "" for a plan that was told.
     """
 
     profile: DeviceProfile
     share: float
-    plan: CompressionPlan
-    cost: PlanCost
+    plan: Plan
+    work: Work
     excluded: str
     plan_reason: str = ""
 
@@ -52,46 +52,58 @@ def classes(scenario: Scenario, learning: Learning) -> list[DeviceClass]:
     made = []
     for name, share in scenario.fleet.mix.items():
         profile = load_profile(name)
-        price = partial(price_plan, profile, scenario=scenario, learning=learning)
+        price_of = partial(price_plan, profile, scenario=scenario, learning=learning)
         if scenario.rule_for(profile=profile.name, tier=profile.tier).auto:
-            choice = auto_plans.choose(profile, scenario, learning, _budgets(scenario.fleet), price)
+            choice = auto_plans.choose(profile, scenario, learning, budgets_of(scenario.fleet), price_of)
             excluded = "" if choice.fits else choice.reason
-            made.append(DeviceClass(profile, share, choice.plan, price(choice.plan), excluded, choice.reason))
+            made.append(DeviceClass(profile, share, choice.plan, price_of(choice.plan), excluded, choice.reason))
             continue
         plan = scenario.plan_for(profile=profile.name, tier=profile.tier)
-        cost = price(plan)
-        reason = why_excluded(profile, plan, cost, scenario.fleet, learning)
-        made.append(DeviceClass(profile, share, plan, cost, reason))
+        work = price_of(plan)
+        reason = why_excluded(profile, plan, work, scenario.fleet, learning)
+        made.append(DeviceClass(profile, share, plan, work, reason))
     return made
 
 
-def price_plan(profile: DeviceProfile, plan: CompressionPlan, scenario: Scenario, learning: Learning) -> PlanCost:
-    """Return what local training under a plan costs on a profile."""
-    local = scenario.training.local
-    workload = learning.workload(plan.width)
-    step = plan_price.step_of(profile, workload, plan)
-    # A batch is never larger than the client's own rows.
-    batch = min(local.batch_size, max(len(rows) for rows in learning.rows))
-    peak = plan_price.training_peak(profile, workload, plan, batch, local.optimizer, local.momentum)
-    return PlanCost(
-        fixed_s=step.fixed_s,
-        per_sample_s=step.per_sample_s,
-        peak_bytes=float(peak.value),
-        inference_s=float(compute.inference_s(profile, workload).value),
-        low=step.low_factor,
-        high=step.high_factor,
-        calibration=str(step.calibration),
+def price_plan(
+    profile: DeviceProfile, plan: Plan, scenario: Scenario, learning: Learning, examples: int | None = None
+) -> Work:
+    """Return what a round's local training under a plan costs on a profile: for each client, or one of so many rows."""
+    local = scenario.training.local_config()
+    owned = [len(rows) for rows in learning.rows]
+    counts = owned if examples is None else [examples]
+    job = Job(
+        samples=np.array([local.samples(count) for count in counts], dtype=np.float64),
+        steps=np.array([local.steps(count) for count in counts], dtype=np.float64),
+        # A batch is never larger than the client's own rows.
+        batch=min(local.batch_size, max(owned)),
+        optimizer=local.optimizer,
+        momentum=local.momentum,
     )
+    return price(profile, plan, learning.workload(plan.structure), job)
 
 
-def why_excluded(
-    profile: DeviceProfile, plan: CompressionPlan, cost: PlanCost, section: FleetSection, learning: Learning
-) -> str:
+def round_s(profile: DeviceProfile, work: Work, budgets: Budgets) -> float:
+    """Return how long a round's training really takes on a device, in the mean over the clients that were priced."""
+    onset_s, sustained = heat_of(profile)
+    killed = work.peak_bytes > wall_bytes(profile, budgets)
+    taken = on_device_s(
+        work.time_s,
+        0.0 if killed else work.peak_bytes,
+        ram_bytes=profile.job_ram_bytes.value,
+        cpu_share=budgets.cpu_share,
+        onset_s=onset_s,
+        sustained=sustained,
+    )
+    return float(np.mean(taken))
+
+
+def why_excluded(profile: DeviceProfile, plan: Plan, work: Work, section: FleetSection, learning: Learning) -> str:
     """Return why devices of a profile can never finish a job under a plan, "" if they can."""
-    budget_bytes = wall_bytes(profile, _budgets(section))
-    if cost.peak_bytes > budget_bytes:
+    budget_bytes = wall_bytes(profile, budgets_of(section))
+    if work.peak_bytes > budget_bytes:
         return (
-            f"training needs {show(cost.peak_bytes, 'bytes')} of memory, a job may take {show(budget_bytes, 'bytes')}; "
+            f"training needs {show(work.peak_bytes, 'bytes')} of memory, a job may take {show(budget_bytes, 'bytes')}; "
             "give this class a narrower plan or a smaller batch"
         )
     down_bytes = learning.downlink_bytes(plan)
@@ -127,7 +139,7 @@ def build(scenario: FleetScenario, profiles: list[DeviceProfile], excluded: list
         people,
         _availability(section, scenario.seed),
         rules,
-        _budgets(section),
+        budgets_of(section),
         seed=scenario.seed,
         excluded=_spread(excluded, people.profile_of),
         start_s=section.start_s,
@@ -138,7 +150,8 @@ def _spread(values: list[bool], profile_of: NDArray[np.int16]) -> NDArray[np.boo
     return np.asarray(values, dtype=bool)[profile_of]
 
 
-def _budgets(section: FleetSection) -> Budgets:
+def budgets_of(section: FleetSection) -> Budgets:
+    """Return what a job may use, as the fleet takes it."""
     given = section.budgets
 
     def or_(value: float | None, default: float) -> float:

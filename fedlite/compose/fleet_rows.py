@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fedlite.fleet.demands import ram_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,6 +21,7 @@ class ClassFacts:
     """What one kind of campaign knows of a device class; the rest of its row, every record says.
 
     `calibration` is None where nothing was predicted before the run. `train_s` is the time of a round's local training.
+    `plan_reason` says why a plan was chosen, `plan_remark` what it saves and what not.
     """
 
     profile: DeviceProfile
@@ -27,6 +30,7 @@ class ClassFacts:
     peak_bytes: int
     excluded: str = ""
     plan_reason: str = ""
+    plan_remark: str = ""
     calibration: str | None = None
 
 
@@ -45,10 +49,11 @@ def fleet_rows(record: Record, classes: Sequence[ClassFacts]) -> list[dict[str, 
                 "devices": count,
                 "excluded_reason": facts.excluded,
                 "plan_reason": facts.plan_reason,
+                "plan_remark": facts.plan_remark,
                 **({} if facts.calibration is None else {"calibration": facts.calibration}),
                 "train_s_per_round": facts.train_s,
                 "peak_bytes": facts.peak_bytes,
-                "job_ram_bytes": int(facts.profile.job_ram_bytes.value),
+                "job_ram_bytes": int(ram_bytes(facts.profile, record.fleet.budgets)),
                 "participations": int(mine.sum()),
                 "arrived": int((mine & (ledger["outcome"] == "arrived")).sum()),
             }

@@ -9,28 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite import wire
-from fedlite.compression import width
+from fedlite.compose.target import target_of
+from fedlite.compression.structure.full import Full
 from fedlite.engine.task import WorkerSpec
-from fedlite.learning import models, objectives
+from fedlite.learning import objectives
 from fedlite.learning.data.held_out import held_out_parts
 from fedlite.learning.data.load import load
 from fedlite.learning.data.partition import partition
+from fedlite.learning.models.spec import ModelSpec, spec_of
 from fedlite.learning.objectives.fitting import check_fit
 from fedlite.learning.tracing import trace
 from fedlite.learning.training.threads import single_thread
 from fedlite.learning.training.trainer import Trainer
+from fedlite.results.rounds import refuse_taken
 from fedlite.rng import stream
 from fedlite.scenario.task import partition_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import nn
 
-    from fedlite.compression.plan import CompressionPlan
-    from fedlite.compression.width import IndexMap
+    from fedlite.compression.plan import Plan
+    from fedlite.compression.structure.base import Structure
     from fedlite.devices.workload import Workload
     from fedlite.learning.data.dataset import Dataset
+    from fedlite.learning.objectives import Objective
     from fedlite.learning.training.records import LocalConfig
     from fedlite.scenario.schema import Scenario
 
@@ -47,12 +51,12 @@ class Learning:
     data : Dataset
     rows, test_rows : lists of index arrays
         Rows of each client's own training and test share.
-    model : mapping
-        Arguments of `models.build`, its width included.
+    spec : ModelSpec
+        How the full net is built.
     names, arrays : sequences
         The initial global model.
-    workloads : mapping from width to Workload
-        The traced model at every width that was asked for so far.
+    workloads : mapping from key of a structure to Workload
+        The traced net of every structure that was asked for so far.
     objective : str
         Name of what is learned.
     """
@@ -60,43 +64,38 @@ class Learning:
     data: Dataset
     rows: list[Ints]
     test_rows: list[Ints]
-    model: dict[str, Any]
+    spec: ModelSpec
     names: tuple[str, ...]
     arrays: list[Array]
-    workloads: dict[float, Workload]
+    workloads: dict[str, Workload]
     objective: str
 
-    def build(self, width_: float = 1.0) -> nn.Module:
-        """Build the model at a share of its width."""
-        return models.build(
-            self.model["name"],
-            input_shape=tuple(self.model["input_shape"]),
-            num_classes=self.model["num_classes"],
-            width=width_ * self.model["width"],
-            seed=self.model["seed"],
-            **self.model["params"],
-        )
+    @property
+    def goal(self) -> Objective:
+        """What is learned."""
+        return objectives.objective(self.objective)
 
-    def workload(self, width_: float = 1.0) -> Workload:
-        """Return the work of the model at a share of its width, traced once."""
-        if width_ not in self.workloads:
-            net = self.build(width_)
-            self.workloads[width_] = trace(net, self.data.input_shape, name=self.model["name"])
-        return self.workloads[width_]
+    def build(self) -> nn.Module:
+        """Build the full net."""
+        return self.spec.build()
 
-    def maps(self, plan: CompressionPlan) -> tuple[IndexMap, ...]:
-        """Return where a plan's tensors lie in the full model."""
-        full, sub = self.build(), self.build(plan.width)
-        full_shapes, sub_shapes = ([tuple(value.shape) for value in net.state_dict().values()] for net in (full, sub))
-        full_blocks, sub_blocks = (width.in_order(self.names, _blocks(net)) for net in (full, sub))
-        return tuple(width.index_maps(full_shapes, sub_shapes, full_blocks, sub_blocks))
+    def workload(self, structure: Structure | None = None) -> Workload:
+        """Return the work of the net that a structure builds (the full one if none is given), traced once."""
+        chosen = structure or Full()
+        if chosen.key not in self.workloads:
+            net = chosen.build(self.spec)
+            self.workloads[chosen.key] = trace(net, self.data.input_shape, name=self.spec.name)
+        return self.workloads[chosen.key]
 
-    def downlink_bytes(self, plan: CompressionPlan) -> int:
+    def part(self, plan: Plan) -> list[Array]:
+        """Return what of the initial model goes to the devices of a plan."""
+        return plan.structure.place(self.spec, self.arrays).take()
+
+    def downlink_bytes(self, plan: Plan) -> int:
         """Return the length of the encoded model that a plan's devices receive."""
-        arrays = width.take(self.arrays, self.maps(plan)) if plan.width < 1 else self.arrays
-        return len(wire.encode(arrays, plan.downlink, stream(0, "length")))
+        return len(wire.encode(self.part(plan), plan.down, stream(0, "length")))
 
-    def worker_spec(self, local: LocalConfig, plans: Sequence[CompressionPlan], mode: str) -> WorkerSpec:
+    def worker_spec(self, local: LocalConfig, mode: str) -> WorkerSpec:
         """Return how an actor builds its native worker on this data."""
         data: dict[str, Any] = {
             "x": self.data.x_train,
@@ -107,13 +106,12 @@ class Learning:
             **_packed(self.test_rows, "test_"),
         }
         options = {
-            "model": self.model,
+            "model": self.spec.record,
             "local": asdict(local),
-            "plans": [asdict(plan) for plan in plans],
-            "mode": mode,
             "objective": self.objective,
+            "mode": mode,
         }
-        return WorkerSpec("fedlite.engine.native:NativeWorker", options, data)
+        return WorkerSpec("fedlite.client.worker:ClientWorker", options, data)
 
 
 def prepare(scenario: Scenario) -> Learning:
@@ -130,26 +128,21 @@ def prepare(scenario: Scenario) -> Learning:
         **partition_options(task.partition),
     )
     arguments = task.model.arguments()
-    model = {
-        "name": task.model.name,
-        "input_shape": list(data.input_shape),
-        "num_classes": data.num_classes,
-        "seed": scenario.seed,
-        "width": arguments.pop("width"),
-        "params": arguments,
-    }
+    spec = spec_of(task.model.name, data.input_shape, data.num_classes, scenario.seed, **arguments)
     test_rows = held_out_parts(task.partition.kind, rows, data, scenario.seed)
     objective = data.objective if task.objective == "auto" else task.objective
-    net = Learning(data, rows, test_rows, model, (), [], {}, objective).build()
+    net = spec.build()
     state = {name: value.detach().numpy().copy() for name, value in net.state_dict().items()}
     _check(net, objective, data, scenario)
-    return Learning(data, rows, test_rows, model, tuple(state), list(state.values()), {}, objective)
+    return Learning(data, rows, test_rows, spec, tuple(state), list(state.values()), {}, objective)
 
 
 def _check(net: nn.Module, objective: str, data: Dataset, scenario: Scenario) -> None:
     """Try the model on zeros, so that whatever cannot be trained is refused before anything is written."""
     with single_thread():
         check_fit(net, objectives.objective(objective), data)
+    target_of(scenario, objectives.objective(objective))
+    refuse_taken(objectives.objective(objective).columns)
     if scenario.task.app is None:
         Trainer(net, objective=objective, mode=scenario.training.mode).mode_for([], data.input_shape)
 
@@ -167,8 +160,3 @@ _FEWEST_ROWS = 10
 def _packed(rows: Sequence[Ints], prefix: str) -> dict[str, Array]:
     starts = np.concatenate([[0], np.cumsum([len(part) for part in rows])]).astype(np.int64)
     return {f"{prefix}rows": np.concatenate(rows).astype(np.int64), f"{prefix}starts": starts}
-
-
-def _blocks(net: nn.Module) -> dict[str, Any]:
-    declared: Callable[[], dict[str, Any]] | None = getattr(net, "width_blocks", None)
-    return declared() if callable(declared) else {}

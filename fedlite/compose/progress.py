@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """Finished rounds of `rounds` (0: unknown), virtual time, latest accuracy (or NaN) and energy so far."""
+    """Finished rounds of `rounds` (0: unknown), virtual time, the main metric's latest value or NaN, energy so far."""
 
     round_: int
     rounds: int
     virtual_time_s: float
-    accuracy: float
+    metric: str
+    value: float
     energy_j: float

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
 from fedlite.compose.progress import Progress
+from fedlite.learning.objectives import LOSS, columns_of
 from fedlite.results.rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fedlite.flower.grid import FleetGrid
+    from fedlite.learning.objectives import Metric
 
 
 class RoundLog:
@@ -21,12 +24,15 @@ class RoundLog:
     ----------
     grid : FleetGrid
         Its clock says when, its ledger what was booked.
+    metrics : sequence of Metric
+        What tests of the global model may tell; each has a column.
     progress : callable, optional
         Called after every round.
     """
 
-    def __init__(self, grid: FleetGrid, progress: Callable[[Progress], None] | None) -> None:
-        self.table = Rounds()
+    def __init__(self, grid: FleetGrid, metrics: Sequence[Metric], progress: Callable[[Progress], None] | None) -> None:
+        self.table = Rounds(columns_of(metrics))
+        self._metrics = metrics
         self.expected = 0
         """Rounds that there will be; 0 while nobody knows."""
         self._grid = grid
@@ -34,6 +40,11 @@ class RoundLog:
         self._began_s = grid.clock.now_s
         self._start_s, self._start_wall_s = grid.clock.now_s, time.perf_counter()
         self._rows_seen = 0
+
+    @property
+    def main(self) -> Metric:
+        """The first of the metrics that some round has; the loss if none has."""
+        return metrics_of_rounds(self.table, self._metrics)[0]
 
     def close(self, round_: int, *, eligible: int, metrics: dict[str, float]) -> None:
         """Close a round now.
@@ -44,7 +55,7 @@ class RoundLog:
         eligible : int
             Devices that could be asked when it began.
         metrics : dict
-            What a test of the global model said: accuracy, loss, macro_f1, as far as known.
+            What a test of the global model said: the metrics and the loss, as far as known.
         """
         now_s, now_wall_s = self._grid.clock.now_s, time.perf_counter()
         row = self.table.close(
@@ -61,8 +72,15 @@ class RoundLog:
         if self._progress is not None:
             energy_j = sum(float(done["energy_j"]) for done in self.table.rows)
             done = len(self.table.rows) - 1
-            self._progress(Progress(done, self.expected, now_s - self._began_s, float(row["accuracy"]), energy_j))
+            name = self.main.name
+            self._progress(Progress(done, self.expected, now_s - self._began_s, name, float(row[name]), energy_j))
 
     def settle(self) -> None:
         """Add the jobs that were under way when the last round was closed to its row."""
         self.table.settle(self._grid.ledger.columns(self._rows_seen))
+
+
+def metrics_of_rounds(table: Rounds, metrics: Sequence[Metric]) -> list[Metric]:
+    """Return those of the metrics that some round has, in their order; the loss if none has any."""
+    reported = [one for one in metrics if any(not math.isnan(row[one.name]) for row in table.rows)]
+    return reported or [LOSS]

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fedlite.client.assignment import ByProfile
 from fedlite.errors import FedliteError
 from fedlite.flower import app_runtime
 from fedlite.flower.app_prices import AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime
 from fedlite.flower.app_wire import AppWire
-from fedlite.flower.native_clients import LocalGuard, NativeClients, NativeTask
+from fedlite.flower.native_clients import NativeClients, NativeTask
 from fedlite.flower.native_runtime import NativeRuntime
 from fedlite.flower.records import types_of
-from fedlite.learning import objectives
-from fedlite.privacy import accounting
-from fedlite.scenario.privacy import LocalDp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from fedlite.compose.fleet import DeviceClass
     from fedlite.compose.learning import Learning
@@ -33,23 +33,24 @@ if TYPE_CHECKING:
 AnyRuntime = NativeRuntime | AppRuntime
 
 
-def native_task(scenario: Scenario, learning: Learning, classes: Sequence[DeviceClass]) -> NativeTask:
-    """Return what the native runtime needs to know of a scenario's clients."""
-    plans = tuple(dict.fromkeys(device_class.plan for device_class in classes))
+def native_task(
+    scenario: Scenario, learning: Learning, classes: Sequence[DeviceClass], profile_of: NDArray[np.int16]
+) -> NativeTask:
+    """Return what the native runtime needs to know of a scenario's clients; `profile_of` tells each device's class."""
     return NativeTask(
+        spec=learning.spec,
         names=learning.names,
         dtypes=types_of(learning.arrays),
-        plans=plans,
-        maps=tuple(learning.maps(plan) for plan in plans),
-        plan_of_profile=np.array([plans.index(device_class.plan) for device_class in classes]),
-        costs=tuple(device_class.cost for device_class in classes),
+        assignment=ByProfile([device_class.plan for device_class in classes], profile_of),
+        profiles=[device_class.profile for device_class in classes],
+        profile_of=profile_of,
+        workload_of=learning.workload,
         clients=len(learning.rows),
         examples=np.array([len(rows) for rows in learning.rows]),
         test_examples=np.array([len(rows) for rows in learning.test_rows]),
         sample_bytes=int(learning.data.x_train[0].nbytes),
-        macs=tuple(3.0 * learning.workload(plan.width).macs for plan in plans),
         local=scenario.training.local_config(),
-        metrics=objectives.objective(learning.objective).columns,
+        metrics=learning.goal.columns,
     )
 
 
@@ -57,7 +58,7 @@ def worker_spec(scenario: Scenario, learning: Learning, task: NativeTask) -> Wor
     """Return how an actor builds its worker."""
     app = scenario.task.app
     if app is None:
-        return learning.worker_spec(task.local, task.plans, scenario.training.mode)
+        return learning.worker_spec(task.local, scenario.training.mode)
     if scenario.privacy.mechanism != "none":
         raise FedliteError(
             f"privacy.mechanism: got {scenario.privacy.mechanism!r} with task.app, whose replies fedlite does not make;"
@@ -72,13 +73,7 @@ def runtime(scenario: Scenario, task: NativeTask, fleet: Fleet, pool: Pool, serv
     app = scenario.task.app
     if app is None:
         clients = NativeClients(
-            task,
-            pool,
-            population.profile_of,
-            seed=scenario.seed,
-            reduce=served is not None and served.reduce,
-            equal_weights=served is not None and served.equal_weights,
-            guard=local_guard(scenario),
+            task, pool, seed=scenario.seed, aggregation=None if served is None else served.aggregation
         )
         return NativeRuntime(clients)
     prices = AppPrices(population.profiles, declared(app))
@@ -86,15 +81,6 @@ def runtime(scenario: Scenario, task: NativeTask, fleet: Fleet, pool: Pool, serv
     return AppRuntime(
         pool, population.profiles, population.profile_of, prices, seed=scenario.seed, partitions=task.clients, wire=wire
     )
-
-
-def local_guard(scenario: Scenario) -> LocalGuard:
-    """Return what every device does to its update before it leaves."""
-    privacy = scenario.privacy
-    if not isinstance(privacy, LocalDp):
-        return LocalGuard()
-    std = accounting.local_noise_std(privacy.epsilon, privacy.delta, privacy.clipping_norm)
-    return LocalGuard(privacy.clipping_norm, std)
 
 
 def declared(app: App) -> Declared:

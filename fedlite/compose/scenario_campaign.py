@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fedlite.fleet.state import Fleet
     from fedlite.flower.grid import FleetGrid
     from fedlite.flower.native_clients import NativeTask
+    from fedlite.learning.objectives import Metric
     from fedlite.results.directory import RunDirectory
     from fedlite.scenario.schema import Scenario
 
@@ -62,8 +63,8 @@ class ScenarioCampaign:
         classes = compose_fleet.classes(scenario, learning)
         if all(device_class.excluded for device_class in classes):
             raise FedliteError(compose_fleet.nobody_fits(classes))
-        task = runtimes.native_task(scenario, learning, classes)
         fleet = compose_fleet.build(scenario, [c.profile for c in classes], [bool(c.excluded) for c in classes])
+        task = runtimes.native_task(scenario, learning, classes, fleet.population.profile_of)
         worker = runtimes.worker_spec(scenario, learning, task)
         noise = planned_noise(scenario, len(learning.rows))
         with compat.quiet_logs():
@@ -86,6 +87,11 @@ class ScenarioCampaign:
     def clients(self) -> int:
         """Data partitions: whose data there is."""
         return len(self.learning.rows)
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """Those of the objective."""
+        return self.learning.goal.metrics
 
     @property
     def first(self) -> int | None:
@@ -115,7 +121,14 @@ class ScenarioCampaign:
 
     def particulars(self, record: Record, runtime: runtimes.AnyRuntime) -> Particulars:
         """Return what a scenario adds to the record of its run: tests of its model, and the privacy it spent."""
-        return scenario_particulars(self, record, sorted(runtime.modes))
+        return scenario_particulars(
+            self.scenario,
+            self.learning,
+            self.classes,
+            record,
+            noise_multiplier=self.noise_multiplier,
+            modes=sorted(runtime.modes),
+        )
 
     def _tester(self, grid: FleetGrid, trainer: Trainer, log: RoundLog) -> serving.Tester:
         every, last = self.scenario.training.evaluate_every, self.scenario.training.rounds

@@ -7,108 +7,116 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedlite.compose.fleet import round_s
 from fedlite.compose.fleet_rows import ClassFacts, device_counts, fleet_rows
 from fedlite.compose.privacy_spent import privacy_spent
 from fedlite.compose.record import Particulars
+from fedlite.compose.target import target_of
+from fedlite.learning.objectives import LOSS
 from fedlite.learning.training.trainer import Trainer
+from fedlite.report.measure import metric_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedlite.compose.fleet import DeviceClass
+    from fedlite.compose.learning import Learning
     from fedlite.compose.record import Record
-    from fedlite.compose.scenario_campaign import ScenarioCampaign
-    from fedlite.flower.native_clients import PlanCost
+    from fedlite.fleet.rules import Budgets
     from fedlite.scenario.schema import Scenario
-    from fedlite.scenario.training import Local
 
 Array = NDArray[Any]
 
 
-def scenario_particulars(campaign: ScenarioCampaign, record: Record, modes: Sequence[str]) -> Particulars:
+def scenario_particulars(
+    scenario: Scenario,
+    learning: Learning,
+    classes: Sequence[DeviceClass],
+    record: Record,
+    *,
+    noise_multiplier: float | None,
+    modes: Sequence[str],
+) -> Particulars:
     """Return what is known of a scenario's run; `modes` are the trainer's execution modes."""
+    spent = privacy_spent(scenario, record.ledger, len(learning.rows), noise_multiplier)
     return Particulars(
-        fleet=fleet_rows(record, _classes(campaign)),
-        evaluation=_evaluation_rows(campaign, record),
-        manifest=_manifest(campaign, modes),
+        fleet=fleet_rows(record, _class_facts(classes, record.fleet.budgets)),
+        evaluation=_evaluation_rows(scenario, learning, record),
+        manifest=_manifest(learning, noise_multiplier, modes),
         summary={
-            "metrics": _last_metrics(campaign.scenario, record),
-            "excluded": _excluded(campaign, record),
-            "epsilon": privacy_spent(campaign.scenario, record.ledger, campaign.clients, campaign.noise_multiplier),
+            "metrics": _last_metrics(scenario, learning, record),
+            **metric_records(learning.goal.metrics),
+            "excluded": _excluded(classes, record),
+            "privacy": spent,
+            "epsilon": spent,  # the key that summaries of version 0.1 had
             "trainer_modes": list(modes),
         },
     )
 
 
-def _last_metrics(scenario: Scenario, record: Record) -> dict[str, float]:
-    tested = [row for row in record.rounds.rows if not np.isnan(row["accuracy"])]
-    names = ("accuracy", "loss", "macro_f1")
-    last = {name: float(tested[-1][name]) for name in names} if tested else {}
-    trained = [row["train_loss"] for row in record.rounds.rows if not np.isnan(row["train_loss"])]
+def _last_metrics(scenario: Scenario, learning: Learning, record: Record) -> dict[str, float]:
+    rounds = record.rounds
+    last = {name: float(rounds.rows[-1][name]) for name in rounds.metrics}
+    trained = [row["train_loss"] for row in rounds.rows if not np.isnan(row["train_loss"])]
     if trained:
         last["train_loss"] = float(trained[-1])
-    target = scenario.training.target_accuracy
+    target = target_of(scenario, learning.goal)
     if target is not None:
-        reached = next((row for row in tested if row["accuracy"] >= target), None)
+        reached = next((row for row in rounds.rows if target.reached_by(float(row[target.metric.name]))), None)
+        start_s = scenario.fleet.start_s
         last["rounds_to_target"] = float("nan") if reached is None else float(reached["round"])
-        last["time_to_target_s"] = float("nan") if reached is None else float(reached["end_s"]) - scenario.fleet.start_s
+        last["time_to_target_s"] = float("nan") if reached is None else float(reached["end_s"]) - start_s
     return last
 
 
-def _excluded(campaign: ScenarioCampaign, record: Record) -> list[dict[str, Any]]:
+def _excluded(classes: Sequence[DeviceClass], record: Record) -> list[dict[str, Any]]:
     return [
         {"profile": c.profile.name, "devices": count, "reason": c.excluded}
-        for c, count in zip(campaign.classes, device_counts(record), strict=True)
+        for c, count in zip(classes, device_counts(record), strict=True)
         if c.excluded
     ]
 
 
-def _classes(campaign: ScenarioCampaign) -> list[ClassFacts]:
-    mean_examples = float(np.mean([len(rows) for rows in campaign.learning.rows]))
-    local = campaign.scenario.training.local
+def _class_facts(classes: Sequence[DeviceClass], budgets: Budgets) -> list[ClassFacts]:
     return [
         ClassFacts(
             device_class.profile,
             plan=device_class.plan.name,
-            train_s=_train_s(device_class.cost, local, mean_examples),
-            peak_bytes=int(device_class.cost.peak_bytes),
+            train_s=round_s(device_class.profile, device_class.work, budgets),
+            peak_bytes=int(device_class.work.peak_bytes),
             excluded=device_class.excluded,
             plan_reason=device_class.plan_reason,
-            calibration=device_class.cost.calibration,
+            plan_remark="; ".join(device_class.plan.remarks),
+            calibration=str(device_class.work.calibration),
         )
-        for device_class in campaign.classes
+        for device_class in classes
     ]
 
 
-def _train_s(cost: PlanCost, local: Local, examples: float) -> float:
-    """Return how long a round's local training takes on a client with so many rows."""
-    steps = local.epochs * -(-examples // local.batch_size)
-    return steps * cost.fixed_s + examples * local.epochs * cost.per_sample_s
-
-
-def _evaluation_rows(campaign: ScenarioCampaign, record: Record) -> dict[str, Array]:
+def _evaluation_rows(scenario: Scenario, learning: Learning, record: Record) -> dict[str, Array]:
     """Test the final model on each client's own share of the test data."""
-    data = campaign.learning.data
+    data = learning.data
     owner = np.full(len(data.y_test), -1, dtype=np.int64)
-    if campaign.scenario.report.per_client_evaluation:
-        for client, mine in enumerate(campaign.learning.test_rows):
+    if scenario.report.per_client_evaluation:
+        for client, mine in enumerate(learning.test_rows):
             owner[mine] = client
-    trainer = Trainer(campaign.learning.build(), objective=campaign.learning.objective)
+    trainer = Trainer(learning.build(), objective=learning.objective)
     score = trainer.evaluate_many(list(record.trained.final), data.x_test, data.y_test, owner)
     return {
         "client": score.client.astype(np.int32),
         "device": score.client.astype(np.int32),
         "samples": score.num_examples.astype(np.int32),
-        **score.metrics,
+        **{name: score.metrics[name] for name in (learning.goal.main.name, LOSS.name)},
     }
 
 
-def _manifest(campaign: ScenarioCampaign, modes: Sequence[str]) -> dict[str, Any]:
-    data, workload = campaign.learning.data, campaign.learning.workload()
+def _manifest(learning: Learning, noise_multiplier: float | None, modes: Sequence[str]) -> dict[str, Any]:
+    data, workload = learning.data, learning.workload()
     return {
         "trainer_modes": list(modes),
         "data": {"name": data.name, "source": data.source, "licence": data.licence},
-        "clients": campaign.clients,
+        "clients": len(learning.rows),
         "parameters": workload.params,
         "macs": workload.macs,
-        "noise_multiplier": campaign.noise_multiplier,
+        "noise_multiplier": noise_multiplier,
     }

@@ -1,7 +1,8 @@
 """Weighted mean over clients that hold different parts of one model.
 
-Each coordinate is averaged over the clients that hold it; a coordinate that nobody holds keeps its value. With
-full-width clients only this is federated averaging, operation for operation.
+Each coordinate is averaged over the clients that hold it. A coordinate that clients were given but hold at zero by a
+mask, all of them, becomes zero; one that nobody was given keeps its value. With clients that hold everything this is
+federated averaging, operation for operation.
 
 References
 ----------
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlite.compression.width import IndexMap, Shape, is_whole
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
@@ -24,17 +24,23 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Sum = NDArray[np.float64]
+Shape = tuple[int, ...]
+IndexMap = tuple[slice | NDArray[np.intp], ...]
+"""One numpy index per dimension: `full[index_map]` is the submodel's tensor."""
+Held = list[NDArray[Any] | None]
+"""Per tensor: 1 where a client holds the coordinate and 0 where it does not; None where it holds all of them."""
 
 _ELEMENTS_AT_ONCE = (
     2**21
 )  # elements of the float64 scratch array (16 MiB), so that big models do not multiply their memory
 
 
+class OverlapError(FedliteError):
+    """Clients' arrays do not fit the model they are aggregated into."""
+
+
 class OverlapSum:
     """Running sums of `weight * value` and of `weight` per coordinate, in float64, in the order of the calls.
-
-    Adding clients one by one or stacked gives the same bits. Sums of chunks are merged in the order of the chunks, so
-    that it does not matter who computed which chunk.
 
     Parameters
     ----------
@@ -47,105 +53,113 @@ class OverlapSum:
         self.sums: list[Sum] = [np.zeros(shape) for shape in self.shapes]
         self.weights: list[Sum] = [np.zeros(()) for _ in self.shapes]
         """Per tensor: one number as long as only whole tensors were added, else one per coordinate."""
-        self.clients = 0
+        self._masked: list[NDArray[np.bool_] | None] = [None] * len(self.shapes)
+        """Coordinates that some client was given and holds at zero."""
 
-    def add(self, arrays: Sequence[Array], weight: float, maps: Sequence[IndexMap] | None = None) -> None:
-        """Add one client. `maps` says where its tensors lie in the full model; None if it holds all of it."""
-        self.add_stacked([np.asarray(array)[None] for array in arrays], np.array([weight]), maps)
-
-    def add_stacked(
-        self, stacked: Sequence[Array], weights: NDArray[Any], maps: Sequence[IndexMap] | None = None
+    def add(
+        self,
+        sums: Sequence[Array],
+        weight: float,
+        maps: Sequence[IndexMap] | None = None,
+        held: Held | None = None,
     ) -> None:
-        """Add K clients of one plan, whose tensors have a leading dimension K.
+        """Add clients.
+
+        Parameters
+        ----------
+        sums : sequence of arrays
+            Their tensors, each times its client's weight, summed (see `weighted_sums`).
+        weight : float
+            Sum of their weights.
+        maps : sequence of index maps, optional
+            Where the tensors lie in the full model; None if they are whole.
+        held : list, optional
+            Which coordinates of `sums` the clients hold; None where all.
 
         Raises
         ------
         OverlapError
-            If a weight is negative or not finite, or the number of tensors is wrong.
+            If the weight is negative or not finite, or tensors do not fit.
         """
-        weights = np.asarray(weights, np.float64)
-        if weights.ndim != 1 or not np.isfinite(weights).all() or (weights < 0).any():
+        if not (np.isfinite(weight) and weight >= 0):
             raise OverlapError(
-                f"aggregation: got weights {weights!r}, expected one finite number of at least 0 per client; "
+                f"aggregation: got weight {weight!r}, expected a finite number of at least 0; "
                 "use the clients' numbers of examples"
             )
-        if len(stacked) != len(self.shapes):
+        if len(sums) != len(self.shapes):
             raise OverlapError(
-                f"aggregation: got {len(stacked)} tensors, expected {len(self.shapes)}; "
-                "all clients train one architecture"
+                f"aggregation: got {len(sums)} tensors, expected {len(self.shapes)}; all clients train one architecture"
             )
-        for position, values in enumerate(stacked):
-            index = None if maps is None else maps[position]
-            whole = index is None or is_whole(index)
-            self._check(position, np.asarray(values), weights.size, None if whole else index)
-            if whole or index is None:
-                self.sums[position] = _in_order(self.sums[position], values, weights)
-                self.weights[position] = _in_order(self.weights[position], np.ones(weights.size), weights)
-            else:
-                self._spread(position)
-                target, mass = self.sums[position], self.weights[position]
-                target[index] = _in_order(target[index], values, weights)
-                mass[index] = _in_order(mass[index], np.broadcast_to(1.0, np.shape(values)), weights)
-        self.clients += int(weights.size)
-
-    def add_sums(self, sums: Sequence[Sum], weight: float, maps: Sequence[IndexMap] | None = None) -> None:
-        """Add a chunk that was summed elsewhere, in the coordinates of its plan; `weight` is the sum of its weights."""
         for position, values in enumerate(sums):
-            index = None if maps is None else maps[position]
-            if index is None or is_whole(index):
+            index: IndexMap | tuple[()] = () if maps is None else maps[position]
+            mask = None if held is None else held[position]
+            self._check(position, values, index)
+            if mask is None and (maps is None or is_whole(maps[position])):
                 self.sums[position] = self.sums[position] + values
                 self.weights[position] = self.weights[position] + weight
-            else:
-                self._spread(position)
-                self.sums[position][index] += values
-                self.weights[position][index] += weight
+                continue
+            self._spread(position)
+            keep = 1.0 if mask is None else mask
+            self.sums[position][index] += values * keep
+            self.weights[position][index] += np.broadcast_to(weight * keep, values.shape)
+            if mask is not None:
+                self._mark(position, index, mask)
 
-    def merge(self, other: OverlapSum) -> None:
-        """Add the sums of a later chunk."""
-        if other.shapes != self.shapes:
-            raise OverlapError("aggregation: got sums of another model; merge only chunks of one round")
-        for position, (total, mass) in enumerate(zip(other.sums, other.weights, strict=True)):
-            self.sums[position] += total
-            self.weights[position] = self.weights[position] + mass
-        self.clients += other.clients
+    def finish(self, global_arrays: Sequence[Array], *, zero_masked: bool = True) -> list[Array]:
+        """Return the means, in the types of `global_arrays`, whose values stay where no client was given any.
 
-    def finish(self, global_arrays: Sequence[Array]) -> list[Array]:
-        """Return the means, in the types of `global_arrays`, whose values stay where no client added any.
-
-        Integer tensors (counters) are rounded to the nearest.
+        Integer tensors (counters) are rounded to the nearest. With `zero_masked=False` the values of `global_arrays`
+        stay also where clients were given a coordinate that none of them holds.
         """
         out: list[Array] = []
-        for total, mass, old in zip(self.sums, self.weights, global_arrays, strict=True):
+        for total, mass, masked, old in zip(self.sums, self.weights, self._masked, global_arrays, strict=True):
             seen = np.broadcast_to(mass > 0, total.shape)
             mean = np.divide(total, mass, out=np.zeros_like(total), where=seen)
             if not np.issubdtype(old.dtype, np.floating):
                 mean = np.rint(mean)
-            out.append(np.where(seen, mean.astype(old.dtype), old))
+            known = seen | masked if zero_masked and masked is not None else seen
+            out.append(np.where(known, mean.astype(old.dtype), old))
         return out
 
     def _spread(self, position: int) -> None:
         if self.weights[position].shape != self.shapes[position]:
             self.weights[position] = np.full(self.shapes[position], self.weights[position])
 
-    def _check(self, position: int, values: Array, clients: int, index: IndexMap | None) -> None:
-        shape = self.shapes[position] if index is None else self.sums[position][index].shape
-        if values.shape != (clients, *shape):
+    def _mark(self, position: int, index: IndexMap | tuple[()], mask: Array) -> None:
+        marks = self._masked[position]
+        if marks is None:
+            marks = self._masked[position] = np.zeros(self.shapes[position], dtype=np.bool_)
+        marks[index] |= np.asarray(mask) == 0
+
+    def _check(self, position: int, values: Array, index: IndexMap | tuple[()]) -> None:
+        shape = self.sums[position][index].shape
+        if values.shape != shape:
             raise OverlapError(
-                f"aggregation: got shape {values.shape} for tensor {position}, expected {(clients, *shape)} "
-                "(clients first); pass the maps of the plan that these clients train"
+                f"aggregation: got shape {values.shape} for tensor {position}, expected {shape}; "
+                "pass the maps of the plan that these clients train"
             )
 
 
-class OverlapError(FedliteError):
-    """Clients' arrays do not fit the model they are aggregated into."""
+def is_whole(index: IndexMap) -> bool:
+    """Return whether a map takes the whole tensor."""
+    return all(isinstance(part, slice) and part == slice(None) for part in index)
 
 
-def _in_order(start: Sum, values: Array, weights: Sum) -> Sum:
-    """Return `((start + w0 v0) + w1 v1) + ...`, one client after the other for every coordinate."""
-    values = np.asarray(values)
+def weighted_sums(stacked: Sequence[Array], weights: NDArray[np.float64]) -> list[Sum]:
+    """Return per tensor `w0 v0 + w1 v1 + ...` over the clients, one after the other, in float64.
+
+    Parameters
+    ----------
+    stacked : sequence of arrays, each (K, *shape)
+    weights : ndarray, shape (K,)
+    """
+    return [_in_order(np.asarray(values), np.asarray(weights, np.float64)) for values in stacked]
+
+
+def _in_order(values: Array, weights: Sum) -> Sum:
     size = int(np.prod(values.shape[1:]))
     rows = max(1, _ELEMENTS_AT_ONCE // max(1, size))
-    total = start
+    total: Sum = np.zeros(values.shape[1:])
     for first in range(0, weights.size, rows):
         part = values[first : first + rows]
         share = weights[first : first + rows].reshape(-1, *(1,) * (part.ndim - 1))

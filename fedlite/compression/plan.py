@@ -1,113 +1,131 @@
-"""What a device class trains and what it sends: the compression plan."""
+"""The compression plan of one client job: a list of parts, each of which claims only what it can pay for.
+
+    structure    which net the device trains            (`compression/structure`)
+    constraints  what holds of its weights meanwhile    (`compression/constraint`)
+    terms        what is added to the loss              (`learning/objectives/terms`)
+    stages       what happens to the update before the wire: clipping, noise, error feedback (`client/stages`)
+    down, up     the codecs of the two ways             (`wire`)
+
+A plan belongs to a job: who composes a run decides which plan which device follows in which round.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any
 
-from fedlite.errors import FedliteError
+from fedlite.compression.constraint.base import Constraint
+from fedlite.compression.part import Effects, Part, PartError, from_record
+from fedlite.compression.structure.base import Structure
+from fedlite.compression.structure.full import FULL
 
-SCOPES: Final = ("global", "local")
-BITS: Final = (8, 4)
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
-
-class PlanError(FedliteError):
-    """A compression plan asks for something impossible."""
+Codec = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class CompressionPlan:
-    """How one device class takes part.
-
-    Three savings are kept apart. Only `width` makes training faster and smaller. `sparsity` and `bits` change what is
-    learned and what can be delivered; the codecs change what is sent.
+class Plan:
+    """How one client job is compressed.
 
     Parameters
     ----------
     name : str
-        What tables and reports call the plan.
-    width : float
-        Share of the channels that the client trains, above 0 up to 1; the others are physically removed.
-    sparsity : float
-        Share of the weights held at zero by a mask, from 0 to below 1.
-    bits : int or None
-        Quantisation-aware training at 8 or 4 bits; None trains in float32.
-    uplink, downlink : tuple of str
+        What tables and reports call it.
+    structure : Structure
+    constraints : tuple of Constraint
+        In the order in which they see the weights.
+    terms : tuple of Part
+        Added to the objective's losses.
+    stages : tuple of Part
+        In the order in which they treat the update.
+    up, down : tuple of str
         Stages of the codecs, such as ("topk:0.1", "int8", "zstd"); `fedlite.wire.parse_codec` explains and checks them.
-    error_feedback : bool
-        Whether the client keeps what the uplink codec left out and adds it to its next update.
-    scope : str
-        "global" ranks the magnitudes of all layers together for the mask, "local" layer by layer.
 
     Raises
     ------
-    PlanError
-        If a number is out of range.
+    PartError
+        If the name is empty, a codec has no stage, or two parts of one kind have one name.
     """
 
     name: str = "full"
-    width: float = 1.0
-    sparsity: float = 0.0
-    bits: int | None = None
-    uplink: tuple[str, ...] = ("fp32",)
-    downlink: tuple[str, ...] = ("fp32",)
-    error_feedback: bool = False
-    scope: str = "global"
+    structure: Structure = FULL
+    constraints: tuple[Constraint, ...] = ()
+    terms: tuple[Part, ...] = ()
+    stages: tuple[Part, ...] = ()
+    up: Codec = ("fp32",)
+    down: Codec = ("fp32",)
 
     def __post_init__(self) -> None:
         where = f"plan {self.name!r}"
         if not self.name:
-            raise PlanError("plan: got an empty name, expected a word for tables and reports; write for example 'half'")
-        if not 0 < self.width <= 1:
-            raise PlanError(
-                f"{where}: got width {self.width}, expected above 0 and at most 1; 0.5 trains half of the channels"
+            raise PartError("plan: got an empty name, expected a word for tables and reports; write for example 'half'")
+        for link, codec in (("up", self.up), ("down", self.down)):
+            if not isinstance(codec, tuple) or not codec:
+                raise PartError(
+                    f"{where}: got {link} {codec!r}, expected a tuple of stages; write for example ('fp32',)"
+                )
+        if self.structure.moves and (keeping := [part.name for part in self.parts if part.keeps_memory]):
+            raise PartError(
+                f"{where}: got {keeping[0]!r}, which a device remembers, on the structure {self.structure.name!r},"
+                " whose coordinates mean something else every round, expected one of the two; leave one out"
             )
-        if not 0 <= self.sparsity < 1:
-            raise PlanError(
-                f"{where}: got sparsity {self.sparsity}, expected from 0 to below 1; "
-                "0.9 holds 90 % of the weights at zero"
-            )
-        if self.bits is not None and self.bits not in BITS:
-            raise PlanError(f"{where}: got bits {self.bits}, expected 8 or 4; leave it out to train in float32")
-        if self.scope not in SCOPES:
-            raise PlanError(
-                f"{where}: got scope {self.scope!r}, expected {' or '.join(SCOPES)}; 'global' is the default"
-            )
-        _check_stages(where, "uplink", self.uplink)
-        _check_stages(where, "downlink", self.downlink)
+        for kind, parts in (("constraint", self.constraints), ("term", self.terms), ("stage", self.stages)):
+            for name, times in Counter(part.name for part in parts).items():
+                if times > 1:
+                    raise PartError(f"{where}: got the {kind} {name!r} {times} times, expected it once; leave one out")
+
+    @property
+    def parts(self) -> Iterator[Part]:
+        """Every part, in the order in which they act."""
+        yield self.structure
+        yield from self.constraints
+        yield from self.terms
+        yield from self.stages
+
+    @property
+    def effects(self) -> Effects:
+        """What the parts change in the cost of a job, together."""
+        return Effects.of(self.parts)
 
     @property
     def is_full(self) -> bool:
-        """Whether the client trains the whole model in float32, without mask."""
-        return self.width == 1 and self.sparsity == 0 and self.bits is None
+        """Whether the client trains the whole model in float32, without constraint."""
+        return self.structure.is_full and not self.constraints
 
-    def describe(self) -> str:
-        """Return one sentence per choice, claiming only the savings that are real."""
-        parts = [self._width_sentence()]
-        if self.sparsity:
-            parts.append(
-                f"A {self.scope} magnitude mask holds {self.sparsity:.0%} of the weights at zero; "
-                "this saves bytes only through a sparse or lossless codec, and neither training time nor memory."
-            )
-        if self.bits is not None:
-            parts.append(
-                f"Local training simulates {self.bits}-bit weights, which makes each step slower; "
-                "bytes and inference gain only once the weights are converted."
-            )
-        parts.append(f"It receives {' + '.join(self.downlink)} and sends {' + '.join(self.uplink)}.")
-        if self.error_feedback:
-            parts.append("What the uplink leaves out is kept and added to the next update.")
-        return " ".join(parts)
+    @property
+    def label(self) -> str:
+        """Short, of all that changes net, training and update, such as "width 0.5, 8 bits"; "full" if nothing does."""
+        changing = [] if self.structure.is_full else [self.structure]
+        return ", ".join(part.label for part in (*changing, *self.constraints, *self.terms, *self.stages)) or "full"
 
-    def _width_sentence(self) -> str:
-        if self.width == 1:
-            return "The client trains the whole model."
-        return (
-            f"The client trains the first {self.width:.0%} of each layer's channels; the rest is physically removed, "
-            "which saves bytes, memory and training time (less time than the share of multiplications suggests)."
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the parts save and what they do not, a sentence each."""
+        return tuple(part.remark for part in self.parts if part.remark)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The plan as JSON values; `Plan.from_record` undoes it."""
+        return {
+            "name": self.name,
+            "structure": self.structure.record,
+            **{kind: [part.record for part in getattr(self, kind)] for kind in ("constraints", "terms", "stages")},
+            "up": list(self.up),
+            "down": list(self.down),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Plan:
+        """Return the plan that `record` described."""
+        return cls(
+            name=record["name"],
+            structure=from_record(record["structure"], Structure),  # type: ignore[type-abstract]
+            constraints=tuple(from_record(part, Constraint) for part in record["constraints"]),
+            terms=tuple(from_record(part, Part) for part in record["terms"]),
+            stages=tuple(from_record(part, Part) for part in record["stages"]),
+            up=tuple(record["up"]),
+            down=tuple(record["down"]),
         )
-
-
-def _check_stages(where: str, link: str, codec: object) -> None:
-    if not isinstance(codec, tuple) or not codec:
-        raise PlanError(f"{where}: got {link} {codec!r}, expected a tuple of stages; write for example ('fp32',)")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedlite.devices.estimate import Calibration
-from fedlite.devices.population import Band
+from fedlite.devices.fitted import Band
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fedlite.devices.population import Population
+    from fedlite.devices.fitted import FittedPopulation
 
 _SCALAR_DEVIATION = 3.0
 """Prior standard deviation of the log scalar once an anchor is at hand: wide enough to forget the spec sheet."""
@@ -52,7 +52,7 @@ class Observation:
 class Calibrated:
     """A configuration (device, engine, precision, threads) ready to be asked for latencies."""
 
-    population: Population
+    population: FittedPopulation
     covariates: NDArray[np.float64]
     group: str
     log_scale: float
@@ -83,7 +83,7 @@ class Calibrated:
 
 
 def calibrate(
-    population: Population,
+    population: FittedPopulation,
     covariates: NDArray[np.float64],
     observations: Sequence[Observation],
     *,
@@ -94,7 +94,7 @@ def calibrate(
 
     Parameters
     ----------
-    population : Population
+    population : FittedPopulation
         The engine family's fit.
     covariates : array (4,)
         See `population.COVARIATES`.
@@ -133,7 +133,7 @@ def calibrate(
 
 
 def _levels(
-    population: Population,
+    population: FittedPopulation,
     covariates: NDArray[np.float64],
     group: str,
     prior_weights: NDArray[np.float64],
@@ -170,6 +170,6 @@ def _linearised(
     return np.asarray(left), np.asarray(shares)
 
 
-def _noise(population: Population, observation: Observation) -> float:
+def _noise(population: FittedPopulation, observation: Observation) -> float:
     unknown = 0.0 if population.knows(observation.work.net) else population.net_deviation
     return float(np.hypot(population.noise, unknown))

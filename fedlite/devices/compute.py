@@ -29,7 +29,7 @@ from fedlite.devices.features import (
     TERMS,
     workload_terms,
 )
-from fedlite.devices.population import population
+from fedlite.devices.fitted import population
 from fedlite.devices.profile import Anchor, DeviceProfile, EngineFamily, Kind
 from fedlite.devices.workload import OpClass, Workload
 from fedlite.errors import FedliteError, UnknownNameError

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fedlite.devices.estimate import Calibration, Estimate, Number
-from fedlite.devices.population import coefficients
+from fedlite.devices.fitted import coefficients
 from fedlite.errors import FedliteError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ def tensor_bytes(
     batch: int,
     optimizer: str = "sgd",
     momentum: float = 0.0,
-    *,
-    masked: bool = False,
-    bits: int | None = None,
+    weight_copies: float = 0.0,
 ) -> float:
     """Return the bytes of all tensors alive at the peak of a training step.
 
@@ -74,8 +72,7 @@ def tensor_bytes(
     gradients = np.cumsum(params[::-1])[::-1]
     walk = batch * (np.cumsum(saved) + passing) + gradients
     total = float(params.sum())
-    # Fake-quantised training keeps the quantised copy of every weight and the mask of its straight-through gradient.
-    copies = 1.0 + state_copies(optimizer, momentum) + (1.0 if masked else 0.0) + (0.0 if bits is None else 2.0)
+    copies = 1.0 + state_copies(optimizer, momentum) + weight_copies
     return FP32_BYTES * (copies * total + max(float(walk.max(initial=0.0)), total))
 
 
@@ -86,8 +83,7 @@ def training_peak_bytes(
     momentum: float = 0.0,
     *,
     runtime_bytes: float | None = None,
-    masked: bool = False,
-    bits: int | None = None,
+    weight_copies: float = 0.0,
 ) -> Estimate:
     """Return the peak memory of training, in bytes.
 
@@ -100,13 +96,11 @@ def training_peak_bytes(
         See `OPTIMIZER_STATE`.
     runtime_bytes : float, optional
         The runtime's own memory; `RUNTIME_BYTES` if not given, 0 for tensors alone.
-    masked : bool
-        Unstructured masks are kept beside the weights: they cost memory and save none.
-    bits : int, optional
-        Fake-quantised training.
+    weight_copies : float
+        Further copies of the weights, such as masks and their rounded values: they cost memory and save none.
     """
     runtime = RUNTIME_BYTES if runtime_bytes is None else runtime_bytes
-    tensors = tensor_bytes(workload, batch, optimizer, momentum, masked=masked, bits=bits)
+    tensors = tensor_bytes(workload, batch, optimizer, momentum, weight_copies)
     return Estimate.within(runtime + tensors, *BAND, Calibration.ENGINE_FAMILY)
 
 

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 from fedlite.devices import memory
 from fedlite.devices.compute import configuration, inference_s
 from fedlite.devices.power import compute_energy
-from fedlite.devices.profile import DeviceProfile, EngineFamily
-from fedlite.devices.training import step_model
+from fedlite.devices.training import MCU_ENGINES, step_model
 from fedlite.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from fedlite.devices.estimate import Estimate
+    from fedlite.devices.profile import DeviceProfile
     from fedlite.devices.workload import Workload
 
 MODES = ("inference", "training")
-
-MCU_ENGINES = (EngineFamily.MCU_INT8, EngineFamily.NPU_INT8)
 
 
 @dataclass(frozen=True)

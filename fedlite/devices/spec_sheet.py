@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fedlite.devices.population import Population
+    from fedlite.devices.fitted import FittedPopulation
 
 
 def predictors(clock_hz: float, covariates: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -17,7 +17,7 @@ def predictors(clock_hz: float, covariates: NDArray[np.float64]) -> NDArray[np.f
     return np.concatenate([[1.0, float(np.log(clock_hz)) - float(np.log(1e9))], covariates])
 
 
-def log_scale(population: Population, clock_hz: float, covariates: NDArray[np.float64], group: str = "") -> float:
+def log_scale(population: FittedPopulation, clock_hz: float, covariates: NDArray[np.float64], group: str = "") -> float:
     """Return the expected log scalar (seconds per unit of work)."""
     sheet = population.spec_sheet
     return float(sheet.coefficients @ predictors(clock_hz, covariates)) + sheet.group_offset.get(group, 0.0)

@@ -32,8 +32,7 @@ from fedlite.devices.features import (
     TERMS,
     workload_terms,
 )
-from fedlite.devices.plan_cost import plan_time_factor
-from fedlite.devices.population import coefficients
+from fedlite.devices.fitted import coefficients
 from fedlite.devices.profile import DeviceProfile, EngineFamily
 from fedlite.devices.workload import OpClass, Workload
 from fedlite.errors import FedliteError
@@ -89,25 +88,16 @@ def per_sample_terms(workload: Workload) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=4096)
-def step_model(
-    profile: DeviceProfile,
-    workload: Workload,
-    *,
-    width: float = 1.0,
-    sparsity: float = 0.0,
-    bits: int | None = None,
-) -> StepModel:
+def step_model(profile: DeviceProfile, workload: Workload, step_time: float = 1.0) -> StepModel:
     """Return the affine step time of a network on a device.
 
     Parameters
     ----------
     profile : DeviceProfile
     workload : Workload
-        Trace of the network that really trains: of the width-sliced one if `width` is below 1.
-    width : float
-        Width of that network; only recorded here, its price is in the trace (see `plan_cost`).
-    sparsity, bits
-        Masked and quantisation-aware training cost extra time, they never save any.
+        Trace of the network that really trains, sliced or factorised as it is.
+    step_time : float
+        Factor of what training does beside the network's own work, such as masks and simulated rounding.
 
     Raises
     ------
@@ -127,14 +117,13 @@ def step_model(
     )
     param_mb = FP32_BYTES * workload.params / MILLION
     fixed = float(device.costs[LAYERS]) * per_layer * layers + float(device.costs[CONV1X1]) * per_mb * param_mb
-    extra = plan_time_factor(width=width, sparsity=sparsity, bits=bits, retraced=True)
     low, high = MCU_BAND if on_mcu else record["band"]
     # Errors of the device and of the training engine are independent: their logarithms add in quadrature.
     own = device.band_of(None)
     low_log = float(np.hypot(np.log(low), np.log(own.low)))
     high_log = float(np.hypot(np.log(high), np.log(own.high)))
     return StepModel(
-        fixed * extra, per_sample * extra, float(np.exp(-low_log)), float(np.exp(high_log)), device.calibration
+        fixed * step_time, per_sample * step_time, float(np.exp(-low_log)), float(np.exp(high_log)), device.calibration
     )
 
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from fedlite.devices import measurements, published, recurrent
-from fedlite.devices.conditions import POPULATION_OF
+from fedlite.devices.measured_condition import POPULATION_OF
 from fedlite.devices.validation_records import GroupResult, Skipped, Validation
 from fedlite.errors import FedliteError
 

@@ -10,9 +10,9 @@ import numpy as np
 from fedlite.devices import batch_curve, published, recurrent, spec_sheet
 from fedlite.devices.anchors import batch_order, inference_order
 from fedlite.devices.calibration import THREE, Calibrated, Observation, Work, calibrate
-from fedlite.devices.conditions import condition_of
 from fedlite.devices.estimate import Calibration
-from fedlite.devices.population import Band, coefficients, population
+from fedlite.devices.fitted import Band, coefficients, population
+from fedlite.devices.measured_condition import condition_of
 from fedlite.devices.validation_records import GroupResult, Point
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from safetensors.numpy import load, save
 
 from fedlite.engine.pool import Pool, Shared, Ticket
 from fedlite.engine.task import Arrays, Result, Task, digest
-from fedlite.results.directory import unwritten
+from fedlite.errors import unwritten
 
 if TYPE_CHECKING:
     from pathlib import Path

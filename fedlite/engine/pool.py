@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fedlite.errors import FedliteError
+
 if TYPE_CHECKING:
     from fedlite.engine.task import Arrays, Result, Task, Worker, WorkerSpec
 
@@ -37,13 +39,13 @@ class Pool(Protocol):
         """Put arrays where every worker can read them."""
 
     def submit(self, task: Task, shared: Shared) -> Ticket:
-        """Start a task, or queue it."""
+        """Start a task, or queue it; a `FedliteError` after `close`."""
 
     def collect(self, ticket: Ticket) -> Result:
-        """Return a task's result, waiting for it if need be."""
+        """Return a task's result, waiting for it if need be, or raise what its worker raised."""
 
     def close(self) -> None:
-        """Let go of everything. The pool is of no use afterwards."""
+        """Let go of everything. The pool is of no use afterwards; closing it again does nothing."""
 
 
 class LocalPool:
@@ -52,6 +54,7 @@ class LocalPool:
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
         self._worker: Worker | None = None
+        self._closed = False
 
     @property
     def description(self) -> str:
@@ -64,6 +67,8 @@ class LocalPool:
 
     def submit(self, task: Task, shared: Shared) -> Ticket:
         """Remember the task."""
+        if self._closed:
+            raise closed()
         return Ticket(task, shared, None)
 
     def collect(self, ticket: Ticket) -> Result:
@@ -74,4 +79,9 @@ class LocalPool:
 
     def close(self) -> None:
         """Drop the worker."""
-        self._worker = None
+        self._worker, self._closed = None, True
+
+
+def closed() -> FedliteError:
+    """Return the error for a task that comes when its pool is closed."""
+    return FedliteError("engine: got a task for a pool that is closed, expected an open one; open another pool")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fedlite.engine.pool import Shared, Ticket
+from fedlite.engine.pool import Shared, Ticket, closed
 from fedlite.engine.task import Arrays, Result, Task, WorkerSpec
 from fedlite.errors import FedliteError
 from fedlite.units import MIB
@@ -37,9 +38,11 @@ ATTEMPTS = 4
 class _Actor:
     """Builds the worker once and runs tasks on one thread."""
 
-    def __init__(self, spec: WorkerSpec, data: Arrays) -> None:
+    def __init__(self, spec: WorkerSpec, data: Arrays, path: list[str]) -> None:
         import torch
 
+        # A part of the user's own is imported here too, from wherever the driver found it.
+        sys.path += [folder for folder in path if folder not in sys.path]
         torch.set_num_threads(1)
         self._worker = spec.build(data)
 
@@ -108,6 +111,8 @@ class RayPool:
 
     def submit(self, task: Task, shared: Shared) -> Ticket:
         """Give a task to the actor with the fewest tasks waiting."""
+        if not self._slots:
+            raise closed()
         slot = min(self._slots, key=lambda candidate: candidate.waiting)
         slot.waiting += 1
         return Ticket(task, shared, _Flight(slot, slot.actor.run.remote(task, shared.handle)))
@@ -125,8 +130,10 @@ class RayPool:
             try:
                 result: Result = ray.get(flight.reference)
             except RayTaskError as error:
-                # The worker's own exception is a defect or a user's error: show it as it was raised.
-                raise error.as_instanceof_cause() from None
+                flight.slot.waiting -= 1
+                # A user's mistake shows as it was raised; of a defect, where it was raised in the actor matters too.
+                own = error.cause if isinstance(error.cause, FedliteError) else error.as_instanceof_cause()
+                raise own from None
             except RayActorError as error:
                 self._resubmit(ticket, flight, error)
                 continue
@@ -159,7 +166,9 @@ class RayPool:
 
     def _new_actor(self) -> Any:
         # No restarts by Ray: it replays calls out of order; the pool replaces actors and resubmits in order instead.
-        return ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Actor).remote(self._spec, self._data)
+        return ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Actor).remote(
+            self._spec, self._data, sys.path
+        )
 
 
 @contextmanager

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from fedlite.engine import chunks
 from fedlite.engine.task import Task
-from fedlite.fleet.pricing import Work
+from fedlite.fleet.booking import Facts
+from fedlite.fleet.demands import Demands
 from fedlite.flower import compat
 from fedlite.flower.app_prices import JobCost
 from fedlite.flower.app_wire import AppWire, Sent
 from fedlite.flower.app_worker import packed, unpacked
-from fedlite.flower.exchange import Facts
 from fedlite.flower.records import distinct
 from fedlite.rng import seed_of
 
@@ -158,11 +158,11 @@ class AppExchange:
         return f"{kind}\x1f{shape}\x1f{ended.examples}\x1f{ended.error is not None}"
 
     @property
-    def work(self) -> Work:
+    def demands(self) -> Demands:
         """What the jobs asked of their devices."""
         received = [self._contents[content].sent for content in self._content_of]
         down_bytes = np.array([sent.encoded_bytes for sent in received], dtype=np.float64)
-        return Work(
+        return Demands(
             down_bytes=down_bytes,
             up_bytes=np.array([ended.reply.encoded_bytes for ended in self._ended], dtype=np.float64),
             train_s=np.array([ended.cost.time_s for ended in self._ended]),
@@ -175,7 +175,7 @@ class AppExchange:
         """The replies are there already."""
         return True
 
-    def start(self, alive: Bools) -> None:
+    def start(self, arriving: Bools, uploading: Bools) -> None:
         """Do nothing: pricing needed the results."""
 
     def finish(self) -> None:

@@ -126,7 +126,7 @@ def _read(packet: bytes, arrays: Arrays, bases: Arrays | None) -> list[NDArray[A
     """Return what the other side reads from a packet."""
     if not packet:
         return []
-    values = wire.decode(packet)
+    values = wire.decode(packet, like=list(arrays.values()))
     return values if bases is None else wire.from_update(values, _aligned(bases, arrays))
 
 

@@ -7,7 +7,6 @@ any Flower ClientApp.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -18,47 +17,32 @@ if TYPE_CHECKING:
 
     from flwr.app import Error, Message, RecordDict
 
-    from fedlite.fleet.pricing import Work
+    from fedlite.fleet.booking import Facts
+    from fedlite.fleet.demands import Demands
 
 Ids = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the ledger says about n jobs beyond time and energy. All arrays have shape (n,).
-
-    `energy_low` and `energy_high` are factors around a job's predicted compute energy.
-    """
-
-    plan: NDArray[np.str_]
-    down_raw_bytes: NDArray[np.int64]
-    up_raw_bytes: NDArray[np.int64]
-    examples: NDArray[np.int64]
-    steps: NDArray[np.int64]
-    loss: NDArray[np.float64]
-    failed: Bools
-    """Jobs whose client code raised an error."""
-    energy_low: NDArray[np.float64]
-    energy_high: NDArray[np.float64]
 
 
 class Exchange(Protocol):
     """A batch of n messages on its way through the clients."""
 
     @property
-    def work(self) -> Work:
-        """What the jobs ask of their devices; final once `final` is true."""
+    def demands(self) -> Demands:
+        """What the jobs ask of their devices; uploads are exact if `final`, else after `finish`."""
 
     @property
     def final(self) -> bool:
-        """Whether `work.up_bytes` are exact already, before `finish`."""
+        """Whether the lengths of all uploads are known before `finish`."""
 
-    def start(self, alive: Bools) -> None:
-        """Compute the jobs that are worth it (the others will not be asked for)."""
+    def start(self, arriving: Bools, uploading: Bools) -> None:
+        """Begin to compute: at least the jobs that can arrive in time; all that begin to send if lengths are not known.
+
+        Late jobs that begin to send matter also where their device remembers what it could not deliver.
+        """
 
     def finish(self) -> None:
-        """Wait for the computation; `work` and `facts` are final afterwards."""
+        """Wait for the computation; `demands` and `facts` are final afterwards."""
 
     @property
     def facts(self) -> Facts:

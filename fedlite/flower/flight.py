@@ -1,8 +1,8 @@
-"""A batch of messages in the air: priced, computed, closed and booked.
+"""A batch of messages in the air: priced, computed and closed.
 
-launch   price it, and compute only what can arrive
+launch   price it, and compute only what can begin its upload
 land     once computed: price the real uploads, decide who arrived in time
-book     charge the devices and write the ledger
+book     charge the devices and write the ledger (`fleet.booking`)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlite.fleet import pricing, timeline
+from fedlite.fleet import booking, demands, timeline
 from fedlite.fleet.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from flwr.app import Message
 
-    from fedlite.fleet.ledger import Ledger
     from fedlite.fleet.state import Fleet
     from fedlite.flower.exchange import Exchange
 
@@ -49,9 +48,11 @@ class Flight:
     round_: int
     closing: Closing
     exchange: Exchange
-    priced: pricing.Priced
+    priced: demands.Priced
     timeline: timeline.Timeline
     battery_before_j: Floats
+    uploading: Bools
+    """Jobs that finish their training and begin to send, whether the server still waits for them or not."""
     landed: bool = False
 
     @property
@@ -59,6 +60,21 @@ class Flight:
         """Jobs whose reply reached the server in time."""
         arrived: Bools = self.timeline.outcome == Outcome.ARRIVED.code
         return arrived
+
+    @property
+    def jobs(self) -> booking.Jobs:
+        """The jobs as the ledger knows them; final once `landed`."""
+        return booking.Jobs(
+            round_=self.round_,
+            kind=self.messages[0].metadata.message_type.partition(".")[0],
+            devices=self.devices,
+            start_s=self.start_s,
+            battery_before_j=self.battery_before_j,
+            events=self.timeline,
+            links=self.priced.links,
+            demands=self.exchange.demands,
+            facts=self.exchange.facts,
+        )
 
     @property
     def computed_s(self) -> Floats:
@@ -80,12 +96,15 @@ def launch(
     round_: int,
     closing: Closing,
 ) -> Flight:
-    """Price the jobs and start computing those that can still arrive; their devices are busy from now on."""
-    priced = pricing.price(fleet, devices, now_s, exchange.work)
-    closed = _close(timeline.run(priced.phases), closing if exchange.final else Closing(closing.patience_s))
+    """Price the jobs and start computing those that matter; their devices are busy from now on."""
+    priced = demands.price(fleet, devices, now_s, exchange.demands)
+    events = timeline.run(priced.phases)
+    # Before the server closes the round: the devices do not know when it does.
+    uploading = (events.outcome == Outcome.ARRIVED.code) | (events.up_share > 0)
+    closed = _close(events, closing if exchange.final else Closing(closing.patience_s))
     before_j = fleet.charge_at(devices, now_s)
-    flight = Flight(messages, devices, now_s, round_, closing, exchange, priced, closed, before_j)
-    exchange.start(flight.arrived)
+    flight = Flight(messages, devices, now_s, round_, closing, exchange, priced, closed, before_j, uploading)
+    exchange.start(flight.arrived, uploading)
     fleet.reserve(devices)
     return flight
 
@@ -94,13 +113,13 @@ def land(fleet: Fleet, flight: Flight) -> None:
     """Wait for the computation, then settle every job's outcome with the bytes that were really encoded."""
     if flight.landed:
         return
-    computed = flight.arrived
     flight.exchange.finish()
     if not flight.exchange.final:
-        flight.priced = pricing.price_uploads(fleet, flight.devices, flight.priced, flight.exchange.work, computed)
+        encoded = flight.exchange.demands
+        flight.priced = demands.price_uploads(fleet, flight.devices, flight.priced, encoded, flight.uploading)
         settled = timeline.run(flight.priced.phases)
-        # Who was given up before computing stays given up: its upload was never encoded.
-        settled.outcome[~computed] = flight.timeline.outcome[~computed]
+        # Who never began to send ended as it did, whatever others' uploads weigh.
+        settled.outcome[~flight.uploading] = flight.timeline.outcome[~flight.uploading]
         flight.timeline = _close(settled, flight.closing)
     flight.timeline.outcome[flight.exchange.facts.failed & flight.arrived] = Outcome.CLIENT_ERROR.code
     flight.exchange.settle(flight.arrived)
@@ -123,61 +142,3 @@ def _close(events: timeline.Timeline, closing: Closing) -> timeline.Timeline:
         order = standing[np.argsort(total_s[standing], kind="stable")]
         outcome[order[closing.first :]] = Outcome.LATE.code
     return events
-
-
-def book(fleet: Fleet, ledger: Ledger, flight: Flight, index: Ids) -> None:
-    """Charge the devices of some of the jobs and write their rows."""
-    events = flight.timeline.take(index)
-    devices = flight.devices[index]
-    facts, work = flight.exchange.facts, flight.exchange.work
-    access, metered = flight.priced.links.access[index], flight.priced.links.metered[index]
-    energy_j = events.compute_j + events.radio_j
-    plugged = fleet.plugged(devices, flight.start_s)
-    battery_j = np.where(plugged, 0.0, energy_j)
-    down_bytes = np.round(work.down_bytes[index] * events.down_share).astype(np.int64)
-    up_bytes = np.round(work.up_bytes[index] * events.up_share).astype(np.int64)
-    fleet.charge(
-        devices,
-        flight.start_s,
-        until_s=flight.start_s + events.total_s,
-        energy_j=energy_j,
-        battery_j=battery_j,
-        metered_bytes=np.where(metered, down_bytes + up_bytes, 0.0),
-    )
-    before_j = np.where(fleet.on_mains(devices), np.nan, flight.battery_before_j[index])
-    profiles = [fleet.population.profiles[position] for position in fleet.population.profile_of[devices]]
-    ledger.append(
-        {
-            "round": flight.round_,
-            "kind": flight.messages[0].metadata.message_type.partition(".")[0],
-            "device": devices,
-            "profile": [profile.name for profile in profiles],
-            "tier": [str(profile.tier) for profile in profiles],
-            "plan": facts.plan[index],
-            "access": access,
-            "outcome": [str(Outcome.of_code(int(code))) for code in events.outcome],
-            "start_s": flight.start_s,
-            "down_s": events.down_s,
-            "train_s": events.train_s,
-            "up_s": events.up_s,
-            "end_s": flight.start_s + events.total_s,
-            "compute_j": events.compute_j,
-            "radio_j": events.radio_j,
-            "energy_j": energy_j,
-            "energy_low_j": events.compute_j * facts.energy_low[index] + events.radio_j,
-            "energy_high_j": events.compute_j * facts.energy_high[index] + events.radio_j,
-            "battery_j": battery_j,
-            "mains_j": energy_j - battery_j,
-            "down_bytes": down_bytes,
-            "up_bytes": up_bytes,
-            "down_raw_bytes": np.round(facts.down_raw_bytes[index] * events.down_share),
-            "up_raw_bytes": np.round(facts.up_raw_bytes[index] * events.up_share),
-            "metered": metered,
-            "peak_bytes": work.peak_bytes[index],
-            "battery_before_j": before_j,
-            "battery_after_j": before_j - battery_j,
-            "examples": np.where(events.train_s > 0, facts.examples[index], 0),
-            "steps": np.where(events.train_s > 0, facts.steps[index], 0),
-            "loss": np.where(events.outcome == Outcome.ARRIVED.code, facts.loss[index], np.nan),
-        }
-    )

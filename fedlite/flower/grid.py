@@ -17,10 +17,11 @@ from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedlite.errors import FedliteError, FleetExhaustedError
+from fedlite.fleet.booking import book
 from fedlite.fleet.outcomes import Outcome
 from fedlite.fleet.state import PATIENCE_S, Fleet
 from fedlite.flower import compat
-from fedlite.flower.flight import Closing, Flight, book, give_up, land, launch
+from fedlite.flower.flight import Closing, Flight, give_up, land, launch
 from fedlite.simulation.clock import Clock
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class FleetGrid(Grid):
         self._under_way: dict[str, _Due] = {}
         self._inbox: dict[str, Message] = {}
         self._known: list[int] | None = None
-        self._told: list[int] = []
+        self._last_nodes: list[int] = []
         self._polls = 0
         self._starving_since_s: float | None = None
         compat.become_server(run_id)
@@ -146,12 +147,12 @@ class FleetGrid(Grid):
         Asking again and again without sending anything means that the app waits for nodes: the clock then moves on to
         the next change in who is eligible.
         """
-        if self._polls >= POLLS_BEFORE_WAITING and self._look() == self._told:
+        if self._polls >= POLLS_BEFORE_WAITING and self._look() == self._last_nodes:
             self.wait()
         nodes = self._look()
         # Only an app that hears the same again and again waits in vain: what is new to it may be what it waits for.
-        self._polls = self._polls + 1 if nodes == self._told else 1
-        self._told = nodes
+        self._polls = self._polls + 1 if nodes == self._last_nodes else 1
+        self._last_nodes = nodes
         return list(nodes)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
@@ -192,7 +193,7 @@ class FleetGrid(Grid):
         patience_s = min(math.inf if timeout is None else float(timeout), self.policy.deadline_s)
         flight = self._launch(batch, Closing(patience_s, self.policy.first if _is_train(batch) else None), waits=True)
         land(self.fleet, flight)
-        book(self.fleet, self.ledger, flight, np.arange(len(batch)))
+        book(self.fleet, self.ledger, flight.jobs, np.arange(len(batch)))
         self._advance(self._round_end_s(flight))
         replies = flight.exchange.replies(flight.arrived)
         answers = [self._answer(flight, index, reply) for index, reply in enumerate(replies)]
@@ -232,7 +233,7 @@ class FleetGrid(Grid):
             if due.step is _Step.EXPIRED:
                 continue
             give_up(due.flight, np.array([due.index]))
-            book(self.fleet, self.ledger, due.flight, np.array([due.index]))
+            book(self.fleet, self.ledger, due.flight.jobs, np.array([due.index]))
         self._under_way.clear()
 
     # -- inside -------------------------------------------------------------------------------------------------------
@@ -286,8 +287,8 @@ class FleetGrid(Grid):
         reply_id = f"{message.metadata.message_id}-reply"
         outcome = Outcome.of_code(int(flight.timeline.outcome[index]))
         # The error of a job that raised is worth telling only if the device lived to send it.
-        told = outcome is Outcome.ARRIVED or (outcome is Outcome.CLIENT_ERROR and self.policy.failures == "error")
-        if reply is not None and told:
+        heard = outcome is Outcome.ARRIVED or (outcome is Outcome.CLIENT_ERROR and self.policy.failures == "error")
+        if reply is not None and heard:
             return compat.reply(message, reply, reply_id)
         if outcome in (Outcome.ARRIVED, Outcome.LATE) or self.policy.failures == "missing":
             return None
@@ -307,7 +308,7 @@ class FleetGrid(Grid):
             self._schedule(float(flight.end_s[index]), name, _Due(flight, index, _Step.ENDED))
             return
         if due.step is _Step.ENDED:
-            book(self.fleet, self.ledger, flight, np.array([index]))
+            book(self.fleet, self.ledger, flight.jobs, np.array([index]))
             if not flight.arrived[index] and self.policy.failures == "missing":
                 # The device is free again, but the server hears nothing until the message expires.
                 self._schedule(flight.start_s + DEFAULT_TTL_S, name, _Due(flight, index, _Step.EXPIRED))

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from flwr.serverapp import strategy as flower
 
 from fedlite.errors import FedliteError
-from fedlite.flower.native_exchange import EQUAL_WEIGHT
+from fedlite.flower.native_clients import Aggregation
+from fedlite.flower.native_replies import EQUAL_WEIGHT
 from fedlite.scenario.privacy import AdaptiveClipping, FixedClipping, Privacy
+from fedlite.scenario.strategies import OwnStrategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,10 +47,7 @@ class Served:
     """A strategy and how its replies may be prepared."""
 
     strategy: flower.Strategy
-    reduce: bool
-    """The replies enter through a weighted mean only, so that one may stand for all."""
-    equal_weights: bool
-    """The mean counts clients, not examples."""
+    aggregation: Aggregation
 
 
 def build(scenario: Scenario, noise_multiplier: float | None = None) -> Served:
@@ -74,8 +73,10 @@ def build(scenario: Scenario, noise_multiplier: float | None = None) -> Served:
     strategy = _made(section.name, section.options(), sampling, scenario.training.local.lr)
     if guarded:
         strategy = _guarded(strategy, privacy, noise_multiplier, scenario.cohort)
-    reduce = section.mean and not guarded and scenario.training.replies != "separate"
-    return Served(strategy, reduce, guarded)
+    # A user's own strategy is taken at the law's word that it averages, if clients of other shapes take part.
+    mean = (section.mean or isinstance(section, OwnStrategy)) and not guarded
+    one_reply = section.mean and not guarded and scenario.training.replies != "separate"
+    return Served(strategy, Aggregation(mean, one_reply, equal_weights=guarded))
 
 
 def _made(name: str, options: dict[str, Any], sampling: dict[str, Any], lr: float) -> flower.Strategy:

@@ -9,7 +9,7 @@ channels are given up, because a codec costs a little noise where a removed chan
     width 0.125  told codecs -> int8 -> int4 -> top 10 %
 
 Sparsity and bits are on no rung: masks and simulated quantisation make training no faster and no smaller
-(`devices.plan_cost`), so they cannot make a plan fit.
+(`compression.constraint`), so they cannot make a plan fit.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from fedlite.client.stages.error_feedback import ErrorFeedback
+from fedlite.compression.structure.width import Width
 from fedlite.units import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fedlite.compression.plan import CompressionPlan
+    from fedlite.compression.part import Part
+    from fedlite.compression.plan import Plan
     from fedlite.devices.cost import Cost
 
 WIDTHS: Final = (1.0, 0.75, 0.5, 0.25, 0.125)
@@ -72,26 +75,24 @@ class Choice:
 
     Attributes
     ----------
-    plan : CompressionPlan
+    plan : Plan
     fits : bool
         False if no rung fits; the device class is then left out.
     reason : str
         One sentence: which limit ruled the milder plans out, or all of them.
     """
 
-    plan: CompressionPlan
+    plan: Plan
     fits: bool
     reason: str
 
 
-def ladder(
-    start: CompressionPlan, *, widths: Sequence[float] = WIDTHS, wires: Sequence[Wire] = WIRES
-) -> list[CompressionPlan]:
+def ladder(start: Plan, *, widths: Sequence[float] = WIDTHS, wires: Sequence[Wire] = WIRES) -> list[Plan]:
     """Return the plans to try, mildest first.
 
     Parameters
     ----------
-    start : CompressionPlan
+    start : Plan
         The first rung: full width with the codecs that were told.
     widths : sequence of float
         1 alone for a model that cannot be sliced.
@@ -101,24 +102,28 @@ def ladder(
     return [
         replace(
             start,
-            name=_name(width, () if uplink == start.uplink else uplink),
-            width=width,
-            uplink=uplink,
-            downlink=downlink,
-            # Whether to feed errors back was decided for the told codec.
-            error_feedback=start.error_feedback and uplink == start.uplink,
+            name=_name(width, () if uplink == start.up else uplink),
+            structure=start.structure if width == 1 else Width(width),
+            up=uplink,
+            down=downlink,
+            # What a stage keeps of the codec's error was decided for the codec that was told.
+            stages=start.stages if uplink == start.up else _without_feedback(start.stages),
         )
         for width in widths
-        for uplink, downlink in dict.fromkeys([(start.uplink, start.downlink), *wires])
+        for uplink, downlink in dict.fromkeys([(start.up, start.down), *wires])
     ]
 
 
-def choose(rungs: Sequence[CompressionPlan], demand: Callable[[CompressionPlan], Demand], limits: Limits) -> Choice:
+def _without_feedback(stages: tuple[Part, ...]) -> tuple[Part, ...]:
+    return tuple(stage for stage in stages if not isinstance(stage, ErrorFeedback))
+
+
+def choose(rungs: Sequence[Plan], demand: Callable[[Plan], Demand], limits: Limits) -> Choice:
     """Return the first rung whose demand is within the limits, with the reason.
 
     Parameters
     ----------
-    rungs : sequence of CompressionPlan
+    rungs : sequence of Plan
         Mildest first, at least one.
     demand : callable
         What a job under a plan asks for.
@@ -175,11 +180,11 @@ _AUTO: Final = "auto: "
 _FULL: Final = "full"
 
 
-def _because(rung: CompressionPlan, tried: dict[str, str]) -> str:
+def _because(rung: Plan, tried: dict[str, str]) -> str:
     plain = rung.name.removeprefix(_AUTO)
     return f"{plain[:1].upper()}{plain[1:]} is the mildest plan that fits: {'; '.join(reversed(tried.values()))}."
 
 
-def _with(rung: CompressionPlan) -> str:
+def _with(rung: Plan) -> str:
     plain = rung.name.removeprefix(_AUTO)
     return "with the full plan" if plain == _FULL else f"with {plain}"

@@ -179,7 +179,7 @@ def _search(epsilon: float, delta: float, campaign: Campaign, bracket: tuple[flo
                 bracket_interval=mechanism_calibration.ExplicitBracketInterval(*bracket),
                 tol=_NOISE_TOLERANCE,
             )
-    except mechanism_calibration.NoBracketIntervalFoundError:
+    except ValueError:  # dp-accounting's word for bounds that the answer does not lie between
         return None
     return float(found)
 

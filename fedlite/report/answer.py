@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from fedlite.report import measure
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Tile
 from fedlite.report.words import band, count, decimal, listed, number, percent, plural, quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedlite.learning.objectives import Metric
 
 Summary = dict[str, Any]
 
@@ -19,7 +25,7 @@ def metric(summary: Summary, name: str) -> float:
     return number((summary.get("metrics") or {}).get(name))
 
 
-def answer(summary: Summary) -> Safe:
+def answer(summary: Summary, metrics: Sequence[Metric]) -> Safe:
     """Return what the run reached and what that cost, in one sentence."""
     start = (
         "After ",
@@ -38,15 +44,16 @@ def answer(summary: Summary) -> Safe:
         tag("strong", quantity(summary["down_bytes"], "bytes")),
         " down.",
     )
-    return safe_join((*start, *_reached(summary), *cost))
+    return safe_join((*start, *_reached(summary, metrics[0]), *cost))
 
 
-def _reached(summary: Summary) -> tuple[Safe | str, ...]:
-    accuracy, loss = metric(summary, "accuracy"), metric(summary, "loss")
-    if math.isfinite(accuracy):
-        return ("reaches ", tag("strong", percent(accuracy)), " accuracy")
-    if math.isfinite(loss):
-        return ("reaches a loss of ", tag("strong", decimal(loss)))
+def _reached(summary: Summary, main: Metric) -> tuple[Safe | str, ...]:
+    value = metric(summary, main.name)
+    if math.isfinite(value):
+        before, after = measure.phrase(main, value).split(measure.text(main, value))
+        return (f"reaches {before}", tag("strong", measure.text(main, value)), after)
+    if main.name in (summary.get("metrics") or {}):
+        return (f"has no {measure.words(main)} that is a number (training may have diverged)",)
     return ("was trained but not evaluated",)
 
 
@@ -80,14 +87,17 @@ def remark(outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Safe:
     )
 
 
-def tiles(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> list[Tile]:
+def tiles(summary: Summary, metrics: Sequence[Metric], outcomes: pl.DataFrame, fleet: pl.DataFrame) -> list[Tile]:
     """Return the key numbers of a run."""
     came, asked = arrived(outcomes)
-    accuracy, devices = metric(summary, "accuracy"), int(fleet["devices"].sum())
-    f1, per_update = metric(summary, "macro_f1"), number(summary["energy_j"]) / came if came else math.nan
+    main, devices = metrics[0], int(fleet["devices"].sum())
+    other = [measure.phrase(each, metric(summary, each.name)) for each in metrics[1:] if _is_reported(summary, each)]
+    per_update = number(summary["energy_j"]) / came if came else math.nan
     metered = number(summary.get("metered_bytes"))
     chosen = [
-        Tile("Accuracy", percent(accuracy), f"macro F1 {percent(f1)}" if math.isfinite(f1) else "central test set"),
+        Tile(
+            measure.heading(main), measure.text(main, metric(summary, main.name)), *(other or ["central test set"])[:1]
+        ),
         Tile("Fleet time", quantity(summary["virtual_time_s"], "time"), plural(summary["rounds"], "round")),
         Tile(
             "Energy",
@@ -108,3 +118,7 @@ def tiles(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> list
             Tile("Privacy loss", f"ε = {decimal(private['epsilon'])}", f"δ = {decimal(private.get('delta'))}")
         )
     return chosen
+
+
+def _is_reported(summary: Summary, metric_: Metric) -> bool:
+    return math.isfinite(metric(summary, metric_.name))

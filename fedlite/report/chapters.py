@@ -65,9 +65,13 @@ def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
     sums = (pl.col(name).sum() for name in ("up_bytes", "up_raw_bytes", "down_bytes", "down_raw_bytes"))
     sent = jobs.group_by("profile", "plan").agg(*sums).collect()
     joined = fleet.join(sent, on=["profile", "plan"], how="left").sort("train_s_per_round", "profile")
-    # Only plans that fedlite chose itself have a reason.
-    chosen = "plan_reason" in fleet.columns and bool((fleet["plan_reason"] != "").any())
-    rows = tuple(_plan_row(row) + _why(row, chosen) for row in joined.iter_rows(named=True))
+    # Only plans that fedlite chose itself have a reason, and only some parts claim or deny something.
+    words = {"plan_remark": "What it saves and what not", "plan_reason": "Why this plan"}
+    said = [name for name in words if name in fleet.columns and bool((fleet[name] != "").any())]
+    rows = tuple(
+        _plan_row(row) + tuple(capitalised(row[name]) or NOTHING for name in said)
+        for row in joined.iter_rows(named=True)
+    )
     head = (
         "Class",
         "Plan",
@@ -76,7 +80,7 @@ def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
         "Memory of a job",
         "Up of uncompressed",
         "Down of uncompressed",
-        *(("Why this plan",) if chosen else ()),
+        *(words[name] for name in said),
     )
     content = TextTable("What each device class trains, and whether it fits", head, rows, frozenset({2, 3}))
     return tag("div", table(content, prose=True), class_="card")
@@ -92,10 +96,6 @@ def _plan_row(row: dict[str, Any]) -> tuple[Safe | str, ...]:
         _ratio(row["up_bytes"], row["up_raw_bytes"]),
         _ratio(row["down_bytes"], row["down_raw_bytes"]),
     )
-
-
-def _why(row: dict[str, Any], chosen: bool) -> tuple[str, ...]:  # noqa: FBT001 -- one column or none
-    return (capitalised(row["plan_reason"]) or NOTHING,) if chosen else ()
 
 
 def _memory(peak: int, budget: int) -> Safe:
@@ -140,7 +140,7 @@ def privacy(summary: dict[str, Any]) -> Safe | None:
 LIMITS = (
     (
         "Devices are modelled, not measured: time, energy and memory come from device profiles and cost models. "
-        "Training, accuracy and bytes are real."
+        "Training, its results and bytes are real."
     ),
     (
         "The energy band adds up the bands of the single jobs as if all erred in the same direction, so it is wide on "

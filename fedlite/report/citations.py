@@ -12,8 +12,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from fedlite import __version__
+from fedlite.compression.structure.width import Width
+from fedlite.errors import FedliteError
 from fedlite.learning import objectives
 from fedlite.scenario import names
+from fedlite.wire import own_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,9 +84,6 @@ MECHANISMS: Final = {
     "server-adaptive-clipping": "andrew2021differentially",
 }
 GAUSSIAN: Final = "balle2018improving"
-WIDTH: Final = "diao2021heterofl"
-PRUNING: Final = "han2015learning"
-QUANTISED_TRAINING: Final = "jacob2018quantization"
 ERROR_FEEDBACK: Final = "karimireddy2019error"
 GROUP_NORM: Final = "wu2018group"
 GROUP_NORM_BY_DEFAULT: Final = {
@@ -130,7 +130,19 @@ def cited(scenario: FleetScenario | None = None) -> list[Citation]:
         if use not in uses.setdefault(key, []):
             uses[key].append(use)
     known = entries()
-    return [Citation(key, tuple(found), known[key]) for key, found in uses.items()]
+    return [_citation(key, tuple(found), known) for key, found in uses.items()]
+
+
+def _citation(key: str, uses: tuple[str, ...], known: dict[str, str]) -> Citation:
+    """Return an entry of the bibliography, or the one that a part of the user's own brings as BibTeX."""
+    if key.lstrip().startswith("@") and "," in key.partition("{")[2]:
+        return Citation(key[key.index("{") + 1 : key.index(",")].strip(), uses, key.strip())
+    if key not in known:
+        raise FedliteError(
+            f"cites: got {key!r} for {uses[0]}, expected a key of fedlite's bibliography or a whole BibTeX entry; "
+            "write '@article{key, ...}'"
+        )
+    return Citation(key, uses, known[key])
 
 
 def _uses(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
@@ -141,8 +153,7 @@ def _uses(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
         yield "over-selection and rules of eligibility", PRODUCTION_RULES
     yield from _task(scenario)
     yield from _plans(scenario)
-    for stage in (*scenario.wire.up, *scenario.wire.down):
-        yield from _named("codec stage", CODEC_STAGES, stage.partition(":")[0])
+    yield from _codec(*scenario.wire.up, *scenario.wire.down)
     if scenario.wire.error_feedback:
         yield "error feedback", ERROR_FEEDBACK
     mechanism = scenario.privacy.mechanism
@@ -159,25 +170,29 @@ def _task(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
     yield from _named("partition", PARTITIONS, task.partition.kind)
     yield from _named("model", MODELS, task.model.name)
     objective = names.objective_of(task.data) if task.objective == "auto" else task.objective
-    if objective in objectives.OBJECTIVES:
+    if objective is not None and (objective in objectives.OBJECTIVES or names.is_reference(objective)):
         yield from ((f"objective {objective}", key) for key in objectives.objective(objective).cites)
     if task.model.norm == "group" or (task.model.norm is None and task.model.name in GROUP_NORM_BY_DEFAULT):
         yield "group normalisation", GROUP_NORM
 
 
 def _plans(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
-    for rule in scenario.clients:
-        plan = rule.plan
-        if plan.width < 1 or plan.auto:
-            yield "narrower submodels and their aggregation", WIDTH
-        if plan.sparsity:
-            yield "magnitude pruning", PRUNING
-        if plan.bits is not None:
-            yield "training against quantised weights", QUANTISED_TRAINING
-        if plan.error_feedback:
-            yield "error feedback", ERROR_FEEDBACK
-        for stage in (*(plan.up or ()), *(plan.down or ())):
-            yield from _named("codec stage", CODEC_STAGES, stage.partition(":")[0])
+    if any(rule.plan.auto for rule in scenario.clients):
+        yield from ((Width.name, key) for key in Width.cites)
+    for plan in [rule.plan.plan(scenario.wire.up, scenario.wire.down) for rule in scenario.clients]:
+        for part in plan.parts:
+            yield from ((part.name, key) for key in part.cites)
+        yield from _codec(*plan.up, *plan.down)
+    if any(rule.plan.error_feedback for rule in scenario.clients):
+        yield "error feedback", ERROR_FEEDBACK
+
+
+def _codec(*stages: str) -> Iterator[tuple[str, str]]:
+    for stage in stages:
+        yield from _named("codec stage", CODEC_STAGES, stage.partition(":")[0])
+        if own_stage.is_reference(stage):
+            made = own_stage.imported(stage)[1]
+            yield from ((f"codec stage {stage}", key) for key in getattr(made, "cites", ()))
 
 
 def _named(what: str, table: dict[str, str], name: str) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from fedlite.errors import FedliteError
-from fedlite.report import run_sets, tables
+from fedlite.report import measure, run_sets, tables
 from fedlite.report.figure import TextTable
 from fedlite.report.figures import side_by_side
 from fedlite.report.markup import Safe, safe_join, tag
@@ -18,6 +18,8 @@ from fedlite.report.words import NOTHING, band, decimal, listed, percent, plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from fedlite.learning.objectives import Metric
 
 FEWEST = 2
 
@@ -54,53 +56,59 @@ def write_comparison(run_dirs: Sequence[Path], path: Path) -> Path:
 def comparison_page(runs: Sequence[RunData], names: Sequence[str]) -> Page:
     """Return the page of a comparison."""
     totals = run_sets.totals(runs, names)
-    curves = [tables.learning_curve(run.rounds, run.clients) for run in runs]
-    even = run_sets.same_accuracy(runs, names)
+    metric = run_sets.metric_of(runs)
+    curves = [tables.learning_curve(run.rounds, run.clients, metric) for run in runs]
+    even = run_sets.same_result(runs, names)
     return Page(
         title=listed(names, 5),
         kind=f"{plural(len(runs), 'run')} side by side",
-        answer=_answer(totals, even),
+        answer=_answer(totals, even, metric),
         tiles=[],
         sections=[
-            Section("totals", "Totals", None, [_card(totals_table(totals)), side_by_side.costs(totals)]),
-            Section("accuracy", "Accuracy for its cost", None, [side_by_side.curves(curves, names), _even_card(even)]),
+            Section("totals", "Totals", None, [_card(totals_table(totals, metric)), side_by_side.costs(totals)]),
+            Section(
+                metric.name,
+                f"{measure.heading(metric)} for its cost",
+                None,
+                [side_by_side.curves(curves, names, metric), _even_card(even, metric)],
+            ),
             Section("settings", "What differs", None, [_settings(runs, names)]),
         ],
     )
 
 
-def _answer(totals: pl.DataFrame, even: pl.DataFrame) -> Safe:
-    evaluated = totals.filter(pl.col("accuracy").is_finite()).sort("accuracy", descending=True)
+def _answer(totals: pl.DataFrame, even: pl.DataFrame, metric: Metric) -> Safe:
+    evaluated = totals.filter(pl.col(metric.name).is_finite()).sort(metric.name, descending=metric.goal == "max")
     if evaluated.is_empty():
         return safe_join(["None of these runs was evaluated, so only their costs can be compared."])
     best = evaluated.row(0, named=True)
     said: list[Safe | str] = [
         tag("strong", best["run"]),
-        " is the most accurate with ",
-        tag("strong", percent(best["accuracy"])),
+        f" has the best {measure.words(metric)} with ",
+        tag("strong", measure.text(metric, best[metric.name])),
         ".",
     ]
     if even.height:
-        target = percent(even["target"][0], 0)
+        target = measure.phrase(metric, even["target"][0], 0)
         for words, column, dimension in (
             ("bytes up", "up_bytes", "bytes"),
             ("energy", "energy_j", "energy"),
             ("time", "time_s", "time"),
         ):
             least = even.sort([column, "run"]).row(0, named=True)
-            lead = f" To {target} accuracy, the least {words} " if words == "bytes up" else f"; the least {words} "
+            lead = f" To {target}, the least {words} " if words == "bytes up" else f"; the least {words} "
             said += [lead, "took ", tag("strong", least["run"]), f" ({quantity(least[column], dimension)})"]
         said.append(".")
     return safe_join(said)
 
 
-def totals_table(totals: pl.DataFrame) -> TextTable:
+def totals_table(totals: pl.DataFrame, metric: Metric) -> TextTable:
     """Return the totals of the runs as text, one run per row."""
     private = totals["epsilon"].is_finite().any()
     rows = tuple(
         (
             row["run"],
-            percent(row["accuracy"]),
+            measure.text(metric, row[metric.name]),
             quantity(row["virtual_time_s"], "time"),
             quantity(row["energy_j"], "energy"),
             band(row["energy_low_j"], row["energy_high_j"], "energy") or NOTHING,
@@ -113,7 +121,7 @@ def totals_table(totals: pl.DataFrame) -> TextTable:
     )
     head = (
         "Run",
-        "Accuracy",
+        measure.heading(metric),
         "Virtual time",
         "Energy",
         "Energy band",
@@ -129,8 +137,8 @@ def _card(content: TextTable) -> Safe:
     return tag("div", table(content), class_="card")
 
 
-def even_table(even: pl.DataFrame) -> TextTable | None:
-    """Return what each run had spent at the same accuracy as text; None if there is no such accuracy."""
+def even_table(even: pl.DataFrame, metric: Metric) -> TextTable | None:
+    """Return what each run had spent at the same value of the metric as text; None if there is no such value."""
     if even.is_empty():
         return None
     rows = tuple(
@@ -146,12 +154,12 @@ def even_table(even: pl.DataFrame) -> TextTable | None:
         for row in even.iter_rows(named=True)
     )
     head = ("Run", "Round", "Virtual time", "Uplink", "Downlink", "Energy", "Energy band")
-    caption = f"What {percent(even['target'][0], 0)} accuracy had cost when it was first reached"
+    caption = f"What {measure.phrase(metric, even['target'][0], 0)} had cost when it was first reached"
     return TextTable(caption, head, rows, frozenset(range(1, 7)))
 
 
-def _even_card(even: pl.DataFrame) -> Safe | None:
-    content = even_table(even)
+def _even_card(even: pl.DataFrame, metric: Metric) -> Safe | None:
+    content = even_table(even, metric)
     return _card(content) if content else None
 
 

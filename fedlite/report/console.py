@@ -36,7 +36,7 @@ def summary(run: RunData) -> Group:
     """Return a run as a rich renderable."""
     outcomes = tables.outcome_counts(tables.main_jobs(run.clients))
     numbers = Table.grid(padding=(0, 3))
-    for tile in tiles(run.summary, outcomes, run.fleet):
+    for tile in tiles(run.summary, run.metrics, outcomes, run.fleet):
         numbers.add_row(Text(tile.name, style="dim"), Text(tile.value, style="bold"), Text(tile.note, style="dim"))
     ended = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name, side in (("Outcome", "left"), ("Jobs", "right"), ("Share", "right"), ("", "left")):
@@ -46,7 +46,7 @@ def summary(run: RunData) -> Group:
         ended.add_row(Text(name), count(row["jobs"]), percent(row["share"]), Text(advice, style="dim"))
     return Group(
         Text(run.name, style="bold"),
-        Text(plain(answer(run.summary))),
+        Text(plain(answer(run.summary, run.metrics))),
         Text(plain(remark(outcomes, run.fleet)).replace(" (why)", ""), style="dim"),
         Text(""),
         numbers,

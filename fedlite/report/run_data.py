@@ -10,15 +10,19 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from fedlite.errors import FedliteError
+from fedlite.report.measure import metrics_of
 from fedlite.results.directory import FORMAT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from fedlite.learning.objectives import Metric
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "rounds": (
         *("round", "start_s", "end_s", "eligible", "selected", "arrived", "late", "failed", "energy_j"),
-        *("up_bytes", "down_bytes", "accuracy", "loss", "macro_f1", "train_loss"),
+        *("up_bytes", "down_bytes", "loss", "train_loss"),
     ),
     "clients": (
         *("round", "kind", "device", "profile", "tier", "plan", "access", "outcome", "start_s", "down_s", "train_s"),
@@ -26,13 +30,13 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         *("down_bytes", "up_bytes", "down_raw_bytes", "up_raw_bytes", "metered", "peak_bytes"),
         *("battery_before_j", "battery_after_j", "examples"),
     ),
-    "evaluation": ("client", "device", "samples", "accuracy", "loss"),
+    "evaluation": ("client", "device", "samples", "loss"),
     "fleet": (
         *("profile", "tier", "plan", "devices", "excluded_reason", "train_s_per_round", "peak_bytes"),
         *("job_ram_bytes", "participations", "arrived"),
     ),
 }
-"""Table -> the columns the report reads; a run may have more."""
+"""Table -> the columns the report reads, beside those of the main metric; a run may have more."""
 
 SUMMARY_KEYS: Final = ("name", "digest", "rounds", "virtual_time_s", "energy_j", "up_bytes", "down_bytes", "outcomes")
 
@@ -56,6 +60,13 @@ class RunData:
     clients: pl.LazyFrame
     evaluation: pl.DataFrame
     fleet: pl.DataFrame
+    metrics: tuple[Metric, ...]
+    """What the run tells of the model, the main metric first."""
+
+    @property
+    def main(self) -> Metric:
+        """The metric by which the run is judged."""
+        return self.metrics[0]
 
     @property
     def name(self) -> str:
@@ -80,15 +91,23 @@ def read_run(path: Path) -> RunData:
     if summary.get("format") != FORMAT:
         raise NotARunError(f"{path}: got format {summary.get('format')}, expected {FORMAT}; {_OTHER_VERSION}")
     tables = {name: _table(path / f"{name}.parquet", COLUMNS[name]) for name in COLUMNS}
+    rounds, evaluation = tables["rounds"].collect(), tables["evaluation"].collect()
+    try:
+        metrics = metrics_of(summary, rounds)
+    except (KeyError, TypeError, FedliteError) as error:
+        raise NotARunError(f"{path / 'summary.json'}: main_metric: got {error}; {_OTHER_VERSION}") from error
+    for name, frame in (("rounds", rounds), ("evaluation", evaluation)):
+        _check_columns(path / f"{name}.parquet", frame.columns, (metrics[0].name,))
     return RunData(
         path=path,
         summary=summary,
         manifest=_json(path / "manifest.json"),
         scenario=_text(path / "scenario.yaml"),
-        rounds=tables["rounds"].collect(),
+        rounds=rounds,
         clients=tables["clients"],
-        evaluation=tables["evaluation"].collect(),
+        evaluation=evaluation,
         fleet=tables["fleet"].collect(),
+        metrics=metrics,
     )
 
 
@@ -128,7 +147,11 @@ def _table(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
         present = frame.collect_schema().names()
     except ComputeError as error:
         raise NotARunError(f"{path}: not a Parquet file ({error}); {_OTHER_VERSION}") from error
+    _check_columns(path, present, columns)
+    return frame
+
+
+def _check_columns(path: Path, present: Sequence[str], columns: Sequence[str]) -> None:
     absent = [column for column in columns if column not in present]
     if absent:
         raise NotARunError(f"{path}: lacks the columns {', '.join(absent)}; {_OTHER_VERSION}")
-    return frame

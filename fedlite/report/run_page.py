@@ -43,7 +43,7 @@ class Aggregates:
     @cached_property
     def curve(self) -> pl.DataFrame:
         """The learning curve."""
-        return tables.learning_curve(self.run.rounds, self.run.clients)
+        return tables.learning_curve(self.run.rounds, self.run.clients, self.run.main)
 
     @cached_property
     def classes(self) -> pl.DataFrame:
@@ -86,9 +86,9 @@ def run_page(run: RunData) -> Page:
     return Page(
         title=_title(run),
         kind="A federated campaign, simulated",
-        answer=answer(run.summary),
+        answer=answer(run.summary, run.metrics),
         remark=remark(found.outcomes, run.fleet),
-        tiles=tiles(run.summary, found.outcomes, run.fleet),
+        tiles=tiles(run.summary, run.metrics, found.outcomes, run.fleet),
         sections=[
             _learning(found),
             _participation(found),
@@ -110,7 +110,9 @@ def _title(run: RunData) -> str:
 
 def _learning(found: Aggregates) -> Section:
     lead = "How good the model became, and what that had cost at each step."
-    return Section("learning", "Learning", lead, [learning.accuracy(found.curve), learning.targets(found.curve)])
+    metric = found.run.main
+    blocks = [learning.against_costs(found.curve, metric), learning.targets(found.curve, metric)]
+    return Section("learning", "Learning", lead, blocks)
 
 
 def _participation(found: Aggregates) -> Section:
@@ -165,5 +167,6 @@ def _burden(bearers: pl.DataFrame) -> str:
 def _fairness(found: Aggregates) -> Section:
     lead = "A model that is good on average may fail some of the people it is for."
     evaluation = found.run.evaluation
-    by_class = tables.accuracy_by_class(evaluation, found.run.clients, found.column)
-    return Section("fairness", "Fairness", lead, [fairness.across_clients(evaluation, by_class, found.column)])
+    metric = found.run.main
+    by_class = tables.metric_by_class(evaluation, found.run.clients, metric, found.column)
+    return Section("fairness", "Fairness", lead, [fairness.across_clients(evaluation, by_class, found.column, metric)])

@@ -1,4 +1,4 @@
-"""Several runs as tables: totals side by side, settings that differ, cost of the same accuracy, fronts over seeds."""
+"""Several runs as tables: totals side by side, settings that differ, cost of the same result, fronts over seeds."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from fedlite.report import tables
+from fedlite.report import measure, tables
 from fedlite.report.run_data import NotARunError, RunData
 from fedlite.report.words import number
 from fedlite.scenario.strict_yaml import read
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from fedlite.learning.objectives import Metric
 
 COSTS: Final = ("up_bytes", "energy_j", "virtual_time_s")
-"""What accuracy is weighed against."""
+"""What the main metric is weighed against."""
 _TOTALS: Final = (
     *("rounds", "virtual_time_s", "energy_j", "energy_low_j", "energy_high_j", "carbon_g"),
     *("up_bytes", "down_bytes", "metered_bytes"),
@@ -31,15 +33,24 @@ def distinct_names(runs: Sequence[RunData]) -> list[str]:
     return [f"{position}: {run.name}" for position, run in enumerate(runs, start=1)]
 
 
+def metric_of(runs: Sequence[RunData]) -> Metric:
+    """Return by which metric runs are compared: the first main one that all have, else that of the first run."""
+    return measure.shared([(run.main, run.rounds.columns) for run in runs])
+
+
 def totals(runs: Sequence[RunData], names: Sequence[str]) -> pl.DataFrame:
-    """Return one row per run: run, totals of its summary, accuracy, loss, macro_f1, arrived (share), epsilon.
+    """Return one row per run: run, totals of its summary, each metric of a run, loss, arrived (share), epsilon.
 
     Not-a-number stands where a run has no such value.
     """
-    return pl.DataFrame([_total(run, name) for run, name in zip(runs, names, strict=True)], infer_schema_length=None)
+    columns = dict.fromkeys(
+        name for run in runs for name in (run.main.name, "loss", *(each.name for each in run.metrics))
+    )
+    rows = [_total(run, name, columns) for run, name in zip(runs, names, strict=True)]
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _total(run: RunData, name: str) -> dict[str, Any]:
+def _total(run: RunData, name: str, columns: Iterable[str]) -> dict[str, Any]:
     summary = run.summary
     metrics = summary.get("metrics") or {}
     jobs = tables.outcome_counts(tables.main_jobs(run.clients))
@@ -48,7 +59,7 @@ def _total(run: RunData, name: str) -> dict[str, Any]:
     return {
         "run": name,
         **{key: number(summary.get(key)) for key in _TOTALS},
-        **{key: number(metrics.get(key)) for key in ("accuracy", "loss", "macro_f1")},
+        **{key: number(metrics.get(key)) for key in columns},
         "arrived": arrived / asked if asked else math.nan,
         "epsilon": number((summary.get("epsilon") or {}).get("epsilon")),
         "seed": number(summary.get("seed")),
@@ -91,32 +102,35 @@ def difference(runs: Sequence[RunData], *, ignore: frozenset[str] = frozenset({"
     return [row for row in rows if len(set(row[1:])) > 1]
 
 
-def same_accuracy(runs: Sequence[RunData], names: Sequence[str]) -> pl.DataFrame:
-    """Return what each run had spent when it first reached the highest target that every run reached.
+def same_result(runs: Sequence[RunData], names: Sequence[str]) -> pl.DataFrame:
+    """Return what each run had spent when it first reached the best value of the metric that every run reached.
 
     Columns: run, target and those of `tables.learning_curve`. Empty if no target was reached by all.
     """
-    reached = [tables.first_reached(tables.learning_curve(run.rounds, run.clients), at_most=99) for run in runs]
+    metric = metric_of(runs)
+    curves = [tables.learning_curve(run.rounds, run.clients, metric) for run in runs]
+    targets = measure.levels(metric, [value for curve in curves for value in curve[metric.name]])
+    reached = [tables.first_reached(curve, metric, targets, at_most=99) for curve in curves]
     common = set.intersection(*(set(found["target"].to_list()) for found in reached)) if reached else set()
     if not common:
         return pl.DataFrame({"run": [], "target": []}, schema={"run": pl.String, "target": pl.Float64})
-    target = max(common)
+    target = [level for level in targets if level in common][-1]
     return pl.concat(
         found.filter(pl.col("target") == target).select(pl.lit(name).alias("run"), pl.all())
         for name, found in zip(names, reached, strict=True)
     )
 
 
-def over_seeds(rows: pl.DataFrame) -> pl.DataFrame:
+def over_seeds(rows: pl.DataFrame, metric: Metric) -> pl.DataFrame:
     """Return one row per `label` of `totals`-like rows: seeds, and of each number its mean, `_min` and `_max`."""
-    columns = ("accuracy", *COSTS, "energy_low_j", "energy_high_j", "down_bytes", "arrived")
+    columns = (metric.name, *COSTS, "energy_low_j", "energy_high_j", "down_bytes", "arrived")
     clean = rows.with_columns(pl.col(name).fill_nan(None) for name in columns)
     return clean.group_by("label", maintain_order=True).agg(
         pl.len().alias("seeds"),
         *(pl.col(name).mean() for name in columns),
         *(pl.col(name).min().alias(f"{name}_min") for name in columns),
         *(pl.col(name).max().alias(f"{name}_max") for name in columns),
-        pl.col("accuracy").std().alias("accuracy_std"),
+        pl.col(metric.name).std().alias(f"{metric.name}_std"),
     )
 
 

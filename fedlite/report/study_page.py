@@ -11,16 +11,18 @@ from urllib.parse import quote
 import polars as pl
 
 from fedlite.errors import FedliteError
-from fedlite.report import run_sets, tables
+from fedlite.report import measure, run_sets, tables
 from fedlite.report.figure import TextTable
 from fedlite.report.figures import fronts
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Page, Section, table, write_page
 from fedlite.report.run_data import RunData, read_run
-from fedlite.report.words import NOTHING, band, count, decimal, listed, percent, plural, quantity
+from fedlite.report.words import NOTHING, band, count, decimal, listed, plural, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from fedlite.learning.objectives import Metric
 
 StudyRun = tuple[str, int, Path]
 """Label of the setting, seed, run directory."""
@@ -43,6 +45,8 @@ class Study:
     """`run_sets.totals` of every run with its label."""
     settings: pl.DataFrame
     """`run_sets.over_seeds`: one row per label."""
+    metric: Metric
+    """By which the runs are compared."""
 
 
 def read_study(runs: Sequence[StudyRun]) -> Study:
@@ -62,7 +66,9 @@ def read_study(runs: Sequence[StudyRun]) -> Study:
     rows = run_sets.totals(found, [path.name for _, _, path in runs]).with_columns(
         pl.Series("label", labels, dtype=pl.String)
     )
-    return Study(labels, tuple(seed for _, seed, _ in runs), found, rows, run_sets.over_seeds(rows))
+    metric = run_sets.metric_of(found)
+    seeds = tuple(seed for _, seed, _ in runs)
+    return Study(labels, seeds, found, rows, run_sets.over_seeds(rows, metric), metric)
 
 
 def write_study_page(
@@ -87,41 +93,45 @@ def write_study_page(
 
 def study_page(study: Study, path: Path, name: str, failed: Sequence[FailedRun] = ()) -> Page:
     """Return the page of a study that will stand at `path` (links to the runs are relative to it)."""
+    metric = study.metric
     curves: dict[str, list[pl.DataFrame]] = {}
     for text, run in zip(study.labels, study.runs, strict=True):
-        curves.setdefault(text, []).append(tables.learning_curve(run.rounds, run.clients))
+        curves.setdefault(text, []).append(tables.learning_curve(run.rounds, run.clients, metric))
     kind = f"{plural(study.settings.height, 'setting')}, {plural(len(study.runs), 'run')}"
     return Page(
         title=name,
         kind=f"A study: {kind}",
-        answer=_answer(study.settings),
+        answer=_answer(study.settings, metric),
         tiles=[],
         sections=[
             Section(
-                "fronts", "Trade-offs", None, [fronts.fronts(study.settings), _card(settings_table(study.settings))]
+                "fronts",
+                "Trade-offs",
+                None,
+                [fronts.fronts(study.settings, metric), _card(settings_table(study.settings, metric))],
             ),
-            Section("curves", "Learning", None, [fronts.curves(curves)]),
+            Section("curves", "Learning", None, [fronts.curves(curves, metric)]),
             Section("differences", "What the settings change", None, [_differences(study)]),
             Section("runs", "Every run", None, [_failures(failed), _runs(study, path)]),
         ],
     )
 
 
-def _answer(settings: pl.DataFrame) -> Safe:
-    known = settings.drop_nulls("accuracy").sort("accuracy", descending=True)
+def _answer(settings: pl.DataFrame, metric: Metric) -> Safe:
+    known = settings.drop_nulls(metric.name).sort(metric.name, descending=metric.goal == "max")
     if known.is_empty():
         return safe_join(["None of these runs was evaluated, so only their costs can be compared."])
     best = known.row(0, named=True)
     said: list[Safe | str] = [
         tag("strong", best["label"]),
-        " is the most accurate with ",
-        tag("strong", percent(best["accuracy"])),
+        f" has the best {measure.words(metric)} with ",
+        tag("strong", measure.text(metric, best[metric.name])),
         f" (mean of {plural(best['seeds'], 'seed')}). ",
     ]
     everywhere = [
         text
-        for text in fronts.winners(known, "up_bytes")
-        if all(text in fronts.winners(known, c) for c in run_sets.COSTS)
+        for text in fronts.winners(known, "up_bytes", metric)
+        if all(text in fronts.winners(known, c, metric) for c in run_sets.COSTS)
     ]
     said.append(
         f"On the front for bytes, energy and time alike: {listed(everywhere, 5)}."
@@ -131,29 +141,29 @@ def _answer(settings: pl.DataFrame) -> Safe:
     return safe_join(said)
 
 
-def settings_table(settings: pl.DataFrame) -> TextTable:
+def settings_table(settings: pl.DataFrame, metric: Metric) -> TextTable:
     """Return the settings of a study as text: means over seeds, ranges, and the fronts each lies on."""
-    best = {name.lower(): set(fronts.winners(settings, column)) for name, column, _, _ in fronts.FRONTS}
+    best = {name.lower(): set(fronts.winners(settings, column, metric)) for name, column, _, _ in fronts.FRONTS}
     rows = tuple(
         (
             row["label"],
             count(row["seeds"]),
-            percent(row["accuracy"]),
-            _range(row["accuracy_min"], row["accuracy_max"]),
+            measure.text(metric, row[metric.name]),
+            _range(metric, row[f"{metric.name}_min"], row[f"{metric.name}_max"]),
             quantity(row["up_bytes"], "bytes"),
             quantity(row["energy_j"], "energy"),
             band(row["energy_low_j"], row["energy_high_j"], "energy") or NOTHING,
             quantity(row["virtual_time_s"], "time"),
             ",\u00a0".join(name for name, found in best.items() if row["label"] in found) or NOTHING,
         )
-        for row in settings.sort("accuracy", descending=True, nulls_last=True, maintain_order=True).iter_rows(
-            named=True
-        )
+        for row in settings.sort(
+            metric.name, descending=metric.goal == "max", nulls_last=True, maintain_order=True
+        ).iter_rows(named=True)
     )
     head = (
         "Setting",
         "Seeds",
-        "Accuracy",
+        measure.heading(metric),
         "Over seeds",
         "Uplink",
         "Energy",
@@ -164,8 +174,10 @@ def settings_table(settings: pl.DataFrame) -> TextTable:
     return TextTable("Settings, means over their seeds", head, rows, frozenset(range(1, 8)))
 
 
-def _range(low: float | None, high: float | None) -> str:
-    return NOTHING if low is None or high is None or low == high else f"{percent(low)} to {percent(high)}"
+def _range(metric: Metric, low: float | None, high: float | None) -> str:
+    if low is None or high is None or low == high:
+        return NOTHING
+    return f"{measure.text(metric, low)} to {measure.text(metric, high)}"
 
 
 def _card(content: TextTable) -> Safe:
@@ -190,7 +202,7 @@ def _runs(study: Study, path: Path) -> Safe:
             _link(run, path),
             text,
             str(seed),
-            percent(row["accuracy"]),
+            measure.text(study.metric, row[study.metric.name]),
             quantity(row["up_bytes"], "bytes"),
             quantity(row["energy_j"], "energy"),
             quantity(row["virtual_time_s"], "time"),
@@ -200,7 +212,7 @@ def _runs(study: Study, path: Path) -> Safe:
             study.labels, study.seeds, study.runs, study.rows.iter_rows(named=True), strict=True
         )
     )
-    head = ("Run", "Setting", "Seed", "Accuracy", "Uplink", "Energy", "Virtual time", "Carbon (g)")
+    head = ("Run", "Setting", "Seed", measure.heading(study.metric), "Uplink", "Energy", "Virtual time", "Carbon (g)")
     return _card(TextTable("Every run", head, rows, frozenset(range(2, 8))))
 
 

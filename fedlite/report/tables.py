@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from fedlite.report import measure
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from fedlite.learning.objectives import Metric
 
 QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "q50": 0.50, "q75": 0.75, "q95": 0.95}
 """Column -> quantile of a spread: the box and its whiskers."""
 MOST_CLASSES: Final = 24
 """More device profiles than this are shown by tier."""
-TARGETS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
-"""Accuracies for which a report says when they were first reached."""
 
 
 def main_jobs(clients: pl.LazyFrame) -> pl.LazyFrame:
@@ -33,14 +35,18 @@ def class_column(fleet: pl.DataFrame) -> str:
     return "profile" if fleet["profile"].n_unique() <= MOST_CLASSES else "tier"
 
 
-def learning_curve(rounds: pl.DataFrame, clients: pl.LazyFrame) -> pl.DataFrame:
+def learning_curve(rounds: pl.DataFrame, clients: pl.LazyFrame, metric: Metric) -> pl.DataFrame:
     """Return one row per evaluated round with what it had cost until then.
 
-    Columns: round, time_s, up_bytes, down_bytes, energy_j, energy_low_j, energy_high_j (all cumulative), accuracy,
-    loss, macro_f1. Time counts from the start of the first round. Rounds whose accuracy and loss are both
-    not-a-number are left out after the sums are taken.
+    Columns: round, time_s, up_bytes, down_bytes, energy_j, energy_low_j, energy_high_j (all cumulative), the metric
+    and loss. Time counts from the start of the first round. Rounds whose metric and loss are both not-a-number are
+    left out after the sums are taken.
     """
     bands = clients.group_by("round").agg(pl.col("energy_low_j", "energy_high_j").sum()).collect()
+    measured = [
+        (pl.col(name) if name in rounds.columns else pl.lit(None)).cast(pl.Float64).fill_nan(None).alias(name)
+        for name in dict.fromkeys((metric.name, "loss"))
+    ]
     running = (
         rounds.sort("round")
         .join(bands, on="round", how="left")
@@ -51,21 +57,25 @@ def learning_curve(rounds: pl.DataFrame, clients: pl.LazyFrame) -> pl.DataFrame:
                 pl.col(name).fill_null(0).cum_sum()
                 for name in ("up_bytes", "down_bytes", "energy_j", "energy_low_j", "energy_high_j")
             ),
-            *(pl.col(name).cast(pl.Float64).fill_nan(None) for name in ("accuracy", "loss", "macro_f1")),
+            *measured,
         )
     )
-    return running.filter(pl.col("accuracy").is_not_null() | pl.col("loss").is_not_null())
+    return running.filter(pl.col(metric.name).is_not_null() | pl.col("loss").is_not_null())
 
 
-def first_reached(curve: pl.DataFrame, targets: Sequence[float] = TARGETS, at_most: int = 6) -> pl.DataFrame:
-    """Return, for each accuracy that was reached, the first round that reached it and its cost until then.
+def first_reached(
+    curve: pl.DataFrame, metric: Metric, targets: Sequence[float] | None = None, at_most: int = 6
+) -> pl.DataFrame:
+    """Return, for each value of the metric that was reached, the first round that reached it and its cost until then.
 
-    The first column is `target`, the others are those of `learning_curve`; the `at_most` highest targets are kept.
+    The first column is `target`, the others are those of `learning_curve`; the `at_most` hardest targets are kept.
+    Without `targets` they are the round values that suit the curve, else they go from easy to hard.
     """
+    asked = measure.levels(metric, curve[metric.name]) if targets is None else targets
     rows = [
-        reached.head(1).select(pl.lit(target).alias("target"), pl.all())
-        for target in sorted(targets)
-        if (reached := curve.filter(pl.col("accuracy") >= target)).height
+        found.head(1).select(pl.lit(target).alias("target"), pl.all())
+        for target in asked
+        if (found := curve.filter(measure.reached(metric, pl.col(metric.name), target))).height
     ]
     empty = curve.clear().select(pl.lit(0.0).alias("target"), pl.all())
     return pl.concat(rows[-at_most:]) if rows else empty
@@ -190,29 +200,29 @@ def battery_levels(clients: pl.LazyFrame, column: str = "profile") -> pl.DataFra
 
 @dataclass(frozen=True)
 class Fairness:
-    """How evenly the final model serves the clients; accuracies between 0 and 1, not-a-number without clients."""
+    """How evenly the final model serves the clients, in the main metric; not-a-number without clients."""
 
     clients: int
     mean: float
     deviation: float
     worst: float
-    """Mean accuracy of the worst tenth of the clients (at least one)."""
+    """Mean of the worst tenth of the clients (at least one)."""
     best: float
-    """Mean accuracy of the best tenth."""
+    """Mean of the best tenth."""
 
 
-def fairness(evaluation: pl.DataFrame) -> Fairness:
-    """Return the spread of accuracy over clients, each client counted once."""
-    accuracies = evaluation["accuracy"].drop_nulls().drop_nans().sort()
-    if accuracies.is_empty():
+def fairness(evaluation: pl.DataFrame, metric: Metric) -> Fairness:
+    """Return the spread of the metric over clients, each client counted once."""
+    values = evaluation[metric.name].drop_nulls().drop_nans().sort(descending=metric.goal == "min")
+    if values.is_empty():
         return Fairness(0, math.nan, math.nan, math.nan, math.nan)
-    tenth = worst_count(accuracies.len())
+    tenth = worst_count(values.len())
     return Fairness(
-        clients=accuracies.len(),
-        mean=float(accuracies.to_numpy().mean()),
-        deviation=float(accuracies.to_numpy().std()),
-        worst=float(accuracies.head(tenth).to_numpy().mean()),
-        best=float(accuracies.tail(tenth).to_numpy().mean()),
+        clients=values.len(),
+        mean=float(values.to_numpy().mean()),
+        deviation=float(values.to_numpy().std()),
+        worst=float(values.head(tenth).to_numpy().mean()),
+        best=float(values.tail(tenth).to_numpy().mean()),
     )
 
 
@@ -250,8 +260,10 @@ def binned_rounds(rounds: pl.DataFrame, at_most: int = 120) -> pl.DataFrame:
     )
 
 
-def accuracy_by_class(evaluation: pl.DataFrame, clients: pl.LazyFrame, column: str = "profile") -> pl.DataFrame:
-    """Return the spread of client accuracies by device class; clients whose device never had a job are left out."""
+def metric_by_class(
+    evaluation: pl.DataFrame, clients: pl.LazyFrame, metric: Metric, column: str = "profile"
+) -> pl.DataFrame:
+    """Return the spread of the clients' metric by device class; clients whose device never had a job are left out."""
     classes = clients.select(pl.col("device").cast(pl.Int64), column).unique(subset="device", keep="first")
     held = evaluation.lazy().with_columns(pl.col("device").cast(pl.Int64)).join(classes, on="device", how="inner")
-    return spread(held, pl.col("accuracy"), column)
+    return spread(held, pl.col(metric.name), column)

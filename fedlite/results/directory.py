@@ -15,7 +15,7 @@ from polars.exceptions import PolarsError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from fedlite.errors import FedliteError
+from fedlite.errors import FedliteError, unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,14 +195,6 @@ class RunDirectory:
             part.replace(path)
         except (OSError, PolarsError, SafetensorError) as error:
             raise unwritten(path, error) from error
-
-
-def unwritten(path: Path, error: Exception) -> FedliteError:
-    """Return the error for a file of a run that cannot be written: a full disk, say."""
-    return FedliteError(
-        f"{path}: got {error} while writing, expected room on the disk and permission;"
-        f" make some, then continue with --resume {path.parent}"
-    )
 
 
 def _unwritable(path: Path, error: OSError) -> FedliteError:

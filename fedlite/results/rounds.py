@@ -2,18 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedlite.errors import FedliteError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 Columns = dict[str, NDArray[Any]]
 
 
-class Rounds:
-    """Rows of finished rounds, in order. `wall_s` is for people and never part of a digest."""
+TAKEN: Final = frozenset(
+    {
+        *("round", "start_s", "end_s", "eligible", "selected", "arrived", "late", "failed", "energy_j", "up_bytes"),
+        *("down_bytes", "train_loss", "wall_s", "energy_low_j", "energy_high_j", "time_s", "virtual_time_s"),
+        *("client", "device", "samples", "run", "label", "seeds", "target", "rounds", "rank"),
+    }
+)
+"""Names that columns of the tables of rounds, clients and comparisons have, so that no metric can."""
 
-    def __init__(self) -> None:
+
+def refuse_taken(metrics: Sequence[str]) -> None:
+    """Raise FedliteError if a metric has the name of another column."""
+    if taken := sorted(TAKEN.intersection(metrics)):
+        raise FedliteError(
+            f"objective: got a metric called {taken[0]!r}, expected a name that no column of the tables of rounds and "
+            "clients has; give it another"
+        )
+
+
+class Rounds:
+    """Rows of finished rounds, in order. `wall_s` is for people and never part of a digest.
+
+    Parameters
+    ----------
+    metrics : sequence of str
+        Names of what the tests of the global model tell: a column each.
+
+    Raises
+    ------
+    FedliteError
+        If a metric has the name of another column.
+    """
+
+    def __init__(self, metrics: Sequence[str]) -> None:
+        refuse_taken(metrics)
+        self.metrics = tuple(metrics)
         self.rows: list[dict[str, float | int]] = []
 
     def close(
@@ -38,9 +75,7 @@ class Rounds:
             "end_s": end_s,
             "eligible": eligible,
             **_sums(jobs),
-            "accuracy": metrics.get("accuracy", float("nan")),
-            "loss": metrics.get("loss", float("nan")),
-            "macro_f1": metrics.get("macro_f1", float("nan")),
+            **{name: metrics.get(name, float("nan")) for name in self.metrics},
             "train_loss": train_loss,
             "wall_s": wall_s,
         }

@@ -36,9 +36,13 @@ Argument = Annotated[Any, BeforeValidator(_plain)]
 """A value handed on to somebody's own factory."""
 
 
-def mistake(message: str, remedy: str) -> PydanticCustomError:
-    """Return the error that a validator raises: what was got and expected, and what to write instead."""
-    return PydanticCustomError("mistake", "{message}; {remedy}", {"message": message, "remedy": remedy})
+def mistake(message: str, remedy: str, inside: str = "") -> PydanticCustomError:
+    """Return the error that a validator raises: what was got and expected, and what to write instead.
+
+    `inside` is the key to blame if the value is a mapping that is judged as a whole.
+    """
+    context = {"message": message, "remedy": remedy, "inside": inside}
+    return PydanticCustomError("mistake", "{message}; {remedy}", context)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
+from fedlite.compression.part import Part, PartError
 from fedlite.devices.profile import Tier
 from fedlite.scenario import names
 from fedlite.scenario.base import Section, mistake
+from fedlite.scenario.parts import ConstraintPart, StagePart, StructurePart, TermPart
 from fedlite.scenario.quantities import Fraction, Means, PositiveFraction
 from fedlite.scenario.wire import Codec, DownCodec
+
+if TYPE_CHECKING:
+    from fedlite.compression.constraint.base import Constraint
+    from fedlite.compression.plan import Plan
+    from fedlite.compression.structure.base import Structure
 
 TierName = Annotated[
     str,
@@ -70,19 +78,27 @@ def _expand_plan(value: Any) -> Any:
     return value
 
 
-class Plan(Section):
-    """What a device class trains and sends. An empty plan is the full model."""
+class PlanSection(Section):
+    """What a device class trains and sends: a list of parts, or their shorthand. An empty plan is the full model."""
 
     auto: bool = False
     """Choose the mildest plan that fits the device, and say why."""
     width: PositiveFraction = 1.0
-    """Share of the channels a device trains: they are really removed."""
+    """Share of the channels a device trains: they are really removed. Short for the structure `width`."""
     sparsity: Annotated[Fraction, Field(lt=1)] = 0.0
-    """Share of the weights held at zero by a mask; saves bytes, never time."""
+    """Share of the weights held at zero by a mask; saves bytes, never time. Short for the constraint `magnitude`."""
     scope: Literal["global", "local"] = "global"
     """Whether the mask ranks weights over the whole model or layer by layer."""
     bits: Literal[8, 4] | None = None
-    """Train against the rounding to this many bits; saves bytes, never time."""
+    """Train against the rounding to this many bits; saves bytes, never time. Short for the constraint `fake-quant`."""
+    structure: StructurePart | None = None
+    """Which net the device trains; without it the full one."""
+    constraints: tuple[ConstraintPart, ...] = Field(default=(), strict=False)
+    """What holds of the weights while they are trained."""
+    terms: tuple[TermPart, ...] = Field(default=(), strict=False)
+    """What is added to the loss."""
+    stages: tuple[StagePart, ...] = Field(default=(), strict=False)
+    """What happens to the update between training and the wire, before the privacy mechanism's own stages."""
     up: Codec | None = None
     """Codec in place of `wire.up`."""
     down: DownCodec | None = None
@@ -91,25 +107,80 @@ class Plan(Section):
     """In place of `wire.error_feedback`."""
 
     @model_validator(mode="after")
-    def _auto_stands_alone(self) -> Plan:
-        if self.auto and (self.width != 1.0 or self.sparsity or self.bits is not None):
-            raise mistake("got 'auto' beside a width, sparsity or bits", "keep 'auto' or name the plan yourself")
+    def _auto_stands_alone(self) -> PlanSection:
+        if self.auto and (self.width != 1.0 or self.sparsity or self.bits is not None or self.structure):
+            raise mistake(
+                "got 'auto' beside a structure, width, sparsity or bits", "keep 'auto' or name the plan yourself"
+            )
+        if self.auto and (self.constraints or self.terms):
+            raise mistake("got 'auto' beside constraints or terms", "keep 'auto' or name the plan yourself")
+        if self.structure is not None and self.width != 1.0:
+            raise mistake("got both width and structure, expected one", "keep the structure")
         return self
+
+    @model_validator(mode="after")
+    def _parts_go_together(self) -> PlanSection:
+        try:
+            self.plan(("fp32",), ("fp32",))
+        except PartError as error:
+            raise names.remade(error) from None
+        return self
+
+    def plan(self, up: tuple[str, ...], down: tuple[str, ...], stages: tuple[Part, ...] = ()) -> Plan:
+        """Return the plan of these parts, named after them.
+
+        Parameters
+        ----------
+        up, down : tuple of str
+            Codecs, where the section names none.
+        stages : tuple of Stage
+            Come after the section's own.
+        """
+        from fedlite.compression.plan import Plan
+
+        plan = Plan(
+            structure=self._structure(),
+            constraints=(*self._shorthand(), *self.constraints),  # type: ignore[arg-type]  # read as Constraint
+            terms=self.terms,
+            stages=self.stages,
+            up=self.up or up,
+            down=self.down or down,
+        )
+        # What the whole scenario asks of every device makes no name.
+        return replace(plan, name="auto" if self.auto else plan.label, stages=(*self.stages, *stages))
+
+    def _structure(self) -> Structure:
+        from fedlite.compression.structure.base import Structure
+        from fedlite.compression.structure.full import Full
+        from fedlite.compression.structure.width import Width
+
+        if isinstance(self.structure, Structure):
+            return self.structure
+        return Full() if self.width == 1.0 else Width(self.width)
+
+    def _shorthand(self) -> tuple[Constraint, ...]:
+        from fedlite.compression.constraint.fake_quant import FakeQuant
+        from fedlite.compression.constraint.magnitude import Magnitude
+
+        masks = (Magnitude(self.sparsity, self.scope),) if self.sparsity else ()
+        return masks if self.bits is None else (*masks, FakeQuant(self.bits))
 
     @property
     def label(self) -> str:
         """A short name for tables, such as "width 0.5, 8 bits"."""
-        if self.auto:
-            return "auto"
-        parts = [f"width {self.width:g}"] if self.width != 1.0 else []
-        parts += [f"{self.sparsity:.0%} sparse"] if self.sparsity else []
-        parts += [f"{self.bits} bits"] if self.bits is not None else []
-        return ", ".join(parts) or "full"
+        return self.plan(("fp32",), ("fp32",)).name
+
+    @property
+    def changes_shape(self) -> bool:
+        """Whether a device may hold only a part of the full model's coordinates."""
+        return self.auto or not self._structure().covers
 
     @property
     def is_full(self) -> bool:
-        """Whether a device trains the whole model, dense and in full precision."""
-        return not self.auto and self.width == 1.0 and not self.sparsity and self.bits is None
+        """Whether a device trains the whole model, dense and in full precision, on the plain loss."""
+        if self.auto or self.terms or self.stages:
+            return False
+        return self.plan(("fp32",), ("fp32",)).is_full
 
 
 class ClientRule(Section):
@@ -122,7 +193,7 @@ class ClientRule(Section):
         Means("`{tier: ...}`, `{profile: ...}` or `any`"),
     ] = Field(alias="for")
     """The devices."""
-    plan: Annotated[Plan, BeforeValidator(_expand_plan), Means("`full`, `auto` or a mapping")]
+    plan: Annotated[PlanSection, BeforeValidator(_expand_plan), Means("`full`, `auto` or a mapping")]
     """Their plan."""
 
     def fits(self, *, profile: str, tier: str) -> bool:

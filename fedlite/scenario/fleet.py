@@ -46,7 +46,8 @@ def _check_mix(mix: dict[str, float]) -> dict[str, float]:
         )
     if total <= 0:
         raise mistake("got only shares of zero, expected at least one above", "raise a share")
-    return mix
+    # In the order of the names, so that who writes the mix in which order changes nothing.
+    return dict(sorted(mix.items(), key=lambda item: names.profile_name(item[0])))
 
 
 _SHARE_TOLERANCE: Final = 1e-6

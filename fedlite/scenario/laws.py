@@ -233,10 +233,10 @@ def _clipped_stays_clipped(scenario: Sections) -> Iterator[Violation]:
 def _slices_need_overlap(scenario: Sections) -> Iterator[Violation]:
     strategy, privacy = scenario.training.strategy, scenario.privacy
     for index, rule in enumerate(scenario.clients):
-        if rule.plan.width == 1.0 and not rule.plan.auto:
+        if not rule.plan.changes_shape:
             continue
-        key = f"clients.{index}.plan" if rule.plan.auto else f"clients.{index}.plan.width"
-        got = "'auto', which may remove channels," if rule.plan.auto else f"{rule.plan.width}"
+        key = f"clients.{index}.plan.width" if rule.plan.width < 1 else f"clients.{index}.plan"
+        got = "'auto', which may remove channels," if rule.plan.auto else rule.plan.label
         if not strategy.mean and not isinstance(strategy, OwnStrategy):
             yield Violation(
                 key,

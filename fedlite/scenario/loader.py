@@ -80,11 +80,11 @@ def check(document: Document, schema: type[S], folder: Path, overrides: Mapping[
         checked = schema.model_validate(document.value, context=context)
     except ValidationError as error:
         found = problems.of(error, document, schema)
-        told = [problem for _, problem in found]
+        mistakes = [problem for _, problem in found]
         # A scenario without its task obeys the same laws, so a mistaken task need not end the judgement.
         lenient = FleetScenario if issubclass(schema, FleetScenario) else schema
-        told += _hidden(document, lenient, context, [path for path, _ in found])
-        raise InvalidFileError(_distinct(document.problems + told)) from None
+        mistakes += _hidden(document, lenient, context, [path for path, _ in found])
+        raise InvalidFileError(_distinct(document.problems + mistakes)) from None
     if document.problems:
         raise InvalidFileError(document.problems)
     return checked
@@ -106,9 +106,11 @@ def _hidden(document: Document, schema: type[Section], context: dict[str, str], 
             blamed = [_outside_lists(path) for path, _ in problems.of(error, document, schema)]
             wrong = [path[:-1] if path in left_out else path for path in blamed]
             if all(detail["type"] == "laws" for detail in details):
-                told = [found for detail in details for found in problems.of_laws(detail, document)]
+                mistakes = [found for detail in details for found in problems.of_laws(detail, document)]
                 return [
-                    problem for problem, keys in told if not any(_touch(key, path) for key in keys for path in left_out)
+                    problem
+                    for problem, keys in mistakes
+                    if not any(_touch(key, path) for key in keys for path in left_out)
                 ]
         else:
             return []

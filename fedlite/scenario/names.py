@@ -54,10 +54,14 @@ def percentage(text: str) -> float:
 
 
 def remade(error: FedliteError) -> PydanticCustomError:
-    """Return a fedlite error as the error a validator raises, its last clause as remedy."""
+    """Return a fedlite error as the error a validator raises, its last clause as remedy.
+
+    What stands before "got" is the key inside of the value that is to blame, if it is one.
+    """
     message, _, remedy = str(error).rpartition("; ")
     said = (message or remedy).partition(": got ")
-    return mistake(f"got {said[2]}" if said[2] else said[0], remedy if message else "mend it")
+    told = f"got {said[2]}" if said[2] else said[0]
+    return mistake(told, remedy if message else "mend it", said[0].rpartition(".")[2] if said[2] else "")
 
 
 def profiles() -> list[str]:
@@ -161,6 +165,15 @@ def objective_of(dataset: str) -> str | None:
     if dataset.startswith("idx:"):
         return "cross-entropy"
     return CATALOG[dataset].objective if dataset in CATALOG else None
+
+
+def metrics_of(objective: str) -> list[str] | None:
+    """Return the metrics of an objective, the main one first; None if it is code of the user's own."""
+    from fedlite.learning import objectives
+
+    if objective not in objectives.OBJECTIVES:
+        return None
+    return [metric.name for metric in objectives.objective(objective).metrics]
 
 
 def datasets() -> list[str]:

@@ -19,8 +19,8 @@ def apply(document: Document, overrides: Mapping[str, Any]) -> None:
         origin = Place(f"override {key}={value}")
         given = read(value, origin.path) if isinstance(value, str) else None
         if given is not None and given.problems:
-            told = given.problems[0]
-            document.problems.append(Problem(origin.path, 0, 0, key, told.message, told.remedy))
+            first = given.problems[0]
+            document.problems.append(Problem(origin.path, 0, 0, key, first.message, first.remedy))
             continue
         _set(document, as_path(key), given.value if given is not None else value, origin)
 

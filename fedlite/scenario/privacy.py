@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from fedlite.scenario.base import Section, mistake
 from fedlite.scenario.shorthand import expanding
 from fedlite.scenario.strategies import NonNegative, Positive
+
+if TYPE_CHECKING:
+    from fedlite.compression.part import Part
 
 Delta = Annotated[float, Field(gt=0, lt=1)]
 Quantile = Annotated[float, Field(gt=0, lt=1)]
@@ -22,6 +25,10 @@ class Privacy(Section):
     """Noise is added once, by the server."""
     clips_on_client: ClassVar[bool] = False
     """Updates are clipped before they are encoded."""
+
+    def stages(self) -> tuple[Part, ...]:
+        """Return what every device does to its update of its own accord, before it is encoded."""
+        return ()
 
 
 class NoPrivacy(Privacy):
@@ -107,6 +114,15 @@ class LocalDp(Privacy):
     """Of one release."""
     delta: Delta
     """Of one release."""
+
+    def stages(self) -> tuple[Part, ...]:
+        """Return clipping, then noise."""
+        from fedlite.client.stages.clip import Clip
+        from fedlite.client.stages.noise import Noise
+        from fedlite.privacy.accounting import local_noise_std
+
+        std = local_noise_std(self.epsilon, self.delta, self.clipping_norm)
+        return (Clip(self.clipping_norm), Noise(std))
 
 
 AnyPrivacy = Annotated[

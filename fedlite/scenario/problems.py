@@ -29,7 +29,7 @@ def of(error: ValidationError, document: Document, schema: type[Section]) -> lis
             continue
         path, named = _path(detail, document)
         key_place = detail["type"] in {"extra_forbidden", "missing"} or _OF_KEY in detail["loc"]
-        message, remedy = _tell(detail, schema)
+        message, remedy = _explained(detail, schema)
         place = _place(path if key_place or path in document.values else named, document, of_key=key_place)
         found.append((path, Problem(place.path, place.line, place.column, dotted(named), message, remedy)))
     return found
@@ -70,6 +70,8 @@ def _path(detail: ErrorDetails, document: Document) -> tuple[KeyPath, KeyPath]:
         inner = str(detail["ctx"]["discriminator"]).strip("'")
         if (*path, inner) in document.values:
             path = named = (*path, inner)
+    elif detail["type"] == "mistake" and (*path, detail["ctx"]["inside"]) in document.values:
+        path = named = (*path, detail["ctx"]["inside"])
     return path, named
 
 
@@ -84,7 +86,7 @@ def _place(path: KeyPath, document: Document, *, of_key: bool) -> Place:
     return Place(document.path, 1, 1)
 
 
-def _tell(detail: ErrorDetails, schema: type[Section]) -> Told:
+def _explained(detail: ErrorDetails, schema: type[Section]) -> Told:
     kind, got = detail["type"], detail["input"]
     if kind == "mistake":
         return str(detail["ctx"]["message"]), str(detail["ctx"]["remedy"])

@@ -90,11 +90,16 @@ def _type(dimension: str, least: float = 0.0, most: float | None = None, *, excl
     )
 
 
+def _level(value: Any) -> Any:
+    return _reader("fraction", 0.0, None, exclusive=False)(value) if isinstance(value, str) else value
+
+
 Seconds = Annotated[float, *_type("time", exclusive=True)]
 Bytes = Annotated[float, *_type("bytes", exclusive=True)]
 Joules = Annotated[float, *_type("energy", exclusive=True)]
 Fraction = Annotated[float, *_type("fraction", most=1.0)]
 PositiveFraction = Annotated[float, *_type("fraction", most=1.0, exclusive=True)]
+Level = Annotated[float, BeforeValidator(_level), Means("number, or share such as `90 %`")]
 Probability = Annotated[float, *_type("fraction", most=1.0)]
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -8,12 +8,12 @@ from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from fedlite.scenario import laws
-from fedlite.scenario.clients import Plan
+from fedlite.scenario.clients import PlanSection
 from fedlite.scenario.sections import Sections
 from fedlite.scenario.task import Task
 
 if TYPE_CHECKING:
-    from fedlite.compression.plan import CompressionPlan
+    from fedlite.compression.plan import Plan
 
 
 class FleetScenario(Sections):
@@ -27,29 +27,23 @@ class FleetScenario(Sections):
             raise PydanticCustomError("laws", "{text}", {"text": text, "violations": violations})
         return self
 
-    def rule_for(self, *, profile: str, tier: str) -> Plan:
+    def rule_for(self, *, profile: str, tier: str) -> PlanSection:
         """Return the plan written for a device class; the full model if no rule fits."""
-        return next((rule.plan for rule in self.clients if rule.fits(profile=profile, tier=tier)), Plan())
+        return next((rule.plan for rule in self.clients if rule.fits(profile=profile, tier=tier)), PlanSection())
 
-    def plan_for(self, *, profile: str, tier: str) -> CompressionPlan:
-        """Return the compression plan of a device class, the scenario's wire filled in.
+    def plan_for(self, *, profile: str, tier: str) -> Plan:
+        """Return the compression plan of a device class, with the scenario's wire, error feedback and privacy.
 
         `auto` plans give the full plan named "auto"; who decides them starts from there.
         """
-        from fedlite.compression.plan import CompressionPlan
+        from fedlite.client.stages.error_feedback import ErrorFeedback
+        from fedlite.wire import sends_update
 
-        plan = self.rule_for(profile=profile, tier=tier)
-        feedback = self.wire.error_feedback if plan.error_feedback is None else plan.error_feedback
-        return CompressionPlan(
-            name=plan.label,
-            width=plan.width,
-            sparsity=plan.sparsity,
-            bits=plan.bits,
-            uplink=plan.up or self.wire.up,
-            downlink=plan.down or self.wire.down,
-            error_feedback=feedback,
-            scope=plan.scope,
-        )
+        section = self.rule_for(profile=profile, tier=tier)
+        wanted = self.wire.error_feedback if section.error_feedback is None else section.error_feedback
+        # A codec that carries the weights themselves leaves no error to feed back.
+        feedback = (ErrorFeedback(),) if wanted and sends_update(section.up or self.wire.up) else ()
+        return section.plan(self.wire.up, self.wire.down, (*feedback, *self.privacy.stages()))
 
 
 class Scenario(FleetScenario):

@@ -97,7 +97,7 @@ def read(text: str, path: str) -> Document:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        return _broken(path, line, column, _told(error), _remedy(error, mark))
+        return _broken(path, line, column, _what_is_wrong(error), _remedy(error, mark))
     except YAMLError as error:  # every kind known today is caught above
         return _broken(path, 1, 1, f"got no YAML: {error}", "mend the syntax")
     builder = _Builder(path)
@@ -123,7 +123,7 @@ def _broken(path: str, line: int, column: int, message: str, remedy: str) -> Doc
     return Document(path, problems=[Problem(path, line, column, "(file)", message, remedy)])
 
 
-def _told(error: MarkedYAMLError) -> str:
+def _what_is_wrong(error: MarkedYAMLError) -> str:
     parts = [part for part in (error.context, error.problem) if part]
     return f"got no valid YAML ({', '.join(parts)})"
 

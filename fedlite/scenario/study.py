@@ -112,8 +112,8 @@ def expand(study: Study) -> list[Variant]:
     rows = []
     for changes, point in itertools.product(study.variants or ({},), _points(study.grid)):
         given = {key: value for key, value in changes.items() if key != "label"}
-        told = [str(changes["label"])] if "label" in changes else [f"{key}={_short(given[key])}" for key in given]
-        label = ", ".join([*told, *(f"{key}={_short(value)}" for key, value in point.items())]) or "base"
+        parts = [str(changes["label"])] if "label" in changes else [f"{key}={_short(given[key])}" for key in given]
+        label = ", ".join([*parts, *(f"{key}={_short(value)}" for key, value in point.items())]) or "base"
         rows += [Variant(label, {**given, **point, "seed": seed}, seed) for seed in study.seeds]
     return rows
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from fedlite.errors import FedliteError
 from fedlite.scenario import names
 from fedlite.scenario.base import Argument, Section, mistake, unknown
 from fedlite.scenario.quantities import Bytes, Means
@@ -40,9 +41,23 @@ Reference = Annotated[str, names.after(_check_reference), Means("`pkg.mod:name`"
 ModelName = Annotated[
     str, names.after(names.checked("a model", names.models, reference=True)), Means("model name or `pkg.mod:factory`")
 ]
+
+
+def _check_objective(name: str) -> str:
+    from fedlite.learning.objectives import objective
+
+    if names.is_reference(name):
+        try:
+            objective(name)
+        except FedliteError as error:
+            raise names.remade(error) from None
+    return name
+
+
 ObjectiveName = Annotated[
     str,
     names.after(names.checked("an objective", lambda: ["auto", *names.objectives()], reference=True)),
+    names.after(_check_objective),
     Means("`auto`, the name of an objective, or `pkg.mod:Name`"),
 ]
 

@@ -74,8 +74,29 @@ def _own_app_follows_no_plan(scenario: Sections) -> Iterator[Violation]:
         )
 
 
+def _target_is_of_a_metric(scenario: Sections) -> Iterator[Violation]:
+    training, task = scenario.training, scenario.task
+    if training.target_accuracy is None or task is None:
+        return
+    key = "training.target_accuracy"
+    if training.target is not None:
+        yield Violation(
+            key, f"got {training.target_accuracy} beside training.target, expected one of them", "remove one"
+        )
+    wanted = names.objective_of(task.data) if task.objective == "auto" else task.objective
+    metrics = names.metrics_of(wanted) if wanted else None
+    if metrics is not None and key.removeprefix("training.target_") not in metrics:
+        yield Violation(
+            key,
+            f"got {training.target_accuracy} with the objective {wanted!r}, which has no accuracy",
+            f"write 'target: ...', the wanted {metrics[0]}",
+            ("task.objective", "task.data"),
+        )
+
+
 TASK_LAWS: Final[tuple[Law, ...]] = (
     _natural_clients_are_recorded,
     _model_fits_the_objective,
     _own_app_follows_no_plan,
+    _target_is_of_a_metric,
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from fedlite.scenario.base import Section
-from fedlite.scenario.quantities import PositiveFraction, Seconds
+from fedlite.scenario.quantities import Level, PositiveFraction, Seconds
 from fedlite.scenario.strategies import AnyStrategy, Count, Decay, FedAvg, FedProx, NonNegative
 
 if TYPE_CHECKING:
@@ -60,14 +60,16 @@ class Training(Section):
     """How clients are executed: one by one, or many at once in stacked tensors."""
     replies: Literal["auto", "reduced", "separate"] = "auto"
     """Whether replies are summed where they are made; `auto` does so where the strategy is a weighted mean."""
+    target: Level | None = None
+    """Report what it took to get the main metric this far, up or down as is better; the run goes on."""
     target_accuracy: PositiveFraction | None = None
-    """Report what it took to reach this accuracy; the run goes on."""
+    """The same for the accuracy, of objectives that have one."""
 
     def local_config(self) -> LocalConfig:
         """Return what every client does as the trainer takes it, FedProx's term included."""
         from fedlite.learning.training.records import LocalConfig
 
-        told = self.local.model_dump()
+        fields = self.local.model_dump()
         if isinstance(self.strategy, FedProx):
-            told["proximal_mu"] = self.strategy.proximal_mu
-        return LocalConfig(**told)
+            fields["proximal_mu"] = self.strategy.proximal_mu
+        return LocalConfig(**fields)

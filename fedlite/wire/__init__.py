@@ -14,12 +14,13 @@ from fedlite.wire.codec import (
 )
 from fedlite.wire.errors import CodecError, WireError
 from fedlite.wire.many import decode_many, encode_many
-from fedlite.wire.packet import PacketInfo, decode, encode, inspect, most_bytes
+from fedlite.wire.packet import MOST_ELEMENTS, PacketInfo, decode, encode, inspect, most_bytes
 from fedlite.wire.update import from_update, to_update
 
 __all__ = [
     "FORMATS",
     "LOSSLESS",
+    "MOST_ELEMENTS",
     "SPARSIFIERS",
     "Codec",
     "CodecError",

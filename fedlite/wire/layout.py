@@ -23,6 +23,7 @@ DTYPES: Final = (
 _NAMES: Final = {np.dtype(name): name for name in DTYPES}  # numpy builds `dtype.name` anew each time, in microseconds
 _FLOATS: Final = 3
 _MOST_DIMENSIONS: Final = 15
+_MOST_KEPT_BYTES: Final = 8192  # longer headers are read anew each time, or forged ones would fill the memory for good
 
 Tensor = tuple[str, tuple[int, ...]]
 """Name of the data type and shape of one array."""
@@ -84,9 +85,17 @@ def layout_of(codec: Codec, tensors: tuple[Tensor, ...]) -> Layout:
     return _layout(b"".join(parts), codec, tensors)
 
 
-@lru_cache(maxsize=512)
 def read_layout(header: bytes) -> Layout:
     """Return the layout that a header describes; a `WireError` if it is malformed."""
+    return _read(header) if len(header) > _MOST_KEPT_BYTES else _read_once(header)
+
+
+@lru_cache(maxsize=64)
+def _read_once(header: bytes) -> Layout:
+    return _read(header)
+
+
+def _read(header: bytes) -> Layout:
     reader = varint.Reader(memoryview(header))
     length = reader.varint()
     if length > MOST_TEXT_BYTES:
@@ -115,7 +124,7 @@ def describe(array: np.ndarray[Any, Any]) -> Tensor:
 def _layout(header: bytes, codec: Codec, tensors: tuple[Tensor, ...]) -> Layout:
     sizes = tuple(math.prod(shape) for _, shape in tensors)
     floats = tuple(i for i, (dtype, _) in enumerate(tensors) if DTYPES.index(dtype) < _FLOATS)
-    integers = tuple(i for i in range(len(tensors)) if i not in set(floats))
+    integers = tuple(i for i, (dtype, _) in enumerate(tensors) if DTYPES.index(dtype) >= _FLOATS)
     elements = sum(math.prod(max(1, length) for length in shape) for _, shape in tensors)
     flat = [min(sizes[i], 2**62) for i in floats]
     return Layout(

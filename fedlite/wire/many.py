@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fedlite.wire import packet
 from fedlite.wire.codec import Codec, parse_codec
+from fedlite.wire.errors import WireError
 from fedlite.wire.layout import Layout, layout_of
 
 if TYPE_CHECKING:
@@ -57,25 +58,37 @@ def _flat(layout: Layout, stacked: Sequence[Array], clients: int) -> NDArray[np.
         return np.concatenate(rows, axis=1, dtype=np.float32, casting="same_kind")
 
 
-def decode_many(packets: Sequence[bytes]) -> list[Array]:
+def decode_many(packets: Sequence[bytes], *, like: Sequence[Array] | None = None) -> list[Array]:
     """Return the tensors of packets of one layout, stacked: each (K, *shape).
+
+    Parameters
+    ----------
+    packets : sequence of K bytes
+        At least one.
+    like : sequence of arrays, optional
+        As for `decode`: what is expected of each packet, without the leading K.
 
     Raises
     ------
     WireError
-        If a packet is truncated, corrupt or none.
+        If a packet is truncated, corrupt or none, or holds other arrays than the first.
     """
-    read = [packet.opened(one, packet.MOST_ELEMENTS) for one in packets]
+    if not packets:
+        raise WireError("packets: got none, expected at least one, whose arrays say what to return; pass one")
+    read = [packet.opened(one, like, None) for one in packets]
     layout = read[0][0]
+    if any(other.tensors != layout.tensors for other, _, _ in read):
+        raise WireError("packets: got other arrays than in the first one, expected the same; sort them by model")
     plain = layout.codec.sparsifier is None and not layout.integers
-    if not plain or any(flags or other is not layout for other, flags, _ in read):
-        return [np.stack(tensors) for tensors in zip(*(packet.decode(one) for one in packets), strict=True)]
+    if not plain or any(flags or other.codec != layout.codec for other, flags, _ in read):
+        decoded = (packet.decode(one, like=like) for one in packets)
+        return [np.stack(tensors) for tensors in zip(*decoded, strict=True)]
     flat = np.empty((len(read), layout.segments.total), np.float32)
     for k, (_, _, body) in enumerate(read):
         flat[k] = packet.numbers(layout, body)
     ends = np.cumsum([layout.sizes[i] for i in layout.floats])[:-1]
     parts = np.split(flat, ends, axis=1)
     return [
-        part.reshape(len(read), *layout.tensors[i][1]).astype(layout.tensors[i][0], copy=False)
+        packet.as_type(part.reshape(len(read), *layout.tensors[i][1]), layout.tensors[i][0])
         for part, i in zip(parts, layout.floats, strict=True)
     ]

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 MAGIC: Final = b"\xf5L"
 VERSION: Final = 1
 MOST_ELEMENTS: Final = 2**27
-"""Default limit of a packet's elements (half a gigabyte of float32): a forged header must not exhaust memory."""
+"""Limit of a packet's elements if the receiver names none (half a gigabyte of float32)."""
+FREE_ELEMENTS: Final = 2**16
+"""What any packet may announce, however short, if the receiver does not say what it expects."""
+ELEMENTS_PER_BYTE: Final = 2**10
+"""What each byte of a packet adds to that: top 0.1 % in half precision takes about 270."""
 
 _COMPRESSED: Final = 1
 _SHUFFLED: Final = 2
@@ -84,20 +88,30 @@ def sealed(layout: Layout, body: bytes, flags: int) -> bytes:
     return start + zlib.crc32(rest, zlib.crc32(start)).to_bytes(4, "little") + rest
 
 
-def decode(buffer: Buffer, *, most_elements: int = MOST_ELEMENTS) -> list[Array]:
+def decode(buffer: Buffer, *, like: Sequence[Array] | None = None, most_elements: int | None = None) -> list[Array]:
     """Return the arrays of a packet, in their order, shapes and types; new and writable.
+
+    Nothing is allocated before the packet has shown that it may ask for it. A packet that sends every value must have
+    the bytes of every value. One with a sparsifier or a lossless stage can honestly be far shorter than its arrays, so
+    the receiver should say what it expects.
+
+    Parameters
+    ----------
+    buffer : bytes or array of bytes
+    like : sequence of arrays, optional
+        Arrays of the shapes that are expected, floating where floating ones are; other packets are refused.
+    most_elements : int, optional
+        Without `like`: the most elements. By default what a packet of this length can be trusted with,
+        `FREE_ELEMENTS` or `ELEMENTS_PER_BYTE` for each of its bytes, and never above `MOST_ELEMENTS`.
 
     Raises
     ------
     WireError
-        If the buffer is truncated, corrupt or no packet, or holds more than `most_elements` elements.
+        If the buffer is truncated, corrupt or no packet, or holds other or more arrays than it may.
     """
-    layout, flags, body = opened(buffer, most_elements)
+    layout, flags, body = opened(buffer, like, most_elements)
     if flags & _COMPRESSED:
-        if layout.codec.lossless is None:
-            raise WireError("corrupt packet: compressed without a lossless stage; send the packet again")
-        limit = layout.integer_bytes + _most_number_bytes(layout)
-        body = memoryview(layout.codec.lossless.decompress(body, limit))
+        body = _decompressed(layout, body)
     reader = varint.Reader(body)
     arrays: list[Array | None] = [None] * len(layout.tensors)
     for i in layout.integers:
@@ -110,14 +124,32 @@ def decode(buffer: Buffer, *, most_elements: int = MOST_ELEMENTS) -> list[Array]
         dtype, shape = layout.tensors[i]
         stop = start + layout.sizes[i]
         part = flat[start:stop].reshape(shape)
-        arrays[i] = part if dtype == "float32" else part.astype(dtype)
+        arrays[i] = as_type(part, dtype)
         start = stop
     return [array for array in arrays if array is not None]
 
 
+def as_type(values: Floats, dtype: str) -> Array:
+    """Return float32 values as the type they had; what a codec rounded beyond float16 becomes its largest value."""
+    if dtype == "float16":
+        largest = np.finfo(np.float16).max
+        values = np.asarray(np.clip(values, -largest, largest))
+    return values.astype(dtype, copy=False)
+
+
+def _decompressed(layout: Layout, body: memoryview) -> memoryview:
+    if layout.codec.lossless is None:
+        raise WireError("corrupt packet: compressed without a lossless stage; send the packet again")
+    limit = layout.integer_bytes + _most_number_bytes(layout)
+    whole = layout.codec.lossless.decompress(body, limit)
+    if len(whole) > limit:
+        raise WireError(f"corrupt packet: content above {limit} bytes; send the packet again")
+    return memoryview(whole)
+
+
 def inspect(buffer: Buffer) -> PacketInfo:
     """Return what a packet says about itself, without decoding its body."""
-    layout, flags, body = opened(buffer, MOST_ELEMENTS)
+    layout, flags, body = opened(buffer, None, MOST_ELEMENTS)
     total = len(_view(buffer))
     return PacketInfo(
         codec=layout.codec.stages,
@@ -149,11 +181,22 @@ def body_of(layout: Layout, integers: bytes, values: Floats, rng: np.random.Gene
     parts, segments, codec = [integers], layout.segments, layout.codec
     if codec.sparsifier is not None:
         kept = codec.sparsifier.select(values)
+        if kept.size > codec.sparsifier.most(values.size):
+            raise WireError(
+                f"{codec.text}: got {kept.size} positions from select, expected at most the "
+                f"{codec.sparsifier.most(values.size)} of most; mend the sparsifier"
+            )
         parts.append(positions.pack(kept, values.size))
         values, segments = values[kept], segments.at(kept)
     numbers = codec.number.encode(values, segments, rng)
+    if len(numbers) != codec.number.encoded_bytes(segments):
+        raise WireError(
+            f"{codec.text}: got {len(numbers)} bytes from encode, expected the {codec.number.encoded_bytes(segments)} "
+            "of encoded_bytes; mend the number format"
+        )
     # The shuffle brings similar exponents together, but tears whole zeros apart, which compress better in one piece.
-    shuffled = codec.lossless is not None and codec.number.stride > 1 and 2 * np.count_nonzero(values) > values.size
+    wide = codec.number.stride > 1 and len(numbers) % codec.number.stride == 0
+    shuffled = codec.lossless is not None and wide and 2 * np.count_nonzero(values) > values.size
     parts.append(shuffle(numbers, codec.number.stride) if shuffled else numbers)
     return b"".join(parts), _SHUFFLED if shuffled else 0
 
@@ -177,8 +220,8 @@ def refuse_infinite(flat: Floats) -> None:
         )
 
 
-def opened(buffer: Buffer, most_elements: int) -> tuple[Layout, int, memoryview]:
-    """Return what a packet says of itself, its flags and its body, once its checksum holds."""
+def opened(buffer: Buffer, like: Sequence[Array] | None, most_elements: int | None) -> tuple[Layout, int, memoryview]:
+    """Return what a packet says of itself, its flags and its body, once its checksum holds and its size is allowed."""
     view = _view(buffer)
     reader = varint.Reader(view)
     start = bytes(reader.take(4))
@@ -190,12 +233,29 @@ def opened(buffer: Buffer, most_elements: int) -> tuple[Layout, int, memoryview]
     if zlib.crc32(view[reader.position :], zlib.crc32(start)) != checksum:
         raise WireError("corrupt or truncated packet: the checksum does not match; send the packet again")
     layout = read_layout(bytes(reader.take(reader.varint())))
+    if like is not None:
+        _check_alike(layout, like)
+        return layout, start[3], reader.rest()
+    if most_elements is None:
+        most_elements = min(MOST_ELEMENTS, max(FREE_ELEMENTS, ELEMENTS_PER_BYTE * len(view)))
     if layout.elements > most_elements:
         raise WireError(
             f"packet of {layout.elements} elements, expected at most {most_elements}; "
-            "pass most_elements if the model is this large"
+            "pass most_elements, or the expected arrays as 'like', if the model is this large"
         )
     return layout, start[3], reader.rest()
+
+
+def _check_alike(layout: Layout, like: Sequence[Array]) -> None:
+    got, expected = [shape for _, shape in layout.tensors], [array.shape for array in like]
+    floats = tuple(i for i, array in enumerate(like) if array.dtype.kind == "f")
+    if got != expected or layout.floats != floats:
+        differ = [i for i, (a, b) in enumerate(zip(got, expected, strict=False)) if a != b]
+        raise WireError(
+            f"packet: got {len(got)} arrays of which {len(layout.floats)} float, expected {len(expected)} and "
+            f"{len(floats)}{f', and other shapes, first at array {differ[0]}' if differ else ''}; "
+            "sender and receiver need the same model"
+        )
 
 
 def _view(buffer: Buffer) -> memoryview:
@@ -219,8 +279,15 @@ def _numbers(layout: Layout, reader: varint.Reader, *, shuffled: bool) -> Floats
         raise WireError(f"corrupt packet: {wanted} bytes of numbers expected, got {reader.left}; send the packet again")
     payload = reader.rest()
     if shuffled:
+        if len(payload) % codec.number.stride:
+            raise WireError("corrupt packet: shuffled, but not in whole values; send the packet again")
         payload = memoryview(unshuffle(payload, codec.number.stride))
     values = codec.number.decode(payload, segments)
+    if values.shape != (segments.total,):
+        raise WireError(
+            f"{codec.text}: got values of shape {values.shape} from decode, expected ({segments.total},); "
+            "mend the number format"
+        )
     if kept is None:
         return values
     flat = np.zeros(layout.segments.total, np.float32)

@@ -27,12 +27,14 @@ _WIDEST = 31
 def pack(positions: NDArray[Any], count: int) -> bytes:
     """Return the bytes of increasing positions below `count`: one byte of kind, the number of positions, the code."""
     kept = int(positions.size)
+    gaps = np.diff(positions, prepend=-1) - 1
+    if kept and (gaps.min() < 0 or positions[-1] >= count):
+        raise WireError(f"sparsifier: got positions that do not increase from 0 to {count - 1}; mend its select")
     if kept == count:
         return bytes([_ALL])
     head = varint.put(kept)
     if not kept:
         return bytes([_RICE, *head])
-    gaps = np.diff(positions, prepend=-1) - 1
     width, length = _best_width(gaps)
     if length >= packed_bytes(count, 1):
         bitmap = np.zeros(count, np.bool_)

@@ -1,6 +1,7 @@
 """Weights to update and back: what a codec with `sends_update` carries.
 
 Integer tensors (counters such as BatchNorm's) have no meaningful difference and travel as values in both directions.
+numpy makes a number of a difference without dimensions; here it stays an array of shape ().
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ Array = NDArray[Any]
 
 def to_update(arrays: Sequence[Array], received: Sequence[Array]) -> list[Array]:
     """Return `arrays - received` for floating tensors and `arrays` for the others."""
-    return [new - old if _is_float(new) else new for new, old in zip(arrays, received, strict=True)]
+    return [np.asarray(new - old) if _is_float(new) else new for new, old in zip(arrays, received, strict=True)]
 
 
 def from_update(update: Sequence[Array], received: Sequence[Array]) -> list[Array]:
     """Return `received + update` for floating tensors and `update` for the others; the inverse of `to_update`."""
-    return [old + new if _is_float(new) else new for new, old in zip(update, received, strict=True)]
+    return [np.asarray(old + new) if _is_float(new) else new for new, old in zip(update, received, strict=True)]
 
 
 def _is_float(array: Array) -> bool:

@@ -10,11 +10,11 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 
 from fedlite.errors import FleetExhaustedError
 from fedlite.fleet import population
+from fedlite.fleet.booking import Facts
+from fedlite.fleet.demands import Demands
 from fedlite.fleet.ledger import Ledger
-from fedlite.fleet.pricing import Work
 from fedlite.fleet.rules import Budgets, Rules
 from fedlite.fleet.state import Fleet
-from fedlite.flower.exchange import Facts
 from fedlite.flower.grid import FIRST_NODE_ID, FleetGrid, RoundPolicy
 from fedlite.scenario.profiles import load_profile
 from fedlite.simulation.availability import Always
@@ -37,7 +37,7 @@ class EchoExchange:
     def __init__(self, runtime, messages, devices):
         self.runtime, self.devices, self.final = runtime, devices, runtime.knows_uploads
         n = len(devices)
-        self.work = Work(
+        self.demands = Demands(
             np.full(n, 1000.0),
             np.full(n, 1000.0 if self.final else 0.0),
             runtime.train_s[devices],
@@ -45,11 +45,11 @@ class EchoExchange:
             np.full(n, 1000.0),
         )
 
-    def start(self, alive):
-        self.runtime.trained += self.devices[alive].tolist()
+    def start(self, arriving, uploading):
+        self.runtime.trained += self.devices[arriving if self.final else uploading].tolist()
 
     def finish(self):
-        self.work = replace(self.work, up_bytes=np.full(len(self.devices), 1000.0))
+        self.demands = replace(self.demands, up_bytes=np.full(len(self.devices), 1000.0))
 
     @property
     def facts(self):

@@ -14,12 +14,12 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedlite.fleet import population
+from fedlite.fleet.booking import Facts
+from fedlite.fleet.demands import Demands
 from fedlite.fleet.ledger import Ledger
 from fedlite.fleet.outcomes import Outcome
-from fedlite.fleet.pricing import Work
 from fedlite.fleet.rules import Budgets, Rules
 from fedlite.fleet.state import Fleet
-from fedlite.flower.exchange import Facts
 from fedlite.flower.grid import FIRST_NODE_ID, FleetGrid, RoundPolicy
 from fedlite.rng import stream
 from fedlite.scenario.profiles import load_profile
@@ -46,13 +46,13 @@ class ToyExchange:
 
     def __init__(self, runtime, devices):
         self.runtime, self.devices, n = runtime, devices, len(devices)
-        self.work = Work(*(np.full(n, value) for value in (1e6, 1e6, TRAIN_S, 1e8, 1e6)))
+        self.demands = Demands(*(np.full(n, value) for value in (1e6, 1e6, TRAIN_S, 1e8, 1e6)))
 
-    def start(self, alive):
+    def start(self, arriving, uploading):
         pass
 
     def finish(self):
-        self.work = replace(self.work)
+        self.demands = replace(self.demands)
 
     def settle(self, arrived):
         pass

@@ -48,7 +48,7 @@ def forget():
 @contextmanager
 def frozen_coefficients():
     """Let the device model read the coefficients frozen here instead of those that ship."""
-    import fedlite.devices.population as owner
+    import fedlite.devices.fitted as owner
 
     real = owner.resources
     owner.resources = SimpleNamespace(files=lambda _: HERE)

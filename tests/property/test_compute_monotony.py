@@ -11,8 +11,8 @@ from fedlite.devices.calibration import Observation, Work, calibrate
 from fedlite.devices.compute import inference_s
 from fedlite.devices.cores import covariates
 from fedlite.devices.features import TERMS
+from fedlite.devices.fitted import population
 from fedlite.devices.memory import memory_slowdown, tensor_bytes
-from fedlite.devices.population import population
 from fedlite.devices.profile import DeviceProfile, EngineFamily, Kind, Sourced, Tier
 from fedlite.devices.training import step_model
 from fedlite.devices.workload import Layer, OpClass, Workload

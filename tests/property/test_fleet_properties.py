@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlite.fleet import population, pricing, timeline
+from fedlite.fleet import demands, population, timeline
+from fedlite.fleet.demands import Demands
 from fedlite.fleet.outcomes import Outcome
-from fedlite.fleet.pricing import Work
 from fedlite.fleet.rules import Budgets, Rules
 from fedlite.fleet.state import Fleet
 from fedlite.scenario.profiles import load_profile
@@ -26,7 +26,7 @@ BUDGETS = st.builds(
     cpu_share=st.floats(0.1, 1.0),
     cpu_time_s=st.floats(1.0, 5000.0),
     battery_floor=st.floats(0.0, 0.9),
-    energy_per_day_j=st.floats(0.0, 5000.0),
+    energy_per_day_j=st.floats(0.0, 5000.0, allow_subnormal=False),
     metered_bytes_per_month=st.floats(0.0, 1e8),
 )
 
@@ -36,11 +36,11 @@ def make_fleet(rules=None, budgets=None):
 
 
 def work(n, train_s, bytes_):
-    return Work(*(np.full(n, value) for value in (bytes_, bytes_, train_s, 0.0, 0.0)))
+    return Demands(*(np.full(n, value) for value in (bytes_, bytes_, train_s, 0.0, 0.0)))
 
 
 def outcome_of(fleet, devices, now_s, asked):
-    return timeline.run(pricing.price(fleet, devices, now_s, asked).phases)
+    return timeline.run(demands.price(fleet, devices, now_s, asked).phases)
 
 
 @given(st.lists(TIMES, min_size=1, max_size=6), TIMES, DEVICES)
@@ -105,8 +105,8 @@ def test_the_order_of_jobs_changes_none_of_them(devices, now_s, budgets, train_s
 def test_more_bytes_or_more_work_never_cost_less_time_or_energy(now_s, train_s, more_s, bytes_, more):
     fleet = make_fleet()
     fleet.advance(now_s)
-    small = pricing.price(fleet, fleet.ids, now_s, work(N, train_s, bytes_)).phases
-    large = pricing.price(fleet, fleet.ids, now_s, work(N, train_s + more_s, bytes_ + more)).phases
+    small = demands.price(fleet, fleet.ids, now_s, work(N, train_s, bytes_)).phases
+    large = demands.price(fleet, fleet.ids, now_s, work(N, train_s + more_s, bytes_ + more)).phases
     for name in ("down_s", "train_s", "up_s", "down_j", "train_j", "up_j"):
         assert (getattr(large, name) >= getattr(small, name)).all()
 
@@ -116,7 +116,7 @@ def test_more_bytes_or_more_work_never_cost_less_time_or_energy(now_s, train_s, 
 def test_a_stopped_job_costs_less_than_a_whole_one_and_a_refused_one_nothing(now_s, train_s, bytes_, budgets):
     fleet = make_fleet(Rules(charging=True, idle=True), budgets)
     fleet.advance(now_s)
-    phases = pricing.price(fleet, fleet.ids, now_s, work(N, train_s, bytes_)).phases
+    phases = demands.price(fleet, fleet.ids, now_s, work(N, train_s, bytes_)).phases
     events = timeline.run(phases)
     arrived = events.outcome == Outcome.ARRIVED.code
     for done, whole in [

@@ -6,6 +6,7 @@ import pytest
 
 from fedlite.compose import fleet
 from fedlite.compose.learning import prepare
+from fedlite.compression.structure.full import FULL
 from fedlite.errors import FedliteError
 from fedlite.runner import Settings, run
 from fedlite.scenario.loader import parse_scenario
@@ -32,36 +33,36 @@ def test_a_phone_keeps_the_full_model_and_a_microcontroller_a_slice_that_fits_it
     found = classes()
     assert found["pixel-4"].plan.is_full
     small = found["nucleo-h7a3zi"]
-    assert small.plan.width < 1
+    assert small.plan.structure.share < 1
     assert not small.excluded
-    assert small.cost.peak_bytes <= small.profile.job_ram_bytes.value
+    assert small.work.peak_bytes <= small.profile.job_ram_bytes.value
     assert "training takes" in small.plan_reason
     assert "a job may have" in small.plan_reason
 
 
 def test_the_next_milder_width_would_not_have_fitted():
     small = classes()["nucleo-h7a3zi"]
-    milder = {0.75: 1.0, 0.5: 0.75, 0.25: 0.5, 0.125: 0.25}[small.plan.width]
+    milder = {0.75: 1.0, 0.5: 0.75, 0.25: 0.5, 0.125: 0.25}[small.plan.structure.share]
     text = SCENARIO.replace("plan: auto", f"plan: {{width: {milder}}}")
     told = classes(text)["nucleo-h7a3zi"]
-    assert told.cost.peak_bytes > told.profile.job_ram_bytes.value
+    assert told.work.peak_bytes > told.profile.job_ram_bytes.value
     assert told.plan_reason == ""
 
 
 def test_a_deadline_is_met_with_a_smaller_codec_before_a_smaller_model():
     link = {"fleet__network__access": "nb-iot"}
     free = classes(**link)["pixel-4"]
-    assert free.plan.uplink == ("fp32",)
+    assert free.plan.up == ("fp32",)
     hurried = classes(**link, training__deadline="5 min")["pixel-4"]
     assert not hurried.excluded
-    assert (hurried.plan.width, hurried.plan.uplink) == (1.0, ("int8", "zstd"))
+    assert (hurried.plan.structure, hurried.plan.up) == (FULL, ("int8", "zstd"))
     assert "its deadline is 5 min" in hurried.plan_reason
 
 
 def test_told_codecs_stay():
     text = SCENARIO.replace("plan: auto", "plan: {auto: true, up: fp16}")
     found = classes(text, fleet__network__access="nb-iot", training__deadline="5 min")["pixel-4"]
-    assert found.plan.uplink == ("fp16",)
+    assert found.plan.up == ("fp16",)
 
 
 def test_a_class_that_no_plan_fits_is_left_out_with_the_reason_and_the_run_goes_on(tmp_path):

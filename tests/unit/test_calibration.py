@@ -9,7 +9,7 @@ from fedlite.devices import published
 from fedlite.devices.calibration import Observation, Work, calibrate
 from fedlite.devices.cores import covariates
 from fedlite.devices.estimate import Calibration
-from fedlite.devices.population import from_json, population, to_json
+from fedlite.devices.fitted import from_json, population, to_json
 from fedlite.errors import FedliteError, UnknownNameError
 
 PLAIN = covariates(1, in_order=False, half_math=False)

@@ -12,7 +12,9 @@ import pytest
 from fedlite import wire
 from fedlite.cli.inputs import USUAL, parse_shape, shape_and_classes
 from fedlite.compose.compressing import USUAL_PLANS, Target, compare_plans
-from fedlite.compression.plan import CompressionPlan
+from fedlite.compression.constraint.fake_quant import FakeQuant
+from fedlite.compression.plan import Plan
+from fedlite.compression.structure.width import Width
 from fedlite.errors import FedliteError
 from fedlite.learning.models import MODELS, build
 from fedlite.scenario.profiles import load_profile
@@ -66,7 +68,7 @@ def test_stored_bytes_follow_mask_and_bits(rows):
     assert rows["8 bits"].stored_bytes == pytest.approx(full / 4, rel=0.01)
     # A tenth of the values, and a bit or less per position.
     assert full / 10 < rows["90 % sparse"].stored_bytes < full / 10 + full / 32
-    (bits4,) = compare_plans(load_profile("pixel-4"), TARGET, [CompressionPlan("4", bits=4)])
+    (bits4,) = compare_plans(load_profile("pixel-4"), TARGET, [Plan("4", constraints=(FakeQuant(4),))])
     assert bits4.stored_bytes == pytest.approx(full / 8, rel=0.01)
 
 
@@ -74,7 +76,7 @@ def test_inference_at_eight_bits_is_that_of_the_int8_engine_and_a_mask_leaves_it
     assert rows["8 bits"].precision == "int8"
     assert rows["8 bits"].inference_s.value != rows["full"].inference_s.value
     assert rows["90 % sparse"].inference_s == rows["full"].inference_s
-    (bits4,) = compare_plans(load_profile("pixel-4"), TARGET, [CompressionPlan("4", bits=4)])
+    (bits4,) = compare_plans(load_profile("pixel-4"), TARGET, [Plan("4", constraints=(FakeQuant(4),))])
     assert bits4.precision == "fp32"
     assert "no 4-bit kernels" in bits4.remarks[0]
 
@@ -86,18 +88,21 @@ def test_every_prediction_has_a_band_around_it(rows):
 
 
 def test_a_model_that_is_too_large_for_a_device_is_marked():
-    (row,) = compare_plans(load_profile("nucleo-h7a3zi"), Target("resnet8", (3, 32, 32), 10), [CompressionPlan()])
+    (row,) = compare_plans(load_profile("nucleo-h7a3zi"), Target("resnet8", (3, 32, 32), 10), [Plan()])
     assert not row.fits
     assert "does not fit: a job may take" in row.remarks[-1]
 
 
-@pytest.mark.parametrize(
-    "plan", [CompressionPlan(), CompressionPlan("w", width=0.5, uplink=("topk:0.1", "int8", "zstd"))]
-)
+@pytest.mark.parametrize("plan", [Plan(), Plan("w", Width(0.5), up=("topk:0.1", "int8", "zstd"))])
 def test_models_of_symbols_and_with_batch_norm_can_be_compared(plan):
     for target in (Target("char-lstm", (20,), 80), Target("resnet8", (3, 32, 32), 10)):
         (row,) = compare_plans(load_profile("pixel-4"), target, [plan])
         assert row.up_bytes > 0
+
+
+def test_an_autoencoder_learns_its_input_whatever_the_classes_are():
+    (row,) = compare_plans(load_profile("pixel-4"), Target("autoencoder", (8,), 100), [Plan()])
+    assert row.up_bytes > 0
 
 
 def test_every_model_has_a_usual_input_and_can_be_told_another():

@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fedlite.compression.fake_quant import (
-    Quantized,
-    QuantizeError,
-    dequantize_arrays,
-    fake_quantize,
-    fake_quantize_all,
-    quantize,
-    quantize_arrays,
-)
+from fedlite.compression.constraint.fake_quant import FakeQuant, fake_quantize, fake_quantize_all
+from fedlite.compression.part import PartError
 from fedlite.rng import stream
 
 
@@ -20,12 +13,28 @@ def weights(shape=(17, 9), seed=0, scale=1.0):
     return (scale * stream(seed, "fake").normal(size=shape)).astype(np.float32)
 
 
+def converted(array, bits):
+    """The integers of one tensor and their scale: what a device that delivers integers would store."""
+    levels = 2 ** (bits - 1) - 1
+    scale = np.float32(np.abs(array).max(initial=np.float32(0)) / np.float32(levels))
+    scale = np.float32(1) if scale == 0 else scale
+    return np.clip(np.rint(array / scale), -levels, levels).astype(np.int8), scale
+
+
+def values(array, bits):
+    integers, scale = converted(array, bits)
+    return integers.astype(np.float32) * scale
+
+
+def simulated(array, bits):
+    return fake_quantize(torch.from_numpy(array), bits).numpy()
+
+
 @pytest.mark.parametrize("bits", [8, 4, 2])
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30, 1e-44, 0.0])
 def test_simulated_weights_are_the_converted_ones_bit_for_bit(bits, scale):
     array = weights(scale=scale)
-    simulated = fake_quantize(torch.from_numpy(array), bits).numpy()
-    assert simulated.tobytes() == quantize(array, bits).values().tobytes()
+    assert simulated(array, bits).tobytes() == values(array, bits).tobytes()
 
 
 @pytest.mark.parametrize("bits", [8, 4])
@@ -33,29 +42,28 @@ def test_a_forward_pass_of_the_simulated_and_of_the_converted_model_agree_exactl
     layer = torch.nn.Conv2d(3, 5, 3)
     x = torch.from_numpy(weights((2, 3, 8, 8), seed=4))
     kernel, bias = fake_quantize_all(list(layer.parameters()), bits)
-    converted = dequantize_arrays(quantize_arrays([p.detach().numpy() for p in layer.parameters()], bits))
-    simulated = torch.nn.functional.conv2d(x, kernel, bias)
-    real = torch.nn.functional.conv2d(x, *(torch.from_numpy(a) for a in converted))
-    assert torch.equal(simulated, real)
+    real = torch.from_numpy(values(layer.weight.detach().numpy(), bits))
+    assert not torch.equal(real, layer.weight)
+    trained = torch.nn.functional.conv2d(x, kernel, bias)
+    assert torch.equal(trained, torch.nn.functional.conv2d(x, real, layer.bias))
 
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_there_are_at_most_two_l_plus_one_values_and_the_error_is_half_a_step(bits):
     array = weights((40, 40))
     levels = 2 ** (bits - 1) - 1
-    made = quantize(array, bits)
-    assert len(np.unique(made.integers)) <= 2 * levels + 1
-    assert made.integers.min() >= -levels
-    assert made.integers.max() <= levels
-    assert np.abs(made.values() - array).max() <= made.scale / 2 * (1 + 1e-6)
-    assert np.abs(made.values()).max() == pytest.approx(np.abs(array).max(), rel=1e-6)
+    made, scale = simulated(array, bits), np.abs(array).max() / levels
+    assert len(np.unique(made)) <= 2 * levels + 1
+    assert np.abs(made / scale).max() <= levels * (1 + 1e-6)
+    assert np.abs(made - array).max() <= scale / 2 * (1 + 1e-6)
+    assert np.abs(made).max() == pytest.approx(np.abs(array).max(), rel=1e-6)
 
 
 def test_quantising_what_is_on_the_grid_changes_nothing():
-    array = quantize(weights(), 8).values()
-    np.testing.assert_allclose(quantize(array, 8).values(), array, rtol=1e-6)
+    array = simulated(weights(), 8)
+    np.testing.assert_allclose(simulated(array, 8), array, rtol=1e-6)
     exact = (np.arange(-127, 128, dtype=np.float32) * 0.125).reshape(5, 51)
-    assert quantize(exact, 8).values().tobytes() == exact.tobytes()
+    assert simulated(exact, 8).tobytes() == exact.tobytes()
 
 
 def test_the_gradient_passes_straight_through():
@@ -92,8 +100,6 @@ def test_biases_norms_and_counters_pass_untouched():
     assert out[2] is parameters[2]
     stacked = fake_quantize_all([torch.rand(5, 4), torch.rand(5, 3, 4)], 4, stacked=True)
     assert len(torch.unique(stacked[0])) == 20  # five clients' biases
-    arrays = quantize_arrays([weights(), np.ones(3, np.float32), np.array(4)], 8)
-    assert [isinstance(a, Quantized) for a in arrays] == [True, False, False]
 
 
 def test_training_on_the_grid_learns():
@@ -111,10 +117,15 @@ def test_training_on_the_grid_learns():
     assert loss.item() < 1e-3 < first
 
 
-def test_weights_that_cannot_be_quantised_are_refused():
-    with pytest.raises(QuantizeError, match="NaN or infinite"):
-        quantize(np.array([[np.nan]], np.float32), 8)
-    with pytest.raises(QuantizeError, match="got 1 bits, expected 2 to 8"):
-        quantize(weights(), 1)
-    with pytest.raises(QuantizeError, match="got 16 bits"):
-        fake_quantize(torch.ones(2, 2), 16)
+@pytest.mark.parametrize("bits", [1, 2, 16])
+def test_a_plan_may_ask_for_eight_or_four_bits(bits):
+    with pytest.raises(PartError, match=f"bits: got {bits}, expected 8 or 4"):
+        FakeQuant(bits)
+
+
+def test_the_constraint_lets_the_forward_pass_see_the_grid():
+    weight, bias = torch.from_numpy(weights()), torch.from_numpy(weights((9,)))
+    seen = FakeQuant(4).seen([weight, bias], None, stacked=False)
+    assert torch.equal(seen[0], fake_quantize(weight, 4))
+    assert seen[1] is bias
+    assert FakeQuant(4).changes_forward

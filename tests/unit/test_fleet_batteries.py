@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fedlite.fleet import population, pricing, timeline
+from fedlite.fleet import demands, population, timeline
 from fedlite.fleet.batteries import INITIAL_CHARGE, TICK_S
-from fedlite.fleet.pricing import Work
+from fedlite.fleet.demands import Demands
 from fedlite.fleet.rules import Budgets, Rules
 from fedlite.fleet.state import Fleet
 from fedlite.rng import stream
@@ -33,8 +33,8 @@ def live(fleet, days=6.0, per_day=12):
         fleet.advance(now_s)
         devices = dice.permutation(fleet.eligible(now_s))[:20]
         n = len(devices)
-        asked = Work(np.full(n, 1e6), np.full(n, 1e6), dice.uniform(0, 3000, n), np.full(n, 1e3), np.full(n, 1e3))
-        events = timeline.run(pricing.price(fleet, devices, now_s, asked).phases)
+        asked = Demands(np.full(n, 1e6), np.full(n, 1e6), dice.uniform(0, 3000, n), np.full(n, 1e3), np.full(n, 1e3))
+        events = timeline.run(demands.price(fleet, devices, now_s, asked).phases)
         energy_j = events.compute_j + events.radio_j
         battery_j = np.where(fleet.plugged(devices, now_s) | fleet.on_mains(devices), 0.0, energy_j)
         fleet.reserve(devices)

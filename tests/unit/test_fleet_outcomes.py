@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fedlite.devices import memory
-from fedlite.fleet import population, pricing, timeline
+from fedlite.fleet import demands, population, timeline
+from fedlite.fleet.demands import Demands
 from fedlite.fleet.outcomes import Outcome
-from fedlite.fleet.pricing import Work
 from fedlite.fleet.rules import Budgets, Rules
 from fedlite.fleet.state import MONTH_S, Fleet
 from fedlite.scenario.profiles import load_profile
@@ -45,13 +45,13 @@ def make_fleet(profile, n=1, *, rules=None, availability=None, access=None, **bu
 
 
 def work(n=1, *, train_s=100.0, down=0.0, up=0.0, peak=0.0, storage=0.0):
-    return Work(*(np.full(n, float(value)) for value in (down, up, train_s, peak, storage)))
+    return Demands(*(np.full(n, float(value)) for value in (down, up, train_s, peak, storage)))
 
 
 def do(fleet, devices, now_s, asked):
     """Run jobs and book them, as a round does."""
     devices = np.asarray(devices)
-    priced = pricing.price(fleet, devices, now_s, asked)
+    priced = demands.price(fleet, devices, now_s, asked)
     events = timeline.run(priced.phases)
     energy_j = events.compute_j + events.radio_j
     fleet.reserve(devices)
@@ -173,8 +173,8 @@ def test_what_a_link_can_never_carry_is_refused_before_and_after_encoding():
     assert one(fleet, work(train_s=1.0, up=1_000_000))[0] is Outcome.INFEASIBLE_LINK
     assert one(fleet, work(train_s=1.0, down=100, up=100))[0] is Outcome.ARRIVED
     small, large = work(train_s=1.0, up=10), work(train_s=1.0, up=1_000_000)
-    priced = pricing.price(fleet, np.array([0]), 0.0, small)
-    encoded = pricing.price_uploads(fleet, np.array([0]), priced, large, np.array([True]))
+    priced = demands.price(fleet, np.array([0]), 0.0, small)
+    encoded = demands.price_uploads(fleet, np.array([0]), priced, large, np.array([True]))
     assert timeline.run(encoded.phases).outcome[0] == Outcome.INFEASIBLE_LINK.code
 
 
@@ -201,7 +201,7 @@ def test_under_daily_habits_each_loss_happens_when_its_condition_stops():
     fleet = make_fleet("pixel-4", 3000, availability=habits, rules=rules)
     now_s = DAY_S + 2 * HOUR_S
     devices = fleet.eligible(now_s)
-    events = timeline.run(pricing.price(fleet, devices, now_s, work(len(devices), train_s=1000.0)).phases)
+    events = timeline.run(demands.price(fleet, devices, now_s, work(len(devices), train_s=1000.0)).phases)
     for outcome, condition in [
         (Outcome.UNPLUGGED, "plugged"),
         (Outcome.LOST_NETWORK, "unmetered"),

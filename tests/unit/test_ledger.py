@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,41 @@ def test_the_digest_does_not_see_how_rows_were_grouped():
     parts.append(rows(1, device=np.array([0])))
     parts.append(rows(1, device=np.array([1])))
     assert whole.digest() == parts.digest()
+
+
+def test_an_empty_ledger_has_every_column_and_no_row():
+    for columns in (Ledger().columns(), Ledger().columns(3)):
+        assert {name: (len(values), values.dtype.type) for name, values in columns.items()} == {
+            name: (0, kind) for name, kind in COLUMNS.items()
+        }
+
+
+@pytest.mark.parametrize("sizes", [(5, 1), (1, 5), (2, 1, 3)])
+def test_rows_from_any_row_on_do_not_depend_on_how_they_were_grouped(sizes):
+    ledger, first = Ledger(), 0
+    for size in sizes:
+        ledger.append(rows(size, loss=np.arange(first, first + size)))
+        first += size
+    for row in range(first + 2):
+        assert ledger.columns(row)["loss"].tolist() == list(range(row, first))
+        assert ledger.columns(row)["device"].dtype == np.int32
+
+
+def test_columns_of_different_lengths_are_refused_and_scalars_stand_for_all():
+    ledger = Ledger()
+    with pytest.raises(ValueError, match="broadcast"):
+        ledger.append(rows(2, loss=np.zeros(3)))
+    ledger.append(rows(2, up_bytes=7))
+    ledger.append(rows(1, device=np.int32(9)))
+    assert len(ledger) == 3
+    assert ledger.columns()["up_bytes"].tolist() == [7, 7, 0]
+    assert ledger.columns()["device"].tolist() == [0, 1, 9]
+
+
+def test_the_digest_of_one_row_is_the_same_everywhere():
+    ledger = Ledger()
+    ledger.append(rows(1))
+    sha = hashlib.sha256()
+    for name, kind in COLUMNS.items():
+        sha.update(name.encode() + (b"x" if kind is np.str_ else bytes(np.dtype(kind).itemsize)))
+    assert ledger.digest() == sha.hexdigest()

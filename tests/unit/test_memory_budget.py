@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fedlite.compression.constraint.fake_quant import FakeQuant
+from fedlite.compression.constraint.magnitude import Magnitude
 from fedlite.devices.memory import (
     WALL_AT,
     inference_peak_bytes,
@@ -71,8 +73,9 @@ def test_optimiser_state_is_counted_per_parameter(optimizer, momentum, copies):
 
 
 def test_masks_and_fake_quantisation_take_memory_and_save_none():
-    assert tensor_bytes(NET, 1, masked=True) - tensor_bytes(NET, 1) == 4 * 1100
-    assert tensor_bytes(NET, 1, bits=8) > tensor_bytes(NET, 1)
+    for part, copies in ((Magnitude(0.9), 1), (FakeQuant(8), 2)):
+        more = tensor_bytes(NET, 1, weight_copies=part.effects.weight_copies)
+        assert more - tensor_bytes(NET, 1) == 4 * copies * 1100
 
 
 def test_the_runtime_is_a_term_of_its_own():

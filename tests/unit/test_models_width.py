@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlite.compression.width import in_order, index_maps
+from fedlite.compression.structure.width import in_order, index_maps
 from fedlite.learning.models import build
 from fedlite.learning.models.widths import CHANNEL_MULTIPLE, scaled
 

@@ -30,7 +30,7 @@ def test_rounds_add_up_to_the_ledger_when_devices_are_at_work_at_the_end(tmp_pat
 
 
 def test_nothing_is_settled_where_no_round_was_closed():
-    rounds = Rounds()
+    rounds = Rounds(("accuracy", "loss", "macro_f1"))
     rounds.settle({})
     assert rounds.rows == []
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fedlite.compression.constraint.fake_quant import FakeQuant
+from fedlite.compression.constraint.magnitude import Magnitude
+from fedlite.compression.plan import Plan
+from fedlite.compression.structure.width import Width
 from fedlite.errors import InvalidFileError
 from fedlite.scenario import names
 from fedlite.scenario.loader import parse_scenario
@@ -148,14 +152,10 @@ def test_the_first_rule_that_fits_decides_the_plan():
         "wire: {up: int8+zstd, down: fp16}\n"
     )
     watch = scenario.plan_for(profile="watch", tier="wearable")
-    assert (watch.name, watch.width, watch.bits, watch.uplink, watch.downlink) == (
-        "width 0.5, 8 bits",
-        0.5,
-        8,
-        ("int8", "zstd"),
-        ("int8",),
+    assert watch == Plan(
+        "width 0.5, 8 bits", Width(0.5), constraints=(FakeQuant(8),), up=("int8", "zstd"), down=("int8",)
     )
-    assert scenario.plan_for(profile="other", tier="wearable").sparsity == 0.9
+    assert scenario.plan_for(profile="other", tier="wearable").constraints == (Magnitude(0.9),)
     assert scenario.plan_for(profile="phone", tier="phone-mid").is_full
 
 

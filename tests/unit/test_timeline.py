@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,56 @@ def test_shares_of_transfers_tell_how_much_went_through():
 def test_a_phase_without_duration_is_done_only_if_it_is_reached():
     assert run(phases(up_s=0.0, up_j=0.0, unplugged_s=50.0)).up_share[0] == 0.0
     assert run(phases(up_s=0.0, up_j=0.0)).up_share[0] == 1.0
+
+
+def test_phases_without_duration_count_once_the_one_before_them_is_whole():
+    nothing = {"train_s": 0.0, "train_j": 5.0, "up_s": 0.0, "up_j": 7.0}
+    whole, cut = run(phases(**nothing)), run(phases(**nothing, offline_s=5.0))
+    assert (whole.compute_j[0], whole.radio_j[0], whole.up_share[0]) == (5.0, 17.0, 1.0)
+    assert (cut.compute_j[0], cut.radio_j[0], cut.up_share[0]) == (0.0, 5.0, 0.0)
+    assert (cut.down_share[0], cut.down_s[0], cut.train_s[0], cut.up_s[0]) == (0.5, 5.0, 0.0, 0.0)
+
+
+def test_a_refused_job_has_no_shares():
+    events = run(phases(refused=Outcome.STORAGE_FULL.code))
+    assert (events.down_share[0], events.up_share[0]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "enough"), [("cpu_limit_s", 100.0), ("energy_limit_j", 270.0), ("battery_limit_j", 270.0)]
+)
+def test_a_limit_that_is_just_enough_stops_nothing(limit, enough):
+    assert one(**{limit: enough})[0] is Outcome.ARRIVED
+    assert one(**{limit: enough - 1e-6})[0] is not Outcome.ARRIVED
+
+
+def test_nothing_left_stops_a_job_at_once():
+    for limit in ("energy_limit_j", "battery_limit_j"):
+        assert one(**{limit: 0.0})[1:] == (0.0, 0.0, 0.0)
+    assert one(cpu_limit_s=0.0)[1:] == (10.0, 0.0, 10.0)
+
+
+def test_of_two_limits_in_one_instant_the_first_named_wins():
+    order = [
+        ("cpu_limit_s", 50.0, Outcome.CPU_BUDGET),
+        ("energy_limit_j", 110.0, Outcome.ENERGY_BUDGET),
+        ("battery_limit_j", 110.0, Outcome.BATTERY_EMPTY),
+        ("unplugged_s", 60.0, Outcome.UNPLUGGED),
+        ("offline_s", 60.0, Outcome.LOST_NETWORK),
+        ("interrupted_s", 60.0, Outcome.INTERRUPTED),
+    ]
+    for first in range(len(order)):
+        limits = {name: value for name, value, _ in order[first:]}
+        assert one(**limits) == (order[first][2], 60.0, 100.0, 10.0)
+
+
+def test_jobs_of_one_batch_do_not_touch_each_other():
+    alone = [phases(offline_s=5.0), phases(), phases(refused=Outcome.DATA_CAP.code)]
+    names = [field.name for field in fields(Phases)]
+    together = run(Phases(*(np.concatenate([getattr(job, name) for job in alone]) for name in names)))
+    for place, job in enumerate(alone):
+        for field in fields(together):
+            assert getattr(together.take(np.array([place])), field.name) == getattr(run(job), field.name)
 
 
 def test_every_outcome_has_advice_and_a_code_that_leads_back():

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from fedlite.compression.magnitude import masks as magnitude_masks
+from fedlite.compression.constraint.fake_quant import FakeQuant
+from fedlite.compression.constraint.magnitude import Magnitude
+from fedlite.compression.constraint.magnitude import masks as magnitude_masks
 from fedlite.errors import FedliteError
 from fedlite.learning.training import ClientJob, LocalConfig, Trainer
 from fedlite.learning.training.dense import dense_chain
@@ -158,7 +160,7 @@ def test_every_optimiser_agrees(net, rule):
 @pytest.mark.parametrize("net", ["perceptron", "cnn", "vmapped"])
 @pytest.mark.parametrize("bits", [8, 4])
 def test_quantization_aware_training_agrees(net, bits):
-    sequential, batched = _both(net, LocalConfig(batch_size=8, lr=0.02), bits=bits)
+    sequential, batched = _both(net, LocalConfig(batch_size=8, lr=0.02), constraints=[FakeQuant(bits)])
     _assert_alike(sequential, batched, tolerance=1e-4)
     plain = _both(net, LocalConfig(batch_size=8, lr=0.02))[1]
     assert not np.allclose(plain.arrays[0], batched.arrays[0], atol=1e-6), "rounding changes what is learnt"
@@ -168,10 +170,11 @@ def test_quantization_aware_training_agrees(net, bits):
 def test_masked_weights_are_zero_and_stay_zero(net):
     model, arrays, _, _, _ = _case(net)
     masks = magnitude_masks(arrays, list(model.state_dict()), 0.6)
-    sequential, batched = _both(net, CONFIGS["momentum"], masks=masks)
+    sequential, batched = _both(net, CONFIGS["momentum"], constraints=[Magnitude(0.6)])
     _assert_alike(sequential, batched)
     for result in (sequential, batched):
-        for array, mask in zip(result.arrays, masks, strict=True):
+        for array, mask, held in zip(result.arrays, masks, result.held, strict=True):
+            np.testing.assert_array_equal(held, mask)
             if mask is not None:
                 assert not array[:, mask == 0].any()
                 assert array[0][mask == 1].all()

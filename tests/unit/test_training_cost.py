@@ -5,13 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fedlite.compression.constraint.fake_quant import FakeQuant
+from fedlite.compression.constraint.magnitude import Magnitude
+from fedlite.compression.part import Effects, PartError
+from fedlite.compression.plan import Plan
+from fedlite.compression.structure.width import Width
 from fedlite.devices.compute import inference_s
-from fedlite.devices.plan_cost import plan_time_factor, width_time_factor
-from fedlite.devices.population import coefficients
+from fedlite.devices.fitted import coefficients
 from fedlite.devices.profile import DeviceProfile, EngineFamily, Kind, Sourced, Tier
 from fedlite.devices.training import step_model, step_s
 from fedlite.devices.workload import Layer, OpClass, Workload
 from fedlite.errors import FedliteError
+from fedlite.learning.models.spec import spec_of
+from fedlite.learning.tracing import trace
+from fedlite.scenario.profiles import load_profile
 
 
 def known(value):
@@ -55,34 +62,38 @@ def test_a_million_jobs_are_priced_as_one_array():
 
 def test_masks_and_fake_quantisation_cost_time():
     plain = step_model(device(), net())
-    assert step_model(device(), net(), sparsity=0.9).per_sample_s > plain.per_sample_s
-    assert step_model(device(), net(), bits=8).per_sample_s == pytest.approx(plain.per_sample_s / np.sqrt(0.45 * 0.53))
+    masked = step_model(device(), net(), Magnitude(0.9).effects.step_time)
+    rounded = step_model(device(), net(), FakeQuant(8).effects.step_time)
+    assert masked.per_sample_s == pytest.approx(plain.per_sample_s / np.sqrt(0.90 * 0.97))
+    assert masked.fixed_s == pytest.approx(plain.fixed_s / np.sqrt(0.90 * 0.97))
+    assert rounded.per_sample_s == pytest.approx(plain.per_sample_s / np.sqrt(0.45 * 0.53))
 
 
 def test_width_is_priced_by_the_trace_and_not_twice():
-    assert step_model(device(), net(), width=0.5) == step_model(device(), net())
+    assert Width(0.5).effects == Effects()
 
 
-@pytest.mark.parametrize(("width", "factor"), [(1.0, 1.0), (0.5, (3.23 * 1.93) ** -0.5), (0.25, (8.05 * 2.99) ** -0.5)])
-def test_measured_widths_give_the_measured_speed(width, factor):
-    assert width_time_factor(width) == pytest.approx(factor)
-
-
-def test_measured_width_speed_stays_below_the_mac_ratio():
-    """MACs fall with the square of the width; measured steps do not."""
+def test_a_slice_is_slower_than_its_share_of_the_multiplications():
+    """MACs fall with the square of the width; measured steps do not, and the priced ones neither."""
+    spec = spec_of("resnet18", (3, 64, 64), 10, 1)
+    full = trace(spec.build(), (3, 64, 64), name="resnet18")
+    phone = load_profile("pixel-4")
+    whole = step_model(phone, full)
     for width in (0.25, 0.5, 0.75):
-        assert width_time_factor(width) > width**2
+        part = trace(Width(width).build(spec), (3, 64, 64), name="resnet18")
+        factor = step_model(phone, part).seconds(16.0) / whole.seconds(16.0)
+        assert part.macs / full.macs < factor < 1.0
 
 
 def test_a_plan_multiplies_its_parts():
-    both = plan_time_factor(width=0.5, sparsity=0.9)
-    assert both == pytest.approx(plan_time_factor(width=0.5) * plan_time_factor(sparsity=0.9))
+    both = Plan("both", constraints=(Magnitude(0.9), FakeQuant(8))).effects.step_time
+    assert both == pytest.approx(Magnitude(0.9).effects.step_time * FakeQuant(8).effects.step_time)
 
 
 @pytest.mark.parametrize("width", [0.0, -1.0, 1.5])
 def test_impossible_widths_are_refused(width):
-    with pytest.raises(FedliteError, match="at most 1"):
-        plan_time_factor(width=width)
+    with pytest.raises(PartError, match="at most 1"):
+        Width(width)
 
 
 def test_a_network_without_work_is_refused():

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from fedlite.compression.overlap import OverlapError, OverlapSum
-from fedlite.compression.width import WidthError, held, in_order, index_maps, is_whole, put, take
+from fedlite.compression.overlap import OverlapError, OverlapSum, is_whole, weighted_sums
+from fedlite.compression.structure.width import WidthError, in_order, index_maps, take
 from fedlite.rng import stream
 
 
@@ -79,7 +79,10 @@ def maps_of(full, sub):
 
 def zeroed(arrays, maps):
     """The full model with every coordinate outside the slice at zero."""
-    return put([np.zeros_like(a) for a in arrays], maps, take(arrays, maps))
+    out = [np.zeros_like(a) for a in arrays]
+    for target, index, part in zip(out, maps, take(arrays, maps), strict=True):
+        target[index] = part
+    return out
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5, 6])
@@ -131,7 +134,6 @@ def test_a_block_that_keeps_nothing_and_a_scalar_are_fine():
     maps = index_maps([(4,), ()], [(2,), ()], [{0: (2, 2)}, {}], [{0: (0, 2)}, {}])
     assert [a.tolist() for a in take([np.arange(4), np.array(7)], maps)] == [[2, 3], 7]
     assert [is_whole(m) for m in maps] == [False, True]
-    assert held([(4,), ()], maps) == pytest.approx(3 / 5)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +172,15 @@ def old(shapes=SHAPES):
     return [np.full(shape, 9.0, np.float32) for shape in shapes]
 
 
+def add_stacked(overlap, stacked, weights, maps=None):
+    """Add K clients as a worker sends them: their weighted sum and the sum of their weights, in order."""
+    overlap.add(weighted_sums(stacked, weights), float(sum(weights.tolist())), maps)
+
+
+def add_one(overlap, arrays, weight, maps=None):
+    overlap.add([weight * array.astype(np.float64) for array in arrays], weight, maps)
+
+
 def weighted_mean(stacked, weights):
     """Federated averaging, client after client, in float64."""
     total = np.zeros(stacked.shape[1:])
@@ -185,24 +196,28 @@ def weighted_mean(stacked, weights):
 def test_full_width_clients_give_federated_averaging_bit_for_bit(count):
     stacked, weights = clients(count, SHAPES), stream(1, "w").random(count)
     overlap = OverlapSum(SHAPES)
-    overlap.add_stacked(stacked, weights)
+    add_stacked(overlap, stacked, weights)
     for got, values in zip(overlap.finish(old()), stacked, strict=True):
         assert got.tobytes() == weighted_mean(values, weights).tobytes()
 
 
+@pytest.mark.parametrize("before", [False, True], ids=["alone", "after others"])
 @pytest.mark.parametrize("with_maps", [False, True])
-def test_one_by_one_and_stacked_are_the_same_bits(with_maps):
+def test_one_by_one_and_stacked_are_the_same(with_maps, before):
+    """The same bits from the beginning; after other clients the sums are grouped otherwise."""
     maps = index_maps(SHAPES, NARROW) if with_maps else None
     stacked, weights = clients(25, NARROW if with_maps else SHAPES), stream(1, "w").random(25)
     together, single = OverlapSum(SHAPES), OverlapSum(SHAPES)
-    for overlap in (together, single):
-        overlap.add_stacked(clients(3, SHAPES, seed=5), np.array([0.1, 0.2, 0.7]))
-    together.add_stacked(stacked, weights, maps)
+    for overlap in (together, single) if before else ():
+        add_stacked(overlap, clients(3, SHAPES, seed=5), np.array([0.1, 0.2, 0.7]))
+    add_stacked(together, stacked, weights, maps)
     for k in range(25):
-        single.add([values[k] for values in stacked], float(weights[k]), maps)
-    assert together.clients == single.clients == 28
+        add_one(single, [values[k] for values in stacked], float(weights[k]), maps)
     for a, b in zip(together.sums + together.weights, single.sums + single.weights, strict=True):
-        assert a.tobytes() == b.tobytes()
+        if before:
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+        else:
+            assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
 def test_cutting_a_large_stack_into_rows_changes_no_bit(monkeypatch):
@@ -211,7 +226,7 @@ def test_cutting_a_large_stack_into_rows_changes_no_bit(monkeypatch):
     for limit in (10**9, 40, 1):
         monkeypatch.setattr("fedlite.compression.overlap._ELEMENTS_AT_ONCE", limit)
         overlap = OverlapSum(SHAPES)
-        overlap.add_stacked(stacked, weights)
+        add_stacked(overlap, stacked, weights)
         results.append(b"".join(a.tobytes() for a in overlap.finish(old())))
     assert results[0] == results[1] == results[2]
 
@@ -219,49 +234,42 @@ def test_cutting_a_large_stack_into_rows_changes_no_bit(monkeypatch):
 def test_the_memory_order_of_a_stack_changes_no_bit():
     stacked, weights = clients(30, SHAPES), stream(1, "w").random(30)
     plain, fortran = OverlapSum(SHAPES), OverlapSum(SHAPES)
-    plain.add_stacked(stacked, weights)
-    fortran.add_stacked([np.asfortranarray(a) for a in stacked], weights)
+    add_stacked(plain, stacked, weights)
+    add_stacked(fortran, [np.asfortranarray(a) for a in stacked], weights)
     for a, b in zip(plain.sums, fortran.sums, strict=True):
         assert a.tobytes() == b.tobytes()
 
 
-def test_chunks_merge_in_their_order_whoever_made_them():
+def test_chunks_add_up_in_their_order_whoever_made_them():
     stacked, weights = clients(12, SHAPES), stream(1, "w").random(12)
     narrow, maps = clients(4, NARROW, seed=3), index_maps(SHAPES, NARROW)
 
     def run():
-        chunks = []
-        for start in range(0, 12, 4):
-            chunk = OverlapSum(SHAPES)
-            chunk.add_stacked([a[start : start + 4] for a in stacked], weights[start : start + 4])
-            if start == 4:
-                chunk.add_stacked(narrow, np.ones(4), maps)
-            chunks.append(chunk)
         total = OverlapSum(SHAPES)
-        for chunk in chunks:
-            total.merge(chunk)
-        return total
+        for start in range(0, 12, 4):
+            add_stacked(total, [a[start : start + 4] for a in stacked], weights[start : start + 4])
+            if start == 4:
+                add_stacked(total, narrow, np.ones(4), maps)
+        return total.finish(old())
 
-    first, second = run().finish(old()), run().finish(old())
     whole = OverlapSum(SHAPES)
-    whole.add_stacked(stacked, weights)
-    whole.add_stacked(narrow, np.ones(4), maps)
-    assert run().clients == 16
-    for a, b, c in zip(first, second, whole.finish(old()), strict=True):
+    add_stacked(whole, stacked, weights)
+    add_stacked(whole, narrow, np.ones(4), maps)
+    for a, b, c in zip(run(), run(), whole.finish(old()), strict=True):
         assert a.tobytes() == b.tobytes()
         np.testing.assert_allclose(a, c, rtol=1e-6)
 
 
 def test_each_coordinate_is_averaged_over_the_clients_that_hold_it():
     overlap = OverlapSum([(4,)])
-    overlap.add([np.array([1.0, 1, 1, 1], np.float32)], 1.0)
-    overlap.add([np.array([5.0, 7], np.float32)], 3.0, index_maps([(4,)], [(2,)]))
+    add_one(overlap, [np.array([1.0, 1, 1, 1], np.float32)], 1.0)
+    add_one(overlap, [np.array([5.0, 7], np.float32)], 3.0, index_maps([(4,)], [(2,)]))
     assert overlap.finish([np.zeros(4, np.float32)])[0].tolist() == [4.0, 5.5, 1.0, 1.0]
 
 
 def test_coordinates_that_nobody_holds_keep_their_value():
     overlap = OverlapSum(SHAPES)
-    overlap.add_stacked(clients(5, NARROW), np.ones(5), index_maps(SHAPES, NARROW))
+    add_stacked(overlap, clients(5, NARROW), np.ones(5), index_maps(SHAPES, NARROW))
     result = overlap.finish(old())
     assert (result[0][3:] == 9).all()
     assert (result[1][3:] == 9).all()
@@ -272,37 +280,54 @@ def test_coordinates_that_nobody_holds_keep_their_value():
 
 def test_nobody_at_all_changes_nothing():
     empty = OverlapSum(SHAPES)
-    empty.add_stacked([a[:0] for a in clients(1, SHAPES)], np.zeros(0))
+    add_stacked(empty, [a[:0] for a in clients(1, SHAPES)], np.zeros(0))
     for got, was in zip(empty.finish(old()), old(), strict=True):
         np.testing.assert_array_equal(got, was)
 
 
 def test_weight_zero_counts_for_nothing():
     overlap = OverlapSum([(2,)])
-    overlap.add([np.array([1.0, 2], np.float32)], 2.0)
-    overlap.add([np.array([50.0, 50], np.float32)], 0.0)
+    add_one(overlap, [np.array([1.0, 2], np.float32)], 2.0)
+    add_one(overlap, [np.array([50.0, 50], np.float32)], 0.0)
     assert overlap.finish([np.zeros(2, np.float32)])[0].tolist() == [1.0, 2.0]
 
 
 def test_integer_tensors_are_rounded_and_keep_their_type():
     overlap = OverlapSum([()])
-    overlap.add([np.array(10)], 1.0)
-    overlap.add([np.array(13)], 2.0)
+    add_one(overlap, [np.array(10)], 1.0)
+    add_one(overlap, [np.array(13)], 2.0)
     (result,) = overlap.finish([np.array(0)])
     assert (result.dtype, int(result)) == (np.dtype(np.int64), 12)
 
 
-@pytest.mark.parametrize("weights", [[-1.0], [np.nan], [np.inf], [[1.0]]])
-def test_weights_that_are_no_weights_are_refused(weights):
-    with pytest.raises(OverlapError, match="expected one finite number of at least 0 per client"):
-        OverlapSum([(2,)]).add_stacked([np.ones((1, 2), np.float32)], np.array(weights))
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_weights_that_are_no_weights_are_refused(weight):
+    with pytest.raises(OverlapError, match="expected a finite number of at least 0"):
+        OverlapSum([(2,)]).add([np.ones(2)], weight)
 
 
 def test_arrays_that_do_not_fit_are_refused():
     overlap = OverlapSum(SHAPES)
-    with pytest.raises(OverlapError, match=r"shape \(2, 3, 5\) for tensor 0, expected \(2, 6, 5\).*pass the maps"):
-        overlap.add_stacked(clients(2, NARROW), np.ones(2))
+    with pytest.raises(OverlapError, match=r"shape \(3, 5\) for tensor 0, expected \(6, 5\).*pass the maps"):
+        overlap.add([np.ones(shape) for shape in NARROW], 1.0)
     with pytest.raises(OverlapError, match="got 1 tensors, expected 5"):
         overlap.add([np.ones((6, 5))], 1.0)
-    with pytest.raises(OverlapError, match="another model"):
-        overlap.merge(OverlapSum(NARROW))
+
+
+def test_a_masked_coordinate_is_averaged_over_those_that_hold_it_and_is_zero_if_nobody_does():
+    """Client A holds the first two of a slice of three, B the second alone; the fourth lies outside."""
+    old_values, maps = [np.full(4, 9.0, np.float32)], index_maps([(4,)], [(3,)])
+    total = OverlapSum([(4,)])
+    total.add([np.array([1.0, 2.0, 5.0])], 1.0, maps, [np.array([1, 1, 0])])
+    total.add([3.0 * np.array([7.0, 6.0, 8.0])], 3.0, maps, [np.array([0, 1, 0])])
+    assert total.finish(old_values)[0].tolist() == [1.0, 5.0, 0.0, 9.0]
+    assert total.finish(old_values, zero_masked=False)[0].tolist() == [1.0, 5.0, 9.0, 9.0]
+
+
+def test_a_mask_on_one_tensor_leaves_the_others_whole():
+    total = OverlapSum([(2,), (2,)])
+    total.add([np.array([4.0, 4.0]), np.array([4.0, 4.0])], 2.0, None, [None, np.array([1, 0])])
+    total.add([np.array([2.0, 4.0]), np.array([2.0, 4.0])], 1.0)
+    first, second = total.finish([np.zeros(2), np.zeros(2)])
+    assert first.tolist() == [2.0, pytest.approx(8 / 3)]
+    assert second.tolist() == [2.0, 4.0]

@@ -74,7 +74,7 @@ class Packing:
         def decompress(self, payload, limit):
             engine = zlib.decompressobj()
             try:
-                out = engine.decompress(payload, limit)
+                out = engine.decompress(payload, limit + 1)
             except zlib.error as error:
                 raise WireError(f"deflate: {error}") from error
             return out

@@ -10,9 +10,9 @@ import importlib
 from typing import Final
 
 from fedlite.errors import FedliteError, UnknownNameError
-from fedlite.learning.objectives.base import Metric, MisfitError, Objective
+from fedlite.learning.objectives.base import LOSS, Metric, MisfitError, Objective, columns_of
 
-__all__ = ["OBJECTIVES", "Metric", "MisfitError", "Objective", "objective"]
+__all__ = ["LOSS", "OBJECTIVES", "Metric", "MisfitError", "Objective", "columns_of", "objective"]
 
 OBJECTIVES: Final[dict[str, str]] = {
     "cross-entropy": "fedlite.learning.objectives.cross_entropy:CrossEntropy",
@@ -37,15 +37,17 @@ def objective(name: str) -> Objective:
         raise UnknownNameError("objective", name, [*OBJECTIVES, "pkg.mod:Name"])
     module_name, _, attribute = OBJECTIVES.get(name, name).partition(":")
     try:
-        made = getattr(importlib.import_module(module_name), attribute)()
-    except ModuleNotFoundError as error:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError) as error:
         raise FedliteError(
-            f"objective {name!r}: module {error.name!r} cannot be imported; expected pkg.mod:Name with the module on "
-            "PYTHONPATH; install it or mend the name"
+            f"objective: got {name!r}, which cannot be imported ({error}), expected pkg.mod:Name; mend it, or put its "
+            "folder on PYTHONPATH"
         ) from error
-    except (AttributeError, TypeError) as error:
+    try:
+        made = found()
+    except (TypeError, ValueError) as error:
         raise FedliteError(
-            f"objective {name!r}: got {error}, expected a class that takes no argument; mend it or its name"
+            f"objective: got {name!r}, which cannot be made ({error}), expected a class that takes no argument; mend it"
         ) from error
     if not isinstance(made, Objective):
         raise FedliteError(

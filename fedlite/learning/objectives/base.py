@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 Array = NDArray[Any]
@@ -51,6 +53,15 @@ class Metric:
             raise FedliteError(f"metric {self.name!r}: got the goal {self.goal!r}, expected 'max' or 'min'")
 
 
+LOSS = Metric("loss", "min")
+"""The mean loss per sample, which every objective has; the main metric where nothing better is told."""
+
+
+def columns_of(metrics: Sequence[Metric]) -> tuple[str, ...]:
+    """Return the names of what an evaluation tells: the main metric, the loss, and the other metrics."""
+    return tuple(dict.fromkeys((metrics[0].name, LOSS.name, *(metric.name for metric in metrics))))
+
+
 class Objective(ABC):
     """A loss and its metrics. It holds no state: one instance serves every client.
 
@@ -76,7 +87,7 @@ class Objective(ABC):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of what an evaluation tells: the main metric, the loss, and the other metrics."""
-        return tuple(dict.fromkeys((self.main.name, "loss", *(metric.name for metric in self.metrics))))
+        return columns_of(self.metrics)
 
     def targets(self, x: Tensor, y: Tensor) -> Tensor:
         """Return what is learned from a batch of inputs (N, *sample) and labels (N, *label): the labels."""

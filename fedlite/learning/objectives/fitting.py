@@ -55,8 +55,8 @@ def _check_promises(objective: Objective, outputs: torch.Tensor, targets: torch.
             f"objective {objective.name!r}: got losses {tuple(losses.shape)} and scores {tuple(scores.shape)} for "
             f"{_SAMPLES} samples, expected ({_SAMPLES},) and ({_SAMPLES}, ...); mend the objective"
         )
-    told = set(objective.summary(scores.numpy(), targets.numpy(), losses.double().numpy()))
-    if missing := sorted({metric.name for metric in objective.metrics} - told - {"loss"}):
+    given = set(objective.summary(scores.numpy(), targets.numpy(), losses.double().numpy()))
+    if missing := sorted({metric.name for metric in objective.metrics} - given - {"loss"}):
         raise MisfitError(
             f"objective {objective.name!r}: got a summary without {', '.join(missing)}, expected every metric of "
             "'metrics'; add it"

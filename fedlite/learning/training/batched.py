@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from fedlite.learning.training.constrained import Constrained
     from fedlite.learning.training.gradients import Gradients
     from fedlite.learning.training.template import Template
 
@@ -37,7 +38,7 @@ def train_batched(
     x: Array,
     y: Array,
     config: LocalConfig,
-    masks: list[Tensor | None],
+    bound: Constrained,
 ) -> CohortResult:
     """Train every job from the same `arrays`, `tile_clients` at a time.
 
@@ -49,8 +50,10 @@ def train_batched(
         Computes the gradients and losses of one step.
     tile_clients : int
         Clients that run together.
-    arrays, jobs, x, y, config, masks
+    arrays, jobs, x, y, config
         As in `Trainer.train`.
+    bound : Constrained
+        The constraints of all jobs together.
     """
     plans = schedules(jobs, config)
     steps = np.array([plan.steps for plan in plans], dtype=np.int64)
@@ -64,13 +67,22 @@ def train_batched(
         part = [parameter[begin : begin + tile_clients] for parameter in parameters]
         # Without autograd, torch can leave out its bookkeeping: a sixth of the time of small tiles.
         with nullcontext() if gradients.autograd else torch.inference_mode():
-            losses[members] = _train_tile(gradients, tile, part, x, y, config, masks)
+            losses[members] = _train_tile(gradients, tile, part, x, y, config, bound)
     if not np.array_equal(order, np.arange(len(jobs))):
         back = np.argsort(order)
         stack = [array[back] for array in stack]
     sizes = np.array([len(job.indices) for job in jobs], dtype=np.int64)
     losses[steps == 0] = np.nan
-    return CohortResult(stack, sizes, losses, steps, "batched")
+    return CohortResult(
+        stack,
+        sizes,
+        losses,
+        steps,
+        "batched",
+        start=bound.start(arrays, template.trainable),
+        held=bound.held(len(template.names), template.trainable),
+        memories=[{} for _ in jobs],
+    )
 
 
 def _train_tile(
@@ -80,14 +92,14 @@ def _train_tile(
     x: Array,
     y: Array,
     config: LocalConfig,
-    masks: list[Tensor | None],
+    bound: Constrained,
 ) -> NDArray[np.float64]:
     """Train the clients of one tile in place and return their mean losses over the last epoch."""
-    optimiser = Optimiser(config, parameters, masks)
+    optimiser = Optimiser(config, parameters, bound, stacked=True)
     _, clients, batch = tile.rows.shape
     labels = torch.from_numpy(np.take(y, tile.rows, axis=0)).unbind()
     weights, reported = (torch.from_numpy(shares).unbind() for shares in (tile.weights, tile.reported))
-    told = np.asarray(tile.reported.any(axis=(1, 2)))
+    counts = np.asarray(tile.reported.any(axis=(1, 2)))
     total = torch.zeros(clients, dtype=torch.float64)
     for step, rows in enumerate(tile.rows):
         active, width = int(tile.active[step]), int(tile.width[step])
@@ -99,7 +111,7 @@ def _train_tile(
             values[step] if whole else values[step][part] for values in (labels, weights, reported)
         )
         found, losses = gradients.step(head, inputs, batch_labels, batch_weights)
-        optimiser.step(found, None if active == clients else active)
-        if told[step]:
+        optimiser.step(bound.gradients(found, stacked=True), None if active == clients else active)
+        if counts[step]:
             total[:active] += (losses * shares).sum(dim=1)
     return total.numpy()

@@ -7,24 +7,23 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from fedlite.compression.fake_quant import fake_quantize_all
-
 if TYPE_CHECKING:
+    from fedlite.learning.training.constrained import Constrained
     from fedlite.learning.training.gradients import Forward
     from fedlite.learning.training.stacked_program import Program
     from fedlite.learning.training.template import Template
 
 
-def program_forward(template: Template, program: Program, frozen: dict[str, Tensor], bits: int | None) -> Forward:
+def program_forward(template: Template, program: Program, frozen: dict[str, Tensor], bound: Constrained) -> Forward:
     """Return the program as a function of the trainable parameters; `frozen` has one client's other parameters."""
 
     def forward(parameters: list[Tensor], inputs: Tensor) -> Tensor:
-        return program(_named(template, parameters, frozen, bits), inputs)
+        return program(_named(template, parameters, frozen, bound), inputs)
 
     return forward
 
 
-def vmap_forward(template: Template, frozen: dict[str, Tensor], bits: int | None) -> Forward:
+def vmap_forward(template: Template, frozen: dict[str, Tensor], bound: Constrained) -> Forward:
     """Return the module mapped over clients: slower per step than a program, but for any module without buffers."""
 
     def one(values: dict[str, Tensor], inputs: Tensor) -> Tensor:
@@ -35,7 +34,7 @@ def vmap_forward(template: Template, frozen: dict[str, Tensor], bits: int | None
     mapped = torch.func.vmap(one)
 
     def forward(parameters: list[Tensor], inputs: Tensor) -> Tensor:
-        logits = mapped(_named(template, parameters, frozen, bits), inputs)
+        logits = mapped(_named(template, parameters, frozen, bound), inputs)
         assert isinstance(logits, Tensor)  # noqa: S101 (narrows torch's Any)
         return logits
 
@@ -43,10 +42,10 @@ def vmap_forward(template: Template, frozen: dict[str, Tensor], bits: int | None
 
 
 def _named(
-    template: Template, parameters: list[Tensor], frozen: dict[str, Tensor], bits: int | None
+    template: Template, parameters: list[Tensor], frozen: dict[str, Tensor], bound: Constrained
 ) -> dict[str, Tensor]:
     clients = parameters[0].shape[0]
     values = {name: tensor.expand(clients, *tensor.shape) for name, tensor in frozen.items()}
-    used = parameters if bits is None else fake_quantize_all(parameters, bits, stacked=True)
+    used = bound.seen(parameters, stacked=True)
     values.update({template.names[i]: parameter for i, parameter in zip(template.trainable, used, strict=True)})
     return values

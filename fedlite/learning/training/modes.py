@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from fedlite.learning.training.constrained import Constrained
 from fedlite.learning.training.forwards import vmap_forward
 from fedlite.learning.training.stacked_program import Program, UnsupportedModelError, compile_program
 
@@ -95,7 +96,7 @@ def _refused_by_vmap(template: Template, input_shape: tuple[int, ...]) -> str:
     }
     try:
         with torch.no_grad():
-            vmap_forward(template, frozen, None)(values, torch.zeros(1, 1, *input_shape))
+            vmap_forward(template, frozen, Constrained())(values, torch.zeros(1, 1, *input_shape))
     except RuntimeError as error:
         return str(error).partition("\n")[0]
     return ""

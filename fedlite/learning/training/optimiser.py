@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from fedlite.learning.training.constrained import Constrained
     from fedlite.learning.training.records import LocalConfig
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
@@ -27,17 +28,20 @@ class Optimiser:
         The rule and its constants.
     parameters : list of Tensor
         Updated in place. Their values now are the proximal term's anchor.
-    masks : list of Tensor or None
-        Where 0, the parameter and its gradient are held at 0 (magnitude pruning). Broadcast against `parameters`.
+    bound : Constrained
+        What must hold of the parameters before the first step and after every step.
+    stacked : bool
+        Whether the parameters have a leading dimension of clients.
     """
 
-    def __init__(self, config: LocalConfig, parameters: list[Tensor], masks: list[Tensor | None]) -> None:
+    def __init__(
+        self, config: LocalConfig, parameters: list[Tensor], bound: Constrained, *, stacked: bool = False
+    ) -> None:
         self._config = config
         self._parameters = parameters
-        self._masks = masks
-        for parameter, mask in zip(parameters, masks, strict=True):
-            if mask is not None:
-                parameter.mul_(mask)
+        self._bound = bound
+        self._stacked = stacked
+        bound.after(parameters, stacked=stacked)
         self._anchor = [p.clone() for p in parameters] if config.proximal_mu else []
         self._first = [torch.zeros_like(p) for p in parameters] if config.momentum or self._is_adam else []
         self._second = [torch.zeros_like(p) for p in parameters] if self._is_adam else []
@@ -65,9 +69,6 @@ class Optimiser:
                 gradient = gradient.add(parameter, alpha=self._config.weight_decay)
             if self._config.proximal_mu:
                 gradient = gradient.add(parameter - _head(self._anchor[i], active), alpha=self._config.proximal_mu)
-            mask = self._masks[i]
-            if mask is not None:
-                gradient = gradient * mask
             if self._is_adam:
                 self._adam(parameter, gradient, _head(self._first[i], active), _head(self._second[i], active))
             elif self._config.momentum:
@@ -75,6 +76,8 @@ class Optimiser:
                 parameter.add_(velocity, alpha=-self._config.lr)
             else:
                 parameter.add_(gradient, alpha=-self._config.lr)
+        if self._bound.pairs:
+            self._bound.after([_head(p, active) for p in self._parameters], stacked=self._stacked)
 
     def _adam(self, parameter: Tensor, gradient: Tensor, first: Tensor, second: Tensor) -> None:
         first.lerp_(gradient, 1 - _BETA_1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from fedlite.errors import FedliteError, UnknownNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
+
+    from fedlite.compression.overlap import Held
 
 Array = NDArray[Any]
 
@@ -74,6 +78,12 @@ class LocalConfig:
         steps = self.epochs * math.ceil(num_examples / self.batch_size)
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
+    def samples(self, num_examples: int) -> int:
+        """Return the number of samples that go through the net: whole epochs, and whole batches of the last one."""
+        per_epoch = max(1, math.ceil(num_examples / self.batch_size))
+        epochs, steps = divmod(self.steps(num_examples), per_epoch)
+        return epochs * num_examples + min(steps * self.batch_size, num_examples)
+
 
 @dataclass(frozen=True)
 class ClientJob:
@@ -85,10 +95,13 @@ class ClientJob:
         Rows of the shared `x` and `y`, shape (n,).
     seed : int
         Names the order of its batches and its dropout masks, the same in every execution mode.
+    memory : mapping
+        What the parts of the plan remember on this device: name of the part -> its arrays.
     """
 
     indices: NDArray[np.int64]
     seed: int
+    memory: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,6 +120,12 @@ class CohortResult:
         Optimiser steps taken, shape (K,).
     mode : str
         The execution mode that was used, "sequential" or "batched".
+    start : list of NDArray
+        What training began from, the same for all jobs: what was received, with every constraint met.
+    held : list of NDArray or None
+        Per array 1 where the clients hold a coordinate and 0 where they keep it at zero; None if they hold all.
+    memories : list of mappings
+        What the device of each job keeps of its constraints.
     """
 
     arrays: list[Array]
@@ -114,6 +133,9 @@ class CohortResult:
     loss: NDArray[np.float64]
     steps: NDArray[np.int64]
     mode: str
+    start: list[Array]
+    held: Held | None
+    memories: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from fedlite import rng
-from fedlite.learning.objectives.cross_entropy import is_torchs_own
+from fedlite.learning.training.loss import Loss
 from fedlite.learning.training.optimiser import Optimiser
-from fedlite.learning.training.quantise import forward_of
 from fedlite.learning.training.records import Array, ClientJob, CohortResult, LocalConfig
 from fedlite.learning.training.schedule import Schedule, schedules
 from fedlite.learning.training.template import Template, as_tensors
@@ -25,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fedlite.learning.objectives import Objective
+    from fedlite.learning.objectives.terms.base import Term
+    from fedlite.learning.training.constrained import Constrained
 
 
 def train_sequentially(
@@ -35,8 +34,8 @@ def train_sequentially(
     y: Array,
     config: LocalConfig,
     objective: Objective,
-    masks: list[Tensor | None],
-    bits: int | None,
+    bound: Constrained,
+    terms: Sequence[Term] = (),
 ) -> CohortResult:
     """Train every job from the same `arrays`, one after the other. The parameters are those of `Trainer.train`."""
     start = as_tensors(arrays)
@@ -48,43 +47,40 @@ def train_sequentially(
         template.load(start)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng.seed_of(job.seed, "training/dropout"))
-            losses[k] = _train_one(template, plan, x, y, config, objective, masks, bits)
+            losses[k] = _train_one(template, plan, x, y, config, Loss(template, objective, bound, terms), bound)
         for target, tensor in zip(stack, template.state.values(), strict=True):
             target[k] = tensor.detach().numpy()
     sizes = np.array([len(job.indices) for job in jobs], dtype=np.int64)
     steps = np.array([plan.steps for plan in plans], dtype=np.int64)
-    return CohortResult(stack, sizes, losses, steps, "sequential")
+    return CohortResult(
+        stack,
+        sizes,
+        losses,
+        steps,
+        "sequential",
+        start=bound.start(arrays, template.trainable),
+        held=bound.held(len(template.names), template.trainable),
+        memories=[bound.memory() for _ in jobs],
+    )
 
 
 def _train_one(
-    template: Template,
-    plan: Schedule,
-    x: Array,
-    y: Array,
-    config: LocalConfig,
-    objective: Objective,
-    masks: list[Tensor | None],
-    bits: int | None,
+    template: Template, plan: Schedule, x: Array, y: Array, config: LocalConfig, loss: Loss, bound: Constrained
 ) -> float:
     """Train the loaded module in place and return its mean loss over the last epoch."""
-    parameters, forward = template.parameters, forward_of(template, bits)
     inputs = template.inputs(np.take(x, plan.rows, axis=0))
-    targets = objective.targets(inputs, torch.from_numpy(np.take(y, plan.rows, axis=0)))
+    inputs, labels = bound.rows(inputs, torch.from_numpy(np.take(y, plan.rows, axis=0)))
+    targets = loss.targets(inputs, labels)
     total, count = 0.0, 0
+    loss.remember_received()
     with torch.no_grad():
-        optimiser = Optimiser(config, [p.detach() for p in parameters], masks)
+        optimiser = Optimiser(config, [p.detach() for p in template.parameters], bound)
     for step in range(plan.steps):
         begin, end = int(plan.bounds[step]), int(plan.bounds[step + 1])
-        value = _mean_loss(objective, forward(inputs[begin:end]), targets[begin:end])
-        gradients = torch.autograd.grad(value, parameters, materialize_grads=True)
+        value, gradients = loss.step(inputs[begin:end], targets[begin:end])
         with torch.no_grad():
-            optimiser.step(list(gradients))
+            optimiser.step(gradients)
         if step >= plan.last_epoch:
-            total += float(value.detach()) * (end - begin)
+            total += value * (end - begin)
             count += end - begin
     return total / count if count else float("nan")
-
-
-def _mean_loss(objective: Objective, outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the loss of a batch; torch adds up that of classes in one pass, in an order of its own."""
-    return F.cross_entropy(outputs, targets) if is_torchs_own(objective) else objective.losses(outputs, targets).mean()

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fedlite.errors import FedliteError, UnknownNameError
 from fedlite.learning import objectives
 from fedlite.learning.objectives.cross_entropy import is_torchs_own
 from fedlite.learning.training.batched import train_batched
+from fedlite.learning.training.constrained import Constrained, constrained
 from fedlite.learning.training.dense import dense_chain, dense_gradients
 from fedlite.learning.training.evaluation import client_evaluation_of, evaluation_of, judged
 from fedlite.learning.training.forwards import program_forward, vmap_forward
@@ -24,7 +25,9 @@ from fedlite.learning.training.threads import single_thread
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedlite.compression.constraint.base import Constraint
     from fedlite.learning.objectives import Objective
+    from fedlite.learning.objectives.terms.base import Term
     from fedlite.learning.training.evaluation import Judged
     from fedlite.learning.training.records import (
         Array,
@@ -72,8 +75,9 @@ class Trainer:
         y: Array,
         config: LocalConfig,
         *,
-        masks: Sequence[Array | None] | None = None,
-        bits: int | None = None,
+        constraints: Sequence[Constraint] = (),
+        terms: Sequence[Term] = (),
+        round_: int = 0,
     ) -> CohortResult:
         """Train every job from the same global arrays.
 
@@ -87,10 +91,12 @@ class Trainer:
             The shared data, float32 (N, *input_shape) and labels (N, ...), one per row; only read.
         config : LocalConfig
             Epochs, batch size, optimiser.
-        masks : list of NDArray or None, optional
-            One per array; where a mask is 0 the weight is 0 and stays 0.
-        bits : int, optional
-            Train with weights rounded to so many bits in the forward pass (quantization-aware training).
+        constraints : sequence of Constraint
+            What holds of the weights; with an `individual` one there may be one job only.
+        terms : sequence of Term
+            Added to the objective's loss.
+        round_ : int
+            The server's round, which constraints may look at.
 
         Returns
         -------
@@ -99,16 +105,31 @@ class Trainer:
         """
         self._template.check(arrays)
         self._check_jobs(jobs, x, y)
-        mask_tensors = self._mask_tensors(masks)
         with single_thread():
-            if self.mode_for(jobs, x.shape[1:]) == "sequential":
-                return train_sequentially(
-                    self._template, arrays, jobs, x, y, config, self._objective, mask_tensors, bits
-                )
+            bound = constrained(constraints, self._template, arrays, jobs, round_)
+            if self._one_by_one(constraints, terms) or self.mode_for(jobs, x.shape[1:]) == "sequential":
+                return train_sequentially(self._template, arrays, jobs, x, y, config, self._objective, bound, terms)
             capability = self._capability(x.shape[1:])
             tile = tile_clients(capability, config.batch_size)
-            gradients = self._gradients(arrays, capability, bits)
-            return train_batched(self._template, gradients, tile, arrays, jobs, x, y, config, mask_tensors)
+            gradients = self._gradients(arrays, capability, bound)
+            return train_batched(self._template, gradients, tile, arrays, jobs, x, y, config, bound)
+
+    def _one_by_one(self, constraints: Sequence[Constraint], terms: Sequence[Term]) -> bool:
+        """Tell whether a plan's clients cannot run side by side.
+
+        Raises
+        ------
+        FedliteError
+            If they were asked to.
+        """
+        own = [constraint.name for constraint in constraints if constraint.one_by_one]
+        found = [*own, *(term.name for term in terms)]
+        if found and self._mode == "batched":
+            raise FedliteError(
+                f"trainer mode: got batched for a plan with {', '.join(found)}, whose clients are trained one by one,"
+                " expected auto or sequential; write one of those"
+            )
+        return bool(found)
 
     def evaluate(self, arrays: Sequence[Array], x: Array, y: Array, batch_size: int = 512) -> Evaluation:
         """Return the objective's metrics and the loss of a model over one test set."""
@@ -147,7 +168,7 @@ class Trainer:
             return automatic_mode(capability, len(jobs))
         if capability.program is None and not capability.vmap:
             raise FedliteError(
-                f"trainer mode: got batched for a model whose clients cannot run side by side "
+                f"training.mode: got batched for a model whose clients cannot run side by side "
                 f"({capability.reason}), expected auto or sequential; write one of those"
             )
         return "batched"
@@ -158,7 +179,7 @@ class Trainer:
             self._capabilities[shape] = capability_of(self._template, shape)
         return self._capabilities[shape]
 
-    def _gradients(self, arrays: Sequence[Array], capability: Capability, bits: int | None) -> Gradients:
+    def _gradients(self, arrays: Sequence[Array], capability: Capability, bound: Constrained) -> Gradients:
         template = self._template
         frozen = {
             name: torch.from_numpy(np.array(arrays[i]))
@@ -166,28 +187,22 @@ class Trainer:
             if i not in template.trainable
         }
         if capability.program is None:
-            return by_autograd(vmap_forward(template, frozen, bits), self._objective)
+            return by_autograd(vmap_forward(template, frozen, bound), self._objective)
         names = [template.names[i] for i in template.trainable]
-        chain = dense_chain(capability.program, names) if bits is None and is_torchs_own(self._objective) else None
+        chain = (
+            dense_chain(capability.program, names)
+            if not bound.changes_forward and is_torchs_own(self._objective)
+            else None
+        )
         if chain is not None:
             return dense_gradients(chain)
-        return by_autograd(program_forward(template, capability.program, frozen, bits), self._objective)
+        return by_autograd(program_forward(template, capability.program, frozen, bound), self._objective)
 
     def _judged(self, arrays: Sequence[Array], x: Array, y: Array, batch_size: int) -> Judged:
         self._template.check(arrays)
         with single_thread():
             self._template.load([torch.from_numpy(np.array(array)) for array in arrays])
             return judged(self._template, self._objective, x, y, batch_size)
-
-    def _mask_tensors(self, masks: Sequence[Array | None] | None) -> list[Tensor | None]:
-        if masks is None:
-            return [None] * len(self._template.trainable)
-        if len(masks) != len(self._template.names):
-            raise FedliteError(
-                f"masks: got {len(masks)}, expected {len(self._template.names)}; pass one per array, None for no mask"
-            )
-        chosen = [masks[i] for i in self._template.trainable]
-        return [None if mask is None else torch.from_numpy(np.array(mask, dtype=np.float32)) for mask in chosen]
 
     @staticmethod
     def _check_jobs(jobs: Sequence[ClientJob], x: Array, y: Array) -> None:

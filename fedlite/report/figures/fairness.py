@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from fedlite.report import tables
-from fedlite.report.figure import Figure, Scale, TextTable, View, bars_height, labels
+from fedlite.report import measure, tables
+from fedlite.report.figure import Figure, TextTable, View, bars_height, labels
 from fedlite.report.figures.shapes import axis, boxes, rows_axis
-from fedlite.report.words import count, percent
+from fedlite.report.words import count
+
+if TYPE_CHECKING:
+    from fedlite.learning.objectives import Metric
 
 MOST_BARS = 400
 
 
-def across_clients(evaluation: pl.DataFrame, by_class: pl.DataFrame, column: str) -> Figure | None:
-    """Return each client's accuracy from worst to best, and `by_class` (a spread of accuracies) as boxes."""
-    found = tables.fairness(evaluation)
+def across_clients(evaluation: pl.DataFrame, by_class: pl.DataFrame, column: str, metric: Metric) -> Figure | None:
+    """Return each client's metric from worst to best, and `by_class` (a spread of it) as boxes."""
+    found = tables.fairness(evaluation, metric)
+    shown = partial(measure.text, metric)
     if not found.clients:
         return None
-    views = [_ordered(evaluation, found)]
+    views = [_ordered(evaluation, found, metric)]
     if not by_class.is_empty():
-        views.append(_classes(by_class, column))
+        views.append(_classes(by_class, column, metric))
     return Figure(
         id="fairness",
-        title="Accuracy of each client",
+        title=f"{measure.heading(metric)} of each client",
         views=tuple(views),
         caption=(
             f"The final model on every client's own test data, worst first; the worst tenth is marked. "
-            f"Mean {percent(found.mean)}, standard deviation {percent(found.deviation)}, "
-            f"worst tenth {percent(found.worst)}."
+            f"Mean {shown(found.mean)}, standard deviation {shown(found.deviation)}, "
+            f"worst tenth {shown(found.worst)}."
         ),
         alt=(
-            f"Bar chart of {count(found.clients)} clients' accuracies in ascending order; the worst tenth has "
-            f"{percent(found.worst)} in the mean, the best tenth {percent(found.best)}."
+            f"Bar chart of {count(found.clients)} clients' {measure.words(metric)}, the worst first; the worst tenth "
+            f"has {shown(found.worst)} in the mean, the best tenth {shown(found.best)}."
         ),
-        table=_table(found, by_class, column),
+        table=_table(found, by_class, column, metric),
         height=max(320, bars_height(by_class.height)),
     )
 
 
-def _ordered(evaluation: pl.DataFrame, found: tables.Fairness) -> View:
+def _ordered(evaluation: pl.DataFrame, found: tables.Fairness, metric: Metric) -> View:
     known = (
-        evaluation.filter(pl.col("accuracy").is_finite()).sort("accuracy", "client").with_row_index("rank", offset=1)
+        evaluation.filter(pl.col(metric.name).is_finite())
+        .sort(metric.name, "client", descending=[metric.goal == "min", False])
+        .with_row_index("rank", offset=1)
     )
     shown = tables.thinned(known, MOST_BARS)
     edge = tables.worst_count(found.clients)
@@ -50,7 +57,7 @@ def _ordered(evaluation: pl.DataFrame, found: tables.Fairness) -> View:
         ("worst tenth", shown.filter(pl.col("rank") <= edge), "$red"),
         ("the others", shown.filter(pl.col("rank") > edge), "$blue"),
     )
-    traces = [_bars(name, rows, colour) for name, rows, colour in parts if rows.height]
+    traces = [_bars(name, rows, colour, metric) for name, rows, colour in parts if rows.height]
     mean = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": found.mean, "y1": found.mean}
     layout = {
         "xaxis": {
@@ -59,45 +66,49 @@ def _ordered(evaluation: pl.DataFrame, found: tables.Fairness) -> View:
             "showgrid": False,
             "type": "category",
         },
-        "yaxis": axis("accuracy", tickformat=".0%"),
+        "yaxis": measure.value_axis(metric),
         "bargap": 0.15 if shown.height <= 80 else 0,  # noqa: PLR2004 - narrower gaps would alias on a phone
         "shapes": [mean | {"line": {"color": "$soft", "width": 1.2, "dash": "dot"}}],
-        "annotations": [_note(found.mean)],
+        "annotations": [_note(found.mean, metric)],
     }
     return View("Every client", traces, layout)
 
 
-def _bars(name: str, rows: pl.DataFrame, colour: str) -> dict[str, Any]:
+def _bars(name: str, rows: pl.DataFrame, colour: str, metric: Metric) -> dict[str, Any]:
     return {
         "type": "bar",
         "name": name,
         "x": rows["rank"].to_list(),
-        "y": rows["accuracy"].to_list(),
+        "y": rows[metric.name].to_list(),
         "customdata": rows.select("client", "samples").rows(),
         "marker": {"color": colour},
-        "hovertemplate": "client %{customdata[0]}<br>%{y:.1%} of %{customdata[1]} samples<extra></extra>",
+        "hovertemplate": f"client %{{customdata[0]}}<br>{measure.hover(metric)} of %{{customdata[1]}} samples"
+        "<extra></extra>",
     }
 
 
-def _note(mean: float) -> dict[str, Any]:
+def _note(mean: float, metric: Metric) -> dict[str, Any]:
     return {
         "xref": "paper", "x": 0.01, "xanchor": "left", "y": mean, "yanchor": "bottom", "showarrow": False,
-        "text": f"mean {percent(mean)}", "font": {"color": "$soft", "size": 12},
+        "text": f"mean {measure.text(metric, mean)}", "font": {"color": "$soft", "size": 12},
     }  # fmt: skip
 
 
-def _classes(by_class: pl.DataFrame, column: str) -> View:
-    ordered = by_class.sort(["q50", column])
+def _classes(by_class: pl.DataFrame, column: str, metric: Metric) -> View:
+    ordered = by_class.sort(["q50", column], descending=[metric.goal == "min", False])
+    scale = measure.scale(metric)
+    title = f"{measure.words(metric)} ({scale.unit})" if scale.unit else measure.words(metric)
     names = labels(ordered[column].cast(pl.String).to_list())
-    layout = {"xaxis": axis("accuracy (%)"), "yaxis": rows_axis(names), "showlegend": False}
-    return View("By device class", [boxes(ordered, names, Scale(0.01, "%"))], layout)
+    layout = {"xaxis": axis(title), "yaxis": rows_axis(names), "showlegend": False}
+    return View("By device class", [boxes(ordered, names, scale)], layout)
 
 
-def _table(found: tables.Fairness, by_class: pl.DataFrame, column: str) -> TextTable:
-    whole = ("all clients", count(found.clients), percent(found.mean), "", "", "")
+def _table(found: tables.Fairness, by_class: pl.DataFrame, column: str, metric: Metric) -> TextTable:
+    shown = partial(measure.text, metric)
+    whole = ("all clients", count(found.clients), shown(found.mean), "", "", "")
     rows = tuple(
-        (str(row[column]), count(row["jobs"]), *(percent(row[key]) for key in ("mean", "q05", "q50", "q95")))
+        (str(row[column]), count(row["jobs"]), *(shown(row[key]) for key in ("mean", "q05", "q50", "q95")))
         for row in by_class.iter_rows(named=True)
     )
     head = ("Class", "Clients", "Mean", "5 %", "Median", "95 %")
-    return TextTable("Accuracy by device class", head, (whole, *rows), frozenset(range(1, 6)))
+    return TextTable(f"{measure.heading(metric)} by device class", head, (whole, *rows), frozenset(range(1, 6)))

@@ -1,4 +1,4 @@
-"""Trade-off fronts of a study: accuracy against each cost, spread over seeds, and who is beaten by nobody."""
+"""Trade-off fronts of a study: the main metric against each cost, spread over seeds, and who is beaten by nobody."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from fedlite.report import run_sets
+from fedlite.report import measure, run_sets
 from fedlite.report.figure import DASHES, SERIES, SYMBOLS, Figure, Scale, View, label, scale_for
 from fedlite.report.figures.learning import AXES
 from fedlite.report.figures.shapes import axis
@@ -15,6 +15,8 @@ from fedlite.report.words import listed, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from fedlite.learning.objectives import Metric
 
 FRONTS = (
     ("Bytes", "up_bytes", "bytes", "bytes sent up by all devices"),
@@ -25,20 +27,20 @@ GRID = 120
 MOST_LINES = 14
 
 
-def fronts(settings: pl.DataFrame) -> Figure | None:
-    """Return accuracy against bytes, joules and time with the Pareto fronts; `settings` is `run_sets.over_seeds`."""
-    known = settings.drop_nulls("accuracy")
+def fronts(settings: pl.DataFrame, metric: Metric) -> Figure | None:
+    """Return the metric against bytes, joules and time with the Pareto fronts; `settings` is `run_sets.over_seeds`."""
+    known = settings.drop_nulls(metric.name)
     if known.is_empty():
         return None
-    best = {name: winners(known, column) for name, column, _, _ in FRONTS}
+    best = {name: winners(known, column, metric) for name, column, _, _ in FRONTS}
     return Figure(
         id="fronts",
-        title="Accuracy against cost",
-        views=tuple(_front(known, *choice) for choice in FRONTS),
+        title=f"{measure.heading(metric)} against cost",
+        views=tuple(_front(known, metric, *choice) for choice in FRONTS),
         caption=(
             "One point per setting, the mean over its seeds; the whiskers span the seeds. Filled "
             "points lie on the front: no "
-            "other setting is as accurate for less. Hollow points are beaten by another."
+            "other setting is as good for less. Hollow points are beaten by another."
         ),
         alt="Scatter chart of settings. On the front: "
         + "; ".join(f"against {name.lower()} {listed(found, 6)}" for name, found in best.items())
@@ -47,23 +49,22 @@ def fronts(settings: pl.DataFrame) -> Figure | None:
     )
 
 
-def winners(settings: pl.DataFrame, column: str) -> list[str]:
-    """Return the labels on the front of accuracy against one cost, cheapest first."""
-    kept = settings.filter(
-        pl.Series(run_sets.on_front(settings["accuracy"].to_list(), settings[column].to_list()), dtype=pl.Boolean)
-    )
+def winners(settings: pl.DataFrame, column: str, metric: Metric) -> list[str]:
+    """Return the labels on the front of the metric against one cost, cheapest first."""
+    gains = measure.gains(metric, settings[metric.name].to_list())
+    kept = settings.filter(pl.Series(run_sets.on_front(gains, settings[column].to_list()), dtype=pl.Boolean))
     return [str(name) for name in kept.sort(column)["label"]]
 
 
-def _front(settings: pl.DataFrame, name: str, column: str, dimension: str, words: str) -> View:
+def _front(settings: pl.DataFrame, metric: Metric, name: str, column: str, dimension: str, words: str) -> View:
     scale = scale_for(settings[f"{column}_max"].to_list(), dimension)
-    front = set(winners(settings, column))
+    front = set(winners(settings, column, metric))
     line = settings.filter(pl.col("label").is_in(list(front))).sort(column)
     stairs = {
         "type": "scatter",
         "mode": "lines",
         "x": scale.of(line[column].to_list()),
-        "y": line["accuracy"].to_list(),
+        "y": line[metric.name].to_list(),
         "line": {"color": "$blue", "width": 2, "shape": "hv"},
         "hoverinfo": "skip",
         "showlegend": False,
@@ -73,24 +74,32 @@ def _front(settings: pl.DataFrame, name: str, column: str, dimension: str, words
         ("on the front", settings.filter(pl.col("label").is_in(list(front))), "$blue", "circle", "$text"),
         ("beaten", settings.filter(~pl.col("label").is_in(list(front))), "$grey", "circle-open", "$soft"),
     )
-    traces = [stairs, *(_points(*part, column, scale, furthest) for part in parts if part[1].height)]
+    traces = [stairs, *(_points(*part, metric, column, scale, furthest) for part in parts if part[1].height)]
     layout = {
         "xaxis": axis(f"{words} ({scale.unit})"),
-        "yaxis": {"title": {"text": "accuracy"}, "tickformat": ".0%"},
+        "yaxis": {**measure.value_axis(metric), "rangemode": "normal"},
         "showlegend": True,
     }
     return View(name, traces, layout)
 
 
 def _points(
-    name: str, rows: pl.DataFrame, colour: str, symbol: str, ink: str, column: str, scale: Scale, furthest: float
+    name: str,
+    rows: pl.DataFrame,
+    colour: str,
+    symbol: str,
+    ink: str,
+    metric: Metric,
+    column: str,
+    scale: Scale,
+    furthest: float,
 ) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers+text" if colour == "$blue" or rows.height <= MOST_LINES else "markers",
         "name": name,
         "x": scale.of(rows[column].to_list()),
-        "y": rows["accuracy"].to_list(),
+        "y": rows[metric.name].to_list(),
         "text": [label(str(text)) for text in rows["label"]],
         # Text of the points on the right goes to the left of them, where there is room for it.
         "textposition": ["bottom left" if cost > furthest / 2 else "bottom right" for cost in rows[column]],
@@ -98,8 +107,8 @@ def _points(
         "cliponaxis": False,
         "marker": {"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
         "error_x": _whiskers(rows, column, scale.factor, colour),
-        "error_y": _whiskers(rows, "accuracy", 1.0, colour),
-        "hovertemplate": f"%{{text}}<br>%{{y:.1%}} for %{{x:.3~g}} {scale.unit}<extra></extra>",
+        "error_y": _whiskers(rows, metric.name, 1.0, colour),
+        "hovertemplate": f"%{{text}}<br>{measure.hover(metric)} for %{{x:.3~g}} {scale.unit}<extra></extra>",
     }
 
 
@@ -115,10 +124,10 @@ def _whiskers(rows: pl.DataFrame, column: str, factor: float, colour: str) -> di
     }
 
 
-def curves(found: Mapping[str, Sequence[pl.DataFrame]]) -> Figure | None:
+def curves(found: Mapping[str, Sequence[pl.DataFrame]], metric: Metric) -> Figure | None:
     """Return the mean learning curve of each setting with a band over its seeds; `found` are curves by label."""
     known = {
-        name: [curve for curve in (item.drop_nulls("accuracy") for item in several) if curve.height]
+        name: [curve for curve in (item.drop_nulls(metric.name) for item in several) if curve.height]
         for name, several in found.items()
     }
     known = {name: several for name, several in known.items() if several}
@@ -130,34 +139,36 @@ def curves(found: Mapping[str, Sequence[pl.DataFrame]]) -> Figure | None:
     return Figure(
         id="curves",
         title="On the way there",
-        views=tuple(_curves(shown, *choice) for choice in order),
-        caption="The mean accuracy over the seeds; the band spans them, as far as all seeds of the setting went."
-        + left_out,
+        views=tuple(_curves(shown, metric, *choice) for choice in order),
+        caption=f"The mean {measure.words(metric)} over the seeds; the band spans them, as far as all seeds of the "
+        f"setting went.{left_out}",
         alt=f"Line chart of {plural(len(shown), 'learning curve')}, each a mean over seeds.",
         height=420,
     )
 
 
-def _curves(shown: Mapping[str, Sequence[pl.DataFrame]], name: str, column: str, dimension: str, words: str) -> View:
+def _curves(
+    shown: Mapping[str, Sequence[pl.DataFrame]], metric: Metric, name: str, column: str, dimension: str, words: str
+) -> View:
     everything = [value for several in shown.values() for curve in several for value in curve[column].to_list()]
     scale = scale_for(everything, dimension) if dimension else Scale(1.0, "")
     traces = [
         trace
         for position, (text, several) in enumerate(shown.items())
-        for trace in _mean_and_band(position, text, several, column, scale)
+        for trace in _mean_and_band(position, text, several, column, scale, metric)
     ]
     title = f"{words} ({scale.unit})" if scale.unit else words
-    layout = {"xaxis": axis(title), "yaxis": axis("accuracy", tickformat=".0%"), "showlegend": True}
+    layout = {"xaxis": axis(title), "yaxis": measure.value_axis(metric), "showlegend": True}
     return View(name, traces, layout)
 
 
 def _mean_and_band(
-    position: int, text: str, several: Sequence[pl.DataFrame], column: str, scale: Scale
+    position: int, text: str, several: Sequence[pl.DataFrame], column: str, scale: Scale, metric: Metric
 ) -> list[dict[str, Any]]:
     start = max(float(curve[column][0]) for curve in several)
     end = max(start, min(float(curve[column][-1]) for curve in several))
     grid = np.linspace(start, end, GRID if end > start else 1)
-    heights = np.stack([np.interp(grid, curve[column].to_numpy(), curve["accuracy"].to_numpy()) for curve in several])
+    heights = np.stack([np.interp(grid, curve[column].to_numpy(), curve[metric.name].to_numpy()) for curve in several])
     x: list[float | None] = (grid / scale.factor).tolist()
     colour = SERIES[position % len(SERIES)]
     line = {
@@ -168,7 +179,7 @@ def _mean_and_band(
         "x": x,
         "y": heights.mean(axis=0).tolist(),
         "line": {"color": colour, "width": 2.2, "dash": DASHES[position // len(SERIES) % len(DASHES)]},
-        "hovertemplate": f"%{{y:.1%}}<br>%{{x:.4~g}} {scale.unit}<extra>%{{fullData.name}}</extra>",
+        "hovertemplate": f"{measure.hover(metric)}<br>%{{x:.4~g}} {scale.unit}<extra>%{{fullData.name}}</extra>",
     }
     mark = {
         "type": "scatter",

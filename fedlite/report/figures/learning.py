@@ -1,17 +1,19 @@
-"""What accuracy the model reached, against rounds, virtual time, uplink bytes and joules."""
+"""How good the model became, against rounds, virtual time, uplink bytes and joules."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from fedlite.report import tables
+from fedlite.learning.objectives import LOSS
+from fedlite.report import measure, tables
 from fedlite.report.figure import Figure, Scale, TextTable, View, scale_for
 from fedlite.report.figures.shapes import axis
-from fedlite.report.words import count, decimal, percent, quantity
+from fedlite.report.words import count, quantity
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from fedlite.learning.objectives import Metric
 
 MOST_MARKERS = 60
 AXES = (
@@ -22,48 +24,40 @@ AXES = (
 )
 
 
-def accuracy(curve: pl.DataFrame) -> Figure | None:
-    """Return the accuracy (or, without one, the loss) against four costs; None if the run was never evaluated."""
-    curve = tables.thinned(curve, 1_000)
+def against_costs(curve: pl.DataFrame, metric: Metric) -> Figure | None:
+    """Return the metric against four costs; None if the run was never evaluated."""
+    curve = tables.thinned(curve.drop_nulls(metric.name), 1_000)
     if curve.is_empty():
         return None
-    measure = "accuracy" if curve["accuracy"].is_not_null().any() else "loss"
-    first, last = _ends(curve, measure)
+    first, last = (measure.text(metric, curve[metric.name][place]) for place in (0, -1))
     return Figure(
         id="learning",
-        title=f"{measure.capitalize()} on the central test set",
-        views=tuple(_view(curve, measure, *choice) for choice in AXES),
+        title=f"{measure.heading(metric)} on the central test set",
+        views=tuple(_view(curve, metric, *choice) for choice in AXES),
         caption=(
             "The same evaluations against four different costs; choose one above. On the energy axis "
             "the band spans the "
             "low and the high estimate of the energy model."
         ),
-        alt=f"Line chart: {measure} goes from {first} to {last} over {count(curve['round'].max())} rounds.",
-        table=_table(tables.thinned(curve, 40)),
+        alt=f"Line chart: {measure.words(metric)} goes from {first} to {last} over "
+        f"{count(curve['round'].max())} rounds.",
+        table=_table(tables.thinned(curve, 40), metric),
         height=360,
     )
 
 
-def _ends(curve: pl.DataFrame, measure: str) -> tuple[str, str]:
-    known = curve[measure].drop_nulls()
-    shown = percent if measure == "accuracy" else decimal
-    return shown(known[0]), shown(known[-1])
-
-
-def _view(curve: pl.DataFrame, measure: str, name: str, column: str, dimension: str, words: str) -> View:
+def _view(curve: pl.DataFrame, metric: Metric, name: str, column: str, dimension: str, words: str) -> View:
     values: list[float | None] = curve[column].to_list()
     scale = scale_for(values, dimension) if dimension else Scale(1.0, "")
-    heights = curve[measure].to_list()
-    traces = [_line(scale.of(values), heights, scale.unit or "round", measure)]
+    heights = curve[metric.name].to_list()
+    traces = [_line(scale.of(values), heights, scale.unit or "round", metric)]
     if column == "energy_j":
         traces.insert(0, _band(curve, heights, scale))
     title = f"{words} ({scale.unit})" if scale.unit else words
-    vertical = axis(measure, tickformat=".0%") if measure == "accuracy" else axis(measure)
-    return View(name, traces, {"xaxis": axis(title), "yaxis": vertical, "showlegend": False})
+    return View(name, traces, {"xaxis": axis(title), "yaxis": measure.value_axis(metric), "showlegend": False})
 
 
-def _line(x: list[float | None], y: list[float | None], unit: str, measure: str) -> dict[str, Any]:
-    height = "%{y:.1%}" if measure == "accuracy" else "%{y:.4g}"
+def _line(x: list[float | None], y: list[float | None], unit: str, metric: Metric) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(x) <= MOST_MARKERS else "lines",
@@ -71,7 +65,7 @@ def _line(x: list[float | None], y: list[float | None], unit: str, measure: str)
         "y": y,
         "line": {"color": "$blue", "width": 2.4},
         "marker": {"color": "$blue", "size": 6},
-        "hovertemplate": f"{height}<br>%{{x:.4~g}} {unit}<extra></extra>",
+        "hovertemplate": f"{measure.hover(metric)}<br>%{{x:.4~g}} {unit}<extra></extra>",
     }
 
 
@@ -90,35 +84,30 @@ def _band(curve: pl.DataFrame, heights: list[float | None], scale: Scale) -> dic
     }
 
 
-def _table(curve: pl.DataFrame) -> TextTable:
+def _table(curve: pl.DataFrame, metric: Metric) -> TextTable:
+    shown = (metric,) if metric.name == LOSS.name else (metric, LOSS)
     rows = tuple(
         (
             count(row["round"]),
             quantity(row["time_s"], "time"),
             quantity(row["up_bytes"], "bytes"),
             quantity(row["energy_j"], "energy"),
-            percent(row["accuracy"]),
-            quantity_or_plain(row["loss"]),
+            *(measure.text(each, row[each.name]) for each in shown),
         )
         for row in curve.iter_rows(named=True)
     )
-    head = ("Round", "Virtual time", "Uplink so far", "Energy so far", "Accuracy", "Loss")
+    head = ("Round", "Virtual time", "Uplink so far", "Energy so far", *map(measure.heading, shown))
     return TextTable("Central evaluations", head, rows, frozenset(range(1, 6)))
 
 
-def quantity_or_plain(value: float | None) -> str:
-    """Return a loss with four digits, or a dash."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.4g}"
-
-
-def targets(curve: pl.DataFrame) -> TextTable | None:
-    """Return when each accuracy was first reached and what it had cost; None if none was."""
-    reached = tables.first_reached(curve)
+def targets(curve: pl.DataFrame, metric: Metric) -> TextTable | None:
+    """Return when each value of the metric was first reached and what it had cost; None if none was."""
+    reached = tables.first_reached(curve, metric)
     if reached.is_empty():
         return None
     rows = tuple(
         (
-            percent(row["target"], 0),
+            measure.text(metric, row["target"], 0),
             count(row["round"]),
             quantity(row["time_s"], "time"),
             quantity(row["up_bytes"], "bytes"),
@@ -127,5 +116,6 @@ def targets(curve: pl.DataFrame) -> TextTable | None:
         )
         for row in reached.iter_rows(named=True)
     )
-    head = ("Accuracy", "Round", "Virtual time", "Uplink", "Downlink", "Energy")
-    return TextTable("When an accuracy was first reached, and what it had cost", head, rows, frozenset(range(1, 6)))
+    head = (measure.heading(metric), "Round", "Virtual time", "Uplink", "Downlink", "Energy")
+    caption = f"When a value of {measure.words(metric)} was first reached, and what it had cost"
+    return TextTable(caption, head, rows, frozenset(range(1, 6)))

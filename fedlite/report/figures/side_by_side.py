@@ -1,19 +1,20 @@
-"""Runs side by side: accuracy against each cost, one line per run, and final costs as bars with bands."""
+"""Runs side by side: the main metric against each cost, one line per run, and final costs as bars with bands."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fedlite.report import tables
+from fedlite.report import measure, tables
 from fedlite.report.figure import DASHES, SERIES, SYMBOLS, Figure, Scale, View, bars_height, label, labels, scale_for
 from fedlite.report.figures.learning import AXES
 from fedlite.report.figures.shapes import axis, rows_axis
-from fedlite.report.words import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import polars as pl
+
+    from fedlite.learning.objectives import Metric
 
 MOST_MARKED = 40
 BARS = (
@@ -24,45 +25,50 @@ BARS = (
 )
 
 
-def curves(found: Sequence[pl.DataFrame], names: Sequence[str]) -> Figure | None:
-    """Return the accuracy of every run against bytes, joules, time and rounds; `found` are learning curves."""
+def curves(found: Sequence[pl.DataFrame], names: Sequence[str], metric: Metric) -> Figure | None:
+    """Return the metric of every run against bytes, joules, time and rounds; `found` are learning curves."""
     shown = [
-        (name, tables.thinned(curve.drop_nulls("accuracy"), 300)) for name, curve in zip(names, found, strict=True)
+        (name, tables.thinned(curve.drop_nulls(metric.name), 300)) for name, curve in zip(names, found, strict=True)
     ]
     shown = [(name, curve) for name, curve in shown if curve.height]
     if not shown:
         return None
     order = [AXES[2], AXES[3], AXES[1], AXES[0]]
-    best_name, best = max(shown, key=lambda item: float(item[1]["accuracy"][-1]))
+    ends = measure.gains(metric, [float(curve[metric.name][-1]) for _, curve in shown])
+    best_name, best = shown[max(range(len(ends)), key=lambda place: ends[place] or 0.0)]
+    side = "higher" if metric.goal == "max" else "lower"
     return Figure(
         id="curves",
-        title="Accuracy against cost",
-        views=tuple(_curves(shown, *choice) for choice in order),
-        caption="The higher and the further left a line runs, the more accuracy its run gives for the same cost.",
-        alt=f"Line chart of {len(shown)} runs; {best_name} ends highest with {percent(best['accuracy'][-1])}.",
+        title=f"{measure.heading(metric)} against cost",
+        views=tuple(_curves(shown, metric, *choice) for choice in order),
+        caption=f"The {side} and the further left a line runs, the better its run is for the same cost.",
+        alt=f"Line chart of {len(shown)} runs; {best_name} ends best with "
+        f"{measure.text(metric, best[metric.name][-1])}.",
         height=420,
     )
 
 
-def _curves(shown: list[tuple[str, pl.DataFrame]], name: str, column: str, dimension: str, words: str) -> View:
+def _curves(
+    shown: list[tuple[str, pl.DataFrame]], metric: Metric, name: str, column: str, dimension: str, words: str
+) -> View:
     everything = [value for _, curve in shown for value in curve[column].to_list()]
     scale = scale_for(everything, dimension) if dimension else Scale(1.0, "")
-    traces = [_line(position, run, curve, column, scale) for position, (run, curve) in enumerate(shown)]
+    traces = [_line(position, run, curve, column, scale, metric) for position, (run, curve) in enumerate(shown)]
     title = f"{words} ({scale.unit})" if scale.unit else words
-    return View(name, traces, {"xaxis": axis(title), "yaxis": axis("accuracy", tickformat=".0%"), "showlegend": True})
+    return View(name, traces, {"xaxis": axis(title), "yaxis": measure.value_axis(metric), "showlegend": True})
 
 
-def _line(position: int, name: str, curve: pl.DataFrame, column: str, scale: Scale) -> dict[str, Any]:
+def _line(position: int, name: str, curve: pl.DataFrame, column: str, scale: Scale, metric: Metric) -> dict[str, Any]:
     colour = SERIES[position % len(SERIES)]
     return {
         "type": "scatter",
         "mode": "lines+markers" if curve.height <= MOST_MARKED else "lines",
         "name": label(name),
         "x": scale.of(curve[column].to_list()),
-        "y": curve["accuracy"].to_list(),
+        "y": curve[metric.name].to_list(),
         "line": {"color": colour, "width": 2.2, "dash": DASHES[position // len(SERIES) % len(DASHES)]},
         "marker": {"color": colour, "size": 6, "symbol": SYMBOLS[position % len(SYMBOLS)]},
-        "hovertemplate": f"%{{y:.1%}}<br>%{{x:.4~g}} {scale.unit}<extra>%{{fullData.name}}</extra>",
+        "hovertemplate": f"{measure.hover(metric)}<br>%{{x:.4~g}} {scale.unit}<extra>%{{fullData.name}}</extra>",
     }
 
 

@@ -50,7 +50,7 @@ class StochasticInt:
         """Return the format of "int4" (one scale per tensor) or "int4:64" (one per 64 values)."""
         if argument is None:
             return cls(bits)
-        if not argument.isdecimal() or not 8 <= int(argument) <= 65536:  # noqa: PLR2004 (stated in the message)
+        if not argument.isdecimal() or len(argument) > 5 or not 8 <= int(argument) <= 65536:  # noqa: PLR2004 (stated in the message)
             raise CodecError(
                 f"int{bits}: got block size {argument!r}, expected a whole number from 8 to 65536; "
                 f"write for example 'int{bits}:256'"
@@ -74,7 +74,9 @@ class StochasticInt:
 
     def encoded_bytes(self, segments: Segments) -> int:
         """Return 4 bytes a scale and `ceil(bits * n / 8)` for n values."""
-        return _SCALE_BYTES * len(self._scaled(segments)) + packed_bytes(segments.total, self.bits)
+        # Counted, not cut into blocks: a forged header may announce far more values than its packet has bytes.
+        scales = int((-(-segments.sizes // self.block)).sum()) if self.block else len(segments)
+        return _SCALE_BYTES * scales + packed_bytes(segments.total, self.bits)
 
     def encode(self, values: Floats, segments: Segments, rng: np.random.Generator | None) -> bytes:
         """Return the scales, then the packed integers, each stored as q + L."""

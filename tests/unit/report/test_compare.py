@@ -40,14 +40,14 @@ def test_runs_with_one_name_are_told_apart(write_run):
 
 def test_costs_are_compared_at_the_highest_accuracy_that_all_reached(write_run):
     runs = [read_run(write_run("low", level=0.66)), read_run(write_run("high", level=0.95))]
-    even = run_sets.same_accuracy(runs, ["low", "high"])
+    even = run_sets.same_result(runs, ["low", "high"])
     assert even["target"].to_list() == [0.6, 0.6]
     assert even["round"][1] < even["round"][0]
 
 
 def test_no_common_accuracy_gives_no_comparison(write_run):
     runs = [read_run(write_run("a")), read_run(write_run("b", evaluated=False))]
-    assert run_sets.same_accuracy(runs, ["a", "b"]).is_empty()
+    assert run_sets.same_result(runs, ["a", "b"]).is_empty()
 
 
 def test_one_run_is_no_comparison(write_run, tmp_path):

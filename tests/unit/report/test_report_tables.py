@@ -7,6 +7,7 @@ import math
 import polars as pl
 import pytest
 
+from fedlite.learning.objectives import Metric
 from fedlite.report import tables
 
 NAN = float("nan")
@@ -31,6 +32,7 @@ LEDGER = jobs(
     (2, "train", 1, "phone", "arrived", 40.0, 52.0, 5.0),
     (2, "train", 3, "phone", "late", 40.0, 90.0, 9.0),
 )
+ACCURACY = Metric("accuracy", "max", "share")
 ROUNDS = pl.DataFrame(
     {
         "round": [1, 2, 3],
@@ -57,7 +59,7 @@ def test_training_jobs_are_told_from_evaluations_and_a_run_without_training_keep
 
 
 def test_a_learning_curve_adds_up_costs_over_rounds_that_were_not_evaluated_too():
-    curve = tables.learning_curve(ROUNDS, LEDGER)
+    curve = tables.learning_curve(ROUNDS, LEDGER, ACCURACY)
     assert curve["round"].to_list() == [1, 3]
     assert curve["up_bytes"].to_list() == [100, 150]
     assert curve["energy_j"].to_list() == [11.0, 25.0]
@@ -67,13 +69,13 @@ def test_a_learning_curve_adds_up_costs_over_rounds_that_were_not_evaluated_too(
 
 
 def test_an_accuracy_counts_from_the_first_round_that_reached_it():
-    reached = tables.first_reached(tables.learning_curve(ROUNDS, LEDGER), [0.4, 0.5, 0.6, 0.7])
+    reached = tables.first_reached(tables.learning_curve(ROUNDS, LEDGER, ACCURACY), ACCURACY, [0.4, 0.5, 0.6, 0.7])
     assert reached.select("target", "round").rows() == [(0.4, 1), (0.5, 3), (0.6, 3)]
 
 
 def test_time_counts_from_the_start_of_the_run():
     later = ROUNDS.with_columns(pl.col("start_s", "end_s") + 7200.0)
-    assert tables.learning_curve(later, LEDGER)["time_s"].to_list() == [31.0, 130.0]
+    assert tables.learning_curve(later, LEDGER, ACCURACY)["time_s"].to_list() == [31.0, 130.0]
 
 
 def test_the_evaluation_before_training_is_no_round_of_jobs():
@@ -82,7 +84,7 @@ def test_the_evaluation_before_training_is_no_round_of_jobs():
 
 
 def test_no_accuracy_reached_gives_an_empty_table_with_the_same_columns():
-    reached = tables.first_reached(tables.learning_curve(ROUNDS, LEDGER), [0.9])
+    reached = tables.first_reached(tables.learning_curve(ROUNDS, LEDGER, ACCURACY), ACCURACY, [0.9])
     assert reached.is_empty()
     assert {"target", "round", "time_s", "up_bytes"} <= set(reached.columns)
 
@@ -112,7 +114,7 @@ def test_the_burden_of_a_device_is_the_sum_of_its_jobs():
 
 def test_fairness_takes_the_worst_tenth_rounded_up():
     evaluation = pl.DataFrame({"accuracy": [0.1, 0.3, *([0.8] * 9)], "client": range(11)})
-    found = tables.fairness(evaluation)
+    found = tables.fairness(evaluation, ACCURACY)
     assert found.clients == 11
     assert found.worst == pytest.approx(0.2)
     assert found.best == pytest.approx(0.8)
@@ -120,7 +122,7 @@ def test_fairness_takes_the_worst_tenth_rounded_up():
 
 
 def test_fairness_without_clients_is_not_a_number():
-    found = tables.fairness(pl.DataFrame({"accuracy": [NAN]}))
+    found = tables.fairness(pl.DataFrame({"accuracy": [NAN]}), ACCURACY)
     assert found.clients == 0
     assert math.isnan(found.worst)
 

@@ -1,0 +1,140 @@
+"""What clients send after training: the update through the plan's stages, then through its codec, as real packets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedlite import wire
+from fedlite.client.stages.base import Sending, Stage
+from fedlite.rng import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedlite.client.memory import JobMemory
+    from fedlite.compression.overlap import Held
+    from fedlite.compression.plan import Plan
+    from fedlite.learning.training.records import CohortResult
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Sent:
+    """What K clients send: packets, bytes of stages beside them, what stages remember, and numbers for the reply."""
+
+    packets: list[bytes] = field(default_factory=list)
+    extra_bytes: list[int] = field(default_factory=list)
+    memories: list[JobMemory] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
+
+    def extend(self, other: Sent) -> None:
+        """Add the clients of a later part of the chunk."""
+        self.packets += other.packets
+        self.extra_bytes += other.extra_bytes
+        self.memories += other.memories
+        self.metrics += other.metrics
+
+
+def send(
+    cohort: CohortResult, plan: Plan, seeds: Sequence[int], memories: Sequence[JobMemory], round_: int = 0
+) -> Sent:
+    """Encode what each client of a chunk sends.
+
+    Parameters
+    ----------
+    cohort : CohortResult
+        What K clients learnt.
+    plan : Plan
+    seeds : sequence of K int
+        Name the streams of each client's stages and stochastic rounding.
+    memories : sequence of K mappings
+        What each device remembers of the plan's stages.
+    round_ : int
+        The server's.
+    """
+    codec = wire.parse_codec(plan.up)
+    if plan.stages:
+        sent = Sent()
+        for place, seed in enumerate(seeds):
+            sent.extend(_staged(cohort, place, plan, codec, seed, memories[place], round_))
+        return sent
+    rngs = [_rounding(codec, seed) for seed in seeds]
+    stacked = cohort.arrays
+    if codec.sends_update:
+        stacked = [_difference(new, old) for new, old in zip(cohort.arrays, cohort.start, strict=True)]
+    nothing: list[JobMemory] = [{} for _ in seeds]
+    return Sent(wire.encode_many(stacked, codec, rngs), [0] * len(seeds), nothing)
+
+
+def _staged(
+    cohort: CohortResult, place: int, plan: Plan, codec: wire.Codec, seed: int, memory: JobMemory, round_: int
+) -> Sent:
+    """Take one client's update through the stages of its plan."""
+    update = wire.to_update([stacked[place] for stacked in cohort.arrays], cohort.start)
+    stages = [stage for stage in plan.stages if isinstance(stage, Stage)]
+    kept: JobMemory = {}
+    metrics: dict[str, float] = {}
+    extra_bytes = 0
+    for stage in stages:
+        job = Sending(
+            start=cohort.start,
+            round_=round_,
+            examples=int(cohort.num_examples[place]),
+            memory=memory.get(stage.name, {}),
+            rng=stream(seed, f"local {stage.name}"),
+        )
+        applied = stage.apply(update, job)
+        update, kept[stage.name] = applied.update, applied.memory
+        metrics |= applied.metrics
+        extra_bytes += len(applied.extra)
+    values = update if codec.sends_update else wire.from_update(update, cohort.start)
+    packet = wire.encode(values, codec, _rounding(codec, seed))
+    after: JobMemory = {}
+    if keeping := [stage for stage in stages if stage.remembers]:
+        decoded = decoded_update(packet, codec, cohort.start)
+        after = {stage.name: stage.sent(update, decoded, kept[stage.name]) for stage in keeping}
+    return Sent([packet], [extra_bytes], [after], [metrics])
+
+
+def decoded_update(packet: bytes, codec: wire.Codec, start: Sequence[Array]) -> list[Array]:
+    """Return what a packet says of the update, whether it carries the update or the weights."""
+    values = wire.decode(packet, like=start)
+    return values if codec.sends_update else wire.to_update(values, start)
+
+
+def decoded_weights(packet: bytes, codec: wire.Codec, start: Sequence[Array]) -> list[Array]:
+    """Return the weights that a server reads from a packet, given those that training began from."""
+    values = wire.decode(packet, like=start)
+    return wire.from_update(values, start) if codec.sends_update else values
+
+
+def decoded_stack(packets: Sequence[bytes], codec: wire.Codec, start: Sequence[Array]) -> list[Array]:
+    """Return the same for the packets of one chunk, stacked: each tensor (K, *shape)."""
+    stacked = wire.decode_many(packets, like=start)
+    if not codec.sends_update:
+        return stacked
+    return [values + old if values.dtype.kind == "f" else values for values, old in zip(stacked, start, strict=True)]
+
+
+def started_from(received: Sequence[Array], held: Held | None) -> list[Array]:
+    """Return what training began from: what was received, with zeros where the client holds nothing."""
+    if held is None:
+        return list(received)
+    return [
+        array if mask is None else np.where(mask, array, np.zeros((), array.dtype))
+        for array, mask in zip(received, held, strict=True)
+    ]
+
+
+def _difference(stacked: Array, one: Array) -> Array:
+    """Return each client's difference; integer tensors are values."""
+    return stacked - one if stacked.dtype.kind == "f" else stacked
+
+
+def _rounding(codec: wire.Codec, seed: int) -> np.random.Generator | None:
+    return stream(seed, "encode") if codec.stochastic else None

@@ -1,0 +1,181 @@
+"""The worker of native clients: decodes what came down, trains a chunk of jobs of one plan, encodes what goes up.
+
+Everything on the wire is really encoded and really decoded here. Where the server only needs the weighted mean, the
+decoded results are summed in the actor and one sum comes back; otherwise every client's packet does.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedlite import wire
+from fedlite.client.job import METRIC, pack_held, pack_memories, unpack_memories
+from fedlite.client.sending import Sent, decoded_stack, send
+from fedlite.compression.overlap import weighted_sums
+from fedlite.compression.plan import Plan
+from fedlite.engine.task import Arrays, Result, Task
+from fedlite.learning.models.spec import ModelSpec
+from fedlite.learning.objectives.terms.base import Term
+from fedlite.learning.training.records import ClientJob, CohortResult, LocalConfig
+from fedlite.learning.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fedlite.client.memory import JobMemory
+    from fedlite.compression.structure.base import Structure
+
+Array = NDArray[Any]
+
+
+class ClientWorker:
+    """Trains and evaluates clients of one run.
+
+    Parameters
+    ----------
+    data : arrays
+        `x`, `y` (training rows), `rows` and `starts` (client c owns `rows[starts[c]:starts[c + 1]]`); for evaluation
+        likewise with the prefix `test_`.
+    model : mapping
+        Record of a `ModelSpec`.
+    local : mapping
+        Fields of `LocalConfig`.
+    objective : str
+        Name of the objective.
+    mode : str
+        Execution mode of the trainer.
+    """
+
+    def __init__(
+        self, data: Arrays, model: Mapping[str, Any], local: Mapping[str, Any], objective: str, mode: str
+    ) -> None:
+        self._data = data
+        self._spec = ModelSpec.from_record(model)
+        self._local = LocalConfig(**local)
+        self._objective = objective
+        self._mode = mode
+        self._trainers: dict[str, Trainer] = {}
+        self._plans: dict[str, Plan] = {}
+
+    def run(self, task: Task, shared: Arrays) -> Result:
+        """Run a "train" or an "evaluate" task."""
+        plan = self._plan(task.meta["plan"])
+        received = wire.decode(shared[task.meta["packet"]], most_elements=wire.MOST_ELEMENTS)
+        trainer = self._trainer(plan.structure)
+        if task.kind == "evaluate":
+            return self._evaluate(task, trainer, received)
+        memories = unpack_memories(task.arrays, len(task.arrays["clients"]))
+        cohorts = self._train(task, plan, trainer, received, memories)
+        sent = self._send(task, plan, cohorts, memories)
+        return _Report(task, plan, cohorts, sent).result()
+
+    def _plan(self, record: Mapping[str, Any]) -> Plan:
+        text = json.dumps(record, sort_keys=True)
+        if text not in self._plans:
+            plan = self._plans[text] = Plan.from_record(record)
+            # Packets may name stages of the user's own only where they were asked for before.
+            for codec in (plan.up, plan.down):
+                wire.parse_codec(codec)
+        return self._plans[text]
+
+    def _trainer(self, structure: Structure) -> Trainer:
+        if structure.key not in self._trainers:
+            net = structure.build(self._spec)
+            self._trainers[structure.key] = Trainer(net, objective=self._objective, mode=self._mode)
+        return self._trainers[structure.key]
+
+    def _rows(self, client: int, prefix: str = "") -> NDArray[np.int64]:
+        starts = self._data[f"{prefix}starts"]
+        return np.asarray(self._data[f"{prefix}rows"][starts[client] : starts[client + 1]])
+
+    def _train(
+        self, task: Task, plan: Plan, trainer: Trainer, received: list[Array], memories: Sequence[JobMemory]
+    ) -> list[CohortResult]:
+        """Return one result for the whole chunk, or one per job where a part of the plan is each job's own."""
+        config = replace(self._local, **task.meta["config"])
+        pairs = zip(task.arrays["clients"].tolist(), task.arrays["seeds"].tolist(), strict=True)
+        jobs = [
+            ClientJob(self._rows(client), seed, memory) for (client, seed), memory in zip(pairs, memories, strict=True)
+        ]
+        own = any(constraint.individual for constraint in plan.constraints)
+        groups = [[job] for job in jobs] if own else [jobs]
+        return [
+            trainer.train(
+                received,
+                group,
+                self._data["x"],
+                self._data["y"],
+                config,
+                constraints=plan.constraints,
+                terms=[term for term in plan.terms if isinstance(term, Term)],
+                round_=task.meta["round"],
+            )
+            for group in groups
+        ]
+
+    def _send(self, task: Task, plan: Plan, cohorts: Sequence[CohortResult], memories: Sequence[JobMemory]) -> Sent:
+        seeds = [int(seed) for seed in task.arrays["seeds"]]
+        sent, first = Sent(), 0
+        for cohort in cohorts:
+            part = slice(first, first + len(cohort.num_examples))
+            sent.extend(send(cohort, plan, seeds[part], memories[part], task.meta["round"]))
+            first = part.stop
+        return sent
+
+    def _evaluate(self, task: Task, trainer: Trainer, received: Sequence[Array]) -> Result:
+        clients = task.arrays["clients"].tolist()
+        rows = [self._rows(client, "test_") for client in clients]
+        chosen, owner = np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+        x, y = self._data["test_x"][chosen], self._data["test_y"][chosen]
+        score = trainer.evaluate_many(list(received), x, y, owner)
+        arrays: dict[str, Array] = {"num_examples": np.zeros(len(rows), np.int64)}
+        arrays["num_examples"][score.client] = score.num_examples
+        for name, values in score.metrics.items():
+            arrays[METRIC + name] = np.full(len(rows), np.nan)
+            arrays[METRIC + name][score.client] = values
+        return Result({}, arrays)
+
+
+class _Report:
+    """Puts together what a chunk answers."""
+
+    def __init__(self, task: Task, plan: Plan, cohorts: Sequence[CohortResult], sent: Sent) -> None:
+        self._task = task
+        self._plan = plan
+        self._cohorts = cohorts
+        self._sent = sent
+
+    def result(self) -> Result:
+        """Return the chunk's result: the weighted sum of what the server would decode, or every client's packet."""
+        cohorts, sent = self._cohorts, self._sent
+        arrays: dict[str, Array] = {
+            "lengths": np.array([len(packet) for packet in sent.packets], dtype=np.int64),
+            "extra_bytes": np.array(sent.extra_bytes, dtype=np.int64),
+            **{name: np.concatenate([getattr(c, name) for c in cohorts]) for name in ("num_examples", "loss", "steps")},
+            **pack_held([cohort.held for cohort in cohorts]),
+            **pack_memories(self._memories()),
+        }
+        for name in sent.metrics[0] if sent.metrics else ():
+            arrays[METRIC + name] = np.array([metrics[name] for metrics in sent.metrics], dtype=np.float64)
+        if self._task.meta["sum"]:
+            arrays |= self._summed(cohorts[0])
+        else:
+            arrays["packets"] = np.frombuffer(b"".join(sent.packets), dtype=np.uint8)
+        return Result({"mode": cohorts[0].mode}, arrays)
+
+    def _memories(self) -> list[JobMemory]:
+        """Return what stages and constraints remember of each job."""
+        constraints = [memory for cohort in self._cohorts for memory in cohort.memories]
+        return [{**kept, **stage} for kept, stage in zip(constraints, self._sent.memories, strict=True)]
+
+    def _summed(self, cohort: CohortResult) -> dict[str, Array]:
+        stacked = decoded_stack(self._sent.packets, wire.parse_codec(self._plan.up), cohort.start)
+        counts = cohort.num_examples
+        weights = np.ones(len(counts)) if self._task.meta["equal_weights"] else counts.astype(np.float64)
+        sums = {f"sum/{i}": values for i, values in enumerate(weighted_sums(stacked, weights))}
+        return {**sums, "weight": np.asarray(sum(weights.tolist()), dtype=np.float64)}

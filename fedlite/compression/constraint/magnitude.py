@@ -1,0 +1,162 @@
+"""Magnitude masks: which weights are held at zero because they are the smallest.
+
+A mask saves neither training time nor memory: zeros are stored and multiplied like other numbers. It saves bytes on the
+wire through a sparse codec ("nonzero") or a lossless stage, which really encode the zeros away.
+
+References
+----------
+Han et al. 2015, "Learning both Weights and Connections for Efficient Neural Networks", section 3 (magnitude pruning).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedlite.compression.constraint.base import Constraint, Received
+from fedlite.compression.part import Effects, PartError
+from fedlite.errors import FedliteError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+Array = NDArray[Any]
+Mask = NDArray[np.float32]
+
+SCOPES: Final = ("global", "local")
+MASKED_SPEED: Final = (0.90, 0.97)
+"""Speed of a training step with 90 % of the weights masked relative to a plain one, ResNet18 and MobileNetV2 at batch
+16 and 64 x 64 on one x86 core (torch 2.13, medians of 12 interleaved steps); only the ratio carries over."""
+
+_MATRIX = 2
+
+
+class MaskError(FedliteError):
+    """A mask cannot be made, or does not fit its model."""
+
+
+@dataclass(frozen=True)
+class Magnitude(Constraint):
+    """The smallest weights of the received model are held at zero.
+
+    Attributes
+    ----------
+    sparsity : float
+        Share of the prunable weights held at zero, above 0 and below 1.
+    scope : str
+        "global" ranks the magnitudes of all layers together, "local" layer by layer.
+    """
+
+    name: ClassVar[str] = "magnitude"
+    cites: ClassVar[tuple[str, ...]] = ("han2015learning",)
+
+    sparsity: float
+    scope: str = "global"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sparsity < 1:
+            raise PartError(
+                f"sparsity: got {self.sparsity}, expected above 0 and below 1; 0.9 holds 90 % of the weights at zero"
+            )
+        if self.scope not in SCOPES:
+            raise PartError(f"scope: got {self.scope!r}, expected {' or '.join(SCOPES)}; 'global' is the default")
+
+    @property
+    def effects(self) -> Effects:
+        """Slower steps and the mask itself in memory; the delivered model may be stored without its zeros."""
+        return Effects(step_time=1 / math.sqrt(math.prod(MASKED_SPEED)), weight_copies=1.0, stored=("nonzero",))
+
+    @property
+    def label(self) -> str:
+        """Such as "90% sparse"."""
+        return f"{self.sparsity:.0%} sparse"
+
+    @property
+    def remark(self) -> str:
+        """What zeros do not save."""
+        return "the mask makes nothing faster and needs memory of its own; it saves bytes where zeros are left out"
+
+    def init(self, received: Received) -> list[torch.Tensor | None]:
+        """Return the masks of the received weights, one tensor of ones and zeros or None per parameter."""
+        import torch
+
+        found = masks(received.parameters, received.names, self.sparsity, self.scope)
+        return [None if mask is None else torch.from_numpy(mask) for mask in found]
+
+    def held(self, state: list[torch.Tensor | None]) -> list[Array | None]:
+        """Return the masks."""
+        return [None if mask is None else mask.numpy() for mask in state]
+
+    def after(self, parameters: list[torch.Tensor], state: list[torch.Tensor | None], *, stacked: bool) -> None:
+        """Set the masked weights to zero."""
+        for parameter, mask in zip(parameters, state, strict=True):
+            if mask is not None:
+                parameter.mul_(mask)
+
+
+def masks(arrays: Sequence[Array], names: Sequence[str], sparsity: float, scope: str = "global") -> list[Mask | None]:
+    """Return for each tensor a mask of ones and zeros, or None where nothing is pruned.
+
+    Only matrices and convolution kernels are pruned (two dimensions or more, floating); biases, normalisation weights
+    and counters stay dense, as they are few and every output depends on them.
+
+    Parameters
+    ----------
+    arrays, names : sequences
+        The model's tensors and their names.
+    sparsity : float
+        Share of the prunable weights that becomes zero, from 0 to below 1; the count is rounded to the nearest.
+    scope : str
+        "global": the smallest weights of the whole model, so that layers differ in density. "local":
+        the same share of every layer.
+
+    Raises
+    ------
+    MaskError
+        If the sparsity is out of range or a weight is not finite.
+    UnknownNameError
+        If the scope is neither.
+    """
+    if not 0 <= sparsity < 1:
+        raise MaskError(f"mask: got sparsity {sparsity}, expected from 0 to below 1; 0.9 zeroes 90 % of the weights")
+    if scope not in ("global", "local"):
+        raise UnknownNameError("mask scope", scope, ["global", "local"])
+    if len(names) != len(arrays):
+        raise MaskError(f"mask: got {len(names)} names for {len(arrays)} tensors; pass one name per tensor")
+    for name, array in zip(names, arrays, strict=True):
+        if _prunable(array) and not np.isfinite(array).all():
+            raise MaskError(
+                f"mask: {name} holds values that are not finite; magnitudes cannot be ranked, check training"
+            )
+    chosen = [position for position, array in enumerate(arrays) if _prunable(array)]
+    groups = [chosen] if scope == "global" else [[position] for position in chosen]
+    out: list[Mask | None] = [None] * len(arrays)
+    for group in groups:
+        if group:
+            keep = _largest(np.concatenate([np.abs(arrays[position]).reshape(-1) for position in group]), sparsity)
+            ends = np.cumsum([arrays[position].size for position in group])[:-1]
+            for position, part in zip(group, np.split(keep, ends), strict=True):
+                out[position] = part.reshape(arrays[position].shape).astype(np.float32)
+    return out
+
+
+def _prunable(array: Array) -> bool:
+    return array.ndim >= _MATRIX and np.issubdtype(array.dtype, np.floating)
+
+
+def _largest(magnitudes: Array, sparsity: float) -> NDArray[np.bool_]:
+    """Return which elements stay: exactly `round(sparsity * n)` go, ties broken by position."""
+    zeros = round(sparsity * magnitudes.size)
+    keep = np.ones(magnitudes.size, np.bool_)
+    if zeros:
+        limit = np.partition(magnitudes, zeros - 1)[zeros - 1]
+        keep[magnitudes < limit] = False
+        missing = zeros - int(np.count_nonzero(~keep))
+        keep[np.flatnonzero(magnitudes == limit)[:missing]] = False
+    return keep

@@ -1,0 +1,195 @@
+"""What every part of a plan is: a small frozen record with a name, its effects on cost, and where it comes from.
+
+A part is one dataclass in one file. Its fields are its schema; `__post_init__` refuses values out of range. It is named
+in a scenario by a short name of the table of its kind, or as `pkg.mod:Class` if it is the user's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, get_type_hints
+
+from fedlite.errors import FedliteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Options = dict[str, Any]
+
+
+class PartError(FedliteError):
+    """A part of a plan is named, written or combined wrongly."""
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What a part changes in the cost of a job, beyond the net that a structure builds, which is traced and priced.
+
+    Attributes
+    ----------
+    step_time : float
+        Factor on the time of an optimiser step, measured or derived; the part's file names the source.
+    weight_copies : float
+        Copies of the weights that training holds in memory because of the part.
+    weight_copies_per_sample : float
+        The same for each sample of a batch, such as a gradient of its own.
+    update_passes : float
+        How often the whole update is read or written once per job, beside the training itself.
+    stored : tuple of str
+        Codec stages in which the delivered model may be stored because of the part.
+    inference : str
+        Precision in which the delivered model computes.
+    """
+
+    step_time: float = 1.0
+    weight_copies: float = 0.0
+    weight_copies_per_sample: float = 0.0
+    update_passes: float = 0.0
+    stored: tuple[str, ...] = ()
+    inference: str = "fp32"
+
+    @classmethod
+    def of(cls, parts: Iterable[Part]) -> Self:
+        """Return the effects of several parts together: factors multiply, copies and passes add."""
+        total = cls()
+        for effects in (part.effects for part in parts):
+            total = cls(
+                total.step_time * effects.step_time,
+                total.weight_copies + effects.weight_copies,
+                total.weight_copies_per_sample + effects.weight_copies_per_sample,
+                total.update_passes + effects.update_passes,
+                (*total.stored, *(stage for stage in effects.stored if stage not in total.stored)),
+                total.inference if effects.inference == cls.inference else effects.inference,
+            )
+        return total
+
+
+@dataclass(frozen=True)
+class Part:
+    """Base of all parts. Subclasses are frozen dataclasses whose fields are plain values (numbers, texts, tuples)."""
+
+    name: ClassVar[str]
+    """Short name for tables and for the kind's own table; `pkg.mod:Class` names a part that is in no table."""
+    cites: ClassVar[tuple[str, ...]] = ()
+    """Where it comes from: keys of the packaged bibliography, or whole BibTeX entries of the user's own."""
+
+    @property
+    def effects(self) -> Effects:
+        """What it changes in the cost of a job."""
+        return Effects()
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether a device keeps something of it between its jobs."""
+        return False
+
+    @property
+    def label(self) -> str:
+        """A few words for tables, such as "width 0.5"."""
+        return self.name
+
+    @property
+    def remark(self) -> str:
+        """One sentence on what it saves and what it does not; "" if there is nothing to claim or to deny."""
+        return ""
+
+    @property
+    def record(self) -> Options:
+        """The part as plain JSON values: the class under "part", then its fields."""
+        kind = type(self)
+        return {
+            "part": f"{kind.__module__}:{kind.__qualname__}",
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+        }
+
+
+P = TypeVar("P", bound=Part)
+
+
+def from_record(record: Mapping[str, Any], kind: type[P]) -> P:
+    """Return the part that `Part.record` described."""
+    options = {key: _as_tuples(value) for key, value in record.items() if key != "part"}
+    return found(str(record["part"]), kind)(**options)
+
+
+def found(reference: str, kind: type[P]) -> type[P]:
+    """Return the class that `pkg.mod:Class` names.
+
+    Raises
+    ------
+    PartError
+        If it cannot be imported, is no part of this kind, or leaves out what this kind must have.
+    """
+    module, _, attribute = reference.partition(":")
+    try:
+        target: Any = importlib.import_module(module)
+        for name in attribute.split("."):
+            target = getattr(target, name)
+    except (ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError) as error:
+        raise PartError(
+            f"got {reference!r}, which cannot be imported ({error}), expected pkg.mod:Class; "
+            "mend it, or put its folder on PYTHONPATH"
+        ) from error
+    if not (isinstance(target, type) and issubclass(target, kind) and is_dataclass(target)):
+        raise PartError(
+            f"got {reference!r}, expected a frozen dataclass derived from {kind.__module__}.{kind.__name__}; derive it"
+        )
+    lacking = sorted(getattr(target, "__abstractmethods__", ())) + [n for n in ("name",) if not hasattr(target, n)]
+    if lacking:
+        raise PartError(f"got {reference!r} without {lacking[0]!r}, expected all that {kind.__name__} asks for; add it")
+    return target
+
+
+def made(name: str, options: Mapping[str, Any], table: Mapping[str, str], kind: type[P]) -> P:
+    """Return the part of a name with its options, each checked against the type of its field.
+
+    Parameters
+    ----------
+    name : str
+        A key of `table`, or `pkg.mod:Class`.
+    options : mapping
+        Fields of the part, as a scenario gives them; lists stand for tuples.
+    table : mapping
+        Name -> `module:Class` of the parts that ship.
+    kind : type
+        The base class that the part must have.
+
+    Raises
+    ------
+    PartError
+        If the name is unknown, an option is missing, unknown, of the wrong type or out of range.
+    """
+    if name not in table and ":" not in name:
+        raise PartError(f"got {name!r}, expected one of {', '.join(sorted(table))} or pkg.mod:Class; write one of them")
+    part = found(table.get(name, name), kind)
+    known = {field.name: field for field in fields(part)}
+    if unknown := sorted(set(options) - set(known)):
+        expected = ", ".join(known) or "none"
+        raise PartError(f"{name}.{unknown[0]}: got the option {unknown[0]!r}, expected {expected}; remove it")
+    needed = [f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING]
+    if missing := [field for field in needed if field not in options]:
+        raise PartError(f"{name}: got no {missing[0]!r}, expected a value; add '{missing[0]}: ...'")
+    try:
+        hints = get_type_hints(part)
+        return part(**{key: _checked(f"{name}.{key}", value, hints[key]) for key, value in options.items()})
+    except (NameError, TypeError, ValueError) as error:
+        raise PartError(
+            f"{name}: got {dict(options)}, which it cannot take ({error}); mend the value or the class"
+        ) from error
+
+
+def _as_tuples(value: Any) -> Any:
+    """Return a value with tuples for lists, also inside of lists: parts must be hashable."""
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _checked(where: str, value: Any, hint: Any) -> Any:
+    """Return a value as its field holds it, or raise; numbers may be whole where a fraction is expected."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(hint).validate_python(_as_tuples(value), strict=True)
+    except ValidationError as error:
+        words = getattr(hint, "__name__", str(hint))
+        raise PartError(f"{where}: got {value!r}, expected {words}; mend the value") from error

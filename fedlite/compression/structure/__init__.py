@@ -1,0 +1,11 @@
+"""Structures: which net a device trains, and where its tensors lie in the full model. One file each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+STRUCTURES: Final[dict[str, str]] = {
+    "full": "fedlite.compression.structure.full:Full",
+    "width": "fedlite.compression.structure.width:Width",
+}
+"""Name -> `module:Class`."""

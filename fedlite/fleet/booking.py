@@ -1,0 +1,112 @@
+"""Charging devices for jobs that are over, and the rows that the ledger keeps of them; knows no Flower."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedlite.fleet.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from fedlite.fleet.demands import Demands, Links
+    from fedlite.fleet.ledger import Ledger
+    from fedlite.fleet.state import Fleet
+    from fedlite.fleet.timeline import Timeline
+
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the ledger says about n jobs beyond time and energy. All arrays have shape (n,).
+
+    `energy_low` and `energy_high` are factors around a job's predicted compute energy.
+    """
+
+    plan: NDArray[np.str_]
+    down_raw_bytes: NDArray[np.int64]
+    up_raw_bytes: NDArray[np.int64]
+    examples: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    loss: Floats
+    failed: NDArray[np.bool_]
+    """Jobs whose client code raised an error."""
+    energy_low: Floats
+    energy_high: Floats
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """n jobs of one batch whose end is known. Arrays have shape (n,)."""
+
+    round_: int
+    kind: str
+    devices: Ids
+    start_s: float
+    battery_before_j: Floats
+    events: Timeline
+    links: Links
+    demands: Demands
+    facts: Facts
+
+
+def book(fleet: Fleet, ledger: Ledger, jobs: Jobs, index: Ids) -> None:
+    """Charge the devices of some of the jobs and write their rows."""
+    events = jobs.events.take(index)
+    devices, facts, demands = jobs.devices[index], jobs.facts, jobs.demands
+    metered = jobs.links.metered[index]
+    energy_j = events.compute_j + events.radio_j
+    battery_j = np.where(fleet.plugged(devices, jobs.start_s), 0.0, energy_j)
+    down_bytes = np.round(demands.down_bytes[index] * events.down_share).astype(np.int64)
+    up_bytes = np.round(demands.up_bytes[index] * events.up_share).astype(np.int64)
+    end_s = jobs.start_s + events.total_s
+    fleet.charge(
+        devices,
+        jobs.start_s,
+        until_s=end_s,
+        energy_j=energy_j,
+        battery_j=battery_j,
+        metered_bytes=np.where(metered, down_bytes + up_bytes, 0.0),
+    )
+    before_j = np.where(fleet.on_mains(devices), np.nan, jobs.battery_before_j[index])
+    profiles = [fleet.population.profiles[position] for position in fleet.population.profile_of[devices]]
+    worked = events.train_s > 0
+    ledger.append(
+        {
+            "round": jobs.round_,
+            "kind": jobs.kind,
+            "device": devices,
+            "profile": [profile.name for profile in profiles],
+            "tier": [str(profile.tier) for profile in profiles],
+            "plan": facts.plan[index],
+            "access": jobs.links.access[index],
+            "outcome": [str(Outcome.of_code(int(code))) for code in events.outcome],
+            "start_s": jobs.start_s,
+            "down_s": events.down_s,
+            "train_s": events.train_s,
+            "up_s": events.up_s,
+            "end_s": end_s,
+            "compute_j": events.compute_j,
+            "radio_j": events.radio_j,
+            "energy_j": energy_j,
+            "energy_low_j": events.compute_j * facts.energy_low[index] + events.radio_j,
+            "energy_high_j": events.compute_j * facts.energy_high[index] + events.radio_j,
+            "battery_j": battery_j,
+            "mains_j": energy_j - battery_j,
+            "down_bytes": down_bytes,
+            "up_bytes": up_bytes,
+            "down_raw_bytes": np.round(facts.down_raw_bytes[index] * events.down_share),
+            "up_raw_bytes": np.round(facts.up_raw_bytes[index] * events.up_share),
+            "metered": metered,
+            "peak_bytes": demands.peak_bytes[index],
+            "battery_before_j": before_j,
+            "battery_after_j": before_j - battery_j,
+            "examples": np.where(worked, facts.examples[index], 0),
+            "steps": np.where(worked, facts.steps[index], 0),
+            "loss": np.where(events.outcome == Outcome.ARRIVED.code, facts.loss[index], np.nan),
+        }
+    )

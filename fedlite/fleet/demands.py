@@ -1,0 +1,224 @@
+"""From what jobs demand to seconds and joules on each device: fills the phases that the timeline then runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedlite.devices import memory, network, radio
+from fedlite.devices.profile import DeviceProfile, Tier
+from fedlite.fleet.outcomes import Outcome
+from fedlite.fleet.timeline import Phases
+from fedlite.pricing import heat_of, on_device_s
+from fedlite.units import DAY_S
+
+if TYPE_CHECKING:
+    from fedlite.fleet.rules import Budgets
+    from fedlite.fleet.state import Fleet
+
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What n jobs ask of their devices. All arrays have shape (n,).
+
+    `train_s` is the time on the cold device with all of its job threads and no other budget than its own memory.
+    `up_bytes` may be a lower bound while the upload is not encoded yet.
+    """
+
+    down_bytes: Floats
+    up_bytes: Floats
+    train_s: Floats
+    peak_bytes: Floats
+    storage_bytes: Floats
+
+
+@dataclass(frozen=True)
+class Links:
+    """The link that each of n jobs uses: names, whether its bytes are metered, whether it exists."""
+
+    access: NDArray[np.str_]
+    metered: NDArray[np.bool_]
+    present: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Priced:
+    """n jobs as the timeline runs them, the links they use, and each upload's rate and delay drawn for this job."""
+
+    phases: Phases
+    links: Links
+    rates: network.Rates
+
+
+def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
+    """Price n jobs that start now on n different devices.
+
+    The energy of a job is what it adds to the device's idle draw, which drains the battery anyway. What holds as a job
+    starts decides for all of it: which link it uses, and whether the charger or the battery pays.
+    """
+    links, rates = _links(fleet, devices, now_s)
+    down_s, down_j = _transfers(fleet, devices, links, rates, demands.down_bytes, uplink=False)
+    up_s, up_j = _transfers(fleet, devices, links, rates, demands.up_bytes, uplink=True)
+    killed = _killed(fleet, devices, demands.peak_bytes)
+    share = fleet.budgets.cpu_share
+    train_s = _trained_s(fleet, devices, demands.train_s, np.where(killed, 0.0, demands.peak_bytes))
+    extra_w = (_per_profile(fleet, devices, "active_w") - _per_profile(fleet, devices, "idle_w")) * share
+    metered_bytes = (demands.down_bytes + demands.up_bytes) * links.metered
+    storage_bytes = _per_profile(fleet, devices, "storage_bytes")
+    if fleet.budgets.storage_bytes is not None:
+        storage_bytes = np.minimum(storage_bytes, fleet.budgets.storage_bytes)
+    refused = _refusals(
+        [
+            (Outcome.LOST_NETWORK, ~links.present),
+            (Outcome.INFEASIBLE_LINK, _impossible(links, np.maximum(demands.down_bytes, demands.up_bytes))),
+            (Outcome.STORAGE_FULL, demands.storage_bytes > storage_bytes),
+            (Outcome.OUT_OF_MEMORY, killed),
+            (Outcome.DATA_CAP, metered_bytes > fleet.metered_left_bytes(devices, now_s)),
+        ],
+        len(devices),
+    )
+    phases = Phases(
+        refused,
+        down_s,
+        train_s,
+        up_s,
+        down_j,
+        train_s * extra_w,
+        up_j,
+        cpu_limit_s=np.full(len(devices), fleet.budgets.cpu_time_s / share),
+        energy_limit_j=fleet.allowance_j(devices, now_s),
+        battery_limit_j=_battery_limit(fleet, devices, now_s),
+        idle_w=fleet.batteries.idle_w(devices),
+        **_interruptions(fleet, devices, now_s),
+    )
+    return Priced(phases, links, rates)
+
+
+def price_uploads(fleet: Fleet, devices: Ids, priced: Priced, demands: Demands, computed: NDArray[np.bool_]) -> Priced:
+    """Return the prices with the uploads of the jobs that have computed as they were really encoded."""
+    up_bytes = np.where(computed, demands.up_bytes, 0.0)
+    up_s, up_j = _transfers(fleet, devices, priced.links, priced.rates, up_bytes, uplink=True)
+    refused = priced.phases.refused.copy()
+    refused[computed & _impossible(priced.links, up_bytes)] = Outcome.INFEASIBLE_LINK.code
+    return replace(priced, phases=replace(priced.phases, up_s=up_s, up_j=up_j, refused=refused))
+
+
+def wall_bytes(profile: DeviceProfile, budgets: Budgets) -> float:
+    """Return the memory at which a job is killed: the scenario's budget, or what the device can stretch to by swapping.
+
+    Microcontrollers have nothing to swap to.
+    """
+    stretch = 1.0 if profile.tier in (Tier.MCU, Tier.NPU) else memory.WALL_AT
+    return min(profile.job_ram_bytes.value * stretch, budgets.memory_bytes or np.inf)
+
+
+def ram_bytes(profile: DeviceProfile, budgets: Budgets) -> float:
+    """Return the memory that a job may have before it swaps or is killed: the device's, or the scenario's budget."""
+    return min(profile.job_ram_bytes.value, budgets.memory_bytes or np.inf)
+
+
+def _killed(fleet: Fleet, devices: Ids, peak_bytes: Floats) -> NDArray[np.bool_]:
+    """Tell which jobs are killed for their memory."""
+    walls = np.array([wall_bytes(profile, fleet.budgets) for profile in fleet.population.profiles])
+    return np.asarray(peak_bytes > walls[fleet.population.profile_of[devices]])
+
+
+def _trained_s(fleet: Fleet, devices: Ids, time_s: Floats, peak_bytes: Floats) -> Floats:
+    heat = np.array([heat_of(profile) for profile in fleet.population.profiles])
+    onset_s, sustained = heat[fleet.population.profile_of[devices]].T
+    ram = _per_profile(fleet, devices, "job_ram_bytes")
+    share = fleet.budgets.cpu_share
+    taken_s = on_device_s(time_s, peak_bytes, ram_bytes=ram, cpu_share=share, onset_s=onset_s, sustained=sustained)
+    return np.asarray(taken_s, dtype=np.float64)
+
+
+def _refusals(reasons: list[tuple[Outcome, NDArray[np.bool_]]], n: int) -> NDArray[np.int8]:
+    """Return the first reason that applies to each job, by its code."""
+    refused = np.full(n, Outcome.ARRIVED.code, dtype=np.int8)
+    for outcome, applies in reversed(reasons):
+        refused[applies] = outcome.code
+    return refused
+
+
+def _per_profile(fleet: Fleet, devices: Ids, field: str) -> Floats:
+    values = np.array([getattr(profile, field).value for profile in fleet.population.profiles], dtype=np.float64)
+    return np.asarray(values[fleet.population.profile_of[devices]])
+
+
+def _battery_limit(fleet: Fleet, devices: Ids, now_s: float) -> Floats:
+    capacity_j = fleet.capacity_of(devices)
+    finite_j = np.where(np.isinf(capacity_j), 0.0, capacity_j)
+    above_floor_j = fleet.charge_at(devices, now_s) - fleet.budgets.battery_floor * finite_j
+    return np.where(fleet.plugged(devices, now_s), np.inf, np.maximum(above_floor_j, 0.0))
+
+
+def _interruptions(fleet: Fleet, devices: Ids, now_s: float) -> dict[str, Floats]:
+    """Seconds from now until the first condition that the rules need stops, under the name of that condition."""
+    needed = fleet.rules.conditions
+    ends_s = fleet.presence.ends_s(needed, devices, now_s)
+    stopped = np.flatnonzero(np.isfinite(ends_s))
+
+    def left_s(condition: str) -> Floats:
+        left = np.full(len(devices), np.inf)
+        if condition in needed:
+            holds = fleet.presence.holds(frozenset({condition}), devices[stopped], ends_s[stopped])
+            lost = stopped[~holds]
+            left[lost] = ends_s[lost] - now_s
+        return left
+
+    return {"unplugged_s": left_s("plugged"), "offline_s": left_s("unmetered"), "interrupted_s": left_s("idle")}
+
+
+def _links(fleet: Fleet, devices: Ids, now_s: float) -> tuple[Links, network.Rates]:
+    """Return the link each job uses and its rates: the device's own mean, varied by the number of the job on it."""
+    n = len(devices)
+    at_home = fleet.presence.on_home_link(devices, now_s)
+    access = np.full(n, "", dtype=object)
+    metered = np.zeros(n, dtype=bool)
+    rates = network.Rates(np.ones(n), np.ones(n), np.zeros(n))
+    for link, using in ((fleet.population.home, at_home), (fleet.population.away, ~at_home)):
+        for position, name in enumerate(link.accesses):
+            chosen = np.flatnonzero(using & (link.access_of[devices] == position))
+            if not chosen.size:
+                continue
+            access[chosen], metered[chosen] = name, network.ACCESS[name].metered
+            mine = devices[chosen]
+            mean = network.Rates(
+                *(values[mine].astype(np.float64) for values in (link.down_bps, link.up_bps, link.rtt_s))
+            )
+            varied = network.vary(mean, name, fleet.seed, mine, fleet.jobs[mine])
+            rates.down_bps[chosen], rates.up_bps[chosen] = varied.down_bps, varied.up_bps
+            rates.rtt_s[chosen] = varied.rtt_s
+    return Links(access.astype(str), metered, access != ""), rates
+
+
+def _transfers(
+    fleet: Fleet, devices: Ids, links: Links, rates: network.Rates, payload_bytes: Floats, *, uplink: bool
+) -> tuple[Floats, Floats]:
+    """Return seconds and radio joules of one transfer per job."""
+    generations = np.array([profile.radio_generation for profile in fleet.population.profiles])
+    generation = generations[fleet.population.profile_of[devices]]
+    time_s, energy_j = np.zeros(len(devices)), np.zeros(len(devices))
+    rate_bps = rates.up_bps if uplink else rates.down_bps
+    for name in np.unique(links.access[links.present]):
+        for model in np.unique(generation):
+            mine = (links.access == name) & (generation == model)
+            time_s[mine], energy_j[mine] = radio.transfer(
+                str(name), str(model), payload_bytes[mine], rate_bps[mine], rates.rtt_s[mine], uplink=uplink
+            )
+    return time_s, energy_j
+
+
+def _impossible(links: Links, payload_bytes: Floats) -> NDArray[np.bool_]:
+    """Tell which payloads their link can never carry."""
+    impossible = np.zeros(len(payload_bytes), dtype=bool)
+    for name in np.unique(links.access[links.present]):
+        mine = links.access == name
+        impossible[mine] = radio.best_s(str(name), payload_bytes[mine]) > DAY_S
+    return impossible

@@ -1,0 +1,198 @@
+"""A batch of native jobs sorted out: which content goes under which plan to whom, and what that asks of the devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from flwr.app import ConfigRecord, Message, RecordDict
+from numpy.typing import NDArray
+
+from fedlite import wire
+from fedlite.client.stages.base import Stage
+from fedlite.client.stages.clip import Clip
+from fedlite.fleet.demands import Demands
+from fedlite.flower import compat
+from fedlite.flower.records import distinct, from_record, in_types
+from fedlite.learning.training.records import LocalConfig
+from fedlite.pricing import Job, Work, price
+from fedlite.rng import seed_of, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fedlite.compression.plan import Plan
+    from fedlite.compression.structure.base import Placement
+    from fedlite.engine.pool import Shared
+    from fedlite.flower.native_clients import NativeClients, NativeTask
+
+Array = NDArray[Any]
+Ids = NDArray[np.int64]
+
+LOCAL_KEYS = {"proximal-mu": "proximal_mu", "lr": "lr", "local-epochs": "epochs", "max-steps": "max_steps"}
+"""Entries of a message's config that change the local training, as Flower's strategies and examples name them."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """One distinct message content: the full model that it carries, and its config."""
+
+    arrays: list[Array]
+    config: ConfigRecord
+
+    @property
+    def local(self) -> dict[str, Any]:
+        """What the config changes in the local training."""
+        return {field: self.config[key] for key, field in LOCAL_KEYS.items() if key in self.config}
+
+    @property
+    def round_(self) -> int:
+        """The server's round; 0 if the config does not say."""
+        number = self.config.get("server-round", 0)
+        return number if isinstance(number, int) else 0
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One content on its way down to the devices of one plan: really encoded, and as they decode it."""
+
+    content: Content
+    plan: Plan
+    placement: Placement
+    packet: bytes
+    received: list[Array]
+    shared: Shared
+
+    @property
+    def raw_bytes(self) -> int:
+        """Length of the arrays as they are in memory."""
+        return sum(array.nbytes for array in self.received)
+
+    def upload_bytes(self) -> int | None:
+        """Return the length of an upload if it is the same for any values, else None."""
+        codec = wire.parse_codec(self.plan.up)
+        if codec.sparsifier is not None or codec.lossless is not None:
+            return None
+        if any(isinstance(stage, Stage) and stage.adds_bytes for stage in self.plan.stages):
+            return None
+        return wire.most_bytes(self.received, codec)
+
+
+class JobSheet:
+    """n jobs: who, on which leg, with how many samples and steps. Arrays have shape (n,).
+
+    Parameters
+    ----------
+    side : NativeClients
+    kind : str
+        "train" or "evaluate".
+    messages : sequence of n Message
+    devices : ndarray of int
+    """
+
+    def __init__(self, side: NativeClients, kind: str, messages: Sequence[Message], devices: Ids) -> None:
+        self._task = side.task
+        self.kind = kind
+        self.devices = devices
+        self.clients = devices % side.task.clients
+        self.profiles = side.task.profile_of[devices]
+        ids = [message.metadata.message_id for message in messages]
+        self.seeds = np.array([seed_of(side.seed, kind, name) for name in ids], dtype=np.uint64)
+        records, content_of = distinct([message.content for message in messages], id)
+        contents = [_content(record, side.task) for record in records]
+        plans = _plans(side.task, contents, content_of, devices)
+        pairs, self.leg_of = distinct(list(zip(content_of.tolist(), plans, strict=True)), lambda pair: pair)
+        # Each content's stream is named after its messages, whatever their order.
+        named = [min(np.array(ids)[content_of == content].tolist()) for content in range(len(contents))]
+        self.legs = [_leg(side, contents[content], plan, named[content]) for content, plan in pairs]
+        self.contents = contents
+        self._locals = [replace(side.task.local, **leg.content.local) for leg in self.legs]
+
+    def __len__(self) -> int:
+        return len(self.devices)
+
+    @property
+    def plans(self) -> list[Plan]:
+        """Each job's plan."""
+        return [self.legs[leg].plan for leg in self.leg_of.tolist()]
+
+    @property
+    def own_examples(self) -> Ids:
+        """Examples that each job's client owns."""
+        task = self._task
+        return np.asarray((task.test_examples if self.kind == "evaluate" else task.examples)[self.clients])
+
+    @property
+    def steps(self) -> Ids:
+        """Optimiser steps of each job; 0 for evaluation."""
+        return self._counted(LocalConfig.steps) if self.kind == "train" else np.zeros(len(self), dtype=np.int64)
+
+    @property
+    def samples(self) -> Ids:
+        """Samples that go through the net in each job."""
+        return self._counted(LocalConfig.samples) if self.kind == "train" else self.own_examples
+
+    def _counted(self, count: Callable[[LocalConfig, int], int]) -> Ids:
+        pairs = zip(self.own_examples.tolist(), self.leg_of.tolist(), strict=True)
+        return np.array([count(self._locals[leg], n) for n, leg in pairs], dtype=np.int64)
+
+    def works(self) -> list[tuple[Ids, Work]]:
+        """Return the price of all jobs of one profile on one leg together, with their positions."""
+        samples, steps = self.samples, self.steps
+        found = []
+        keys = self.profiles.astype(np.int64) * len(self.legs) + self.leg_of
+        for key in np.unique(keys):
+            mine = np.flatnonzero(keys == key)
+            leg, local = self.legs[int(self.leg_of[mine[0]])], self._locals[int(self.leg_of[mine[0]])]
+            profile = self._task.profiles[int(self.profiles[mine[0]])]
+            counted = None if self.kind == "evaluate" else steps[mine].astype(np.float64)
+            job = Job(
+                samples=samples[mine].astype(np.float64),
+                steps=counted,
+                batch=min(local.batch_size, int(self._task.examples.max(initial=1))),
+                optimizer=local.optimizer,
+                momentum=local.momentum,
+            )
+            found.append((mine, price(profile, leg.plan, self._task.workload_of(leg.plan.structure), job)))
+        return found
+
+    def demands(self, works: Sequence[tuple[Ids, Work]], lengths: Sequence[int]) -> Demands:
+        """Return what the jobs ask of their devices; `lengths` has the upload of each leg."""
+        train_s, peak_bytes = np.zeros(len(self)), np.zeros(len(self))
+        for mine, work in works:
+            train_s[mine], peak_bytes[mine] = work.time_s, work.peak_bytes
+        down_bytes = self.per_leg([len(leg.packet) for leg in self.legs]).astype(np.float64)
+        storage_bytes = down_bytes + self.own_examples * self._task.sample_bytes
+        return Demands(down_bytes, self.per_leg(lengths).astype(np.float64), train_s, peak_bytes, storage_bytes)
+
+    def per_leg(self, values: Sequence[Any]) -> NDArray[Any]:
+        """Return for each job what its leg has."""
+        return np.asarray(values)[self.leg_of]
+
+
+def _content(record: RecordDict, task: NativeTask) -> Content:
+    arrays = in_types(from_record(next(iter(record.array_records.values()))), task.dtypes)
+    return Content(arrays, next(iter(record.config_records.values()), ConfigRecord()).copy())
+
+
+def _plans(task: NativeTask, contents: Sequence[Content], content_of: Ids, devices: Ids) -> list[Plan]:
+    """Return each job's plan; a server that asks for clipping has it done after the plan's own stages."""
+    rounds = {content.round_ for content in contents}
+    assigned = task.assignment.plans(devices, min(rounds))
+    plans = []
+    for plan, content in zip(assigned, content_of.tolist(), strict=True):
+        norm = contents[content].config.get(compat.CLIPPING_NORM_KEY)
+        asked = () if norm is None else (Clip(float(norm)),)
+        plans.append(replace(plan, stages=(*plan.stages, *asked)) if asked else plan)
+    return plans
+
+
+def _leg(side: NativeClients, content: Content, plan: Plan, name: str) -> Leg:
+    """Encode a content for a plan, as it crosses the wire, with a stream of the message's and the plan's own."""
+    placement = plan.structure.place(side.task.spec, content.arrays)
+    rng = stream(side.seed, "downlink", name, plan.structure.key, "+".join(plan.down))
+    part = placement.take()
+    packet = wire.encode(part, plan.down, rng)
+    shared = side.pool.share({"packet": np.frombuffer(packet, np.uint8)})
+    return Leg(content, plan, placement, packet, wire.decode(packet, like=part), shared)

@@ -1,0 +1,10 @@
+"""Terms: what a plan adds to the loss of a device's training. One file each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TERMS: Final[dict[str, str]] = {
+    "distillation": "fedlite.learning.objectives.terms.distillation:Distillation",
+}
+"""Name -> `module:Class`."""

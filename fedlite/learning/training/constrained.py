@@ -1,0 +1,111 @@
+"""The constraints of a chunk with what each of them keeps while it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from fedlite.compression.constraint.base import Constraint, Received
+from fedlite.rng import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from fedlite.compression.overlap import Held
+    from fedlite.learning.training.records import Array, ClientJob
+    from fedlite.learning.training.template import Template
+
+
+@dataclass(frozen=True)
+class Constrained:
+    """Constraints and their states, in the order of the plan."""
+
+    pairs: tuple[tuple[Constraint, Any], ...] = ()
+
+    @property
+    def changes_forward(self) -> bool:
+        """Whether the forward pass sees other weights than those that are updated."""
+        return any(constraint.changes_forward for constraint, _ in self.pairs)
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether some constraint wants one gradient per sample."""
+        return any(constraint.per_sample for constraint, _ in self.pairs)
+
+    def seen(self, parameters: list[Tensor], *, stacked: bool = False) -> list[Tensor]:
+        """Return the weights as the forward pass sees them."""
+        for constraint, state in self.pairs:
+            parameters = constraint.seen(parameters, state, stacked=stacked)
+        return parameters
+
+    def gradients(self, gradients: list[Tensor], *, stacked: bool = False) -> list[Tensor]:
+        """Return the gradients as the optimiser sees them."""
+        for constraint, state in self.pairs:
+            gradients = constraint.gradients(gradients, state, stacked=stacked)
+        return gradients
+
+    def after(self, parameters: list[Tensor], *, stacked: bool = False) -> None:
+        """Change the weights in place, before the first step and after every step."""
+        for constraint, state in self.pairs:
+            constraint.after(parameters, state, stacked=stacked)
+
+    def rows(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a client's rows as it trains on them."""
+        for constraint, state in self.pairs:
+            inputs, labels = constraint.rows(inputs, labels, state)
+        return inputs, labels
+
+    def start(self, arrays: Sequence[Array], trainable: Sequence[int]) -> list[Array]:
+        """Return what training begins from: the received state with every constraint met."""
+        if not self.pairs:
+            return list(arrays)
+        changed = [torch.from_numpy(np.array(arrays[i])) for i in trainable]
+        self.after(changed)
+        begun = dict(zip(trainable, (tensor.numpy() for tensor in changed), strict=True))
+        return [begun.get(i, array) for i, array in enumerate(arrays)]
+
+    def held(self, tensors: int, trainable: Sequence[int]) -> Held | None:
+        """Return which coordinates of the state the clients hold: those that every constraint leaves them."""
+        held: Held = [None] * tensors
+        for constraint, state in self.pairs:
+            for i, mask in zip(trainable, constraint.held(state) or [], strict=False):
+                known = held[i]
+                if mask is not None:
+                    held[i] = mask if known is None else known * mask
+        return held if any(mask is not None for mask in held) else None
+
+    def memory(self) -> dict[str, Any]:
+        """Return what the device keeps of its own constraints."""
+        return {
+            constraint.name: dict(constraint.remember(state))
+            for constraint, state in self.pairs
+            if constraint.individual
+        }
+
+
+def constrained(
+    constraints: Sequence[Constraint],
+    template: Template,
+    arrays: Sequence[Array],
+    jobs: Sequence[ClientJob],
+    round_: int,
+) -> Constrained:
+    """Let every constraint look at what was received; `individual` ones need a chunk of one job."""
+    pairs = []
+    for constraint in constraints:
+        seed = jobs[0].seed if constraint.individual else 0
+        memory = jobs[0].memory.get(constraint.name, {}) if constraint.individual else {}
+        received = Received(
+            parameters=[arrays[i] for i in template.trainable],
+            names=[template.names[i] for i in template.trainable],
+            round_=round_,
+            memory=memory,
+            rng=stream(seed, f"local {constraint.name}"),
+        )
+        pairs.append((constraint, constraint.init(received)))
+    return Constrained(tuple(pairs))

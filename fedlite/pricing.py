@@ -1,0 +1,148 @@
+"""What local work under a plan costs a device: one function for rounds, `auto`, `compress` and the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedlite.devices import compute, memory, thermal, training
+from fedlite.devices.estimate import Calibration, Estimate
+
+if TYPE_CHECKING:
+    from fedlite.compression.plan import Plan
+    from fedlite.devices.profile import DeviceProfile
+    from fedlite.devices.workload import Workload
+
+Number = float | NDArray[np.float64]
+
+_UPDATE_BYTES: Final = 4.0
+"""Of one value of an update (float32)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The local work of one client, or of n of them with arrays of shape (n,).
+
+    Attributes
+    ----------
+    samples : float or ndarray
+        Samples that go through the net, every epoch counted.
+    steps : float or ndarray, optional
+        Optimiser steps; None for a job that only evaluates.
+    batch : int
+        Samples of the largest step, which decides the memory.
+    optimizer : str
+    momentum : float
+    """
+
+    samples: Number
+    steps: Number | None = None
+    batch: int = 1
+    optimizer: str = "sgd"
+    momentum: float = 0.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What jobs ask of a device.
+
+    Attributes
+    ----------
+    time_s : float or ndarray
+        On the cold device with all of its job threads.
+    low, high : float
+        Factors of the band around the time.
+    peak : Estimate
+        Memory in bytes, with its band.
+    calibration : Calibration
+        By what the device's time was calibrated.
+    """
+
+    time_s: Number
+    low: float
+    high: float
+    peak: Estimate
+    calibration: Calibration
+
+    @property
+    def time(self) -> Estimate:
+        """The time with its band."""
+        return Estimate.within(self.time_s, self.low, self.high, self.calibration)
+
+    @property
+    def peak_bytes(self) -> float:
+        """Expected peak memory."""
+        return float(self.peak.value)
+
+
+def price(profile: DeviceProfile, plan: Plan, workload: Workload, job: Job) -> Work:
+    """Return what jobs under a plan cost on a profile.
+
+    Parameters
+    ----------
+    profile : DeviceProfile
+    plan : Plan
+    workload : Workload
+        The trace of the net that the plan's structure builds.
+    job : Job
+
+    Raises
+    ------
+    FedliteError
+        If the net has no work to train, or the optimiser is unknown.
+    """
+    if job.steps is None:
+        return _evaluation(profile, workload, job)
+    effects = plan.effects
+    step = training.step_model(profile, workload, effects.step_time)
+    peak = memory.training_peak_bytes(
+        workload,
+        job.batch,
+        job.optimizer,
+        job.momentum,
+        # A microcontroller's runtime is part of its firmware.
+        runtime_bytes=0.0 if profile.engine in training.MCU_ENGINES else None,
+        weight_copies=effects.weight_copies + effects.weight_copies_per_sample * job.batch,
+    )
+    time_s = job.steps * step.fixed_s + job.samples * step.per_sample_s
+    if effects.update_passes:
+        moved_bytes = effects.update_passes * _UPDATE_BYTES * workload.params
+        time_s = time_s + float(compute.work_s(profile, {}, moved_bytes).value)
+    return Work(time_s, step.low_factor, step.high_factor, peak, step.calibration)
+
+
+def _evaluation(profile: DeviceProfile, workload: Workload, job: Job) -> Work:
+    one = compute.inference_s(profile, workload)
+    value = float(one.value)
+    peak = memory.inference_peak_bytes(workload, job.batch)
+    low, high = float(one.low) / value, float(one.high) / value
+    return Work(job.samples * value, low, high, peak, one.calibration)
+
+
+def on_device_s(
+    time_s: Number, peak_bytes: Number, *, ram_bytes: Number, cpu_share: float, onset_s: Number, sustained: Number
+) -> Number:
+    """Return how long work really takes on a device: swapping beyond its memory, with a share of the cores, in heat.
+
+    Parameters
+    ----------
+    time_s, peak_bytes : float or ndarray
+        Of `Work`.
+    ram_bytes : float or ndarray
+        What a job may have before it swaps.
+    cpu_share : float
+        Share of the cores that a job may use, in (0, 1].
+    onset_s, sustained : float or ndarray
+        After how many seconds the device throttles, and to which share of its speed.
+    """
+    slow = memory.memory_slowdown(peak_bytes, ram_bytes)
+    return thermal.throttled_s(time_s * slow / cpu_share, onset_s, sustained)
+
+
+def heat_of(profile: DeviceProfile) -> tuple[float, float]:
+    """Return onset and sustained share of a profile as `on_device_s` takes them: never, at full speed, without heat."""
+    heat = profile.thermal
+    return (np.inf, 1.0) if heat is None else (heat.onset_s.value, heat.sustained.value)

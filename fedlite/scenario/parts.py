@@ -1,0 +1,84 @@
+"""Parts of a plan as a scenario names them: `error-feedback`, `{name: magnitude, sparsity: 0.9}`, `pkg.mod:Class`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator
+
+from fedlite.compression.part import Part, PartError, made
+from fedlite.scenario import names
+from fedlite.scenario.base import mistake
+from fedlite.scenario.quantities import Means
+
+Kind = tuple[Mapping[str, str], type[Part]]
+"""The table of a kind's parts and the base class that they have."""
+
+
+def _structures() -> Kind:
+    from fedlite.compression.structure import STRUCTURES
+    from fedlite.compression.structure.base import Structure
+
+    return STRUCTURES, Structure
+
+
+def _constraints() -> Kind:
+    from fedlite.compression.constraint import CONSTRAINTS
+    from fedlite.compression.constraint.base import Constraint
+
+    return CONSTRAINTS, Constraint
+
+
+def _terms() -> Kind:
+    from fedlite.learning.objectives.terms import TERMS
+    from fedlite.learning.objectives.terms.base import Term
+
+    return TERMS, Term
+
+
+def _stages() -> Kind:
+    from fedlite.client.stages import STAGES
+    from fedlite.client.stages.base import Stage
+
+    return STAGES, Stage
+
+
+def _reading(kind: Callable[[], Kind]) -> PlainValidator:
+    """Return the validator that makes a part out of what a scenario says of it."""
+
+    def read(value: Any) -> Part:
+        table, base = kind()
+        if isinstance(value, base):
+            return value
+        options = {"name": value} if isinstance(value, str) else value
+        if not isinstance(options, dict) or not isinstance(options.get("name"), str):
+            raise mistake(
+                f"got {value!r}, expected the name of a part or a mapping with its name",
+                f"write one of {', '.join(sorted(table))}, or pkg.mod:Class",
+            )
+        rest = {key: option for key, option in options.items() if key != "name"}
+        try:
+            return made(options["name"], rest, table, base)
+        except PartError as error:
+            raise names.remade(error) from None
+
+    return PlainValidator(read)
+
+
+def _writing(kind: Callable[[], Kind]) -> PlainSerializer:
+    def write(part: Part) -> dict[str, Any]:
+        record = part.record
+        reference = record.pop("part")
+        short = {target: name for name, target in kind()[0].items()}
+        return {"name": short.get(reference, reference), **record}
+
+    return PlainSerializer(write)
+
+
+_TEXT = "name, `{name: ..., option: ...}` or `{name: pkg.mod:Class}` of a "
+
+StructurePart = Annotated[Part, _reading(_structures), _writing(_structures), Means(_TEXT + "structure")]
+ConstraintPart = Annotated[Part, _reading(_constraints), _writing(_constraints), Means(_TEXT + "constraint")]
+TermPart = Annotated[Part, _reading(_terms), _writing(_terms), Means(_TEXT + "term")]
+StagePart = Annotated[Part, _reading(_stages), _writing(_stages), Means(_TEXT + "stage")]

@@ -1,0 +1,193 @@
+"""One battery that every structure passes: those that ship, and two of a user's own."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise, permutations
+
+import numpy as np
+import pytest
+import torch
+from strangers import Headless, Squared
+
+from fedlite.compression.overlap import OverlapSum, weighted_sums
+from fedlite.compression.part import from_record, made
+from fedlite.compression.structure import STRUCTURES
+from fedlite.compression.structure.base import Structure
+from fedlite.compression.structure.full import Full
+from fedlite.compression.structure.width import Width
+from fedlite.learning.models.spec import spec_of
+from fedlite.learning.tracing import trace
+from fedlite.rng import stream
+
+EXAMPLES = {
+    "full": [Full()],
+    "width": [Width(0.5), Width(0.25), Width(1.0)],
+    "strangers:Headless": [Headless(), Headless(2)],
+    "strangers:Squared": [Squared()],
+}
+"""Name in a scenario -> some settings of it, all different; the first two of one must build different nets."""
+ALL = [example for examples in EXAMPLES.values() for example in examples]
+NETS = {
+    "perceptron": spec_of("mlp", (12,), 5, 1, hidden=(8, 6)),
+    "batch statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="batch"),
+    "gates": spec_of("char-lstm", (6,), 9, 1, units=8),
+}
+
+each_part = pytest.mark.parametrize("part", ALL, ids=lambda part: part.label)
+each_net = pytest.mark.parametrize("net", NETS)
+
+
+def arrays_of(net):
+    return [value.detach().numpy().copy() for value in net.state_dict().values()]
+
+
+def full_model(spec, seed=0):
+    """A full model's state with values that no net is built with; counters are numbers above 0."""
+    rng = stream(seed, "full model")
+    return [
+        rng.normal(size=array.shape).astype(array.dtype) if array.dtype.kind == "f" else np.full_like(array, 7 + seed)
+        for array in arrays_of(spec.build())
+    ]
+
+
+def clients_of(part, spec, count):
+    """What `count` clients of a structure send: what they took, moved a little; each tensor (count, *shape)."""
+    taken = part.place(spec, full_model(spec)).take()
+    rng = stream(3, "clients", part.key)
+    return [
+        np.stack([tensor + (0.1 * rng.normal(size=tensor.shape)).astype(tensor.dtype) for _ in range(count)])
+        for tensor in taken
+    ]
+
+
+def nines(spec):
+    return [np.full(array.shape, 9.0) for array in full_model(spec)]
+
+
+def total_of(spec):
+    return OverlapSum([array.shape for array in full_model(spec)])
+
+
+def test_every_structure_has_an_example_that_a_scenario_can_name():
+    assert {name for name in EXAMPLES if ":" not in name} == set(STRUCTURES)
+    for name, examples in EXAMPLES.items():
+        for part in examples:
+            options = {key: value for key, value in part.record.items() if key != "part"}
+            assert made(name, options, STRUCTURES, Structure) == part
+
+
+@each_part
+@each_net
+def test_a_net_is_built_with_the_same_bits_each_time(part, net):
+    spec = NETS[net]
+    first, second = part.build(spec).state_dict(), part.build(spec).state_dict()
+    assert list(first) == list(second)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@each_part
+@each_net
+def test_what_is_taken_is_the_state_of_the_net(part, net):
+    spec = NETS[net]
+    built, taken = part.build(spec), part.place(spec, full_model(spec)).take()
+    state = built.state_dict()
+    assert len(taken) == len(state)
+    for tensor, wanted in zip(taken, state.values(), strict=True):
+        assert (tensor.shape, tensor.dtype) == (tuple(wanted.shape), wanted.numpy().dtype)
+    built.load_state_dict({key: torch.from_numpy(np.array(a)) for key, a in zip(state, taken, strict=True)})
+
+
+@each_part
+@each_net
+@pytest.mark.parametrize("weight", [1.0, 17.0, 0.25])
+def test_what_was_taken_comes_back_where_it_was_and_nowhere_else(part, net, weight):
+    spec, total = NETS[net], total_of(NETS[net])
+    full = full_model(spec)
+    placement = part.place(spec, full)
+    taken = placement.take()
+    placement.add(total, [weight * tensor.astype(np.float64) for tensor in taken], weight)
+    touched = 0
+    for result, was, mass in zip(total.finish(nines(spec)), full, total.weights, strict=True):
+        held = np.broadcast_to(mass > 0, was.shape)
+        assert np.allclose(mass[mass > 0], weight)
+        np.testing.assert_allclose(result[held], was[held], rtol=1e-5)
+        assert (result[~held] == 9.0).all()
+        touched += int(held.sum())
+    assert touched >= sum(tensor.size for tensor in taken) > 0
+    assert (touched == sum(array.size for array in full)) or not part.is_full
+
+
+@each_part
+@each_net
+def test_the_sum_of_clients_stands_for_each_of_them_if_the_structure_says_so(part, net):
+    spec, weights = NETS[net], np.array([1.0, 3.0, 0.5, 2.0])
+    stacked = clients_of(part, spec, len(weights))
+    placement = part.place(spec, full_model(spec))
+    together, single = total_of(spec), total_of(spec)
+    placement.add(together, weighted_sums(stacked, weights), float(weights.sum()))
+    for k, weight in enumerate(weights.tolist()):
+        placement.add(single, [weight * values[k].astype(np.float64) for values in stacked], weight)
+    same = all(
+        np.allclose(a, b, rtol=1e-12, atol=1e-12)
+        for a, b in zip(together.finish(nines(spec)), single.finish(nines(spec)), strict=True)
+    )
+    assert same == part.linear
+
+
+@each_part
+def test_coordinates_that_a_mask_takes_count_for_nobody(part):
+    spec, full = NETS["perceptron"], full_model(NETS["perceptron"])
+    placement, total = part.place(spec, full), total_of(NETS["perceptron"])
+    taken = placement.take()
+    mask = np.ones(taken[0].shape)
+    mask[0] = 0.0
+    held = [mask, *[None] * (len(taken) - 1)]
+    placement.add(total, [tensor.astype(np.float64) for tensor in taken], 1.0, held)
+    first, *_ = total.finish(nines(spec))
+    assert (first[0] == 0).any()
+    kept, *_ = total.finish(nines(spec), zero_masked=False)
+    assert (kept[0] == 9).all()
+    np.testing.assert_allclose(first[1][first[1] != 9], full[0][1][first[1] != 9], rtol=1e-5)
+
+
+@pytest.mark.parametrize("net", ["perceptron", "gates"])
+def test_the_order_of_clients_of_different_structures_does_not_matter(net):
+    spec, full = NETS[net], full_model(NETS[net])
+    results = []
+    for order in list(permutations(range(len(ALL))))[:: 719 if len(ALL) > 5 else 1]:
+        total = total_of(spec)
+        for position in order:
+            part = ALL[position]
+            stacked = clients_of(part, spec, 1)
+            weight = 1.0 + position
+            part.place(spec, full).add(total, [weight * values[0].astype(np.float64) for values in stacked], weight)
+        results.append(total.finish(nines(spec)))
+    assert len(results) > 5
+    for one, other in pairwise(results):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+
+
+def test_a_key_names_the_net():
+    keys = [part.key for part in ALL]
+    assert len(set(keys)) == len(keys)
+    for part in ALL:
+        assert from_record(json.loads(json.dumps(part.record)), Structure).key == part.key
+
+
+@each_part
+def test_a_record_makes_the_part_again(part):
+    assert from_record(json.loads(json.dumps(part.record)), Structure) == part
+
+
+@each_part
+@pytest.mark.parametrize("net", ["perceptron", "batch statistics"])
+def test_no_structure_works_more_than_the_full_net(part, net):
+    spec = NETS[net]
+    full, own = (trace(structure.build(spec), spec.input_shape, name=net) for structure in (Full(), part))
+    assert own.macs <= full.macs
+    assert own.params <= full.params
+    assert part.effects.step_time >= 1.0
+    if part in (Width(0.5), Headless()):
+        assert own.macs < full.macs

@@ -1,0 +1,170 @@
+"""A batch of native jobs sorted out: who shares a packet, whose plan is whose, and what it asks of the devices."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, RecordDict
+
+from fedlite import wire
+from fedlite.client.assignment import ByProfile
+from fedlite.client.stages.clip import Clip
+from fedlite.client.stages.noise import Noise
+from fedlite.compression.plan import Plan
+from fedlite.compression.structure.width import Width
+from fedlite.engine.pool import LocalPool
+from fedlite.engine.task import WorkerSpec
+from fedlite.flower import compat
+from fedlite.flower.native_clients import NativeClients, NativeTask
+from fedlite.flower.native_jobs import JobSheet
+from fedlite.flower.records import to_record, types_of
+from fedlite.learning.models.spec import spec_of
+from fedlite.learning.tracing import trace
+from fedlite.learning.training import LocalConfig
+from fedlite.pricing import Job, price
+from fedlite.scenario.profiles import load_profile
+
+SPEC = spec_of("mlp", (6,), 3, 1, hidden=(8,))
+FULL = Plan("full", up=("fp32",))
+HALF = Plan("half", Width(0.5), stages=(Noise(0.1),), up=("topk:0.1", "zstd"), down=("fp16",))
+PROFILES = [load_profile("pixel-4"), load_profile("pi-4b")]
+PROFILE_OF = np.array([0, 1, 0, 1, 0])
+EXAMPLES = np.array([10, 3, 16])
+
+
+def model(fill=None):
+    values = [value.numpy().copy() for value in SPEC.build().state_dict().values()]
+    return values if fill is None else [np.full_like(value, fill) for value in values]
+
+
+def native(local=None):
+    names = tuple(SPEC.build().state_dict())
+    task = NativeTask(
+        spec=SPEC,
+        names=names,
+        dtypes=types_of(model()),
+        assignment=ByProfile([FULL, HALF], PROFILE_OF),
+        profiles=PROFILES,
+        profile_of=PROFILE_OF,
+        workload_of=lambda structure: trace(structure.build(SPEC), (6,), name="toy"),
+        clients=3,
+        examples=EXAMPLES,
+        test_examples=np.array([5, 0, 2]),
+        sample_bytes=24,
+        local=local or LocalConfig(epochs=2, batch_size=8, lr=0.1),
+        metrics=("accuracy",),
+    )
+    return NativeClients(task, LocalPool(WorkerSpec("nobody:Nothing")), seed=1)
+
+
+def content(fill=None, **config):
+    record = to_record(tuple(SPEC.build().state_dict()), model(fill))
+    return RecordDict({"arrays": record, "config": ConfigRecord(config)})
+
+
+def sheet(contents, devices, *, kind="train", local=None):
+    """A batch: message i goes to device i; of a message, its content and its id are all that counts."""
+    messages = [
+        SimpleNamespace(content=each, metadata=SimpleNamespace(message_id=f"message {number}"))
+        for number, each in enumerate(contents)
+    ]
+    return JobSheet(native(local), kind, messages, np.asarray(devices))
+
+
+def test_jobs_of_one_content_and_one_plan_share_a_leg():
+    one = content()
+    made = sheet([one] * 5, range(5))
+    assert len(made) == 5
+    assert made.leg_of.tolist() == [0, 1, 0, 1, 0]
+    assert [leg.plan for leg in made.legs] == [FULL, HALF]
+    assert [plan.name for plan in made.plans] == ["full", "half", "full", "half", "full"]
+    assert made.clients.tolist() == [0, 1, 2, 0, 1]
+    assert made.own_examples.tolist() == [10, 3, 16, 10, 3]
+
+
+def test_another_content_has_a_leg_of_its_own():
+    made = sheet([content(1.0), content(2.0)], [0, 2])
+    assert made.leg_of.tolist() == [0, 1]
+    assert [float(leg.received[0].flat[0]) for leg in made.legs] == [1.0, 2.0]
+
+
+def test_a_leg_holds_what_its_devices_really_decode():
+    made = sheet([content()] * 2, [0, 1])
+    full, half = made.legs
+    for got, was in zip(full.received, model(), strict=True):
+        np.testing.assert_array_equal(got, was)
+    taken = Width(0.5).place(SPEC, model()).take()
+    for got, was in zip(half.received, taken, strict=True):
+        np.testing.assert_array_equal(got, was.astype(np.float16).astype(np.float32))
+    assert half.packet == wire.encode(taken, ("fp16",))
+    assert bytes(half.shared.arrays["packet"]) == half.packet
+    assert full.raw_bytes == 4 * (6 * 8 + 8 + 8 * 3 + 3)
+    assert half.raw_bytes == 4 * (6 * 4 + 4 + 4 * 3 + 3)
+
+
+def test_only_codecs_of_one_length_tell_it_before_training():
+    full, half = sheet([content()] * 2, [0, 1]).legs
+    assert full.upload_bytes() == len(wire.encode(model(), ("fp32",)))
+    assert half.upload_bytes() is None
+
+
+def test_a_server_that_asks_for_clipping_has_it_after_the_plans_own_stages():
+    made = sheet([content(**{compat.CLIPPING_NORM_KEY: 0.5})] * 2, [0, 1])
+    assert [leg.plan.stages for leg in made.legs] == [(Clip(0.5),), (Noise(0.1), Clip(0.5))]
+    assert [leg.plan.stages for leg in sheet([content()] * 2, [0, 1]).legs] == [(), (Noise(0.1),)]
+
+
+def test_the_config_of_a_message_changes_the_local_training_of_its_leg():
+    made = sheet([content(**{"lr": 0.5, "local-epochs": 3, "server-round": 4})], [0])
+    (leg,) = made.legs
+    assert leg.content.local == {"lr": 0.5, "epochs": 3}
+    assert leg.content.round_ == 4
+    assert made.steps.tolist() == [6]
+    assert made.samples.tolist() == [30]
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "steps", "samples"),
+    [(None, [4, 2, 4], [20, 6, 32]), (3, [3, 2, 3], [18, 6, 24]), (1, [1, 1, 1], [8, 3, 8])],
+)
+def test_steps_and_samples_are_those_of_the_local_config(max_steps, steps, samples):
+    """Clients of 10, 3 and 16 examples, batches of 8, two epochs; the last batch of an epoch is short."""
+    made = sheet([content()] * 3, [0, 1, 2], local=LocalConfig(epochs=2, batch_size=8, lr=0.1, max_steps=max_steps))
+    assert made.steps.tolist() == steps
+    assert made.samples.tolist() == samples
+
+
+def test_an_evaluation_takes_no_step_and_sees_the_test_data():
+    made = sheet([content()] * 3, [0, 1, 2], kind="evaluate")
+    assert made.steps.tolist() == [0, 0, 0]
+    assert made.samples.tolist() == made.own_examples.tolist() == [5, 0, 2]
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_each_job_costs_what_its_plan_costs_on_its_profile(kind):
+    made = sheet([content()] * 5, range(5), kind=kind)
+    works = made.works()
+    assert sorted(np.concatenate([mine for mine, _ in works]).tolist()) == [0, 1, 2, 3, 4]
+    lengths = [1000, 77]
+    asked = made.demands(works, lengths)
+    for job in range(5):
+        plan, profile = made.plans[job], PROFILES[PROFILE_OF[job]]
+        workload = trace(plan.structure.build(SPEC), (6,), name="toy")
+        steps = None if kind == "evaluate" else float(made.steps[job])
+        work = price(profile, plan, workload, Job(float(made.samples[job]), steps, batch=8))
+        assert asked.train_s[job] == pytest.approx(work.time_s, rel=1e-12)
+        assert asked.peak_bytes[job] == work.peak_bytes
+        packet = len(made.legs[made.leg_of[job]].packet)
+        assert asked.down_bytes[job] == packet
+        assert asked.up_bytes[job] == lengths[made.leg_of[job]]
+        assert asked.storage_bytes[job] == packet + 24 * made.own_examples[job]
+
+
+def test_seeds_are_named_by_message_and_kind():
+    one = content()
+    first, again = sheet([one, one], [0, 2]), sheet([one, one], [0, 2])
+    assert first.seeds.tolist() == again.seeds.tolist()
+    assert len(set(first.seeds.tolist())) == 2
+    assert first.seeds.tolist() != sheet([one, one], [0, 2], kind="evaluate").seeds.tolist()
