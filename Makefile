@@ -3,6 +3,7 @@
 # make lint    style, types, layers
 # make check   lint and test: what continuous integration runs
 # make docs    write the generated reference pages; make docs-check only compares them
+# make mutants change the code in SAMPLE places and count how often the tests notice (half an hour; see benchmarks/mutants)
 # make compat  the Flower tests on the oldest, a middle and the newest supported flwr, each in its own environment
 #
 # The environment is made once, in .venv; stamp files in it remember what was installed from which pyproject.toml.
@@ -19,6 +20,9 @@ DEMO_OUT ?= runs/demo
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 MARKS := not network$(if $(CHROMIUM),, and not browser)
 PYTEST_ARGS ?=
+# How many mutants `make mutants` draws, and the seed of the draw.
+SAMPLE ?= 400
+SEED ?= 1
 # Tests run in as many processes as there are processors, at most four: each takes about a gigabyte.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
 
@@ -26,7 +30,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format docs docs-check compat picture clean
+.PHONY: help demo test lint check format docs docs-check mutants compat picture clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -43,6 +47,10 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(VENV)/.mutants: $(VENV)/.dev
+	$(PIP) install --quiet -c constraints.txt -e ".[mutants]"
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -72,6 +80,9 @@ docs: $(VENV)/.installed
 docs-check: $(VENV)/.installed
 	$(BIN)/python docs/generate_reference.py --check
 	$(BIN)/python docs/generate_cli.py --check
+
+mutants: $(VENV)/.mutants
+	$(BIN)/python benchmarks/mutants/run.py --sample $(SAMPLE) --seed $(SEED)
 
 compat: $(VENV)/.dev
 	PYTHON=$(abspath $(BIN))/python tests/compat/run.sh
