@@ -80,13 +80,16 @@ def _staged(
     kept: JobMemory = {}
     metrics: dict[str, float] = {}
     extra_bytes = 0
-    for stage in stages:
+    for number, stage in enumerate(stages):
+        # A second stage of one name has a stream of its own.
+        before = [other.name for other in stages[:number] if other.name == stage.name]
         job = Sending(
             start=cohort.start,
             round_=round_,
             examples=int(cohort.num_examples[place]),
             memory=memory.get(stage.name, {}),
-            rng=stream(seed, f"local {stage.name}"),
+            rng=stream(seed, f"local {stage.name}", *before),
+            held=cohort.held,
         )
         applied = stage.apply(update, job)
         update, kept[stage.name] = applied.update, applied.memory

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedlite.compose import auto_plans
+from fedlite.compression.part import blaming
 from fedlite.devices import radio
 from fedlite.fleet import population
 from fedlite.fleet.demands import wall_bytes
@@ -80,11 +81,12 @@ def price_plan(
         optimizer=local.optimizer,
         momentum=local.momentum,
     )
-    return price(profile, plan, learning.workload(plan.structure), job)
+    with blaming(plan.parts):
+        return price(profile, plan, learning.workload(plan.structure), job)
 
 
-def round_s(profile: DeviceProfile, work: Work, budgets: Budgets) -> float:
-    """Return how long a round's training really takes on a device, in the mean over the clients that were priced."""
+def round_s(profile: DeviceProfile, work: Work, budgets: Budgets, owners: NDArray[np.int64]) -> float:
+    """Return how long a round's training really takes on a profile, in the mean over devices that hold these owners."""
     onset_s, sustained = heat_of(profile)
     killed = work.peak_bytes > wall_bytes(profile, budgets)
     taken = on_device_s(
@@ -95,7 +97,7 @@ def round_s(profile: DeviceProfile, work: Work, budgets: Budgets) -> float:
         onset_s=onset_s,
         sustained=sustained,
     )
-    return float(np.mean(taken))
+    return float(np.mean(np.asarray(taken)[owners])) if len(owners) else float(np.mean(taken))
 
 
 def why_excluded(profile: DeviceProfile, plan: Plan, work: Work, section: FleetSection, learning: Learning) -> str:

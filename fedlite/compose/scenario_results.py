@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from fedlite.compose.fleet import DeviceClass
     from fedlite.compose.learning import Learning
     from fedlite.compose.record import Record
-    from fedlite.fleet.rules import Budgets
     from fedlite.scenario.schema import Scenario
 
 Array = NDArray[Any]
@@ -40,7 +39,7 @@ def scenario_particulars(
     """Return what is known of a scenario's run; `modes` are the trainer's execution modes."""
     spent = privacy_spent(scenario, record.ledger, len(learning.rows), noise_multiplier)
     return Particulars(
-        fleet=fleet_rows(record, _class_facts(classes, record.fleet.budgets)),
+        fleet=fleet_rows(record, _class_facts(classes, record, len(learning.rows))),
         evaluation=_evaluation_rows(scenario, learning, record),
         manifest=_manifest(learning, noise_multiplier, modes),
         summary={
@@ -77,19 +76,21 @@ def _excluded(classes: Sequence[DeviceClass], record: Record) -> list[dict[str, 
     ]
 
 
-def _class_facts(classes: Sequence[DeviceClass], budgets: Budgets) -> list[ClassFacts]:
+def _class_facts(classes: Sequence[DeviceClass], record: Record, clients: int) -> list[ClassFacts]:
+    budgets, profile_of = record.fleet.budgets, record.fleet.population.profile_of
+    owners = [np.flatnonzero(profile_of == position) % clients for position in range(len(classes))]
     return [
         ClassFacts(
             device_class.profile,
             plan=device_class.plan.name,
-            train_s=round_s(device_class.profile, device_class.work, budgets),
+            train_s=round_s(device_class.profile, device_class.work, budgets, mine),
             peak_bytes=int(device_class.work.peak_bytes),
             excluded=device_class.excluded,
             plan_reason=device_class.plan_reason,
             plan_remark="; ".join(device_class.plan.remarks),
             calibration=str(device_class.work.calibration),
         )
-        for device_class in classes
+        for device_class, mine in zip(classes, owners, strict=True)
     ]
 
 

@@ -7,13 +7,16 @@ in a scenario by a short name of the table of its kind, or as `pkg.mod:Class` if
 from __future__ import annotations
 
 import importlib
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+import math
+import traceback
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, get_type_hints
 
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 Options = dict[str, Any]
 
@@ -48,6 +51,18 @@ class Effects:
     update_passes: float = 0.0
     stored: tuple[str, ...] = ()
     inference: str = "fp32"
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("step_time", self.step_time, 1.0),
+            ("weight_copies", self.weight_copies, 0.0),
+            ("weight_copies_per_sample", self.weight_copies_per_sample, 0.0),
+            ("update_passes", self.update_passes, 0.0),
+        ):
+            if not (math.isfinite(value) and value >= least):
+                raise PartError(
+                    f"effects: got {name} {value}, expected {least:g} or more; only a structure makes a job cheaper"
+                )
 
     @classmethod
     def of(cls, parts: Iterable[Part]) -> Self:
@@ -126,19 +141,25 @@ def found(reference: str, kind: type[P]) -> type[P]:
         target: Any = importlib.import_module(module)
         for name in attribute.split("."):
             target = getattr(target, name)
-    except (ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError) as error:
+    # The border to code that is not ours: whatever it raises is its author's to mend.
+    except (Exception, SystemExit) as error:
         raise PartError(
             f"got {reference!r}, which cannot be imported ({error}), expected pkg.mod:Class; "
             "mend it, or put its folder on PYTHONPATH"
         ) from error
-    if not (isinstance(target, type) and issubclass(target, kind) and is_dataclass(target)):
+    own = isinstance(target, type) and issubclass(target, kind)
+    # `vars`, for a class without the decorator inherits the fields of its base, and takes no options of its own.
+    if not (own and getattr(vars(target).get("__dataclass_params__"), "frozen", False)):
         raise PartError(
             f"got {reference!r}, expected a frozen dataclass derived from {kind.__module__}.{kind.__name__}; derive it"
         )
+    if taken := sorted({"part", "name"} & {field.name for field in fields(target)}):
+        raise PartError(f"got {reference!r} with an option called {taken[0]!r}, which plans need; call it otherwise")
+    part: type[P] = target
     lacking = sorted(getattr(target, "__abstractmethods__", ())) + [n for n in ("name",) if not hasattr(target, n)]
     if lacking:
         raise PartError(f"got {reference!r} without {lacking[0]!r}, expected all that {kind.__name__} asks for; add it")
-    return target
+    return part
 
 
 def made(name: str, options: Mapping[str, Any], table: Mapping[str, str], kind: type[P]) -> P:
@@ -173,7 +194,9 @@ def made(name: str, options: Mapping[str, Any], table: Mapping[str, str], kind: 
     try:
         hints = get_type_hints(part)
         return part(**{key: _checked(f"{name}.{key}", value, hints[key]) for key, value in options.items()})
-    except (NameError, TypeError, ValueError) as error:
+    except PartError:
+        raise
+    except (Exception, SystemExit) as error:  # as above
         raise PartError(
             f"{name}: got {dict(options)}, which it cannot take ({error}); mend the value or the class"
         ) from error
@@ -193,3 +216,28 @@ def _checked(where: str, value: Any, hint: Any) -> Any:
     except ValidationError as error:
         words = getattr(hint, "__name__", str(hint))
         raise PartError(f"{where}: got {value!r}, expected {words}; mend the value") from error
+
+
+@contextmanager
+def blaming(parts: Iterable[Part]) -> Iterator[None]:
+    """Turn what code raises while it runs parts of the user's own into a mistake that names them and the place.
+
+    Raises
+    ------
+    PartError
+        If something else than a `FedliteError` is raised and some part is none of the package's.
+    """
+    try:
+        yield
+    except FedliteError:
+        raise
+    # The border to code that is not ours.
+    except Exception as error:
+        own = sorted({part.name for part in parts if not type(part).__module__.startswith("fedlite.")})
+        if not own:
+            raise
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise PartError(
+            f"plan with {', '.join(own)}: got {type(error).__name__}: {error} at {frame.filename}:{frame.lineno}, "
+            "expected what its kind asks for (docs/how-to/extend.md); mend the part"
+        ) from error

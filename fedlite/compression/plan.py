@@ -47,7 +47,7 @@ class Plan:
     Raises
     ------
     PartError
-        If the name is empty, a codec has no stage, or two parts of one kind have one name.
+        If the name is empty, a codec has no stage, or two parts of one kind have one name (stages: if they remember).
     """
 
     name: str = "full"
@@ -72,7 +72,9 @@ class Plan:
                 f"{where}: got {keeping[0]!r}, which a device remembers, on the structure {self.structure.name!r},"
                 " whose coordinates mean something else every round, expected one of the two; leave one out"
             )
-        for kind, parts in (("constraint", self.constraints), ("term", self.terms), ("stage", self.stages)):
+        # Two stages of one name (the plan clips, and privacy does) disturb each other in memory only.
+        keeping_stages = tuple(stage for stage in self.stages if stage.keeps_memory)
+        for kind, parts in (("constraint", self.constraints), ("term", self.terms), ("stage", keeping_stages)):
             for name, times in Counter(part.name for part in parts).items():
                 if times > 1:
                     raise PartError(f"{where}: got the {kind} {name!r} {times} times, expected it once; leave one out")

@@ -171,6 +171,13 @@ class PlanSection(Section):
         return self.plan(("fp32",), ("fp32",)).name
 
     @property
+    def names_feedback(self) -> bool:
+        """Whether error feedback is among the stages that are written out."""
+        from fedlite.client.stages.error_feedback import ErrorFeedback
+
+        return any(isinstance(stage, ErrorFeedback) for stage in self.stages)
+
+    @property
     def changes_shape(self) -> bool:
         """Whether a device may hold only a part of the full model's coordinates."""
         return self.auto or not self._structure().covers

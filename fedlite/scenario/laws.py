@@ -210,7 +210,8 @@ def _clipped_stays_clipped(scenario: Sections) -> Iterator[Violation]:
     chains = [("wire", scenario.wire.up, scenario.wire.error_feedback)]
     for index, rule in enumerate(scenario.clients):
         feedback = scenario.wire.error_feedback if rule.plan.error_feedback is None else rule.plan.error_feedback
-        if rule.plan.up is not None or rule.plan.error_feedback:
+        feedback = feedback or rule.plan.names_feedback
+        if rule.plan.up is not None or rule.plan.error_feedback or rule.plan.names_feedback:
             chains.append((f"clients.{index}.plan", rule.plan.up or scenario.wire.up, feedback))
     for where, stages, feedback in chains:
         if parse_codec(stages).lengthens:
@@ -250,6 +251,19 @@ def _slices_need_overlap(scenario: Sections) -> Iterator[Violation]:
                 f"got {got} with {privacy.mechanism!r}: a channel that few devices train is covered less than stated",
                 "give every device the full width, or remove the privacy section",
                 ("privacy",),
+            )
+
+
+def _memory_needs_fixed_coordinates(scenario: Sections) -> Iterator[Violation]:
+    for index, rule in enumerate(scenario.clients):
+        feedback = scenario.wire.error_feedback if rule.plan.error_feedback is None else rule.plan.error_feedback
+        structure = rule.plan.structure
+        if feedback and getattr(structure, "moves", False):
+            yield Violation(
+                f"clients.{index}.plan.structure",
+                f"got {rule.plan.label!r} with error feedback, but its coordinates mean something else every round",
+                "write 'error_feedback: false' in this plan",
+                ("wire.error_feedback",),
             )
 
 
@@ -300,7 +314,7 @@ def _feedback_needs_loss(scenario: Sections) -> Iterator[Violation]:
         )
     for index, rule in enumerate(scenario.clients):
         up = rule.plan.up or wire.up
-        if rule.plan.error_feedback and not sends_update(up):
+        if (rule.plan.error_feedback or rule.plan.names_feedback) and not sends_update(up):
             yield Violation(
                 f"clients.{index}.plan.error_feedback",
                 f"got true with 'up: {'+'.join(up)}', which sends weights and leaves no error to feed back",
@@ -322,6 +336,7 @@ LAWS: Final[tuple[Law, ...]] = (
     _count_leaves_room_for_noise,
     _clipped_stays_clipped,
     _slices_need_overlap,
+    _memory_needs_fixed_coordinates,
     _rule_can_be_reached,
     _rule_names_a_profile,
     _feedback_needs_loss,

@@ -42,7 +42,8 @@ class _Noised(Privacy):
     noise_multiplier: NonNegative | None = None
     """Standard deviation of the noise over the clipping norm."""
     target_epsilon: Positive | None = None
-    """Choose the noise so that the whole run spends at most this epsilon."""
+    """Choose the noise so that the whole run spends this epsilon if every cohort replies in full; fewer replies spend
+    more, and the run says what was spent."""
     delta: Delta | None = None
     """Epsilon is stated at this delta; without it no epsilon is stated."""
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from fedlite import runner as running
 from fedlite.cli.main import app
+from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
 from fedlite.devices import compute
 from fedlite.learning.tracing import trace
@@ -235,6 +236,16 @@ BROKEN = {
         "@dataclass(frozen=True)\nclass Broken(Stage):\n    name = 'broken'\n"
         "    def __post_init__(self):\n        raise ValueError('never')\n"
     ),
+    "an error at import": "raise RuntimeError('no licence')\n",
+    "the end of the program at import": "raise SystemExit(3)\n",
+    "a base's decorator only": (
+        "from fedlite.client.stages.clip import Clip\nclass Broken(Clip):\n    name = 'broken'\n"
+    ),
+    "an option that plans need": "@dataclass(frozen=True)\nclass Broken(Stage):\n    name: str = 'broken'\n",
+    "any error of its own": (
+        "@dataclass(frozen=True)\nclass Broken(Stage):\n    name = 'broken'\n"
+        "    def __post_init__(self):\n        raise RuntimeError('never')\n"
+    ),
     "a type that only a checker knows": (
         "@dataclass(frozen=True)\nclass Broken(Stage):\n    name = 'broken'\n    x: 'Unknown' = 1\n"
     ),
@@ -252,3 +263,30 @@ def test_a_broken_class_is_one_line_and_no_traceback(case, tmp_path, monkeypatch
     assert told.exit_code == 2, told.exception
     (said,) = told.output.splitlines()
     assert "clients.0.plan.stages.0: got " in said
+
+
+BREAKS = {
+    "stage": ("stages", "Stage", "client.stages.base", "    def apply(self, update, job):\n        return 1 / 0\n"),
+    "constraint": (
+        "constraints",
+        "Constraint",
+        "compression.constraint.base",
+        "    def after(self, parameters, state, *, stacked):\n        return 1 / 0\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BREAKS)
+def test_a_part_that_breaks_in_a_run_is_one_line_that_names_it_and_the_place(case, tmp_path, monkeypatch):
+    section, kind, room, method = BREAKS[case]
+    (tmp_path / f"breaks_{case}.py").write_text(
+        f"from dataclasses import dataclass\nfrom fedlite.{room} import {kind}\n"
+        f"@dataclass(frozen=True)\nclass Breaks({kind}):\n    name = 'breaks'\n{method}"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = with_plan(f"plan: {{{section}: ['breaks_{case}:Breaks']}}", tmp_path / "x")
+    with pytest.raises(PartError) as caught:
+        run(path, tmp_path / "run")
+    (said,) = str(caught.value).splitlines()
+    assert said.startswith("plan with breaks: got ZeroDivisionError: division by zero at ")
+    assert f"breaks_{case}.py:7, " in said

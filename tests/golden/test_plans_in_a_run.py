@@ -158,7 +158,7 @@ def test_the_reports_training_time_is_that_of_the_ledger(tmp_path):
     )
     said = dict(finished.fleet.select("profile", "train_s_per_round").iter_rows())
     for (profile,), rows in finished.clients.filter(pl.col("outcome") == "arrived").group_by("profile"):
-        assert said[profile] == pytest.approx(rows["train_s"].mean(), rel=0.15)
+        assert said[profile] == pytest.approx(rows["train_s"].mean(), rel=1e-6)
 
 
 def test_the_reports_memory_is_what_the_scenario_leaves_a_job(tmp_path):

@@ -43,7 +43,7 @@ def test_the_default_plan_is_the_whole_model_in_float32():
         (lambda: Plan(up=()), r"plan 'full': got up \(\), expected a tuple of stages"),
         (lambda: Plan(down="fp16"), "got down 'fp16'"),
         (lambda: Plan(constraints=(FakeQuant(8), FakeQuant(4))), "got the constraint 'fake-quant' 2 times"),
-        (lambda: Plan(stages=(Clip(1.0), Clip(2.0))), "got the stage 'clip' 2 times"),
+        (lambda: Plan(stages=(ErrorFeedback(), ErrorFeedback())), "got the stage 'error-feedback' 2 times"),
         (lambda: Plan(terms=(Distillation(), Distillation(2.0))), "got the term 'distillation' 2 times"),
     ],
 )

@@ -99,3 +99,21 @@ def test_the_arguments_are_not_changed():
     restore(kept, buffer)
     for array, was in zip([*update, kept["residual"]], [*before, residual], strict=True):
         np.testing.assert_array_equal(array, was)
+
+
+def test_what_a_mask_hides_waits_until_the_server_reads_it_again():
+    given, received, kept = updates(20), [], {}
+    masks = [np.ones((8, 9), np.bool_), None]
+    masks[0][3:] = False
+    for number, update in enumerate(given):
+        held = masks if number % 2 else None
+        seen = [part if mask is None else part * mask for part, mask in zip(update, held or [None] * 2, strict=True)]
+        given[number] = seen
+        applied = FEEDBACK.apply(seen, Sending([], 0, 1, kept, stream(0, "unused"), held))
+        decoded = decode(encode(applied.update, ("topk:0.1",)))
+        kept = FEEDBACK.sent(applied.update, decoded, applied.memory)
+        received.append(decoded)
+        if held:
+            assert not decoded[0][3:].any()
+    assert np.abs(kept["residual"]).max() > 0.1
+    np.testing.assert_allclose(total(received) + total([[kept["residual"]]]), total(given), atol=2e-3)

@@ -98,6 +98,17 @@ def _two_profiles(monkeypatch):
             "clients.0.plan.error_feedback",
             "sends weights",
         ),
+        (
+            "clients: [{for: any, plan: {stages: [error-feedback]}}]",
+            "clients.0.plan.error_feedback",
+            "sends weights",
+        ),
+        (
+            "wire: {up: topk:0.1}\nclients: [{for: any, plan: {stages: [error-feedback]}}]\n"
+            + DP % "client-fixed-clipping",
+            "clients.0.plan.error_feedback",
+            "not clipped",
+        ),
     ],
 )
 def test_a_broken_law_names_the_key_and_the_way_out(more, key, part):
@@ -130,6 +141,11 @@ def test_an_own_app_follows_no_plan():
         "training: {strategy: {name: 'my.code:Own', arguments: {eta: 1}}}\nclients: [{for: any, plan: {width: 0.5}}]",
         "wire: {up: topk:0.1+zstd}\n" + DP % "client-fixed-clipping",
         "wire: {up: int8+zstd, error_feedback: true}\n" + DP % "server-fixed-clipping",
+        "wire: {up: int8, error_feedback: true}\nclients: [{for: any, plan: {stages: [error-feedback]}}]",
+        (
+            "clients: [{for: any, plan: {stages: [{name: clip, norm: 1}]}}]\n"
+            "privacy: {mechanism: local-dp, clipping_norm: 1, epsilon: 4, delta: 1e-5}"
+        ),
         "clients: [{for: {tier: mcu}, plan: {width: 0.5}}, {for: {profile: phone}, plan: auto}]",
         "privacy: {mechanism: local-dp, clipping_norm: 1, epsilon: 4, delta: 1e-5}\ntraining: {strategy: fedmedian}",
     ],
@@ -169,3 +185,33 @@ def test_fedprox_tells_the_clients_its_proximal_term():
     scenario = parse_scenario(f"{BASE}training: {{strategy: {{name: fedprox, proximal_mu: 0.1}}}}\n")
     assert scenario.training.local_config().proximal_mu == 0.1
     assert scenario.training.strategy.options() == {"proximal_mu": 0.1}
+
+
+def test_error_feedback_that_is_written_twice_is_one_stage():
+    text = (
+        f"{BASE}wire: {{up: int8, error_feedback: true}}\nclients: [{{for: any, plan: {{stages: [error-feedback]}}}}]\n"
+    )
+    plan = parse_scenario(text).plan_for(profile="phone", tier="phone")
+    assert [stage.name for stage in plan.stages] == ["error-feedback"]
+
+
+MOVING = """
+from dataclasses import dataclass
+from fedlite.compression.structure.full import Full
+
+
+@dataclass(frozen=True)
+class Moving(Full):
+    name = "moving"
+    moves = True
+"""
+
+
+def test_memory_needs_coordinates_that_stay(tmp_path, monkeypatch):
+    (tmp_path / "law_moving.py").write_text(MOVING, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rule = "clients: [{for: any, plan: {structure: 'law_moving:Moving'%s}}]\n"
+    wire = "wire: {up: int8, error_feedback: true}\n"
+    with pytest.raises(InvalidFileError, match=r"clients\.0\.plan\.structure: got .* something else every round"):
+        parse_scenario(BASE + wire + rule % "", "x.yaml")
+    assert parse_scenario(BASE + wire + rule % ", error_feedback: false").name == "law"

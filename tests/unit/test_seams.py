@@ -20,6 +20,7 @@ from fedlite.compression.structure.full import Full
 from fedlite.compression.structure.width import Width
 from fedlite.errors import FedliteError
 from fedlite.learning.models.spec import spec_of
+from fedlite.learning.objectives.terms.base import Term
 from fedlite.learning.tracing import trace
 from fedlite.learning.training import ClientJob, LocalConfig, Trainer
 from fedlite.pricing import Job, price
@@ -56,6 +57,51 @@ def test_rows_are_changed_before_training_and_only_then():
         assert not np.array_equal(ours, other)
     with pytest.raises(FedliteError, match="batched for a plan with label-flip"):
         Trainer(net, mode="batched").train(arrays, JOBS, X, Y, config, constraints=(LabelFlip(),))
+
+
+SEEN = []
+
+
+@dataclass(frozen=True)
+class Watcher(Constraint):
+    """Writes down what it is told before training."""
+
+    name: ClassVar[str] = "watcher"
+
+    def init(self, received):
+        """Keep the round and a number drawn."""
+        SEEN.append((received.round_, float(received.rng.random())))
+
+
+def test_a_constraint_is_told_the_round_and_draws_other_numbers_in_every_job():
+    SEEN.clear()
+    net = SPEC.build()
+    arrays = [value.numpy() for value in net.state_dict().values()]
+    config = LocalConfig(batch_size=4, lr=0.1)
+    for round_, jobs in ((7, JOBS), (8, JOBS[1:]), (9, JOBS)):
+        Trainer(net).train(arrays, jobs, X, Y, config, constraints=(Watcher(),), round_=round_)
+    rounds, (first, other, again) = zip(*SEEN, strict=True)
+    assert rounds == (7, 8, 9)
+    assert first == again != other
+
+
+@dataclass(frozen=True)
+class TwoColumns(Term):
+    """A term that forgot to add up its columns."""
+
+    name: ClassVar[str] = "two-columns"
+
+    def losses(self, batch):
+        """Return (N, 3) instead of (N,)."""
+        return batch.outputs
+
+
+def test_a_term_gives_one_loss_for_each_sample():
+    net = SPEC.build()
+    arrays = [value.numpy() for value in net.state_dict().values()]
+    trainer, config = Trainer(net, mode="sequential"), LocalConfig(batch_size=4, lr=0.1)
+    with pytest.raises(PartError, match=r"'two-columns': got losses of shape \(4, 3\), expected one per sample \(4,\)"):
+        trainer.train(arrays, JOBS, X, Y, config, terms=(TwoColumns(),))
 
 
 @dataclass(frozen=True)
@@ -105,6 +151,26 @@ def test_a_stage_sees_its_job_and_its_bytes_count():
     assert sent.extra_bytes == [21, 21]
     assert plain.extra_bytes == [0, 0]
     assert sent.metrics == [{"owned": 12.0}, {"owned": 12.0}]
+
+
+@dataclass(frozen=True)
+class Draws(Stage):
+    """Tells which number it draws."""
+
+    name: ClassVar[str] = "draws"
+    place: int = 0
+
+    def apply(self, update, job):
+        """Return the update as it is."""
+        return Applied(update, metrics={f"drawn {self.place}": float(job.rng.random())})
+
+
+def test_two_stages_of_one_name_draw_different_numbers():
+    net = SPEC.build()
+    arrays = [value.numpy() for value in net.state_dict().values()]
+    cohort = Trainer(net).train(arrays, JOBS, X, Y, LocalConfig(batch_size=4, lr=0.1))
+    sent = send(cohort, Plan(stages=(Draws(1), Draws(2))), [1, 2], [{}, {}])
+    assert len({value for metrics in sent.metrics for value in metrics.values()}) == 4
 
 
 SCENARIO = """

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.compression.part import Part
+
+if TYPE_CHECKING:
+    from fedlite.compression.overlap import Held
 
 Array = NDArray[Any]
 Update = list[Array]
@@ -35,6 +38,9 @@ class Sending:
         What this stage keeps on this device.
     rng : Generator
         Randomness of this stage in this job.
+    held : list or None
+        Per tensor 1 where the client holds a coordinate and 0 where a mask keeps it at zero, so that nobody reads its
+        update; None if it holds all.
     """
 
     start: Sequence[Array]
@@ -42,6 +48,7 @@ class Sending:
     examples: int
     memory: Memory
     rng: np.random.Generator
+    held: Held | None = None
 
 
 class Applied(NamedTuple):

@@ -23,6 +23,8 @@ from fedlite.client.stages.base import Applied, Array, Memory, Sending, Stage, U
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedlite.compression.overlap import Held
+
 _RESIDUAL: Final = "residual"
 
 
@@ -35,18 +37,29 @@ class ErrorFeedback(Stage):
     remembers: ClassVar[bool] = True
 
     def apply(self, update: Update, job: Sending) -> Applied:
-        """Return the update with what earlier packets left out."""
+        """Return the update with what earlier packets left out, where the server reads it; the rest waits."""
         if _RESIDUAL not in job.memory:
-            return Applied(update, job.memory)
-        return Applied(_plus(update, job.memory[_RESIDUAL]), job.memory)
+            return Applied(update)
+        owed = job.memory[_RESIDUAL]
+        read = owed if job.held is None else owed * _flat(_ones(update, job.held))
+        return Applied(_plus(update, read), {_RESIDUAL: owed - read})
 
     def sent(self, update: Update, decoded: Update, memory: Memory) -> Memory:
-        """Return what this packet left out."""
-        return {_RESIDUAL: _flat(update) - _flat(decoded)}
+        """Return what this packet left out, and what waits."""
+        left = _flat(update) - _flat(decoded)
+        return {_RESIDUAL: left + memory[_RESIDUAL] if _RESIDUAL in memory else left}
 
     def lost(self, decoded: Update, memory: Memory) -> Memory:
         """Return the residual with what the lost packet carried: it still has to be sent."""
         return {_RESIDUAL: memory[_RESIDUAL] + _flat(decoded)}
+
+
+def _ones(update: Sequence[Array], held: Held) -> Update:
+    """Return 1 where the client holds a coordinate, 0 where it does not, for the tensors of an update."""
+    return [
+        part if not is_float(part) else np.ones_like(part) if mask is None else np.asarray(mask).astype(part.dtype)
+        for part, mask in zip(update, held, strict=True)
+    ]
 
 
 def _flat(update: Sequence[Array]) -> Array:

@@ -41,7 +41,7 @@ class Received:
     memory : mapping
         What this part kept on this device; empty unless the constraint is `individual`.
     rng : Generator
-        Randomness of this part in this job; of the whole chunk unless the constraint is `individual`.
+        Randomness of this part in this job; in the whole chunk of jobs unless the constraint is `individual`.
     """
 
     parameters: Sequence[Array]

@@ -98,14 +98,13 @@ def constrained(
     """Let every constraint look at what was received; `individual` ones need a chunk of one job."""
     pairs = []
     for constraint in constraints:
-        seed = jobs[0].seed if constraint.individual else 0
         memory = jobs[0].memory.get(constraint.name, {}) if constraint.individual else {}
         received = Received(
             parameters=[arrays[i] for i in template.trainable],
             names=[template.names[i] for i in template.trainable],
             round_=round_,
             memory=memory,
-            rng=stream(seed, f"local {constraint.name}"),
+            rng=stream(jobs[0].seed if jobs else 0, f"local {constraint.name}"),
         )
         pairs.append((constraint, constraint.init(received)))
     return Constrained(tuple(pairs))

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fedlite.compression.part import PartError
 from fedlite.errors import FedliteError
 from fedlite.learning.objectives.cross_entropy import is_torchs_own
 from fedlite.learning.objectives.terms.base import Batch
@@ -73,7 +74,17 @@ class Loss:
         if not self._terms:
             return self._mean(outputs, targets)
         batch = Batch(inputs, targets, outputs, seen, self._received, self._forward)
-        return self._mean(outputs, targets) + sum(term.losses(batch).mean() for term in self._terms)
+        return self._mean(outputs, targets) + sum(self._term(term, batch) for term in self._terms)
+
+    @staticmethod
+    def _term(term: Term, batch: Batch) -> Tensor:
+        losses = term.losses(batch)
+        if losses.shape not in ((), batch.inputs.shape[:1]):
+            raise PartError(
+                f"term {term.name!r}: got losses of shape {tuple(losses.shape)}, expected one per sample"
+                f" {tuple(batch.inputs.shape[:1])} or one number; sum over the other dimensions"
+            )
+        return losses.mean()
 
     def _forward(self, parameters: list[Tensor], inputs: Tensor) -> Tensor:
         values = dict(zip(self._names, parameters, strict=True))
