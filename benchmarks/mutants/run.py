@@ -44,18 +44,18 @@ def main() -> None:
     scope = tests_of_modules()
     chosen = sorted(path for path in scope if path.startswith(tuple(given.only)))
     population = places(REPOSITORY, chosen)
-    mutants = sample(REPOSITORY, population.all, given.sample, given.seed)
+    mutants = [unchanged(path) for path in chosen]
+    if not given.control:
+        mutants = sample(REPOSITORY, population.all, given.sample, given.seed)
     if given.again:
-        survived = {
-            row["key"] for row in json.loads(given.again.read_text())["mutants"] if row["outcome"] == "survived"
-        }
-        mutants = [mutant for mutant in mutants if mutant.key in survived]
+        names = {row["key"] for row in survived(json.loads(given.again.read_text())["mutants"])}
+        mutants = [mutant for mutant in mutants if mutant.key in names]
     print(f"{len(mutants)} mutants of {len(population.all)} places in {len(chosen)} modules", flush=True)
-    began = time.monotonic()
+    began, tested = time.monotonic(), commit()
     rows = run_all(mutants, scope, given.workers, given.timeout)
     found = {
         "command": "python benchmarks/mutants/run.py " + shlex.join(sys.argv[1:]),
-        "commit": commit(),
+        "commit": tested,
         "cosmic_ray": version("cosmic-ray"),
         "seed": given.seed,
         "modules": len(chosen),
@@ -84,6 +84,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=60.0, help="processor seconds a mutant has")
     parser.add_argument("--only", nargs="*", default=[""], help="beginnings of paths, instead of the whole scope")
     parser.add_argument("--again", type=Path, help="a mutants.json: run only those of the sample that survived there")
+    parser.add_argument("--control", action="store_true", help="change nothing in every module: all must survive")
     parser.add_argument("--page", action="store_true", help="only write mutants.md again, from mutants.json")
     parser.add_argument("--out", type=Path, default=HERE / "results")
     return parser.parse_args()
@@ -108,6 +109,11 @@ def expanded(patterns: list[str]) -> list[str]:
             raise SystemExit(f"tests.toml: {pattern} names no file")
         found |= dict.fromkeys(matches)
     return list(found)
+
+
+def unchanged(path: str) -> Mutant:
+    """Return a module that is another file and the same code."""
+    return Mutant(path, 0, 0, "", "nothing", "", "", (REPOSITORY / path).read_text() + "\n# the same\n")
 
 
 def run_all(mutants: list[Mutant], scope: dict[str, list[str]], workers: int, timeout_s: float) -> list[dict[str, Any]]:
@@ -251,6 +257,7 @@ def commit() -> str:
 def page(found: dict[str, Any]) -> str:
     """Return the result as a page; survivors are explained as `survivors.toml` says."""
     notes = {note["mutant"]: note for note in tomllib.loads((HERE / "survivors.toml").read_text())["survivor"]}
+    interval = f"{found['low']:.1%} to {found['high']:.1%}"
     caught = found["killed"] + found["timeouts"]
     commit_, changes = found["commit"][:12], found["commit"][40:]
     left_out = ", ".join(f"{count} {reason}" for reason, count in found["left_out"].items())
@@ -263,9 +270,8 @@ def page(found: dict[str, Any]) -> str:
         f"{found['sample']} places drawn of {found['places']} in {found['modules']} modules, seed {found['seed']};",
         f"left out: {left_out}.",
         "",
-        f"**Noticed: {caught} of {found['sample']}, {found['rate']:.1%}; 95 % interval (Wilson) {found['low']:.1%} to",
-        f"{found['high']:.1%}.** {found['timeouts']} of them by the time limit, {found['killed_by_import']} as",
-        "nothing could be imported any more.",
+        f"**Noticed: {caught} of {found['sample']}, {found['rate']:.1%}; 95 % interval (Wilson) {interval}.**",
+        f"By the time limit: {found['timeouts']}; because nothing could be imported: {found['killed_by_import']}.",
         "",
         "| modules | mutants | noticed | survived | rate | 95 % interval |",
         "|---|--:|--:|--:|--:|--:|",
@@ -276,7 +282,9 @@ def page(found: dict[str, Any]) -> str:
             f"| `{name}` | {part['sample']} | {part['killed'] + part['timeouts']} | {part['survived']} |"
             f" {part['rate']:.0%} | {part['low']:.0%} to {part['high']:.0%} |"
         )
-    survivors = [row for row in found["mutants"] if row["outcome"] == "survived"]
+    lines += ["", "| operators | mutants | survived |", "|---|--:|--:|"]
+    drawn, left = Counter(map(family, found["mutants"])), Counter(map(family, survivors := survived(found["mutants"])))
+    lines += [f"| {name} | {count} | {left[name]} |" for name, count in drawn.most_common()]
     kinds = Counter(notes.get(row["key"], {}).get("kind", "not looked at") for row in survivors)
     lines += ["", "## Survivors", "", *(f"* {count} {kind}" for kind, count in kinds.most_common()), ""]
     lines += ["| where | was -> became | why nothing notices |", "|---|---|---|"]
@@ -285,6 +293,16 @@ def page(found: dict[str, Any]) -> str:
         note = notes.get(row["key"], {"kind": "not looked at", "why": ""})
         lines.append(f"| `{row['path']}`:{row['line']} | {change} | {note['kind']}: {note['why']} |")
     return "\n".join(lines) + "\n"
+
+
+def survived(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the mutants that nothing noticed."""
+    return [row for row in rows if row["outcome"] == "survived"]
+
+
+def family(row: dict[str, Any]) -> str:
+    """Return the family of a mutant's operator, by cosmic-ray's name."""
+    return row["operator"].split("_")[0]
 
 
 def by_package(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

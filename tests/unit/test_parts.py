@@ -27,6 +27,7 @@ from fedlite.compression.structure.full import FULL, Full
 from fedlite.compression.structure.width import Width, WidthError, index_maps, take
 from fedlite.errors import UnknownNameError
 from fedlite.learning.models.spec import spec_of
+from fedlite.rng import stream
 
 
 @dataclass(frozen=True)
@@ -275,6 +276,13 @@ def test_equal_magnitudes_go_by_position():
     assert masks([np.array([[1, 1, 1, 1]], np.float32)], ["a"], 0.5)[0].tolist() == [[0, 0, 1, 1]]
 
 
+@pytest.mark.parametrize("sparsity", [0.001, 0.1, 0.5, 0.77, 0.999])
+def test_no_weight_that_is_held_at_zero_is_larger_than_one_that_stays(sparsity):
+    weights = stream(2, "masks").permutation(2003).astype(np.float32).reshape(1, -1)
+    keep = masks([weights], ["a"], sparsity)[0].astype(bool)
+    assert np.sort(weights[~keep]).tolist() == list(range(round(sparsity * 2003)))
+
+
 @pytest.mark.parametrize("sparsity", [-0.1, 1.0])
 def test_sparsities_out_of_range(sparsity):
     with pytest.raises(MaskError, match=f"got sparsity {sparsity}, expected from 0 to below 1"):
@@ -364,3 +372,15 @@ def test_the_coordinates_of_a_slice_are_worked_out_once_per_net_and_share():
 
 def test_the_norm_of_an_update_leaves_counters_out():
     assert norm_of([np.array([3.0], np.float32), np.array([100]), np.array([[4.0]], np.float64)]) == 5.0
+
+
+@pytest.mark.parametrize("left_out", ["build", "place"])
+def test_a_structure_without_what_it_must_have_is_named(left_out, monkeypatch):
+    monkeypatch.setitem(globals(), "Half", dataclass(frozen=True)(type("Half", (Full,), {})))
+    assert found(f"{__name__}:Half", Structure) is Half  # noqa: F821 (put there a line above)
+    hooks = {name: getattr(Full, name) for name in ("build", "place") if name != left_out}
+    monkeypatch.setitem(
+        globals(), "Half", dataclass(frozen=True)(type("Half", (Structure,), {"name": "half", **hooks}))
+    )
+    with pytest.raises(PartError, match=f"without '{left_out}', expected all that Structure asks for; add it"):
+        found(f"{__name__}:Half", Structure)

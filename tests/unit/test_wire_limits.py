@@ -156,14 +156,15 @@ def test_a_shuffle_puts_bytes_of_one_place_together(stride, shuffled):
     assert unshuffle(memoryview(shuffled), stride) == b"abcdef"
 
 
+@pytest.mark.parametrize("number", ["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize(("nonzero", "flag"), [(50, 0), (51, 2), (100, 2)])
-def test_numbers_are_shuffled_before_the_lossless_stage_if_most_are_not_zero(nonzero, flag):
+def test_numbers_are_shuffled_before_the_lossless_stage_if_most_are_not_zero(nonzero, flag, number):
     array = np.zeros(100, np.float32)
     array[:nonzero] = stream(7, "shuffle").normal(size=nonzero).astype(np.float32)
-    packet = encode([array], ("fp32", "zstd"))
-    assert packet[3] & 2 == flag
-    assert encode([array], ("fp32",))[3] == 0
-    assert decode(packet)[0].tolist() == array.tolist()
+    packet = encode([array], (number, "zstd"))
+    plain = encode([array], (number,))
+    assert (packet[3] & 2, plain[3]) == (flag, 0)
+    assert decode(packet)[0].tolist() == decode(plain)[0].tolist()
 
 
 def test_a_packet_tells_its_own_parts():

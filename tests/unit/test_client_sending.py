@@ -1,0 +1,72 @@
+"""What is sent, with and without stages, is what training changed: floats as updates or weights, counters as values."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fedlite import wire
+from fedlite.client.sending import decoded_stack, decoded_update, decoded_weights, send, started_from
+from fedlite.client.stages.clip import CLIPPED, Clip
+from fedlite.client.stages.error_feedback import ErrorFeedback
+from fedlite.compression.plan import Plan
+from fedlite.rng import stream
+
+SEEDS = [3, 4]
+
+
+def cohort():
+    """Two clients, a counter among their tensors; what they learnt is far from where they began."""
+    dice = stream(8, "sending")
+    start = [np.full((2, 3), 5.0, np.float32), np.array(7, np.int64), np.full(4, -2.0, np.float32)]
+    learnt = [np.stack([one + dice.normal(size=one.shape).astype(np.float32) for _ in SEEDS]) for one in start]
+    learnt[1] = np.array([17, 27], np.int64)
+    return SimpleNamespace(arrays=learnt, start=start, num_examples=np.array([10, 20]), held=None)
+
+
+@pytest.mark.parametrize("stages", [(), (Clip(1e9),)], ids=["plain", "staged"])
+@pytest.mark.parametrize("up", [("fp32",), ("bf16",), ("int8",), ("fp16", "zstd"), ("topk:0.9999", "int8")])
+def test_what_is_decoded_is_what_was_learnt_up_to_the_codec(up, stages):
+    trained, codec = cohort(), wire.parse_codec(up)
+    sent = send(trained, Plan(up=up, stages=stages), SEEDS, [{}, {}])
+    stacked = decoded_stack(sent.packets, codec, trained.start)
+    for k in range(2):
+        weights = decoded_weights(sent.packets[k], codec, trained.start)
+        update = decoded_update(sent.packets[k], codec, trained.start)
+        for i, learnt in enumerate(trained.arrays):
+            step = 0 if learnt.dtype.kind == "i" else 0.05
+            np.testing.assert_allclose(weights[i], learnt[k], atol=step)
+            np.testing.assert_array_equal(stacked[i][k], weights[i])
+            changed = learnt[k] if learnt.dtype.kind == "i" else learnt[k] - trained.start[i]
+            np.testing.assert_allclose(update[i], changed, atol=step)
+
+
+def test_without_stages_nothing_is_remembered_told_or_added():
+    sent = send(cohort(), Plan(up=("int8",)), SEEDS, [{}, {}])
+    assert (sent.extra_bytes, sent.memories, sent.metrics) == ([0, 0], [{}, {}], [])
+
+
+def test_with_stages_every_client_has_its_own_line():
+    plan = Plan(up=("sign",), stages=(Clip(0.5), ErrorFeedback()))
+    trained = cohort()
+    sent = send(trained, plan, SEEDS, [{}, {}])
+    assert sent.extra_bytes == [0, 0]
+    assert sent.metrics == [{CLIPPED: 1.0}, {CLIPPED: 1.0}]
+    assert [sorted(memory) for memory in sent.memories] == [["error-feedback"]] * 2
+    for k in range(2):
+        decoded = decoded_update(sent.packets[k], wire.parse_codec(("sign",)), trained.start)
+        left = sent.memories[k]["error-feedback"]["residual"]
+        whole = left + np.concatenate([decoded[0].reshape(-1), decoded[2]])
+        assert np.linalg.norm(whole) == pytest.approx(0.5, rel=1e-5)
+
+
+def test_stages_that_remember_nothing_leave_no_memory():
+    sent = send(cohort(), Plan(up=("sign",), stages=(Clip(0.5),)), SEEDS, [{}, {}])
+    assert sent.memories == [{}, {}]
+
+
+def test_as_many_masks_as_tensors():
+    with pytest.raises(ValueError, match="zip"):
+        started_from(cohort().start, [None])
