@@ -190,6 +190,20 @@ def natural_clients(dataset: str) -> int | None:
     return CATALOG[dataset].natural_clients if dataset in CATALOG else None
 
 
+def input_shape(dataset: str) -> tuple[int, ...] | None:
+    """Return the shape of a dataset's samples; None if only reading it would tell."""
+    from fedlite.learning.data.catalog import CATALOG
+
+    return CATALOG[dataset].input_shape if dataset in CATALOG else None
+
+
+def takes(model: str) -> tuple[int, int] | None:
+    """Return how many dimensions a model's samples have, and their least length; None if any will do or is unknown."""
+    from fedlite.learning.models import TAKES
+
+    return TAKES.get(model)
+
+
 def habits() -> list[str]:
     """Return the names of the habits of diurnal availability that can be changed."""
     from fedlite.simulation.diurnal import DiurnalHabits

@@ -48,11 +48,37 @@ def _model_fits_the_objective(scenario: Sections) -> Iterator[Violation]:
             "write 'model: autoencoder', or remove it",
             ("task.model",),
         )
+    if wanted == "next-character" and labels not in (None, wanted):
+        yield Violation(
+            "task.objective",
+            f"got 'next-character' with {task.data!r}, whose labels are classes and no characters",
+            "remove it, or write 'data: shakespeare'",
+            ("task.data",),
+        )
     if wanted == "regression" and labels is not None:
         yield Violation(
             "task.objective",
             f"got 'regression' with {task.data!r}, whose labels are classes and no numbers",
             "remove it, or name a data set of your own with float32 labels",
+            ("task.data",),
+        )
+
+
+def _model_takes_the_data(scenario: Sections) -> Iterator[Violation]:
+    task = scenario.task
+    if task is None:
+        return
+    shape, taken = names.input_shape(task.data), names.takes(task.model.name)
+    if shape is None or taken is None:
+        return
+    dimensions, least = taken
+    if len(shape) != dimensions or min(shape[1:], default=shape[0]) < least:
+        kinds = {1: "(steps,)", 2: "(channels, steps)", 3: "(channels, height, width)"}
+        yield Violation(
+            "task.model",
+            f"got {task.model.name!r} with {task.data!r}, whose samples have the shape {shape},"
+            f" expected {kinds[dimensions]}{f' of at least {least}' if least > 1 else ''}",
+            "write 'model: mlp', which takes any shape, or name other data" if len(shape) > 1 else "name other data",
             ("task.data",),
         )
 
@@ -97,6 +123,7 @@ def _target_is_of_a_metric(scenario: Sections) -> Iterator[Violation]:
 TASK_LAWS: Final[tuple[Law, ...]] = (
     _natural_clients_are_recorded,
     _model_fits_the_objective,
+    _model_takes_the_data,
     _own_app_follows_no_plan,
     _target_is_of_a_metric,
 )

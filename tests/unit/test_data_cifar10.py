@@ -33,6 +33,7 @@ def test_lines_become_pictures_with_colours_first(members, tmp_path):
     path = tmp_path / "made.npz"
     cache.write_arrays(path, arrays)
     made = cifar10.read(CATALOG["cifar10"], path)
+    assert made.x_train.shape[1:] == CATALOG["cifar10"].input_shape
     assert made.y_train.tolist() == list(range(10))
     assert made.y_test.tolist() == [3, 7]
     assert np.allclose(made.x_train.mean(axis=(0, 2, 3)), 0, atol=1e-5)

@@ -10,6 +10,7 @@ import pytest
 
 from fedlite.errors import UnknownNameError
 from fedlite.learning.data import Dataset, DatasetError, load
+from fedlite.learning.data.catalog import CATALOG
 from fedlite.learning.data.images import standardise
 
 
@@ -38,6 +39,7 @@ def small(**changes):
 def test_digits_have_1797_rows_in_two_splits(digits):
     assert digits.x_train.shape == (1438, 1, 8, 8)
     assert digits.x_test.shape == (359, 1, 8, 8)
+    assert CATALOG["digits"].input_shape == (1, 8, 8)
     assert digits.x_train.dtype == np.float32
     assert digits.num_classes == 10
     assert digits.natural_clients == 0

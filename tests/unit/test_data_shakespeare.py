@@ -63,6 +63,7 @@ def test_contexts_and_next_characters_stay_on_their_side_of_the_cut(tmp_path):
 
     assert made.x_train.shape == (2 * 72, 80)
     assert made.x_test.shape == (2 * 12, 80)
+    assert CATALOG["shakespeare"].input_shape == (80,)
     assert made.client_names == ("p: One", "p: Two")
     codes = shakespeare.encode(text)
     assert np.array_equal(made.x_train[1], codes[10:90])

@@ -40,5 +40,5 @@ def test_windows_carry_the_exercise_and_the_owner_of_their_recording(numbered):
 def test_a_window_is_100_samples_of_six_channels_every_50():
     recording = np.arange(6 * 220, dtype=np.float32).reshape(220, 6)
     windows = watch._windows(recording)
-    assert windows.shape == (3, 6, 100)
+    assert windows.shape == (3, *CATALOG["watch"].input_shape) == (3, 6, 100)
     assert np.array_equal(windows[1], recording[50:150].T)

@@ -143,7 +143,7 @@ def test_classes_keep_the_columns_that_they_had(tmp_path):
     ],
 )
 def test_a_target_is_of_the_main_metric_or_of_the_accuracy(objective, target, metric, value, reached):
-    found = target_of(scenario(objective=objective, target=target), objectives.objective(objective))
+    found = target_of(scenario(target=target), objectives.objective(objective))
     assert (found.metric.name, found.value) == (metric, value)
     assert all(map(found.reached_by, reached))
     assert not found.reached_by(float("nan"))

@@ -215,3 +215,31 @@ def test_memory_needs_coordinates_that_stay(tmp_path, monkeypatch):
     with pytest.raises(InvalidFileError, match=r"clients\.0\.plan\.structure: got .* something else every round"):
         parse_scenario(BASE + wire + rule % "", "x.yaml")
     assert parse_scenario(BASE + wire + rule % ", error_feedback: false").name == "law"
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "said"),
+    [
+        ("digits", "char-lstm", r"the shape \(1, 8, 8\), expected \(steps,\); write 'model: mlp'"),
+        ("digits", "cnn1d", r".* expected \(channels, steps\) of at least 21"),
+        ("digits", "lenet5", r".* expected \(channels, height, width\) of at least 12"),
+        ("watch", "resnet8", r"the shape \(6, 100\), expected \(channels, height, width\) of at least 8"),
+        ("shakespeare", "cnn", r"the shape \(80,\), expected .* of at least 4; name other data"),
+    ],
+)
+def test_a_model_takes_samples_of_its_own_shape_only(data, model, said):
+    text = BASE.replace("data: digits, model: mlp", f"data: {data}, model: {model}")
+    with pytest.raises(InvalidFileError, match=rf"task\.model: got '{model}' with '{data}', whose samples have {said}"):
+        parse_scenario(text, "x.yaml")
+
+
+@pytest.mark.parametrize(("data", "model"), [("digits", "resnet8"), ("watch", "cnn1d"), ("shakespeare", "char-lstm")])
+def test_models_that_fit_their_data_are_taken(data, model):
+    assert parse_scenario(BASE.replace("data: digits, model: mlp", f"data: {data}, model: {model}")).name == "law"
+
+
+def test_classes_are_no_characters():
+    with pytest.raises(
+        InvalidFileError, match=r"task\.objective: got 'next-character' with 'digits', whose labels are"
+    ):
+        parse_scenario(BASE.replace("model: mlp", "model: mlp, objective: next-character"), "x.yaml")

@@ -37,6 +37,21 @@ MODELS: Final[dict[str, str]] = {
 GIVE_INPUT_AGAIN: Final = frozenset({"autoencoder"})
 """Models whose output is their input again; all others give a score for each class."""
 
+TAKES: Final[dict[str, tuple[int, int]]] = {
+    "char-lstm": (1, 1),
+    "cnn": (3, 4),
+    "cnn1d": (2, 21),
+    "ds-cnn": (3, 4),
+    "lenet5": (3, 12),
+    "mobilenet-v1": (3, 32),
+    "mobilenet-v2": (3, 32),
+    "resnet18": (3, 32),
+    "resnet50": (3, 32),
+    "resnet8": (3, 8),
+    "squeezenet1.1": (3, 32),
+}
+"""How many dimensions a model's samples have, and the least length of those after the channels; others take any."""
+
 
 class ModelError(FedliteError):
     """A model cannot be built from these parameters or for this input shape."""

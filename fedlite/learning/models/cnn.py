@@ -34,7 +34,7 @@ def cnn(
     hidden : int
         Units of the hidden layer.
     """
-    inputs, height, breadth = image_shape("cnn", input_shape, smallest=4)
+    inputs, height, breadth = image_shape("cnn", input_shape)
     layers: list[nn.Module] = []
     for full, pool in zip(channels, pools, strict=True):
         outputs = scaled(full, width)

@@ -18,7 +18,7 @@ def cnn1d(input_shape: tuple[int, ...], num_classes: int, width: float = 1.0) ->
     input_shape, num_classes, width
         As in `fedlite.learning.models.build`; (channels, steps) with at least 21 steps.
     """
-    inputs, _ = series_shape("cnn1d", input_shape, shortest=21)
+    inputs, _ = series_shape("cnn1d", input_shape)
     first, second = scaled(32, width), scaled(64, width)
     return nn.Sequential(
         nn.Conv1d(inputs, first, 9, stride=2),

@@ -32,7 +32,7 @@ def ds_cnn(
     blocks : int
         Depthwise-separable blocks.
     """
-    inputs, _, _ = image_shape("ds-cnn", input_shape, smallest=4)
+    inputs, _, _ = image_shape("ds-cnn", input_shape)
     maps = scaled(64, width, CHANNEL_MULTIPLE)
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, maps, (10, 4), stride=2, padding=(5, 1)),

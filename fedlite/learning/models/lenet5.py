@@ -24,7 +24,7 @@ def lenet5(input_shape: tuple[int, ...], num_classes: int, width: float = 1.0) -
     input_shape, num_classes, width
         As in `fedlite.learning.models.build`; an image with sides of at least 12.
     """
-    inputs, height, breadth = image_shape("lenet5", input_shape, smallest=12)
+    inputs, height, breadth = image_shape("lenet5", input_shape)
     padding = 0 if min(height, breadth) >= _PAPER_SIDE else 2
     maps_1, maps_2, units_1, units_2 = (scaled(full, width) for full in (6, 16, 120, 84))
     height, breadth = (((side + 2 * padding - 4) // 2 - 4) // 2 for side in (height, breadth))

@@ -49,7 +49,7 @@ def mobilenet_v1(
     alpha : float
         The paper's width multiplier: the size of the full model, of which `width` is a slice.
     """
-    inputs, _, _ = image_shape("mobilenet-v1", input_shape, smallest=32)
+    inputs, _, _ = image_shape("mobilenet-v1", input_shape)
 
     def maps(full: int) -> int:
         return scaled(max(CHANNEL_MULTIPLE, int(full * alpha)), width, CHANNEL_MULTIPLE)

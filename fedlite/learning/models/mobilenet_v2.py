@@ -69,7 +69,7 @@ def mobilenet_v2(
         The paper's width multiplier (it leaves the last layer at 1,280 below 1): the size of the full model, of which
         `width` is a slice.
     """
-    inputs, _, _ = image_shape("mobilenet-v2", input_shape, smallest=32)
+    inputs, _, _ = image_shape("mobilenet-v2", input_shape)
 
     def maps(full: int) -> int:
         return scaled(_divisible(full * alpha), width, CHANNEL_MULTIPLE)

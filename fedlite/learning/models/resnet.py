@@ -122,7 +122,7 @@ def _resnet(
     *,
     stride_first: bool,
 ) -> nn.Sequential:
-    inputs, _, _ = image_shape(name, input_shape, smallest=32)
+    inputs, _, _ = image_shape(name, input_shape)
     branch = _basic if name == "resnet18" else _bottleneck
     stages = [scaled(full, width, CHANNEL_MULTIPLE) for full in _STAGE_CHANNELS]
     now = stages[0]

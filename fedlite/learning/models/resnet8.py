@@ -56,7 +56,7 @@ def resnet8(
     filters : int
         Channels of the first stack, a multiple of 8; the later two have twice and four times as many.
     """
-    inputs, _, _ = image_shape("resnet8", input_shape, smallest=8)
+    inputs, _, _ = image_shape("resnet8", input_shape)
     first, second, third = (scaled(filters * factor, width, CHANNEL_MULTIPLE) for factor in (1, 2, 4))
     model = nn.Sequential(
         nn.Conv2d(inputs, first, 3, padding=1),

@@ -92,5 +92,5 @@ def squeezenet(input_shape: tuple[int, ...], num_classes: int, width: float = 1.
     input_shape, num_classes, width
         As in `fedlite.learning.models.build`; an image with sides of at least 32.
     """
-    inputs, _, _ = image_shape("squeezenet1.1", input_shape, smallest=32)
+    inputs, _, _ = image_shape("squeezenet1.1", input_shape)
     return SqueezeNet(inputs, num_classes, width)
