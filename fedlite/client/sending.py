@@ -99,8 +99,9 @@ def _staged(
     packet = wire.encode(values, codec, _rounding(codec, seed))
     after: JobMemory = {}
     if keeping := [stage for stage in stages if stage.remembers]:
-        decoded = decoded_update(packet, codec, cohort.start)
-        after = {stage.name: stage.sent(update, decoded, kept[stage.name]) for stage in keeping}
+        # Only what the client holds is read: sign, say, decodes to something everywhere, and nothing of that arrives.
+        learnt, decoded = (held_only(u, cohort.held) for u in (update, decoded_update(packet, codec, cohort.start)))
+        after = {stage.name: stage.sent(learnt, decoded, kept[stage.name]) for stage in keeping}
     return Sent([packet], [extra_bytes], [after], [metrics])
 
 
@@ -124,13 +125,13 @@ def decoded_stack(packets: Sequence[bytes], codec: wire.Codec, start: Sequence[A
     return [values + old if values.dtype.kind == "f" else values for values, old in zip(stacked, start, strict=True)]
 
 
-def started_from(received: Sequence[Array], held: Held | None) -> list[Array]:
-    """Return what training began from: what was received, with zeros where the client holds nothing."""
+def held_only(arrays: Sequence[Array], held: Held | None) -> list[Array]:
+    """Return arrays with zeros where the client holds nothing: of what was received, what training began from."""
     if held is None:
-        return list(received)
+        return list(arrays)
     return [
         array if mask is None else np.where(mask, array, np.zeros((), array.dtype))
-        for array, mask in zip(received, held, strict=True)
+        for array, mask in zip(arrays, held, strict=True)
     ]
 
 

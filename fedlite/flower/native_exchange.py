@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fedlite import wire
 from fedlite.client.job import METRIC, held_by, pack_memories, packet_of, unpack_memories
-from fedlite.client.sending import decoded_update, started_from
+from fedlite.client.sending import decoded_update, held_only
 from fedlite.client.stages.base import Stage
 from fedlite.engine import chunks
 from fedlite.engine.task import Result, Task
@@ -186,8 +186,8 @@ def _after_loss(done: Computed, place: int, memory: JobMemory) -> JobMemory:
     """Return a device's memory after its packet did not reach the server."""
     plan = done.leg.plan
     held = held_by(done.arrays, place, len(done.leg.received))
-    start = started_from(done.leg.received, held)
-    decoded = decoded_update(packet_of(done.arrays, place), wire.parse_codec(plan.up), start)
+    start = held_only(done.leg.received, held)
+    decoded = held_only(decoded_update(packet_of(done.arrays, place), wire.parse_codec(plan.up), start), held)
     lost = {
         stage.name: stage.lost(decoded, memory[stage.name])
         for stage in plan.stages

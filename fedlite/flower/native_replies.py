@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fedlite import wire
 from fedlite.client.job import METRIC, held_by, packet_of
-from fedlite.client.sending import decoded_weights, started_from
+from fedlite.client.sending import decoded_weights, held_only
 from fedlite.client.stages.clip import CLIPPED
 from fedlite.compression.overlap import OverlapSum
 from fedlite.compression.part import blaming
@@ -59,7 +59,7 @@ class Computed:
 
     def weights_of(self, place: int) -> list[Array]:
         """Return the model that the server reads from one client's packet, in the coordinates of its structure."""
-        start = started_from(self.leg.received, self.held(place))
+        start = held_only(self.leg.received, self.held(place))
         return decoded_weights(packet_of(self.arrays, place), wire.parse_codec(self.leg.plan.up), start)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedlite import wire
-from fedlite.client.sending import decoded_stack, decoded_update, decoded_weights, send, started_from
+from fedlite.client.sending import decoded_stack, decoded_update, decoded_weights, held_only, send
 from fedlite.client.stages.clip import CLIPPED, Clip
 from fedlite.client.stages.error_feedback import ErrorFeedback
 from fedlite.compression.plan import Plan
@@ -69,4 +69,21 @@ def test_stages_that_remember_nothing_leave_no_memory():
 
 def test_as_many_masks_as_tensors():
     with pytest.raises(ValueError, match="zip"):
-        started_from(cohort().start, [None])
+        held_only(cohort().start, [None])
+
+
+@pytest.mark.parametrize("up", [("sign",), ("int8",), ("topk:0.5",)])
+def test_nothing_is_owed_where_nothing_is_held(up):
+    trained = cohort()
+    mask = np.array([[1, 1, 0], [0, 1, 0]], bool)
+    trained.held = [mask, None, None]
+    trained.start[0] = trained.start[0] * mask
+    trained.arrays[0] = trained.arrays[0] * mask
+    sent = send(trained, Plan(up=up, stages=(ErrorFeedback(),)), SEEDS, [{}, {}])
+    for k, memory in enumerate(sent.memories):
+        owed = memory["error-feedback"]["residual"]
+        assert not owed[:6].reshape(2, 3)[~mask].any()
+        update = np.concatenate([(trained.arrays[i][k] - trained.start[i]).ravel() for i in (0, 2)])
+        decoded = decoded_update(sent.packets[k], wire.parse_codec(up), trained.start)
+        read = np.concatenate([(decoded[0] * mask).ravel(), decoded[2]])
+        np.testing.assert_allclose(read + owed, update, atol=1e-5)

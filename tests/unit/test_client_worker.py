@@ -9,7 +9,7 @@ import pytest
 
 from fedlite import wire
 from fedlite.client.job import METRIC, held_by, packet_of, unpack_memories
-from fedlite.client.sending import decoded_stack, decoded_update, decoded_weights, send, started_from
+from fedlite.client.sending import decoded_stack, decoded_update, decoded_weights, held_only, send
 from fedlite.client.stages.base import Sending
 from fedlite.client.stages.clip import CLIPPED, Clip
 from fedlite.client.stages.error_feedback import ErrorFeedback
@@ -185,5 +185,5 @@ def test_stochastic_rounding_is_the_jobs_own_and_no_neighbours():
 
 def test_what_is_not_held_began_at_zero():
     received = [np.array([1.0, 2.0], np.float32), np.array([3.0], np.float32)]
-    assert [a.tolist() for a in started_from(received, [np.array([True, False]), None])] == [[1.0, 0.0], [3.0]]
-    assert started_from(received, None) == received
+    assert [a.tolist() for a in held_only(received, [np.array([True, False]), None])] == [[1.0, 0.0], [3.0]]
+    assert held_only(received, None) == received
