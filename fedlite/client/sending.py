@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite import wire
-from fedlite.client.stages.base import Sending, Stage
+from fedlite.client.stages.base import Applied, Sending, Stage
+from fedlite.compression.part import PartError
 from fedlite.rng import stream
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _staged(
             rng=stream(seed, f"local {stage.name}", *before),
             held=cohort.held,
         )
-        applied = stage.apply(update, job)
+        applied = _checked(stage.apply(update, job), update, stage)
         update, kept[stage.name] = applied.update, applied.memory
         metrics |= applied.metrics
         extra_bytes += len(applied.extra)
@@ -103,6 +104,15 @@ def _staged(
         learnt, decoded = (held_only(u, cohort.held) for u in (update, decoded_update(packet, codec, cohort.start)))
         after = {stage.name: stage.sent(learnt, decoded, kept[stage.name]) for stage in keeping}
     return Sent([packet], [extra_bytes], [after], [metrics])
+
+
+def _checked(applied: object, update: Sequence[Array], stage: Stage) -> Applied:
+    wanted = [np.shape(part) for part in update]
+    if not isinstance(applied, Applied):
+        raise PartError(f"stage {stage.name!r}: got {type(applied).__name__}, expected Applied(update); return that")
+    if [np.shape(part) for part in applied.update] != wanted:
+        raise PartError(f"stage {stage.name!r}: got an update of other shapes, expected {wanted}; keep every shape")
+    return applied
 
 
 def decoded_update(packet: bytes, codec: wire.Codec, start: Sequence[Array]) -> list[Array]:

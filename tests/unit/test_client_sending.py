@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from fedlite import wire
 from fedlite.client.sending import decoded_stack, decoded_update, decoded_weights, held_only, send
+from fedlite.client.stages.base import Applied, Stage
 from fedlite.client.stages.clip import CLIPPED, Clip
 from fedlite.client.stages.error_feedback import ErrorFeedback
+from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
 from fedlite.rng import stream
 
@@ -87,3 +91,23 @@ def test_nothing_is_owed_where_nothing_is_held(up):
         decoded = decoded_update(sent.packets[k], wire.parse_codec(up), trained.start)
         read = np.concatenate([(decoded[0] * mask).ravel(), decoded[2]])
         np.testing.assert_allclose(read + owed, update, atol=1e-5)
+
+
+@dataclass(frozen=True)
+class Wrong(Stage):
+    """Gives back what it was made with."""
+
+    name: ClassVar[str] = "wrong"
+    nothing: bool = False
+
+    def apply(self, update, job):
+        """Return nothing, or one number of each tensor."""
+        return None if self.nothing else Applied([np.ravel(part)[:1] for part in update])
+
+
+@pytest.mark.parametrize(
+    ("nothing", "said"), [(True, "got NoneType, expected Applied"), (False, "got an update of other shapes")]
+)
+def test_a_stage_returns_an_update_of_the_same_shapes(nothing, said):
+    with pytest.raises(PartError, match=f"stage 'wrong': {said}"):
+        send(cohort(), Plan(stages=(Wrong(nothing),)), SEEDS, [{}, {}])
