@@ -15,7 +15,7 @@ import typer
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-from fedlite import __version__
+from fedlite import __version__, own_code
 from fedlite.cli import app as app_command
 from fedlite.cli import cite as cite_command
 from fedlite.cli import compress as compress_command
@@ -93,7 +93,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=False)
+        with own_code.blamed():
+            code = app(standalone_mode=False)
     except FedliteError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None

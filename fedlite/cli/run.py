@@ -96,7 +96,7 @@ def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run
 
         try:
             return work(say)
-        except FedliteError:
+        except Exception:
             # What is wrong is all there is to say.
             bar.remove_task(row)
             raise

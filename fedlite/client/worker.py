@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlite import wire
+from fedlite import own_code, wire
 from fedlite.client.job import METRIC, pack_held, pack_memories, unpack_memories
 from fedlite.client.sending import Sent, decoded_stack, send
 from fedlite.compression.overlap import weighted_sums
-from fedlite.compression.part import blaming
 from fedlite.compression.plan import Plan
 from fedlite.engine.task import Arrays, Result, Task
 from fedlite.learning.models.spec import ModelSpec
@@ -63,13 +62,10 @@ class ClientWorker:
         self._trainers: dict[str, Trainer] = {}
         self._plans: dict[str, Plan] = {}
 
+    @own_code.blamed()
     def run(self, task: Task, shared: Arrays) -> Result:
         """Run a "train" or an "evaluate" task."""
         plan = self._plan(task.meta["plan"])
-        with blaming(plan.parts):
-            return self._run(task, plan, shared)
-
-    def _run(self, task: Task, plan: Plan, shared: Arrays) -> Result:
         received = wire.decode(shared[task.meta["packet"]], most_elements=wire.MOST_ELEMENTS)
         trainer = self._trainer(plan.structure)
         if task.kind == "evaluate":

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedlite.compose import auto_plans
-from fedlite.compression.part import blaming
 from fedlite.devices import radio
 from fedlite.fleet import population
 from fedlite.fleet.demands import wall_bytes
@@ -81,8 +80,7 @@ def price_plan(
         optimizer=local.optimizer,
         momentum=local.momentum,
     )
-    with blaming(plan.parts):
-        return price(profile, plan, learning.workload(plan.structure), job)
+    return price(profile, plan, learning.workload(plan.structure), job)
 
 
 def round_s(profile: DeviceProfile, work: Work, budgets: Budgets, owners: NDArray[np.int64]) -> float:

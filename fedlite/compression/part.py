@@ -6,17 +6,15 @@ in a scenario by a short name of the table of its kind, or as `pkg.mod:Class` if
 
 from __future__ import annotations
 
-import importlib
 import math
-import traceback
-from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, get_type_hints
 
+from fedlite import own_code
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 Options = dict[str, Any]
 
@@ -53,15 +51,16 @@ class Effects:
     inference: str = "fp32"
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("step_time", self.step_time, 1.0),
-            ("weight_copies", self.weight_copies, 0.0),
-            ("weight_copies_per_sample", self.weight_copies_per_sample, 0.0),
-            ("update_passes", self.update_passes, 0.0),
+        for name, least in (
+            ("step_time", 1.0),
+            ("weight_copies", 0.0),
+            ("weight_copies_per_sample", 0.0),
+            ("update_passes", 0.0),
         ):
-            if not (math.isfinite(value) and value >= least):
+            value = getattr(self, name)
+            if not (isinstance(value, float | int) and math.isfinite(value) and value >= least):
                 raise PartError(
-                    f"effects: got {name} {value}, expected {least:g} or more; only a structure makes a job cheaper"
+                    f"effects: got {name} {value!r}, expected {least:g} or more; only a structure makes a job cheaper"
                 )
 
     @classmethod
@@ -136,13 +135,9 @@ def found(reference: str, kind: type[P]) -> type[P]:
     PartError
         If it cannot be imported, is no part of this kind, or leaves out what this kind must have.
     """
-    module, _, attribute = reference.partition(":")
     try:
-        target: Any = importlib.import_module(module)
-        for name in attribute.split("."):
-            target = getattr(target, name)
-    # The border to code that is not ours: whatever it raises is its author's to mend.
-    except (Exception, SystemExit) as error:
+        target: Any = own_code.load(reference)
+    except own_code.OwnCodeError as error:
         raise PartError(
             f"got {reference!r}, which cannot be imported ({error}), expected pkg.mod:Class; "
             "mend it, or put its folder on PYTHONPATH"
@@ -150,8 +145,9 @@ def found(reference: str, kind: type[P]) -> type[P]:
     own = isinstance(target, type) and issubclass(target, kind)
     # `vars`, for a class without the decorator inherits the fields of its base, and takes no options of its own.
     if not (own and getattr(vars(target).get("__dataclass_params__"), "frozen", False)):
+        remedy = "write '@dataclass(frozen=True)' above it" if own else "derive it"
         raise PartError(
-            f"got {reference!r}, expected a frozen dataclass derived from {kind.__module__}.{kind.__name__}; derive it"
+            f"got {reference!r}, expected a frozen dataclass derived from {kind.__module__}.{kind.__name__}; {remedy}"
         )
     if taken := sorted({"part", "name"} & {field.name for field in fields(target)}):
         raise PartError(f"got {reference!r} with an option called {taken[0]!r}, which plans need; call it otherwise")
@@ -193,13 +189,16 @@ def made(name: str, options: Mapping[str, Any], table: Mapping[str, str], kind: 
         raise PartError(f"{name}: got no {missing[0]!r}, expected a value; add '{missing[0]}: ...'")
     try:
         hints = get_type_hints(part)
-        return part(**{key: _checked(f"{name}.{key}", value, hints[key]) for key, value in options.items()})
+        own = part(**{key: _checked(f"{name}.{key}", value, hints[key]) for key, value in options.items()})
+        # What it says of itself is computed: asked for now, a mistake in it shows before a run.
+        _ = own.effects, own.label, own.remark, own.keeps_memory
     except PartError:
         raise
-    except (Exception, SystemExit) as error:  # as above
+    except (Exception, SystemExit) as error:  # not our code, like what `load` imports
         raise PartError(
-            f"{name}: got {dict(options)}, which it cannot take ({error}); mend the value or the class"
+            f"{name}: got {dict(options)}, which it cannot take ({own_code.raised(error)}); mend the value or the class"
         ) from error
+    return own
 
 
 def _as_tuples(value: Any) -> Any:
@@ -216,28 +215,3 @@ def _checked(where: str, value: Any, hint: Any) -> Any:
     except ValidationError as error:
         words = getattr(hint, "__name__", str(hint))
         raise PartError(f"{where}: got {value!r}, expected {words}; mend the value") from error
-
-
-@contextmanager
-def blaming(parts: Iterable[Part]) -> Iterator[None]:
-    """Turn what code raises while it runs parts of the user's own into a mistake that names them and the place.
-
-    Raises
-    ------
-    PartError
-        If something else than a `FedliteError` is raised and some part is none of the package's.
-    """
-    try:
-        yield
-    except FedliteError:
-        raise
-    # The border to code that is not ours.
-    except Exception as error:
-        own = sorted({part.name for part in parts if not type(part).__module__.startswith("fedlite.")})
-        if not own:
-            raise
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        raise PartError(
-            f"plan with {', '.join(own)}: got {type(error).__name__}: {error} at {frame.filename}:{frame.lineno}, "
-            "expected what its kind asks for (docs/how-to/extend.md); mend the part"
-        ) from error

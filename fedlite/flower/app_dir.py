@@ -10,12 +10,12 @@ import importlib
 import re
 import sys
 import tomllib
-import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fedlite import own_code
 from fedlite.errors import FedliteError
 
 Value = bool | int | float | str
@@ -132,31 +132,15 @@ def load_component(reference: str, folder: Path | None) -> Any:
     FedliteError
         If it cannot be imported.
     """
-    module, _, attribute = reference.partition(":")
     if folder is not None:
         _put_first(folder)
     try:
-        found = importlib.import_module(module)
-        for name in attribute.split("."):
-            found = getattr(found, name)
-    except (ImportError, AttributeError) as error:
+        return own_code.load(reference)
+    except own_code.OwnCodeError as error:
         raise FedliteError(
             f"{folder or 'task.app.client'}: got {reference!r}, which cannot be imported ({error});"
-            " correct the name, or install what it needs into this environment"
+            " correct the name, mend the app, or install what it needs into this environment"
         ) from error
-    except (Exception, SystemExit) as error:
-        raise FedliteError(f"{reference}: {raised_by(error)}") from error
-    return found
-
-
-def raised_by(error: BaseException) -> str:
-    """Return what somebody else's code raised, and where, as a message for its author."""
-    frame = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
-    if isinstance(error, SyntaxError):
-        place = f" at {error.filename}:{error.lineno}"
-    else:
-        place = f" at {frame.filename}:{frame.lineno}" if frame else ""
-    return f"the app raised {type(error).__name__}: {error}{place}; mend the app, or see whether its config is right"
 
 
 def fingerprint(folder: Path) -> str:

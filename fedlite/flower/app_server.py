@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from flwr.serverapp import ServerApp
 
+from fedlite import own_code
 from fedlite.errors import FedliteError
 from fedlite.flower import compat
-from fedlite.flower.app_dir import load_component, raised_by
+from fedlite.flower.app_dir import load_component
 from fedlite.flower.app_worker import seeded
 from fedlite.learning.training.threads import single_thread
 
@@ -84,7 +85,9 @@ def serve_app(
         except FedliteError:
             raise
         except (Exception, SystemExit) as error:
-            raise FedliteError(f"server app: {raised_by(error)}") from error
+            raise FedliteError(
+                f"server app: it raised {own_code.raised(error)}; mend the app, or see whether its config is right"
+            ) from error
     grid.finish()
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from fedlite import wire
 from fedlite.client.stages.base import Stage
 from fedlite.client.stages.clip import Clip
-from fedlite.compression.part import blaming
 from fedlite.fleet.demands import Demands
 from fedlite.flower import compat
 from fedlite.flower.records import distinct, from_record, in_types
@@ -191,9 +190,8 @@ def _plans(task: NativeTask, contents: Sequence[Content], content_of: Ids, devic
 
 def _leg(side: NativeClients, content: Content, plan: Plan, name: str) -> Leg:
     """Encode a content for a plan, as it crosses the wire, with a stream of the message's and the plan's own."""
-    with blaming([plan.structure]):
-        placement = plan.structure.place(side.task.spec, content.arrays)
-        part = placement.take()
+    placement = plan.structure.place(side.task.spec, content.arrays)
+    part = placement.take()
     rng = stream(side.seed, "downlink", name, plan.structure.key, "+".join(plan.down))
     packet = wire.encode(part, plan.down, rng)
     shared = side.pool.share({"packet": np.frombuffer(packet, np.uint8)})

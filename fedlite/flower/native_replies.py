@@ -19,7 +19,6 @@ from fedlite.client.job import METRIC, held_by, packet_of
 from fedlite.client.sending import decoded_weights, held_only
 from fedlite.client.stages.clip import CLIPPED
 from fedlite.compression.overlap import OverlapSum
-from fedlite.compression.part import blaming
 from fedlite.flower import compat
 from fedlite.flower.records import averageable, to_record
 
@@ -143,8 +142,7 @@ class Answers:
     def _add(self, total: OverlapSum, done: Computed, place: int, weight: float) -> None:
         if weight > 0:
             sums = [weight * array.astype(np.float64) for array in done.weights_of(place)]
-            with blaming([done.leg.plan.structure]):
-                done.leg.placement.add(total, sums, weight, done.held(place))
+            done.leg.placement.add(total, sums, weight, done.held(place))
 
     def _weight(self, done: Computed, place: int) -> float:
         return 1.0 if self._side.aggregation.equal_weights else float(done.arrays["num_examples"][place])

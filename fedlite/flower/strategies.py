@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from flwr.serverapp import strategy as flower
 
+from fedlite import own_code
 from fedlite.errors import FedliteError
 from fedlite.flower.native_clients import Aggregation
 from fedlite.flower.native_replies import EQUAL_WEIGHT
@@ -84,18 +84,18 @@ def _made(name: str, options: dict[str, Any], sampling: dict[str, Any], lr: floa
         if name == "qfedavg":
             options["client_learning_rate"] = options["client_learning_rate"] or lr
         return _STOCK[name](**sampling, **options)
-    module, _, attribute = name.partition(":")
     try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        factory = own_code.load(name)
+    except own_code.OwnCodeError as error:
         raise FedliteError(
             f"training.strategy: got {name!r}, which cannot be imported ({error}); put its folder on PYTHONPATH"
         ) from error
     try:
         made = factory(**options)
-    except TypeError as error:
+    except (Exception, SystemExit) as error:  # not our code, like what `load` imports
         raise FedliteError(
-            f"training.strategy: got {name!r}, which refuses the arguments {options} ({error}); mend the arguments"
+            f"training.strategy: got {name!r}, which refuses the arguments {options} ({own_code.raised(error)});"
+            " mend the arguments, or the class"
         ) from error
     if not isinstance(made, flower.Strategy):
         raise FedliteError(

@@ -15,6 +15,7 @@ from fedlite.scenario.violation import Law, Violation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fedlite.scenario.clients import PlanSection
     from fedlite.scenario.sections import Sections
 
 
@@ -207,28 +208,37 @@ def _clipped_stays_clipped(scenario: Sections) -> Iterator[Violation]:
 
     if not scenario.privacy.clips_on_client:
         return
-    chains = [("wire", scenario.wire.up, scenario.wire.error_feedback)]
-    for index, rule in enumerate(scenario.clients):
-        feedback = scenario.wire.error_feedback if rule.plan.error_feedback is None else rule.plan.error_feedback
-        feedback = feedback or rule.plan.names_feedback
-        if rule.plan.up is not None or rule.plan.error_feedback or rule.plan.names_feedback:
-            chains.append((f"clients.{index}.plan", rule.plan.up or scenario.wire.up, feedback))
-    for where, stages, feedback in chains:
+    chains = [("wire.up", scenario.wire.up)]
+    chains += [(f"clients.{i}.plan.up", rule.plan.up) for i, rule in enumerate(scenario.clients) if rule.plan.up]
+    for where, stages in chains:
         if parse_codec(stages).lengthens:
             yield Violation(
-                f"{where}.up",
+                where,
                 f"got the codec {'+'.join(stages)!r} after clipping on the client: rounding can lengthen an update "
                 "beyond the clipping norm",
                 "use server-fixed-clipping, or an 'up' of fp32, topk, nonzero and zstd only",
                 ("privacy",),
             )
-        if feedback:
-            yield Violation(
-                f"{where}.error_feedback",
-                "got true with clipping on the client: what is added back is not clipped",
-                "write 'error_feedback: false', or use server-fixed-clipping",
-                ("privacy",),
-            )
+    feedbacks = ["wire.error_feedback"] if scenario.wire.error_feedback else []
+    feedbacks += [
+        f"clients.{index}.plan.{key}"
+        for index, rule in enumerate(scenario.clients)
+        if (key := _feedback_key(rule.plan)) is not None
+    ]
+    for where in feedbacks:
+        yield Violation(
+            where,
+            "got error feedback with clipping on the client: what is added back is not clipped",
+            "remove it, or use server-fixed-clipping",
+            ("privacy",),
+        )
+
+
+def _feedback_key(plan: PlanSection) -> str | None:
+    """Return the key by which a plan asks for error feedback of its own, if it does."""
+    if plan.error_feedback:
+        return "error_feedback"
+    return "stages" if plan.names_feedback else None
 
 
 def _slices_need_overlap(scenario: Sections) -> Iterator[Violation]:
@@ -314,10 +324,11 @@ def _feedback_needs_loss(scenario: Sections) -> Iterator[Violation]:
         )
     for index, rule in enumerate(scenario.clients):
         up = rule.plan.up or wire.up
-        if (rule.plan.error_feedback or rule.plan.names_feedback) and not sends_update(up):
+        key = _feedback_key(rule.plan)
+        if key is not None and not sends_update(up):
             yield Violation(
-                f"clients.{index}.plan.error_feedback",
-                f"got true with 'up: {'+'.join(up)}', which sends weights and leaves no error to feed back",
+                f"clients.{index}.plan.{key}",
+                f"got error feedback with 'up: {'+'.join(up)}', which sends weights and leaves no error to feed back",
                 "remove it, or write a lossy codec such as 'up: topk:0.1'",
                 ("wire.up",),
             )

@@ -7,10 +7,10 @@ with its very argument, so that receiving a packet never imports a module and ne
 
 from __future__ import annotations
 
-import importlib
 import re
 from typing import Any, Final
 
+from fedlite import own_code
 from fedlite.wire.errors import CodecError
 from fedlite.wire.formats.base import NumberFormat
 from fedlite.wire.lossless.base import Lossless
@@ -73,20 +73,18 @@ def _called(text: str) -> Any:
         raise CodecError(f"codec: got the stage {text!r}, expected code of your own; write 'pkg.mod:Name'")
     module, name, argument = match.groups()
     try:
-        found = importlib.import_module(module)
-        for attribute in name.split("."):
-            found = getattr(found, attribute)
-    except (ImportError, AttributeError, SyntaxError) as error:
+        make = own_code.load(f"{module}:{name}")
+    except own_code.OwnCodeError as error:
         raise CodecError(
             f"codec: got the stage {text!r}, which cannot be imported ({error}); put its folder on PYTHONPATH"
         ) from error
-    make: Any = found
     try:
         return make() if argument is None else make(argument)
-    except (TypeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # not our code, like what `load` imports
         given = "no argument" if argument is None else f"the argument {argument!r}"
         raise CodecError(
-            f"codec: got the stage {text!r}, which refuses {given} ({error}); write 'pkg.mod:Name:argument' as it needs"
+            f"codec: got the stage {text!r}, which refuses {given} ({own_code.raised(error)}); "
+            "write 'pkg.mod:Name:argument' as it needs"
         ) from error
 
 

@@ -230,7 +230,7 @@ def test_perplexity_is_the_number_of_characters_left_in_doubt():
     [
         ("hinge", UnknownNameError, "got 'hinge', expected one of cross-entropy"),
         ("no_such_module_here:Loss", FedliteError, "cannot be imported"),
-        (f"{__name__}:Missing", FedliteError, "has no attribute 'Missing'"),
+        (f"{__name__}:Missing", FedliteError, "there is no 'Missing' in tests.contract.test_objectives, only "),
         ("builtins:dict", FedliteError, "got dict, expected a fedlite.learning.objectives.Objective"),
         ("fedlite.learning.objectives:Objective", FedliteError, "abstract"),
     ],

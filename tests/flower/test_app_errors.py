@@ -28,9 +28,9 @@ def run(app, out, **more):
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("raise RuntimeError('no luck')", "raised RuntimeError: no luck at .*server_app.py:"),
-        ("def broken(:\n", "raised SyntaxError"),
-        ("import sys; sys.exit(3)", "raised SystemExit: 3"),
+        ("raise RuntimeError('no luck')", r"cannot be imported \(RuntimeError: no luck at .*server_app.py:1\)"),
+        ("def broken(:\n", r"cannot be imported \(SyntaxError: .*server_app.py:1\)"),
+        ("import sys; sys.exit(3)", r"cannot be imported \(SystemExit: 3 at .*server_app.py:1\)"),
     ],
 )
 def test_a_server_app_that_cannot_be_imported_is_told_with_its_place(app, tmp_path, code, said):

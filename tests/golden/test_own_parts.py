@@ -2,6 +2,7 @@
 
 import html
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from fedlite import runner as running
+from fedlite.cli import main as command_line
 from fedlite.cli.main import app
 from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
@@ -265,28 +267,134 @@ def test_a_broken_class_is_one_line_and_no_traceback(case, tmp_path, monkeypatch
     assert "clients.0.plan.stages.0: got " in said
 
 
+HEAD = "from dataclasses import dataclass\n"
 BREAKS = {
-    "stage": ("stages", "Stage", "client.stages.base", "    def apply(self, update, job):\n        return 1 / 0\n"),
+    "stage": (
+        "plan: {stages: ['MODULE:Breaks']}",
+        (
+            f"{HEAD}from fedlite.client.stages.base import Stage\n@dataclass(frozen=True)\nclass Breaks(Stage):\n"
+            "    name = 'breaks'\n    def apply(self, update, job):\n        return 1 / 0\n"
+        ),
+    ),
     "constraint": (
-        "constraints",
-        "Constraint",
-        "compression.constraint.base",
-        "    def after(self, parameters, state, *, stacked):\n        return 1 / 0\n",
+        "plan: {constraints: ['MODULE:Breaks']}",
+        (
+            f"{HEAD}from fedlite.compression.constraint.base import Constraint\n@dataclass(frozen=True)\n"
+            "class Breaks(Constraint):\n    name = 'breaks'\n"
+            "    def after(self, parameters, state, *, stacked):\n        return 1 / 0\n"
+        ),
+    ),
+    "term": (
+        "plan: {terms: ['MODULE:Breaks']}",
+        (
+            f"{HEAD}from fedlite.learning.objectives.terms.base import Term\n@dataclass(frozen=True)\n"
+            "class Breaks(Term):\n    name = 'breaks'\n    def losses(self, batch):\n        return 1 / 0\n"
+        ),
+    ),
+    "structure": (
+        "plan: {structure: 'MODULE:Breaks'}",
+        (
+            f"{HEAD}from fedlite.compression.structure.width import Width\n@dataclass(frozen=True)\n"
+            "class Breaks(Width):\n    name = 'breaks'\n    share: float = 0.5\n"
+            "    def place(self, spec, full):\n        return 1 / 0\n"
+        ),
+    ),
+    "objective": (
+        FULL,
+        (
+            "from fedlite.learning.objectives.cross_entropy import CrossEntropy\nclass Breaks(CrossEntropy):\n\n\n\n"
+            "    def losses(self, outputs, targets):\n        return 1 / 0\n"
+        ),
     ),
 }
 
 
 @pytest.mark.parametrize("case", BREAKS)
-def test_a_part_that_breaks_in_a_run_is_one_line_that_names_it_and_the_place(case, tmp_path, monkeypatch):
-    section, kind, room, method = BREAKS[case]
-    (tmp_path / f"breaks_{case}.py").write_text(
-        f"from dataclasses import dataclass\nfrom fedlite.{room} import {kind}\n"
-        f"@dataclass(frozen=True)\nclass Breaks({kind}):\n    name = 'breaks'\n{method}"
+def test_own_code_that_breaks_in_a_run_is_one_line_with_its_place(case, tmp_path, monkeypatch, capsys):
+    plan, body = BREAKS[case]
+    module = f"breaks_{case}"
+    (tmp_path / f"{module}.py").write_text(body)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    objective = f"{module}:Breaks" if case == "objective" else "smoothed:Smoothed"
+    path = with_plan(plan.replace("MODULE", module), tmp_path / "x", objective)
+    monkeypatch.setattr(sys, "argv", ["fedlite", "run", str(path), "--backend", "local", "--out", str(tmp_path / "y")])
+    with pytest.raises(SystemExit) as left:
+        command_line.main()
+    assert left.value.code == 2
+    (said,) = [row for row in capsys.readouterr().err.splitlines() if row.strip()]
+    line = body.splitlines().index("        return 1 / 0") + 1
+    assert said == (
+        f"code of your own: got ZeroDivisionError: division by zero at {tmp_path / module}.py:{line}, "
+        "expected it to run; mend it there"
+    )
+
+
+SAID = {
+    "effects below a plain step": (
+        "    @property\n    def effects(self):\n        return Effects(step_time=0)\n",
+        "got step_time 0, expected 1 or more",
+    ),
+    "effects of words": (
+        "    @property\n    def effects(self):\n        return Effects(update_passes='two')\n",
+        "got update_passes 'two', expected 0 or more",
+    ),
+    "a label that breaks": ("    @property\n    def label(self):\n        return 1 / 0\n", "ZeroDivisionError"),
+    "a remark that breaks": ("    @property\n    def remark(self):\n        return self.nothing\n", "AttributeError"),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_a_part_says_of_itself_is_checked_when_a_scenario_is_read(case, tmp_path, monkeypatch):
+    method, said = SAID[case]
+    module = f"says_{list(SAID).index(case)}"
+    (tmp_path / f"{module}.py").write_text(
+        f"{HEAD}from fedlite.client.stages.base import Stage\nfrom fedlite.compression.part import Effects\n"
+        f"@dataclass(frozen=True)\nclass Says(Stage):\n    name = 'says'\n{method}"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    path = with_plan(f"plan: {{{section}: ['breaks_{case}:Breaks']}}", tmp_path / "x")
-    with pytest.raises(PartError) as caught:
-        run(path, tmp_path / "run")
-    (said,) = str(caught.value).splitlines()
-    assert said.startswith("plan with breaks: got ZeroDivisionError: division by zero at ")
-    assert f"breaks_{case}.py:7, " in said
+    path = with_plan(f"plan: {{stages: ['{module}:Says']}}", tmp_path / "x")
+    told = CliRunner().invoke(app, ["validate", str(path)])
+    assert told.exit_code == 2, told.exception
+    (line,) = told.output.splitlines()
+    assert "clients.0.plan.stages.0: got " in line or "clients.0.plan.stages.0: effects: got " in line
+    assert said in line
+
+
+def test_a_term_that_is_no_tensor_is_told(tmp_path, monkeypatch):
+    (tmp_path / "floats.py").write_text(
+        f"{HEAD}from fedlite.learning.objectives.terms.base import Term\n@dataclass(frozen=True)\n"
+        "class Floats(Term):\n    name = 'floats'\n    def losses(self, batch):\n        return 0.5\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(PartError, match="term 'floats': got losses of type float, expected a tensor; compute it with"):
+        run(with_plan("plan: {terms: ['floats:Floats']}", tmp_path / "x"), tmp_path / "run")
+
+
+IMPORTS = {
+    "objective": ("objective: smoothed:Smoothed", "objective: MODULE:Name"),
+    "codec": ("up: fp24:Fp24+zstd", "up: MODULE:Name"),
+    "part": ("- ternary:Ternary", "- MODULE:Name"),
+    "model": ("model: {name: mlp, options: {hidden: [24]}}", "model: MODULE:Name"),
+    "dataset": ("data: digits", "data: MODULE:Name"),
+    "strategy": ("rounds: 2", "rounds: 2\n  strategy: MODULE:Name"),
+}
+
+
+@pytest.mark.parametrize("case", IMPORTS)
+def test_code_that_breaks_at_import_is_one_line_with_its_place(case, tmp_path, monkeypatch, capsys):
+    before, after = IMPORTS[case]
+    text = YAML.read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    module = f"imports_{case}"
+    (tmp_path / f"{module}.py").write_text("\nx = 1 / 0\n")
+    (tmp_path / "x.yaml").write_text(text.replace(before, after.replace("MODULE", module)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    called = ["fedlite", "run", str(tmp_path / "x.yaml"), "--backend", "local", "--out", str(tmp_path / "y")]
+    monkeypatch.setattr(sys, "argv", called)
+    with pytest.raises(SystemExit) as left:
+        command_line.main()
+    assert left.value.code == 2
+    (said,) = [row for row in capsys.readouterr().err.splitlines() if row.strip()]
+    assert f"(ZeroDivisionError: division by zero at {tmp_path / module}.py:2)" in said
+    assert f"{module}:Name" in said
+    assert not (tmp_path / "y").exists()

@@ -100,13 +100,13 @@ def _two_profiles(monkeypatch):
         ),
         (
             "clients: [{for: any, plan: {stages: [error-feedback]}}]",
-            "clients.0.plan.error_feedback",
+            "clients.0.plan.stages",
             "sends weights",
         ),
         (
             "wire: {up: topk:0.1}\nclients: [{for: any, plan: {stages: [error-feedback]}}]\n"
             + DP % "client-fixed-clipping",
-            "clients.0.plan.error_feedback",
+            "clients.0.plan.stages",
             "not clipped",
         ),
     ],

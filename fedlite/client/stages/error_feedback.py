@@ -1,7 +1,7 @@
 """Error feedback: what a lossy codec left out is kept and added to the next update.
 
 The sum of what was decoded plus the residual equals the sum of the updates, also across rounds that a device skips and
-uploads that get lost.
+uploads that get lost, if it is the last stage: what a clip after it takes away is not owed.
 
 It helps biased codecs that contract (top-k, sign). The stochastic integers are unbiased and need none: int4 and int2
 with one scale per tensor do not contract, and with error feedback they were measured to get worse.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import zipfile
 from pathlib import Path
 
-from fedlite.errors import DataUnavailableError
+from fedlite import own_code
+from fedlite.errors import DataUnavailableError, FedliteError
 from fedlite.learning.data import idx
 from fedlite.learning.data.dataset import Dataset, DatasetError
 from fedlite.learning.data.store import ensure, reader_of
@@ -51,15 +51,13 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
 
 
 def _from_factory(name: str) -> Dataset:
-    module_name, _, attribute = name.partition(":")
     try:
-        factory = getattr(importlib.import_module(module_name), attribute, None)
-    except ImportError as error:
+        factory = own_code.load(name)
+    except own_code.OwnCodeError as error:
         raise DatasetError(
-            f"dataset {name!r}: got {error}, expected an importable module; install it or set PYTHONPATH"
+            f"dataset {name!r}: got a name that cannot be imported ({error}), expected package.module:function; "
+            "mend it, or put its folder on PYTHONPATH"
         ) from error
-    if not callable(factory):
-        raise DatasetError(f"dataset {name!r}: got no function {attribute!r} in {module_name}; write 'module:function'")
     try:
         with contextlib.suppress(ValueError):  # some built-in functions have no signature; what they return tells
             inspect.signature(factory).bind()
@@ -67,7 +65,14 @@ def _from_factory(name: str) -> Dataset:
         raise DatasetError(
             f"dataset {name!r}: got {error}, expected a function that needs no argument; give its arguments defaults"
         ) from error
-    made = factory()
+    try:
+        made = factory()
+    except FedliteError:
+        raise
+    except (Exception, SystemExit) as error:  # not our code, like what `load` imports
+        raise DatasetError(
+            f"dataset {name!r}: got {own_code.raised(error)}, expected a Dataset from the factory; mend it there"
+        ) from error
     if not isinstance(made, Dataset):
         raise DatasetError(
             f"dataset {name!r}: got {type(made).__name__} from the factory, expected fedlite.learning.data.Dataset"

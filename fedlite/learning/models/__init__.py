@@ -6,10 +6,10 @@ own factory is named `pkg.mod:factory` and keeps the same signature (`width` onl
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from typing import TYPE_CHECKING, Any, Final
 
+from fedlite import own_code
 from fedlite.errors import FedliteError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -125,18 +125,18 @@ def factory_of(name: str) -> Callable[..., nn.Module]:
     """
     if ":" not in name and name not in MODELS:
         raise UnknownNameError("model", name, [*MODELS, "pkg.mod:factory"])
-    module_name, _, attribute = MODELS.get(name, name).partition(":")
     try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
+        factory = own_code.load(MODELS.get(name, name))
+    except own_code.OwnCodeError as error:
         raise ModelError(
-            f"model {name!r}: module {error.name!r} cannot be imported; expected pkg.mod:factory with the module on "
-            "PYTHONPATH; install it or mend the name"
+            f"model {name!r}: got a name that cannot be imported ({error}), expected pkg.mod:factory; "
+            "mend it, or put its folder on PYTHONPATH"
         ) from error
-    factory = getattr(module, attribute, None)
     if not callable(factory):
-        found = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
-        raise UnknownNameError(f"factory in module {module_name!r}", attribute, found)
+        raise ModelError(
+            f"model {name!r}: got a {type(factory).__name__}, expected a function of (input_shape, num_classes); "
+            "name one"
+        )
     return factory  # type: ignore[no-any-return]
 
 

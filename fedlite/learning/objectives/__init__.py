@@ -6,9 +6,9 @@ user's own is named `pkg.mod:Name`, a class or function that takes no argument a
 
 from __future__ import annotations
 
-import importlib
 from typing import Final
 
+from fedlite import own_code
 from fedlite.errors import FedliteError, UnknownNameError
 from fedlite.learning.objectives.base import LOSS, Metric, MisfitError, Objective, columns_of
 
@@ -35,19 +35,19 @@ def objective(name: str) -> Objective:
     """
     if ":" not in name and name not in OBJECTIVES:
         raise UnknownNameError("objective", name, [*OBJECTIVES, "pkg.mod:Name"])
-    module_name, _, attribute = OBJECTIVES.get(name, name).partition(":")
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError) as error:
+        found = own_code.load(OBJECTIVES.get(name, name))
+    except own_code.OwnCodeError as error:
         raise FedliteError(
             f"objective: got {name!r}, which cannot be imported ({error}), expected pkg.mod:Name; mend it, or put its "
             "folder on PYTHONPATH"
         ) from error
     try:
         made = found()
-    except (TypeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # not our code, like what `load` imports
         raise FedliteError(
-            f"objective: got {name!r}, which cannot be made ({error}), expected a class that takes no argument; mend it"
+            f"objective: got {name!r}, which cannot be made ({own_code.raised(error)}), "
+            "expected a class that takes no argument; mend it"
         ) from error
     if not isinstance(made, Objective):
         raise FedliteError(

@@ -79,6 +79,11 @@ class Loss:
     @staticmethod
     def _term(term: Term, batch: Batch) -> Tensor:
         losses = term.losses(batch)
+        if not isinstance(losses, Tensor):
+            raise PartError(
+                f"term {term.name!r}: got losses of type {type(losses).__name__}, expected a tensor; "
+                "compute it with torch"
+            )
         if losses.shape not in ((), batch.inputs.shape[:1]):
             raise PartError(
                 f"term {term.name!r}: got losses of shape {tuple(losses.shape)}, expected one per sample"
