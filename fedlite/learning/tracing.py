@@ -107,7 +107,7 @@ def _layers(log: OperatorLog, growth: dict[Place, float]) -> list[Layer]:
         if record.place not in keeper or record.work.macs > records[keeper[record.place]].work.macs:
             keeper[record.place] = index
     saved = {keeper[place]: math.ceil(size) for place, size in growth.items() if place in keeper}
-    layers = [_layer(name, records[i], saved.get(i, 0)) for i, name in enumerate(_distinct(r.name for r in records))]
+    layers = [_layer(name, records[i], saved.get(i, 0)) for i, name in enumerate(_numbered(r.name for r in records))]
     # Modules that run only in training, such as dropout.
     return layers + [
         Layer(f"{place[0] or '(model)'} (training)", OpClass.ELEMENTWISE, 0, 0, 0, 0, 0, math.ceil(size))
@@ -116,7 +116,7 @@ def _layers(log: OperatorLog, growth: dict[Place, float]) -> list[Layer]:
     ]
 
 
-def _distinct(names: Iterable[str]) -> Iterator[str]:
+def _numbered(names: Iterable[str]) -> Iterator[str]:
     seen: Counter[str] = Counter()
     for name in names:
         seen[name] += 1

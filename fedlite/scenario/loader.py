@@ -84,7 +84,7 @@ def check(document: Document, schema: type[S], folder: Path, overrides: Mapping[
         # A scenario without its task obeys the same laws, so a mistaken task need not end the judgement.
         lenient = FleetScenario if issubclass(schema, FleetScenario) else schema
         mistakes += _hidden(document, lenient, context, [path for path, _ in found])
-        raise InvalidFileError(_distinct(document.problems + mistakes)) from None
+        raise InvalidFileError(list(dict.fromkeys(document.problems + mistakes))) from None
     if document.problems:
         raise InvalidFileError(document.problems)
     return checked
@@ -131,7 +131,3 @@ def _without(value: Any, path: KeyPath, wrong: set[KeyPath]) -> Any:
     if isinstance(value, dict):
         return {key: _without(item, (*path, key), wrong) for key, item in value.items() if (*path, key) not in wrong}
     return value
-
-
-def _distinct(found: list[Problem]) -> list[Problem]:
-    return list(dict.fromkeys(found))
