@@ -44,8 +44,11 @@ def test_seconds_joules_and_bytes_are_the_pinned_ones(pair):
 
 def test_what_no_upload_decides_is_pinned_to_the_last_bits_everywhere(pair):
     _, wanted, got = pair
+    # Where the day's energy ends a job, earlier uploads of the device have taken of it what their content asked for.
+    free = np.array(wanted["jobs"]["outcome"]) != "energy_budget"
     for column in ("down_s", "train_s", "compute_j"):
-        np.testing.assert_allclose(got["jobs"][column], wanted["jobs"][column], rtol=pinned.LAST_BITS, err_msg=column)
+        ours, pins = (np.array(side["jobs"][column])[free] for side in (got, wanted))
+        np.testing.assert_allclose(ours, pins, rtol=pinned.LAST_BITS, err_msg=column)
     if got["epsilon"] is not None or wanted["epsilon"] is not None:
         assert got["epsilon"] == pytest.approx(wanted["epsilon"], rel=1e-6)
 
