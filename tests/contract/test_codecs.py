@@ -14,23 +14,6 @@ from fedlite.rng import stream
 from fedlite.wire import FORMATS, LOSSLESS, SPARSIFIERS, WireError, decode, encode, inspect, most_bytes, parse_codec
 
 
-class TowardsZero:
-    """A stranger's number format: the upper half of a float32, cut off and not rounded, so that nothing gets longer."""
-
-    carries_update, carries_model, lengthens, stochastic, stride = False, True, False, False, 2
-
-    def encoded_bytes(self, segments):
-        return 2 * segments.total
-
-    def encode(self, values, segments, rng):
-        del segments, rng
-        return (values.view(np.uint32) >> np.uint32(16)).astype("<u2").tobytes()
-
-    def decode(self, payload, segments):
-        del segments
-        return (np.frombuffer(payload, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
-
-
 class Every:
     """A stranger's sparsifier: every n-th value, whatever it is."""
 
@@ -69,7 +52,7 @@ def step(levels):
     return lambda magnitude: np.full(magnitude.size, magnitude.max(initial=0.0) / levels * (1 + 1e-6))
 
 
-OWN_NUMBER, OWN_SPARSIFIER, OWN_LOSSLESS = f"{__name__}:TowardsZero", f"{__name__}:Every:3", f"{__name__}:Deflate"
+OWN_NUMBER, OWN_SPARSIFIER, OWN_LOSSLESS = "fp24:Fp24", f"{__name__}:Every:3", f"{__name__}:Deflate"
 
 STAGES = {
     "fp32": (["fp32"], relative(2.0**-24)),  # float64 input is carried as float32
@@ -79,7 +62,7 @@ STAGES = {
     "int4": (["int4", "int4:64"], step(7)),
     "int2": (["int2"], step(1)),
     "sign": (["sign"], lambda magnitude: magnitude + magnitude.mean() * (1 + 1e-6)),  # has a sharper law of its own
-    OWN_NUMBER: ([OWN_NUMBER], relative(2.0**-7)),
+    OWN_NUMBER: ([OWN_NUMBER], relative(2.0**-15)),
     "topk": (["topk:0.1", "topk:0.01"], None),
     "nonzero": (["nonzero"], None),
     OWN_SPARSIFIER: ([OWN_SPARSIFIER], None),
@@ -88,7 +71,7 @@ STAGES = {
 }
 """How each stage is written, and how much a number format may err, given the magnitudes of a tensor."""
 
-BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "int4": 4, "int2": 2, "sign": 1, OWN_NUMBER: 16}
+BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "int4": 4, "int2": 2, "sign": 1, OWN_NUMBER: 24}
 UNSCALED = {"fp32", "fp16", "bf16", OWN_NUMBER}
 BLOCK = {"int4:64": 64}
 

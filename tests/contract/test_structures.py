@@ -1,14 +1,16 @@
-"""One battery that every structure passes: those that ship, and two of a user's own."""
+"""One battery that every structure passes: those that ship, those of the documentation, and any of a user's own."""
 
 from __future__ import annotations
 
 import json
-from itertools import pairwise, permutations
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from own import examples
 from strangers import Headless, Squared
+from thin import Thin
 
 from fedlite.compression.overlap import OverlapSum, weighted_sums
 from fedlite.compression.part import from_record, made
@@ -25,9 +27,13 @@ EXAMPLES = {
     "width": [Width(0.5), Width(0.25), Width(1.0)],
     "strangers:Headless": [Headless(), Headless(2)],
     "strangers:Squared": [Squared()],
+    "thin:Thin": [Thin(4), Thin(2)],
+    **examples(Structure),
 }
-"""Name in a scenario -> some settings of it, all different; the first two of one must build different nets."""
-ALL = [example for examples in EXAMPLES.values() for example in examples]
+"""Name in a scenario -> some settings of it, all different."""
+ALL = [part for parts in EXAMPLES.values() for part in parts]
+EXACT = [part for name in ("full", "width", "strangers:Headless", "strangers:Squared") for part in EXAMPLES[name]]
+"""Those that hold coordinates of the full model as they are; others come as near to it as their form allows."""
 NETS = {
     "perceptron": spec_of("mlp", (12,), 5, 1, hidden=(8, 6)),
     "batch statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="batch"),
@@ -35,6 +41,7 @@ NETS = {
 }
 
 each_part = pytest.mark.parametrize("part", ALL, ids=lambda part: part.label)
+each_exact = pytest.mark.parametrize("part", EXACT, ids=lambda part: part.label)
 each_net = pytest.mark.parametrize("net", NETS)
 
 
@@ -71,19 +78,20 @@ def total_of(spec):
 
 def test_every_structure_has_an_example_that_a_scenario_can_name():
     assert {name for name in EXAMPLES if ":" not in name} == set(STRUCTURES)
-    for name, examples in EXAMPLES.items():
-        for part in examples:
+    for name, parts in EXAMPLES.items():
+        for part in parts:
             options = {key: value for key, value in part.record.items() if key != "part"}
             assert made(name, options, STRUCTURES, Structure) == part
 
 
 @each_part
 @each_net
-def test_a_net_is_built_with_the_same_bits_each_time(part, net):
-    spec = NETS[net]
-    first, second = part.build(spec).state_dict(), part.build(spec).state_dict()
-    assert list(first) == list(second)
-    assert all(torch.equal(first[key], second[key]) for key in first)
+def test_a_net_has_the_same_tensors_each_time(part, net):
+    """Their values come from the server."""
+    first, second = part.build(NETS[net]).state_dict(), part.build(NETS[net]).state_dict()
+    assert [(key, value.shape, value.dtype) for key, value in first.items()] == [
+        (key, value.shape, value.dtype) for key, value in second.items()
+    ]
 
 
 @each_part
@@ -98,7 +106,34 @@ def test_what_is_taken_is_the_state_of_the_net(part, net):
     built.load_state_dict({key: torch.from_numpy(np.array(a)) for key, a in zip(state, taken, strict=True)})
 
 
+def there_and_back(part, spec, full, weight=1.0):
+    """What the server has of one client that trained nothing, and where it has it."""
+    placement, total = part.place(spec, full), total_of(spec)
+    placement.add(total, [weight * tensor.astype(np.float64) for tensor in placement.take()], weight)
+    return total.finish(nines(spec)), [
+        np.broadcast_to(mass, was.shape) for mass, was in zip(total.weights, full, strict=True)
+    ]
+
+
 @each_part
+@each_net
+@pytest.mark.parametrize("weight", [1.0, 17.0, 0.25])
+def test_what_came_back_once_comes_back_the_same_again(part, net, weight):
+    """A model of the structure's own form is held exactly: there and back is a projection."""
+    spec, full = NETS[net], full_model(NETS[net])
+    once, masses = there_and_back(part, spec, full, weight)
+    formed = [
+        np.where(mass > 0, back, was).astype(was.dtype) for back, mass, was in zip(once, masses, full, strict=True)
+    ]
+    again, _ = there_and_back(part, spec, formed, weight)
+    for mass, first, second in zip(masses, once, again, strict=True):
+        assert np.isin(mass, (0.0, weight)).all()
+        assert (first[mass == 0] == 9.0).all()
+        np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-4)
+    assert any((mass > 0).any() for mass in masses)
+
+
+@each_exact
 @each_net
 @pytest.mark.parametrize("weight", [1.0, 17.0, 0.25])
 def test_what_was_taken_comes_back_where_it_was_and_nowhere_else(part, net, weight):
@@ -132,10 +167,11 @@ def test_the_sum_of_clients_stands_for_each_of_them_if_the_structure_says_so(par
         np.allclose(a, b, rtol=1e-12, atol=1e-12)
         for a, b in zip(together.finish(nines(spec)), single.finish(nines(spec)), strict=True)
     )
-    assert same == part.linear
+    assert same or not part.linear
+    assert not (same and part in (Squared(), Thin(2)))
 
 
-@each_part
+@each_exact
 def test_coordinates_that_a_mask_takes_count_for_nobody(part):
     spec, full = NETS["perceptron"], full_model(NETS["perceptron"])
     placement, total = part.place(spec, full), total_of(NETS["perceptron"])
@@ -155,7 +191,8 @@ def test_coordinates_that_a_mask_takes_count_for_nobody(part):
 def test_the_order_of_clients_of_different_structures_does_not_matter(net):
     spec, full = NETS[net], full_model(NETS[net])
     results = []
-    for order in list(permutations(range(len(ALL))))[:: 719 if len(ALL) > 5 else 1]:
+    dice = stream(5, "orders")
+    for order in [dice.permutation(len(ALL)).tolist() for _ in range(20)]:
         total = total_of(spec)
         for position in order:
             part = ALL[position]
@@ -163,7 +200,6 @@ def test_the_order_of_clients_of_different_structures_does_not_matter(net):
             weight = 1.0 + position
             part.place(spec, full).add(total, [weight * values[0].astype(np.float64) for values in stacked], weight)
         results.append(total.finish(nines(spec)))
-    assert len(results) > 5
     for one, other in pairwise(results):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
@@ -183,11 +219,12 @@ def test_a_record_makes_the_part_again(part):
 
 @each_part
 @pytest.mark.parametrize("net", ["perceptron", "batch statistics"])
-def test_no_structure_works_more_than_the_full_net(part, net):
+def test_every_net_can_be_traced_and_so_priced(part, net):
     spec = NETS[net]
     full, own = (trace(structure.build(spec), spec.input_shape, name=net) for structure in (Full(), part))
-    assert own.macs <= full.macs
-    assert own.params <= full.params
+    assert own.macs > 0
+    assert own.params == sum(parameter.numel() for parameter in part.build(spec).parameters())
     assert part.effects.step_time >= 1.0
     if part in (Width(0.5), Headless()):
         assert own.macs < full.macs
+        assert own.params < full.params

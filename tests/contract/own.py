@@ -1,0 +1,52 @@
+"""Parts of one's own on the command line, so that a battery can be run on files that lie outside of the repository.
+
+    PYTHONPATH=my/parts pytest tests/contract --part '{name: "thin:Thin", rank: 6}' --part hinge:Hinge
+
+A part is written as in a scenario. Its class says of which kind it is, and every battery takes those of its kind.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from fedlite import own_code
+from fedlite.client.stages.base import Stage
+from fedlite.compression.constraint.base import Constraint
+from fedlite.compression.part import made
+from fedlite.compression.structure.base import Structure
+from fedlite.learning.objectives import Objective
+from fedlite.learning.objectives.terms.base import Term
+
+GIVEN: list[str] = []
+"""What the command line names; filled before any battery is collected."""
+
+
+def examples(kind: type) -> dict[str, list[Any]]:
+    """Return the parts of a kind by name, each name with its settings."""
+    found: dict[str, list[Any]] = {}
+    for name, options in _of(kind):
+        found.setdefault(name, []).append(made(name, options, {}, kind))
+    return found
+
+
+def references(kind: type) -> list[str]:
+    """Return the names of the classes of a kind that take no options."""
+    return [name for name, _ in _of(kind)]
+
+
+def strays() -> list[str]:
+    """Return what is named and is of no kind that has a battery here."""
+    kinds = (Structure, Constraint, Term, Stage, Objective)
+    known = {name for kind in kinds for name, _ in _of(kind)}
+    return [name for name, _ in _written() if name not in known]
+
+
+def _of(kind: type) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, options) for name, options in _written() if issubclass(own_code.load(name), kind)]
+
+
+def _written() -> list[tuple[str, dict[str, Any]]]:
+    parts = [yaml.safe_load(text) if text.startswith("{") else {"name": text} for text in GIVEN]
+    return [(part.pop("name"), part) for part in parts]
