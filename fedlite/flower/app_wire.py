@@ -11,7 +11,6 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from flwr.app import ArrayRecord, RecordDict
 from numpy.typing import NDArray
 
@@ -22,6 +21,8 @@ from fedlite.rng import stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import numpy as np
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -80,7 +81,7 @@ class AppWire:
             bases = None
             if parsed.sends_update and received is not None:
                 bases = _bases(received, name, arrays)
-                lone = [key for key, array in arrays.items() if _is_float(array) and key not in bases]
+                lone = [key for key, array in arrays.items() if wire.is_float(array) and key not in bases]
                 uncoded |= dict.fromkeys(lone, _NO_BASE)
                 arrays = {key: array for key, array in arrays.items() if key not in uncoded}
             self._warn(name, uncoded, parsed.text)
@@ -148,9 +149,5 @@ def _bases(received: RecordDict, name: str, arrays: Arrays) -> Arrays:
     return {
         key: found[key]
         for key, array in arrays.items()
-        if _is_float(array) and key in found and found[key].shape == array.shape
+        if wire.is_float(array) and key in found and found[key].shape == array.shape
     }
-
-
-def _is_float(array: NDArray[Any]) -> bool:
-    return np.issubdtype(array.dtype, np.floating)

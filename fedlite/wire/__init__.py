@@ -15,7 +15,7 @@ from fedlite.wire.codec import (
 from fedlite.wire.errors import CodecError, WireError
 from fedlite.wire.many import decode_many, encode_many
 from fedlite.wire.packet import MOST_ELEMENTS, PacketInfo, decode, encode, inspect, most_bytes
-from fedlite.wire.update import from_update, to_update
+from fedlite.wire.update import from_update, is_float, to_update
 
 __all__ = [
     "FORMATS",
@@ -34,6 +34,7 @@ __all__ = [
     "encode_many",
     "from_update",
     "inspect",
+    "is_float",
     "most_bytes",
     "parse_codec",
     "sends_update",

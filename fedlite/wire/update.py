@@ -19,13 +19,14 @@ Array = NDArray[Any]
 
 def to_update(arrays: Sequence[Array], received: Sequence[Array]) -> list[Array]:
     """Return `arrays - received` for floating tensors and `arrays` for the others."""
-    return [np.asarray(new - old) if _is_float(new) else new for new, old in zip(arrays, received, strict=True)]
+    return [np.asarray(new - old) if is_float(new) else new for new, old in zip(arrays, received, strict=True)]
 
 
 def from_update(update: Sequence[Array], received: Sequence[Array]) -> list[Array]:
     """Return `received + update` for floating tensors and `update` for the others; the inverse of `to_update`."""
-    return [np.asarray(old + new) if _is_float(new) else new for new, old in zip(update, received, strict=True)]
+    return [np.asarray(old + new) if is_float(new) else new for new, old in zip(update, received, strict=True)]
 
 
-def _is_float(array: Array) -> bool:
+def is_float(array: Array) -> bool:
+    """Tell whether a tensor is part of the update's geometry; counters are not."""
     return np.issubdtype(array.dtype, np.floating)

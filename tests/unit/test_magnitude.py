@@ -5,7 +5,6 @@ import torch
 from fedlite.compression.constraint.base import Received
 from fedlite.compression.constraint.magnitude import Magnitude, MaskError, masks
 from fedlite.compression.part import PartError
-from fedlite.errors import UnknownNameError
 from fedlite.rng import stream
 
 NAMES = ["conv.weight", "conv.bias", "norm.weight", "norm.num_batches_tracked", "fc.weight"]
@@ -86,8 +85,6 @@ def test_masking_twice_is_masking_once():
 def test_wrong_arguments_say_what_is_expected():
     with pytest.raises(MaskError, match="got sparsity 1, expected from 0 to below 1"):
         masks(model(), NAMES, 1)
-    with pytest.raises(UnknownNameError, match="'layer', expected one of global, local"):
-        masks(model(), NAMES, 0.5, "layer")
     with pytest.raises(MaskError, match="got 1 names for 5 tensors"):
         masks(model(), ["a"], 0.5)
     with pytest.raises(MaskError, match="w holds values that are not finite"):

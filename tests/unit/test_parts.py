@@ -25,7 +25,6 @@ from fedlite.compression.structure import STRUCTURES
 from fedlite.compression.structure.base import Structure
 from fedlite.compression.structure.full import FULL, Full
 from fedlite.compression.structure.width import Width, WidthError, index_maps, take
-from fedlite.errors import UnknownNameError
 from fedlite.learning.models.spec import spec_of
 from fedlite.rng import stream
 
@@ -280,8 +279,6 @@ def test_sparsities_out_of_range(sparsity):
 
 
 def test_masks_that_cannot_be_made():
-    with pytest.raises(UnknownNameError, match="layer"):
-        masks(WEIGHTS, NAMES, 0.5, "layer")
     with pytest.raises(MaskError, match="got 3 names for 4 tensors"):
         masks(WEIGHTS, NAMES[:3], 0.5)
     with pytest.raises(MaskError, match="got 5 names for 4 tensors"):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.compression.part import Part
+from fedlite.wire import is_float
 
 if TYPE_CHECKING:
     from fedlite.compression.overlap import Held
@@ -96,11 +97,6 @@ class Stage(Part):
     def lost(self, decoded: Update, memory: Memory) -> Memory:
         """Return the memory after the server did not get the packet that says `decoded`."""
         return memory
-
-
-def is_float(array: Array) -> bool:
-    """Tell whether a tensor is part of the update's geometry; counters are not."""
-    return array.dtype.kind == "f"
 
 
 def norm_of(update: Sequence[Array]) -> float:

@@ -14,8 +14,9 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from fedlite.client.stages.base import Applied, Sending, Stage, Update, is_float, norm_of
+from fedlite.client.stages.base import Applied, Sending, Stage, Update, norm_of
 from fedlite.compression.part import PartError
+from fedlite.wire import is_float
 
 CLIPPED: Final = "clipped"
 """Metric of a reply: 1 if the update was longer than the norm."""

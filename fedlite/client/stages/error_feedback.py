@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
-from fedlite.client.stages.base import Applied, Array, Memory, Sending, Stage, Update, is_float
+from fedlite.client.stages.base import Applied, Array, Memory, Sending, Stage, Update
+from fedlite.wire import is_float
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedlite.client.stages.base import Applied, Sending, Stage, Update, is_float
+from fedlite.client.stages.base import Applied, Sending, Stage, Update
 from fedlite.compression.part import PartError
+from fedlite.wire import is_float
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fedlite.compression.constraint.base import Constraint, Received
 from fedlite.compression.part import Effects, PartError
-from fedlite.errors import FedliteError, UnknownNameError
+from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,20 +113,16 @@ def masks(arrays: Sequence[Array], names: Sequence[str], sparsity: float, scope:
     sparsity : float
         Share of the prunable weights that becomes zero, from 0 to below 1; the count is rounded to the nearest.
     scope : str
-        "global": the smallest weights of the whole model, so that layers differ in density. "local":
-        the same share of every layer.
+        One of `SCOPES`, which `Magnitude` checks. "global": the smallest weights of the whole model, so that layers
+        differ in density. "local": the same share of every layer.
 
     Raises
     ------
     MaskError
         If the sparsity is out of range or a weight is not finite.
-    UnknownNameError
-        If the scope is neither.
     """
     if not 0 <= sparsity < 1:
         raise MaskError(f"mask: got sparsity {sparsity}, expected from 0 to below 1; 0.9 zeroes 90 % of the weights")
-    if scope not in ("global", "local"):
-        raise UnknownNameError("mask scope", scope, ["global", "local"])
     if len(names) != len(arrays):
         raise MaskError(f"mask: got {len(names)} names for {len(arrays)} tensors; pass one name per tensor")
     for name, array in zip(names, arrays, strict=True):
