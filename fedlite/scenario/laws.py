@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from fedlite.scenario.sections import Sections
 
 
-def broken(scenario: Sections) -> tuple[Violation, ...]:
-    """Return every violation of every law."""
-    return tuple(violation for law in LAWS for violation in law(scenario))
-
-
 def _cohort_fits_fleet(scenario: Sections) -> Iterator[Violation]:
     wanted, devices = scenario.training.clients_per_round, scenario.fleet.devices
     if wanted is not None and wanted > devices:

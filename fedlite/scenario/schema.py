@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from fedlite.scenario import laws
 from fedlite.scenario.clients import PlanSection
+from fedlite.scenario.fit_laws import FIT_LAWS
+from fedlite.scenario.laws import LAWS
 from fedlite.scenario.sections import Sections
 from fedlite.scenario.task import Task
 
 if TYPE_CHECKING:
     from fedlite.compression.plan import Plan
+    from fedlite.scenario.violation import Law
 
 
 class FleetScenario(Sections):
     """A scenario that need not say what is learned: enough to run somebody else's Flower app on the fleet."""
 
+    laws: ClassVar[tuple[Law, ...]] = LAWS
+    """What it must obey."""
+
     @model_validator(mode="after")
     def _laws_hold(self) -> FleetScenario:
-        violations = laws.broken(self)
+        violations = tuple(violation for law in self.laws for violation in law(self))
         if violations:
             text = "; ".join(f"{violation.key}: {violation.message}" for violation in violations)
             raise PydanticCustomError("laws", "{text}", {"text": text, "violations": violations})
@@ -50,6 +55,7 @@ class FleetScenario(Sections):
 class Scenario(FleetScenario):
     """A scenario that can be run."""
 
+    laws = (*LAWS, *FIT_LAWS)
     task: Task
     """What is learned."""
 

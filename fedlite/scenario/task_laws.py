@@ -100,6 +100,23 @@ def _own_app_follows_no_plan(scenario: Sections) -> Iterator[Violation]:
         )
 
 
+def _plan_is_trained_as_told(scenario: Sections) -> Iterator[Violation]:
+    if scenario.training.mode != "batched":
+        return
+    for index, rule in enumerate(scenario.clients):
+        plan = f"clients.{index}.plan"
+        # Read as Constraint and Term; what `sparsity` and `bits` are short for is trained side by side.
+        alone = [(f"{plan}.constraints.{i}", part) for i, part in enumerate(rule.plan.constraints) if part.one_by_one]  # type: ignore[attr-defined]
+        alone += [(f"{plan}.terms.{i}", part) for i, part in enumerate(rule.plan.terms)]
+        for key, part in alone:
+            yield Violation(
+                key,
+                f"got {part.name!r}, whose clients are trained one by one, with training.mode 'batched'",
+                "write 'mode: auto' in training, or remove it here",
+                ("training.mode",),
+            )
+
+
 def _target_is_of_a_metric(scenario: Sections) -> Iterator[Violation]:
     training, task = scenario.training, scenario.task
     if training.target_accuracy is None or task is None:
@@ -125,5 +142,6 @@ TASK_LAWS: Final[tuple[Law, ...]] = (
     _model_fits_the_objective,
     _model_takes_the_data,
     _own_app_follows_no_plan,
+    _plan_is_trained_as_told,
     _target_is_of_a_metric,
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from torch import nn
 
 from fedlite.compose.learning import prepare
 from fedlite.errors import FedliteError, InvalidFileError
@@ -26,10 +25,6 @@ training: {{rounds: 1, mode: {mode}}}
 
 def scenario(data="digits", model="mlp", objective="auto", mode="auto"):
     return parse_scenario(TEXT.format(data=data, model=model, objective=objective, mode=mode))
-
-
-def narrow(input_shape, num_classes):
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes - 1))
 
 
 def _own(y, objective, shape=(4,)):
@@ -92,7 +87,6 @@ def test_a_misfit_is_seen_in_the_file(told, place, text):
 @pytest.mark.parametrize(
     ("told", "text"),
     [
-        ({"model": OWN.format("narrow")}, r"got a model that gives \(9,\) for a sample, expected \(10,\)"),
         (
             {"data": OWN.format("numbers"), "model": "autoencoder"},
             r"gives \(4,\) for a sample whose targets are \(2,\)",

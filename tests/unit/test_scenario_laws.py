@@ -138,7 +138,7 @@ def test_an_own_app_follows_no_plan():
         "training: {clients_per_round: 5, over_select: 1.2, first: 6}",
         "training: {strategy: {name: krum, num_malicious_nodes: 3}}",
         "training: {strategy: {name: bulyan, num_malicious_nodes: 1}}",
-        "training: {strategy: {name: 'my.code:Own', arguments: {eta: 1}}}\nclients: [{for: any, plan: {width: 0.5}}]",
+        "training: {strategy: {name: 'builtins:dict', arguments: {eta: 1}}}\nclients: [{for: any, plan: {width: 0.5}}]",
         "wire: {up: topk:0.1+zstd}\n" + DP % "client-fixed-clipping",
         "wire: {up: int8+zstd, error_feedback: true}\n" + DP % "server-fixed-clipping",
         "wire: {up: int8, error_feedback: true}\nclients: [{for: any, plan: {stages: [error-feedback]}}]",

@@ -86,7 +86,7 @@ task:
   data: idx:/data/images
   partition: {kind: quantity, sigma: 0.7, min_size: 3}
   clients: 77
-  model: {name: "my.nets:make", width: 0.5, options: {hidden: [64, 32], act: "no", on: true}}
+  model: {name: "fedlite.learning.models.mlp:mlp", width: 0.5, options: {hidden: [64, 32], act: "no", on: true}}
 training:
   strategy: {name: multikrum, num_malicious_nodes: 2, num_nodes_to_select: 3}
   clients_per_round: 12

