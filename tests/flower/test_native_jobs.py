@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,6 +25,7 @@ from fedlite.learning.models.spec import spec_of
 from fedlite.learning.tracing import trace
 from fedlite.learning.training import LocalConfig
 from fedlite.pricing import Job, price
+from fedlite.rng import stream
 from fedlite.scenario.profiles import load_profile
 
 SPEC = spec_of("mlp", (6,), 3, 1, hidden=(8,))
@@ -73,6 +75,17 @@ def sheet(contents, devices, *, kind="train", local=None):
     return JobSheet(native(local), kind, messages, np.asarray(devices))
 
 
+def _of_plan(plan, contents, ids="abcd"):
+    """A batch whose devices all follow one plan."""
+    side = native()
+    side = NativeClients(replace(side.task, assignment=ByProfile([plan, plan], PROFILE_OF)), side.pool, seed=1)
+    messages = [
+        SimpleNamespace(content=each, metadata=SimpleNamespace(message_id=name))
+        for each, name in zip(contents, ids, strict=False)
+    ]
+    return JobSheet(side, "train", messages, np.arange(len(contents)))
+
+
 def test_jobs_of_one_content_and_one_plan_share_a_leg():
     one = content()
     made = sheet([one] * 5, range(5))
@@ -108,6 +121,21 @@ def test_only_codecs_of_one_length_tell_it_before_training():
     full, half = sheet([content()] * 2, [0, 1]).legs
     assert full.upload_bytes() == len(wire.encode(model(), ("fp32",)))
     assert half.upload_bytes() is None
+
+
+@pytest.mark.parametrize(
+    ("up", "known"),
+    [
+        (("int8",), True),
+        (("topk:0.1",), False),
+        (("zstd",), False),
+        (("topk:0.1", "int8"), False),
+        (("nonzero",), False),
+    ],
+)
+def test_a_codec_that_drops_or_packs_has_no_length_before_training(up, known):
+    (leg,) = _of_plan(Plan("other", up=up), [content()]).legs
+    assert (leg.upload_bytes() is not None) is known
 
 
 def test_a_server_that_asks_for_clipping_has_it_after_the_plans_own_stages():
@@ -168,3 +196,25 @@ def test_seeds_are_named_by_message_and_kind():
     assert first.seeds.tolist() == again.seeds.tolist()
     assert len(set(first.seeds.tolist())) == 2
     assert first.seeds.tolist() != sheet([one, one], [0, 2], kind="evaluate").seeds.tolist()
+
+
+@pytest.mark.parametrize(("config", "round_"), [({}, 0), ({"server-round": "soon"}, 0), ({"server-round": 3}, 3)])
+def test_a_message_that_tells_no_round_is_of_round_0(config, round_):
+    (leg,) = sheet([content(**config)], [0]).legs
+    assert leg.content.round_ == round_
+
+
+def test_jobs_are_priced_together_by_profile_and_leg():
+    one, other = content(1.0), content(2.0)
+    made = sheet([one, one, other, one], [0, 1, 2, 4])
+    assert made.leg_of.tolist() == [0, 1, 2, 0]
+    assert [mine.tolist() for mine, _ in made.works()] == [[0, 3], [2], [1]]
+
+
+def test_the_draws_of_a_leg_are_named_after_the_first_message_of_its_content():
+    plan, one, other = Plan("rounded", down=("int8",)), content(), content()
+    made = _of_plan(plan, [one, other, other, one], ids="bdca")
+    for leg, name in zip(made.legs, ["a", "c"], strict=True):
+        draws = stream(1, "downlink", name, plan.structure.key, "int8")
+        assert leg.packet == wire.encode(model(), ("int8",), draws)
+    assert made.legs[0].packet != made.legs[1].packet
