@@ -1,4 +1,4 @@
-"""A batch of native jobs sorted out: who shares a packet, whose plan is whose, and what it asks of the devices."""
+"""A batch of native jobs: who shares a packet, whose plan is whose, what it asks of devices, and what they reply."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from flwr.app import ConfigRecord, RecordDict
 from fedlite import wire
 from fedlite.client.assignment import ByProfile
 from fedlite.client.stages.clip import Clip
+from fedlite.client.stages.error_feedback import ErrorFeedback
 from fedlite.client.stages.noise import Noise
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.width import Width
 from fedlite.engine.pool import LocalPool
 from fedlite.engine.task import WorkerSpec
 from fedlite.flower import compat
-from fedlite.flower.native_clients import NativeClients, NativeTask
+from fedlite.flower.native_clients import Aggregation, NativeClients, NativeTask
+from fedlite.flower.native_exchange import NativeExchange, _after_loss
 from fedlite.flower.native_jobs import JobSheet
-from fedlite.flower.records import to_record, types_of
+from fedlite.flower.native_replies import Answers, Computed, evaluation_reply
+from fedlite.flower.records import from_record, to_record, types_of
 from fedlite.learning.models.spec import spec_of
 from fedlite.learning.tracing import trace
 from fedlite.learning.training import LocalConfig
@@ -75,15 +78,22 @@ def sheet(contents, devices, *, kind="train", local=None):
     return JobSheet(native(local), kind, messages, np.asarray(devices))
 
 
-def _of_plan(plan, contents, ids="abcd"):
-    """A batch whose devices all follow one plan."""
-    side = native()
-    side = NativeClients(replace(side.task, assignment=ByProfile([plan, plan], PROFILE_OF)), side.pool, seed=1)
-    messages = [
+def _side(plan, aggregation=None, pool=None):
+    """Clients that all follow one plan."""
+    task = replace(native().task, assignment=ByProfile([plan, plan], PROFILE_OF))
+    return NativeClients(task, pool or LocalPool(WorkerSpec("nobody:Nothing")), seed=1, aggregation=aggregation)
+
+
+def _messages(contents, ids="abcd"):
+    return [
         SimpleNamespace(content=each, metadata=SimpleNamespace(message_id=name))
         for each, name in zip(contents, ids, strict=False)
     ]
-    return JobSheet(side, "train", messages, np.arange(len(contents)))
+
+
+def _of_plan(plan, contents, ids="abcd"):
+    """A batch whose devices all follow one plan."""
+    return JobSheet(_side(plan), "train", _messages(contents, ids), np.arange(len(contents)))
 
 
 def test_jobs_of_one_content_and_one_plan_share_a_leg():
@@ -218,3 +228,131 @@ def test_the_draws_of_a_leg_are_named_after_the_first_message_of_its_content():
         draws = stream(1, "downlink", name, plan.structure.key, "int8")
         assert leg.packet == wire.encode(model(), ("int8",), draws)
     assert made.legs[0].packet != made.legs[1].packet
+
+
+@pytest.mark.parametrize(("equal", "mean"), [(False, (10 * 1.0 + 16 * 3.0) / 26), (True, 2.0)])
+def test_one_reply_is_the_mean_of_the_packets_that_arrived(equal, mean):
+    side = _side(FULL, Aggregation(mean=True, one_reply=True, equal_weights=equal))
+    made = JobSheet(side, "train", _messages([content(0.0)] * 3), np.arange(3))
+    packets = [wire.encode(model(value), ("fp32",)) for value in (1.0, 2.0, 3.0)]
+    arrays = {
+        "packets": np.frombuffer(b"".join(packets), np.uint8),
+        "lengths": np.array([len(packet) for packet in packets]),
+        "num_examples": np.array([10, 3, 16]),
+        "loss": np.array([0.5, 9.0, 2.0]),
+    }
+    computed = [Computed(made.legs[0], np.arange(3), arrays)]
+    first, second, third = Answers(side, "train", made.contents, computed, np.array([True, False, True])).records()
+    assert (second, third) == (None, None)
+    for got in from_record(first["arrays"]):
+        np.testing.assert_allclose(got, mean, rtol=1e-6)
+    assert first["metrics"]["num-examples"] == 26
+    assert first["metrics"]["train_loss"] == pytest.approx((10 * 0.5 + 16 * 2.0) / 26)
+
+
+class Counting(LocalPool):
+    """Counts the jobs that it is asked to do, and keeps what was asked last."""
+
+    jobs = 0
+
+    def submit(self, task, shared):
+        self.jobs += len(task.arrays["clients"])
+        self.meta = task.meta
+        return super().submit(task, shared)
+
+
+@pytest.mark.parametrize(("kind", "jobs"), [("train", 2), ("evaluate", 1)])
+def test_late_jobs_are_computed_where_devices_remember_their_training(kind, jobs):
+    plan, pool = Plan("owing", stages=(ErrorFeedback(),), up=("int8",)), Counting(WorkerSpec("nobody:Nothing"))
+    exchange = NativeExchange(_side(plan, pool=pool), kind, _messages([content()] * 3), np.arange(3))
+    assert exchange.final
+    exchange.start(np.array([True, False, False]), np.array([True, True, False]))
+    assert pool.jobs == jobs
+
+
+def test_an_evaluation_is_as_long_as_its_reply():
+    exchange = NativeExchange(_side(FULL), "evaluate", _messages([content()] * 2), np.arange(2))
+    length = len(compat.to_bytes(evaluation_reply(7, {"accuracy": 0.25})))
+    assert exchange.demands.up_bytes.tolist() == [length, length]
+
+
+def test_uploads_of_unknown_length_count_nothing_before_training():
+    exchange = NativeExchange(
+        _side(Plan("sparse", up=("topk:0.1",))), "train", _messages([content()] * 2), np.arange(2)
+    )
+    assert not exchange.final
+    assert exchange.demands.up_bytes.tolist() == [0, 0]
+
+
+def test_a_reply_of_its_own_has_what_came_down_where_its_client_holds_nothing():
+    plan = Plan("half", Width(0.5), up=("fp32",))
+    side = _side(plan)
+    made = JobSheet(side, "train", _messages([content(5.0)]), np.arange(1))
+    packet = wire.encode([np.ones_like(array) for array in made.legs[0].received], ("fp32",))
+    arrays = {
+        "packets": np.frombuffer(packet, np.uint8),
+        "lengths": np.array([len(packet)]),
+        "num_examples": np.array([10]),
+        "loss": np.array([0.5]),
+    }
+    computed = [Computed(made.legs[0], np.arange(1), arrays)]
+    (reply,) = Answers(side, "train", made.contents, computed, np.array([True])).records()
+    weights, biases, last, outputs = from_record(reply["arrays"])
+    assert weights.tolist() == [[1.0] * 6] * 4 + [[5.0] * 6] * 4
+    assert biases.tolist() == [1.0] * 4 + [5.0] * 4
+    assert last.tolist() == [[1.0] * 4 + [5.0] * 4] * 3
+    assert outputs.tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("stages", "one_reply", "summed"), [((), True, True), ((ErrorFeedback(),), True, False), ((), False, False)]
+)
+def test_sums_come_back_where_one_reply_stands_for_all_and_no_device_remembers(stages, one_reply, summed):
+    pool = Counting(WorkerSpec("nobody:Nothing"))
+    side = _side(Plan("p", stages=stages, up=("int8",)), Aggregation(mean=True, one_reply=one_reply), pool)
+    exchange = NativeExchange(side, "train", _messages([content()] * 2), np.arange(2))
+    exchange.start(np.array([True, True]), np.array([True, True]))
+    assert pool.meta["sum"] is summed
+
+
+def test_the_ledger_has_the_bounds_of_the_energy_of_each_job():
+    messages = _messages([content()] * 3)
+    facts = NativeExchange(_side(FULL), "train", messages, np.arange(3)).facts
+    works = JobSheet(_side(FULL), "train", messages, np.arange(3)).works()
+    low, high = np.zeros(3), np.zeros(3)
+    for mine, work in works:
+        low[mine], high[mine] = work.low, work.high
+    assert facts.energy_low.tolist() == low.tolist()
+    assert facts.energy_high.tolist() == high.tolist()
+    assert (facts.energy_low < 1).all()
+    assert (facts.energy_high > 1).all()
+
+
+def test_what_one_slice_lacks_is_the_mean_of_those_that_have_it():
+    half, quarter = Plan("half", Width(0.5), up=("fp32",)), Plan("quarter", Width(0.25), up=("fp32",))
+    task = replace(native().task, assignment=ByProfile([half, quarter], PROFILE_OF))
+    side = NativeClients(task, native().pool, seed=1, aggregation=Aggregation(mean=True))
+    made = JobSheet(side, "train", _messages([content(5.0)] * 2), np.arange(2))
+    computed = []
+    for place, leg in enumerate(made.legs):
+        packet = wire.encode([np.full_like(array, 1.0 + place) for array in leg.received], ("fp32",))
+        arrays = {
+            "packets": np.frombuffer(packet, np.uint8),
+            "lengths": np.array([len(packet)]),
+            "num_examples": np.array([10]),
+            "loss": np.array([0.5]),
+        }
+        computed.append(Computed(leg, np.array([place]), arrays))
+    replies = Answers(side, "train", made.contents, computed, np.array([True, True])).records()
+    biases = [from_record(reply["arrays"])[1].tolist() for reply in replies]
+    assert biases == [[1.0] * 4 + [5.0] * 4, [2.0] * 2 + [1.0] * 2 + [5.0] * 4]
+
+
+def test_a_lost_packet_is_owed_again_by_the_stages_that_remember():
+    leg = _of_plan(Plan("owing", stages=(Clip(9.0), ErrorFeedback()), up=("int8",)), [content(0.0)]).legs[0]
+    packet = wire.encode([np.zeros_like(array) for array in leg.received], ("int8",), stream(1, "test"))
+    arrays = {"packets": np.frombuffer(packet, np.uint8), "lengths": np.array([len(packet)])}
+    owed = {"residual": np.full(sum(array.size for array in leg.received), 0.5, np.float32)}
+    kept = _after_loss(Computed(leg, np.arange(1), arrays), 0, {"error-feedback": owed, "another": {"a": 1}})
+    assert set(kept) == {"error-feedback", "another"}
+    assert set(kept["error-feedback"]["residual"].tolist()) == {0.5}
