@@ -1,7 +1,8 @@
 """The border to code of the user's own: importing what `pkg.mod:name` names, and telling what such code raises.
 
-Whatever comes in, comes in through `load`, which remembers its package: an exception that passed through one of these
-is a mistake of the user's, told in one line; any other is a defect of fedlite and keeps its traceback.
+Whatever comes in, comes in through `load`, which remembers its name and package. An exception that passed through one
+of these packages is a mistake of the user's, told in one line. So is any other once such code is there, for it may have
+returned what fedlite then stumbled over. Without such code it is a defect of fedlite and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _LIBRARIES: Final = frozenset({"fedlite", "flwr", "numpy", "torch"})
 """What fedlite itself runs through: naming a class of these does not make their frames the user's."""
+_NOBODYS: Final = (OSError, MemoryError, SystemExit)
+"""What comes of the machine, or of a program that ends: own code is at fault only where it was passed through."""
 _packages: set[str] = set()
+_loaded: dict[str, None] = {}
+"""What was imported of the user's own, in the order of the first time."""
 
 
 class OwnCodeError(FedliteError):
@@ -34,7 +39,7 @@ def load(reference: str) -> Any:
         With the reason alone, in one line: the caller knows where the reference stands.
     """
     module, _, names = reference.partition(":")
-    _packages.update({module.partition(".")[0]} - _LIBRARIES)
+    _packages.update({_package(module)} - _LIBRARIES)
     try:
         found: Any = importlib.import_module(module)
     except ImportError as error:
@@ -46,7 +51,20 @@ def load(reference: str) -> Any:
         if not hasattr(found, name):
             raise OwnCodeError(f"there is no {name!r} in {module}{_only(found, module)}")
         found = getattr(found, name)
+    remember([reference])
     return found
+
+
+def loaded() -> list[str]:
+    """Return the names of the user's own code that was imported, as they were given to `load`."""
+    return list(_loaded)
+
+
+def remember(references: Iterable[str]) -> None:
+    """Count code as imported: what one process has imported may have made what another one stumbles over."""
+    own = [reference for reference in references if _package(reference) not in _LIBRARIES]
+    _loaded.update(dict.fromkeys(own))
+    _packages.update(map(_package, own))
 
 
 def raised(error: BaseException) -> str:
@@ -55,34 +73,55 @@ def raised(error: BaseException) -> str:
 
 
 @contextmanager
-def blamed() -> Iterator[None]:
-    """Tell what code of the user's own raises in one line; also a decorator.
+def blamed(*others: type[BaseException]) -> Iterator[None]:
+    """Tell what comes of code of the user's own in one line; also a decorator.
+
+    Parameters
+    ----------
+    others : types
+        Exceptions that say themselves what is wrong, beside `FedliteError`.
 
     Raises
     ------
     OwnCodeError
-        If an exception that is no `FedliteError` passed through a package that `load` imported from.
+        If another exception passed through a package that `load` imported from, or through none of them while such
+        code is there.
     """
     try:
         yield
-    except FedliteError:
-        raise
     except (Exception, SystemExit) as error:
-        if _place(error) is None:
+        if isinstance(error, (FedliteError, *others)):
             raise
-        raise OwnCodeError(f"code of your own: got {raised(error)}, expected it to run; mend it there") from error
+        if _place(error) is not None:
+            raise OwnCodeError(f"code of your own: got {raised(error)}, expected it to run; mend it there") from error
+        if not _loaded or isinstance(error, _NOBODYS):
+            raise
+        what = f"{type(error).__name__}: {_line(error)} at {_frames(error)[-1][1]}"
+        raise OwnCodeError(
+            f"code of your own ({', '.join(_loaded)}): got {what}, expected what its kind asks for "
+            "(docs/how-to/extend.md); see what it returns"
+        ) from error
 
 
 def _place(error: BaseException) -> str | None:
     """Return `file:line` of the innermost frame in the user's own code, if there is one."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
-    frames = [
-        f"{frame.f_code.co_filename}:{line}"
+    own = [place for module, place in _frames(error) if _package(module) in _packages]
+    return own[-1] if own else None
+
+
+def _frames(error: BaseException) -> list[tuple[str, str]]:
+    """Return module and `file:line` of every frame, the innermost last."""
+    return [
+        (str(frame.f_globals.get("__name__")), f"{frame.f_code.co_filename}:{line}")
         for frame, line in traceback.walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__")).partition(".")[0] in _packages
     ]
-    return frames[-1] if frames else None
+
+
+def _package(reference: str) -> str:
+    """Return the outermost package of a module or of a name in one."""
+    return reference.partition(":")[0].partition(".")[0]
 
 
 def _at(error: BaseException) -> str:

@@ -93,7 +93,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with own_code.blamed():
+        with own_code.blamed(click.ClickException, click.Abort):
             code = app(standalone_mode=False)
     except FedliteError as error:
         print(error, file=sys.stderr)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fedlite import own_code
 from fedlite.engine.pool import Shared, Ticket, closed
 from fedlite.engine.task import Arrays, Result, Task, WorkerSpec
 from fedlite.errors import FedliteError
@@ -38,9 +39,10 @@ ATTEMPTS = 4
 class _Actor:
     """Builds the worker once and runs tasks on one thread."""
 
-    def __init__(self, spec: WorkerSpec, data: Arrays, path: list[str]) -> None:
+    def __init__(self, spec: WorkerSpec, data: Arrays, path: list[str], own: list[str]) -> None:
         import torch
 
+        own_code.remember(own)
         # A part of the user's own is imported here too, from wherever the driver found it.
         sys.path += [folder for folder in path if folder not in sys.path]
         torch.set_num_threads(1)
@@ -167,7 +169,7 @@ class RayPool:
     def _new_actor(self) -> Any:
         # No restarts by Ray: it replays calls out of order; the pool replaces actors and resubmits in order instead.
         return ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Actor).remote(
-            self._spec, self._data, sys.path
+            self._spec, self._data, sys.path, own_code.loaded()
         )
 
 

@@ -1,5 +1,6 @@
-"""What code of the user's own raises is told in one line with its place; what fedlite raises keeps its traceback."""
+"""What comes of code of the user's own is told in one line with its place; a defect of fedlite keeps its traceback."""
 
+import json
 import sys
 
 import pytest
@@ -26,10 +27,16 @@ def known():
 """
 
 
+def forget(monkeypatch):
+    """Begin as a fresh process does: other tests have named code of their own, even classes of these very files."""
+    monkeypatch.setattr(own_code, "_packages", set())
+    monkeypatch.setattr(own_code, "_loaded", {})
+
+
 @pytest.fixture
 def module(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(own_code, "_packages", set())  # other tests have named classes of these very files
+    forget(monkeypatch)
     (tmp_path / "theirs.py").write_text(BODY)
     yield "theirs"
     sys.modules.pop("theirs", None)
@@ -99,14 +106,63 @@ def test_a_function_may_be_the_border(module):
         outer()
 
 
-def test_others_are_not_blamed(module):
-    load(f"{module}:deep")
+def test_without_own_code_a_defect_stays_as_it_is(module):
+    with pytest.raises(OwnCodeError, match="there is no 'Missing'"):
+        load(f"{module}:Missing")  # told already: nothing came of it
     load("torch.nn:Linear")
     load("fedlite.errors:FedliteError")
+    load("numpy:ndarray")
+    assert own_code.loaded() == []
     with pytest.raises(KeyError), blamed():
         raise KeyError("x")
     with pytest.raises(TypeError), blamed():
         load("torch.nn:Linear")()
+
+
+def test_what_fedlite_stumbles_over_once_own_code_is_there_names_that_code_and_the_place(module):
+    for name in ("Thing", "deep", "Thing"):
+        load(f"{module}:{name}")
+    line = sys._getframe().f_lineno + 2
+    with pytest.raises(OwnCodeError) as caught, blamed():
+        _ = module.nothing
+    assert str(caught.value) == (
+        "code of your own (theirs:Thing, theirs:deep): got AttributeError: 'str' object has no attribute 'nothing' at "
+        f"{__file__}:{line}, expected what its kind asks for (docs/how-to/extend.md); see what it returns"
+    )
+    assert isinstance(caught.value.__cause__, AttributeError)
+
+
+def test_it_names_the_innermost_frame_of_all(module):
+    load(f"{module}:deep")
+    with pytest.raises(OwnCodeError, match=r"got JSONDecodeError: .* at \S+/json/decoder\.py:\d+, expected"), blamed():
+        json.loads("(")
+
+
+def test_what_another_process_imported_counts(module):
+    own_code.remember(["elsewhere.nets:net", "torch.nn:Linear", "fedlite.errors:FedliteError"])
+    assert own_code.loaded() == ["elsewhere.nets:net"]
+    with (
+        pytest.raises(OwnCodeError, match=r"^code of your own \(elsewhere.nets:net\): got KeyError: 'x' at "),
+        blamed(),
+    ):
+        raise KeyError("x")
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("x"), MemoryError(), SystemExit(3), FedliteError("told already")])
+def test_what_is_no_consequence_of_own_code_stays_as_it_is(module, error):
+    load(f"{module}:deep")
+    with pytest.raises(type(error)) as caught, blamed():
+        raise error
+    assert caught.value is error
+
+
+def test_a_caller_may_tell_more_itself(module):
+    load(f"{module}:deep")
+    with pytest.raises(KeyError), blamed(LookupError):
+        raise KeyError("x")
+
+
+def test_what_own_code_says_in_fedlites_way_stays_as_it_is(module):
     with pytest.raises(FedliteError, match=r"^told already$"), blamed():
         load(f"{module}:known")()
 
