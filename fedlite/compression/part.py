@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, get_type_hints
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, get_type_hints
 
 from fedlite import own_code
 from fedlite.errors import FedliteError
@@ -118,6 +119,9 @@ class Part:
         }
 
 
+_SAYS: Final = {"name": str, "cites": tuple, "effects": Effects, "keeps_memory": bool, "label": str, "remark": str}
+"""What a part says of itself, and of which type it is."""
+
 P = TypeVar("P", bound=Part)
 
 
@@ -175,7 +179,8 @@ def made(name: str, options: Mapping[str, Any], table: Mapping[str, str], kind: 
     Raises
     ------
     PartError
-        If the name is unknown, an option is missing, unknown, of the wrong type or out of range.
+        If the name is unknown, an option is missing, unknown, of the wrong type or out of range, or what the part says
+        of itself is of another type than its kind asks for.
     """
     if name not in table and ":" not in name:
         raise PartError(f"got {name!r}, expected one of {', '.join(sorted(table))} or pkg.mod:Class; write one of them")
@@ -183,15 +188,16 @@ def made(name: str, options: Mapping[str, Any], table: Mapping[str, str], kind: 
     known = {field.name: field for field in fields(part)}
     if unknown := sorted(set(options) - set(known)):
         expected = ", ".join(known) or "none"
-        raise PartError(f"{name}.{unknown[0]}: got the option {unknown[0]!r}, expected {expected}; remove it")
+        near = get_close_matches(unknown[0], known, n=1)
+        remedy = f"write {near[0]!r}" if near else "remove it"
+        raise PartError(f"{name}.{unknown[0]}: got the option {unknown[0]!r}, expected {expected}; {remedy}")
     needed = [f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING]
     if missing := [field for field in needed if field not in options]:
         raise PartError(f"{name}: got no {missing[0]!r}, expected a value; add '{missing[0]}: ...'")
     try:
         hints = get_type_hints(part)
         own = part(**{key: _checked(f"{name}.{key}", value, hints[key]) for key, value in options.items()})
-        # What it says of itself is computed: asked for now, a mistake in it shows before a run.
-        _ = own.effects, own.label, own.remark, own.keeps_memory
+        _check_what_it_says(name, own)
     except PartError:
         raise
     except (Exception, SystemExit) as error:  # not our code, like what `load` imports
@@ -199,6 +205,18 @@ def made(name: str, options: Mapping[str, Any], table: Mapping[str, str], kind: 
             f"{name}: got {dict(options)}, which it cannot take ({own_code.raised(error)}); mend the value or the class"
         ) from error
     return own
+
+
+def _check_what_it_says(reference: str, part: Part) -> None:
+    """Ask a part for all it says of itself, which is computed: a mistake in it shows before a run."""
+    for said, kind in _SAYS.items():
+        value = getattr(part, said)
+        if not isinstance(value, kind):
+            raise PartError(
+                f"{reference}: got {value!r} as its {said}, expected {kind.__name__}; mend {said!r} in the class"
+            )
+    if wrong := [source for source in part.cites if not isinstance(source, str)]:
+        raise PartError(f"{reference}: got {wrong[0]!r} among its cites, expected str; mend 'cites' in the class")
 
 
 def _as_tuples(value: Any) -> Any:

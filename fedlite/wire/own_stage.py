@@ -76,7 +76,8 @@ def _called(text: str) -> Any:
         make = own_code.load(f"{module}:{name}")
     except own_code.OwnCodeError as error:
         raise CodecError(
-            f"codec: got the stage {text!r}, which cannot be imported ({error}); put its folder on PYTHONPATH"
+            f"codec: got the stage {text!r}, which cannot be imported ({error}), expected pkg.mod:Name; "
+            "mend it, or put its folder on PYTHONPATH"
         ) from error
     try:
         return make() if argument is None else make(argument)

@@ -329,37 +329,6 @@ def test_own_code_that_breaks_in_a_run_is_one_line_with_its_place(case, tmp_path
     )
 
 
-SAID = {
-    "effects below a plain step": (
-        "    @property\n    def effects(self):\n        return Effects(step_time=0)\n",
-        "got step_time 0, expected 1 or more",
-    ),
-    "effects of words": (
-        "    @property\n    def effects(self):\n        return Effects(update_passes='two')\n",
-        "got update_passes 'two', expected 0 or more",
-    ),
-    "a label that breaks": ("    @property\n    def label(self):\n        return 1 / 0\n", "ZeroDivisionError"),
-    "a remark that breaks": ("    @property\n    def remark(self):\n        return self.nothing\n", "AttributeError"),
-}
-
-
-@pytest.mark.parametrize("case", SAID)
-def test_what_a_part_says_of_itself_is_checked_when_a_scenario_is_read(case, tmp_path, monkeypatch):
-    method, said = SAID[case]
-    module = f"says_{list(SAID).index(case)}"
-    (tmp_path / f"{module}.py").write_text(
-        f"{HEAD}from fedlite.client.stages.base import Stage\nfrom fedlite.compression.part import Effects\n"
-        f"@dataclass(frozen=True)\nclass Says(Stage):\n    name = 'says'\n{method}"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    path = with_plan(f"plan: {{stages: ['{module}:Says']}}", tmp_path / "x")
-    told = CliRunner().invoke(app, ["validate", str(path)])
-    assert told.exit_code == 2, told.exception
-    (line,) = told.output.splitlines()
-    assert "clients.0.plan.stages.0: got " in line or "clients.0.plan.stages.0: effects: got " in line
-    assert said in line
-
-
 def test_a_term_that_is_no_tensor_is_told(tmp_path, monkeypatch):
     (tmp_path / "floats.py").write_text(
         f"{HEAD}from fedlite.learning.objectives.terms.base import Term\n@dataclass(frozen=True)\n"

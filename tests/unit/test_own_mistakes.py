@@ -1,6 +1,7 @@
 """What own code returns, if it is not what its kind asks for, ends a run in one line that names it, everywhere."""
 
 import errno
+import re
 import sys
 import zlib
 from pathlib import Path
@@ -23,7 +24,9 @@ clients:
     plan: {{{plan}}}
 """
 HEADS = {
-    "stage": "from fedlite.client.stages.base import Applied, Stage as Base",
+    "stage": (
+        "from fedlite.client.stages.base import Applied, Stage as Base\nfrom fedlite.compression.part import Effects"
+    ),
     "constraint": "from fedlite.compression.constraint.base import Constraint as Base",
     "structure": "from fedlite.compression.structure.full import Full as Base",
     "objective": "from fedlite.learning.objectives.cross_entropy import CrossEntropy as Base",
@@ -45,30 +48,86 @@ def _nothing_is_imported_yet(monkeypatch):
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch, capsys, request):
-    """Return what a run with one class of a kind says, which must be one line, without a word of fedlite's own code."""
+def written(tmp_path, monkeypatch, request):
+    """Return the scenario that names one class of a kind, the module of the class in a name of this test's own."""
+    module = f"mistaken_{zlib.crc32(request.node.name.encode()):08x}"
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "docs/examples/parts"))
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    def run(kind, body, *, rounds=1, mode="auto", backend=("local",)):
-        module = f"mistaken_{zlib.crc32(request.node.name.encode()):08x}"
+    def write(kind, body, *, rounds=1, mode="auto"):
         (tmp_path / f"{module}.py").write_text(
             f"from dataclasses import dataclass\nimport numpy as np\n{HEADS[kind]}\n\n"
             f"@dataclass(frozen=True)\nclass Own(Base):\n    name = 'own'\n    {body}\n"
         )
-        plan = PLANS[kind].replace("MODULE", module)
         objective = f"{module}:Own" if kind == "objective" else "cross-entropy"
-        path = tmp_path / "x.yaml"
-        path.write_text(SCENARIO.format(plan=plan, objective=objective, rounds=rounds, mode=mode))
-        called = ["fedlite", "run", str(path), "--backend", *backend, "--out", str(tmp_path / backend[0])]
-        monkeypatch.setattr(sys, "argv", called)
+        plan = PLANS[kind].replace("MODULE", module)
+        (tmp_path / "x.yaml").write_text(SCENARIO.format(plan=plan, objective=objective, rounds=rounds, mode=mode))
+        return str(tmp_path / "x.yaml")
+
+    return write
+
+
+@pytest.fixture
+def ended(monkeypatch, capsys):
+    """Return what a command says that ends with a mistake: one line."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["fedlite", *arguments])
         with pytest.raises(SystemExit) as left:
             command_line.main()
         assert left.value.code == 2
-        (said,) = [row for row in capsys.readouterr().err.splitlines() if row.strip()]
-        return said.replace(module, "MODULE")
+        read = capsys.readouterr()
+        (said,) = [row for row in (read.err or read.out).splitlines() if row.strip()]
+        return said
+
+    return call
+
+
+@pytest.fixture
+def told(written, ended, tmp_path):
+    """Return what a run with one class of a kind says."""
+
+    def run(kind, body, *, backend=("local",), **settings):
+        path = written(kind, body, **settings)
+        said = ended("run", path, "--backend", *backend, "--out", str(tmp_path / backend[0]))
+        return re.sub(r"mistaken_\w{8}", "MODULE", said)
 
     return run
+
+
+SAID = {
+    "effects below a plain step": (
+        "    @property\n    def effects(self):\n        return Effects(step_time=0)\n",
+        "got step_time 0, expected 1 or more",
+    ),
+    "effects of words": (
+        "    @property\n    def effects(self):\n        return Effects(update_passes='two')\n",
+        "got update_passes 'two', expected 0 or more",
+    ),
+    "a label that breaks": ("    @property\n    def label(self):\n        return 1 / 0\n", "ZeroDivisionError"),
+    "effects of another type": (
+        "    effects = 3\n",
+        "got 3 as its effects, expected Effects; mend 'effects' in the class",
+    ),
+    "a label of another type": (
+        "    @property\n    def label(self):\n        return 3\n",
+        "got 3 as its label, expected str",
+    ),
+    "a remark of another type": ("    remark = None\n", "got None as its remark, expected str"),
+    "memory by a number": ("    keeps_memory = 1\n", "got 1 as its keeps_memory, expected bool"),
+    "a source without its tuple": ("    cites = ('abadi2016')\n", "got 'abadi2016' as its cites, expected tuple"),
+    "sources that are no texts": ("    cites = (2016,)\n", "got 2016 among its cites, expected str"),
+    "a name that is none": ("    name = 3\n", "got 3 as its name, expected str"),
+    "a remark that breaks": ("    @property\n    def remark(self):\n        return self.nothing\n", "AttributeError"),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_a_part_says_of_itself_is_checked_when_a_scenario_is_read(case, written, ended):
+    body, said = SAID[case]
+    line = ended("validate", written("stage", body.strip()))
+    assert "clients.0.plan.stages.0: got " in line or "clients.0.plan.stages.0: effects: got " in line
+    assert said in line
 
 
 UNFORESEEN = {

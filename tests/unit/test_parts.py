@@ -80,6 +80,12 @@ def test_options_are_fields_and_those_with_a_default_may_be_left_out():
         ("shrink", {}, "got 'shrink', expected one of fake-quant, magnitude or pkg.mod:Class; write one of them"),
         ("magnitude", {}, "magnitude: got no 'sparsity', expected a value; add 'sparsity: ...'"),
         ("magnitude", {"sparsity": 0.5, "depth": 1}, "got the option 'depth', expected sparsity, scope; remove it"),
+        (
+            "magnitude",
+            {"sparcity": 0.5},
+            "magnitude.sparcity: got the option 'sparcity', expected sparsity, scope; write",
+        ),
+        ("fake-quant", {"bit": 8}, "got the option 'bit', expected bits; write 'bits'"),
         ("magnitude", {"sparsity": "half"}, "magnitude.sparsity: got 'half', expected float; mend the value"),
         ("fake-quant", {"bits": 7.5}, "fake-quant.bits: got 7.5, expected int; mend the value"),
     ],

@@ -150,7 +150,10 @@ def test_what_a_stage_declares_is_obeyed(module):
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        ("no_such_module_here:Name", "'no_such_module_here:Name', which cannot be imported .*PYTHONPATH"),
+        (
+            "no_such_module_here:Name",
+            "'no_such_module_here:Name', which cannot be imported .*; mend it, or put its folder on PYTHONPATH",
+        ),
         ("MODULE:Missing", "which cannot be imported .*there is no 'Missing' in MODULE, only"),
         ("MODULE:Every", "refuses no argument .*step"),
         ("MODULE:Every:many", "refuses the argument 'many' .*invalid literal"),
