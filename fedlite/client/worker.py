@@ -18,6 +18,7 @@ from fedlite.client.job import METRIC, pack_held, pack_memories, unpack_memories
 from fedlite.client.sending import Sent, decoded_stack, send
 from fedlite.compression.overlap import weighted_sums
 from fedlite.compression.plan import Plan
+from fedlite.compression.structure.base import net_of
 from fedlite.engine.task import Arrays, Result, Task
 from fedlite.learning.models.spec import ModelSpec
 from fedlite.learning.objectives.terms.base import Term
@@ -86,7 +87,7 @@ class ClientWorker:
 
     def _trainer(self, structure: Structure) -> Trainer:
         if structure.key not in self._trainers:
-            net = structure.build(self._spec)
+            net = net_of(structure, self._spec)
             self._trainers[structure.key] = Trainer(net, objective=self._objective, mode=self._mode)
         return self._trainers[structure.key]
 

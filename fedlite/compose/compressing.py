@@ -13,6 +13,7 @@ from fedlite.client.sending import send
 from fedlite.compression.constraint.fake_quant import FakeQuant
 from fedlite.compression.constraint.magnitude import Magnitude
 from fedlite.compression.plan import Plan
+from fedlite.compression.structure.base import net_of
 from fedlite.compression.structure.width import Width
 from fedlite.devices import compute
 from fedlite.learning import models
@@ -119,7 +120,7 @@ def compare_plans(profile: DeviceProfile, target: Target, plans: Sequence[Plan])
 
 def _row(profile: DeviceProfile, target: Target, plan: Plan, first: PlanRow | None) -> PlanRow:
     spec = spec_of(target.model, target.input_shape, target.classes, target.seed)
-    net = plan.structure.build(spec)
+    net = net_of(plan.structure, spec)
     workload = trace(net, target.input_shape, name=target.model)
     down_bytes, up_bytes, start = _exchange(net, target, plan)
     precision = plan.effects.inference

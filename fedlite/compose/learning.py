@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fedlite import wire
 from fedlite.compose.target import target_of
+from fedlite.compression.structure.base import net_of
 from fedlite.compression.structure.full import Full
 from fedlite.engine.task import WorkerSpec
 from fedlite.learning import objectives
@@ -83,7 +84,7 @@ class Learning:
         """Return the work of the net that a structure builds (the full one if none is given), traced once."""
         chosen = structure or Full()
         if chosen.key not in self.workloads:
-            net = chosen.build(self.spec)
+            net = net_of(chosen, self.spec)
             self.workloads[chosen.key] = trace(net, self.data.input_shape, name=self.spec.name)
         return self.workloads[chosen.key]
 

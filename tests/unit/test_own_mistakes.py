@@ -130,6 +130,72 @@ def test_what_a_part_says_of_itself_is_checked_when_a_scenario_is_read(case, wri
     assert said in line
 
 
+RETURNS = {
+    "a structure's net": (
+        ("structure", "def build(self, spec): return None"),
+        "structure 'own': got NoneType from build, expected a torch.nn.Module; return one",
+    ),
+    "nothing seen": (
+        ("constraint", "def seen(self, parameters, state, *, stacked): pass"),
+        "constraint 'own': seen: got NoneType, expected a tensor for each of 4 parameters; return them all",
+    ),
+    "a weight less seen": (
+        ("constraint", "def seen(self, parameters, state, *, stacked): return parameters[1:]"),
+        "constraint 'own': seen: got 3 entries, expected a tensor for each of 4 parameters; return them all",
+    ),
+    "another shape seen": (
+        ("constraint", "def seen(self, parameters, state, *, stacked): return [p.flatten() for p in parameters]"),
+        "constraint 'own': seen: got (384,) for parameter 0, expected a tensor of shape (6, 64); keep the shape",
+    ),
+    "no gradients": (
+        ("constraint", "def gradients(self, gradients, state, *, stacked): pass"),
+        "constraint 'own': gradients: got NoneType, expected a tensor for each of 4 parameters; return them all",
+    ),
+    "a gradient that is none": (
+        ("constraint", "def gradients(self, gradients, state, *, stacked): return [*gradients[:3], 0.0]"),
+        "constraint 'own': gradients: got float for parameter 3, expected a tensor of shape (10,); keep the shape",
+    ),
+    "gradients of every sample": (
+        ("constraint", "per_sample = True"),
+        "constraint 'own': gradients: got (32, 6, 64) for parameter 0, expected a tensor of shape (6, 64); keep the",
+    ),
+    "a mask for one weight": (
+        ("constraint", "def held(self, state): return [1]"),
+        "constraint 'own': held: got 1 entries, expected None or an array for each of 4 parameters; return them all",
+    ),
+    "masks that are numbers": (
+        ("constraint", "def held(self, state): return [None, 1, None, None]"),
+        "constraint 'own': held: got int for parameter 1, expected None or an array of shape (6,); keep the shape",
+    ),
+    "a mask of another shape": (
+        ("constraint", "def held(self, state): return [np.ones(64), None, None, None]"),
+        "constraint 'own': held: got (64,) for parameter 0, expected None or an array of shape (6, 64); keep the shape",
+    ),
+    "an objective's losses": (
+        ("objective", "def losses(self, outputs, targets): return 1.0"),
+        "objective 'own': got float from losses, expected a torch.Tensor with one entry per sample; return one",
+    ),
+    "an objective's score": (
+        ("objective", "def score(self, outputs, targets): pass"),
+        "objective 'own': got NoneType from score, expected a torch.Tensor with one entry per sample; return one",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RETURNS)
+def test_what_own_code_returns_is_checked_where_it_comes_in(case, told):
+    mistake, said = RETURNS[case]
+    assert told(*mistake, mode="sequential").startswith(said)
+
+
+@pytest.mark.parametrize("hook", ["seen", "gradients"])
+def test_side_by_side_the_shapes_have_the_clients_in_front(hook, told):
+    said = told(
+        "constraint", f"def {hook}(self, given, state, *, stacked): return [g[0] for g in given]", mode="batched"
+    )
+    assert said.startswith(f"constraint 'own': {hook}: got (6, 64) for parameter 0, expected a tensor of shape (")
+
+
 UNFORESEEN = {
     "a structure's place": ("structure", "def place(self, spec, full): return None", "'take'"),
     "a hook's arguments": ("constraint", "def after(self, parameters, state): pass", "argument 'stacked'"),

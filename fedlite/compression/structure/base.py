@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
-from fedlite.compression.part import Part
+from fedlite.compression.part import Part, PartError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,3 +81,21 @@ class Structure(Part, ABC):
     @abstractmethod
     def place(self, spec: NetSpec, full: Sequence[Array]) -> Placement:
         """Return where the net's tensors lie in a full model; may depend on the values of `full`."""
+
+
+def net_of(structure: Structure, spec: NetSpec) -> nn.Module:
+    """Return the net that a structure builds; all who want one come through here.
+
+    Raises
+    ------
+    PartError
+        If it is no net.
+    """
+    from torch import nn
+
+    net: object = structure.build(spec)
+    if not isinstance(net, nn.Module):
+        raise PartError(
+            f"structure {structure.name!r}: got {type(net).__name__} from build, expected a torch.nn.Module; return one"
+        )
+    return net

@@ -73,6 +73,12 @@ def check_objective(objective: Objective, outputs: torch.Tensor, data: Dataset) 
 
 def _check_promises(objective: Objective, outputs: torch.Tensor, targets: torch.Tensor) -> None:
     losses, scores = objective.losses(outputs, targets), objective.score(outputs, targets)
+    for name, found in (("losses", losses), ("score", scores)):
+        if not isinstance(found, torch.Tensor):
+            raise MisfitError(
+                f"objective {objective.name!r}: got {type(found).__name__} from {name}, expected a torch.Tensor with "
+                "one entry per sample; return one"
+            )
     if losses.shape != (_SAMPLES,) or len(scores) != _SAMPLES:
         raise PromiseError(
             f"objective {objective.name!r}: got losses {tuple(losses.shape)} and scores {tuple(scores.shape)} for "

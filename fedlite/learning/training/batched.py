@@ -80,7 +80,7 @@ def train_batched(
         steps,
         "batched",
         start=bound.start(arrays, template.trainable),
-        held=bound.held(len(template.names), template.trainable),
+        held=bound.held(arrays, template.trainable),
         memories=[{} for _ in jobs],
     )
 

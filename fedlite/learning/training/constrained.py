@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from fedlite.compression.constraint.base import Constraint, Received
+from fedlite.learning.training.hook_results import check_masks, check_tensors
 from fedlite.rng import stream
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Constrained:
     """Constraints and their states, in the order of the plan."""
 
     pairs: tuple[tuple[Constraint, Any], ...] = ()
+    _fits: set[tuple[str, str]] = field(default_factory=set, repr=False, compare=False)
+    """Constraints by name, each with a hook that has returned what it should."""
 
     @property
     def changes_forward(self) -> bool:
@@ -40,13 +43,18 @@ class Constrained:
     def seen(self, parameters: list[Tensor], *, stacked: bool = False) -> list[Tensor]:
         """Return the weights as the forward pass sees them."""
         for constraint, state in self.pairs:
-            parameters = constraint.seen(parameters, state, stacked=stacked)
+            found = constraint.seen(parameters, state, stacked=stacked)
+            parameters = self._tensors(constraint, "seen", found, parameters)
         return parameters
 
     def gradients(self, gradients: list[Tensor], *, stacked: bool = False) -> list[Tensor]:
         """Return the gradients as the optimiser sees them."""
+        each = self.per_sample
         for constraint, state in self.pairs:
-            gradients = constraint.gradients(gradients, state, stacked=stacked)
+            combines = each and constraint.per_sample
+            found = constraint.gradients(gradients, state, stacked=stacked)
+            gradients = self._tensors(constraint, "gradients", found, gradients, drop=int(combines))
+            each = each and not combines
         return gradients
 
     def after(self, parameters: list[Tensor], *, stacked: bool = False) -> None:
@@ -69,11 +77,13 @@ class Constrained:
         begun = dict(zip(trainable, (tensor.numpy() for tensor in changed), strict=True))
         return [begun.get(i, array) for i, array in enumerate(arrays)]
 
-    def held(self, tensors: int, trainable: Sequence[int]) -> Held | None:
+    def held(self, arrays: Sequence[Array], trainable: Sequence[int]) -> Held | None:
         """Return which coordinates of the state the clients hold: those that every constraint leaves them."""
-        held: Held = [None] * tensors
+        held: Held = [None] * len(arrays)
         for constraint, state in self.pairs:
-            for i, mask in zip(trainable, constraint.held(state) or [], strict=False):
+            masks = constraint.held(state)
+            check_masks(constraint, masks, [np.shape(arrays[i]) for i in trainable])
+            for i, mask in zip(trainable, masks or [], strict=masks is not None):
                 known = held[i]
                 if mask is not None:
                     held[i] = mask if known is None else known * mask
@@ -86,6 +96,13 @@ class Constrained:
             for constraint, state in self.pairs
             if constraint.individual
         }
+
+    def _tensors(self, constraint: Constraint, hook: str, found: Any, like: Sequence[Tensor], drop: int = 0) -> Any:
+        """Return what a hook returned, once it fits; looked at in the first step only, for it costs in every one."""
+        if (constraint.name, hook) not in self._fits:
+            check_tensors(constraint, hook, found, [tuple(tensor.shape)[drop:] for tensor in like])
+            self._fits.add((constraint.name, hook))
+        return found
 
 
 def constrained(

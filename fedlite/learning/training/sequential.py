@@ -59,7 +59,7 @@ def train_sequentially(
         steps,
         "sequential",
         start=bound.start(arrays, template.trainable),
-        held=bound.held(len(template.names), template.trainable),
+        held=bound.held(arrays, template.trainable),
         memories=[bound.memory() for _ in jobs],
     )
 
