@@ -6,9 +6,12 @@ A device whose plan changes to another net begins with an empty memory there, an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
+
+from fedlite.compression.part import PartError
 
 if TYPE_CHECKING:
     from fedlite.compression.plan import Plan
@@ -16,6 +19,30 @@ if TYPE_CHECKING:
 PartMemory = Mapping[str, NDArray[Any]]
 JobMemory = dict[str, PartMemory]
 """Name of the part -> its memory."""
+_NUMBERS: Final = "biuf"
+"""Kinds of numpy's types that the journal can write."""
+
+
+def storable(memory: JobMemory) -> JobMemory:
+    """Return what parts want remembered of one job, which travels and is written down as arrays under names.
+
+    Raises
+    ------
+    PartError
+        If it is anything else.
+    """
+    for part, kept in memory.items():
+        if not isinstance(kept, Mapping):
+            raise PartError(f"{part}: got {type(kept).__name__} as its memory, expected a mapping; return a dict")
+        for key, values in kept.items():
+            if not isinstance(key, str):
+                raise PartError(f"{part}: got the name {key!r} in its memory, expected a text; call it by one")
+            if not (isinstance(values, np.ndarray | np.generic) and values.dtype.kind in _NUMBERS):
+                got = f"{type(values).__name__}{f' of {values.dtype}' if isinstance(values, np.ndarray) else ''}"
+                raise PartError(
+                    f"{part}: got {got} as {key!r} in its memory, expected a numpy array of numbers; return one"
+                )
+    return memory
 
 
 class DeviceMemories:

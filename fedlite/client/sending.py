@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,7 +90,7 @@ def _staged(
             start=cohort.start,
             round_=round_,
             examples=int(cohort.num_examples[place]),
-            memory=memory.get(stage.name, {}),
+            memory=memory.get(stage.name, {}) if stage.remembers else {},
             rng=stream(seed, f"local {stage.name}", *before),
             held=cohort.held,
         )
@@ -107,11 +109,24 @@ def _staged(
 
 
 def _checked(applied: object, update: Sequence[Array], stage: Stage) -> Applied:
-    wanted = [np.shape(part) for part in update]
+    where, wanted = f"stage {stage.name!r}", [np.shape(part) for part in update]
     if not isinstance(applied, Applied):
-        raise PartError(f"stage {stage.name!r}: got {type(applied).__name__}, expected Applied(update); return that")
+        raise PartError(f"{where}: got {type(applied).__name__}, expected Applied(update); return that")
     if [np.shape(part) for part in applied.update] != wanted:
-        raise PartError(f"stage {stage.name!r}: got an update of other shapes, expected {wanted}; keep every shape")
+        raise PartError(f"{where}: got an update of other shapes, expected {wanted}; keep every shape")
+    for said, kind in (("memory", Mapping), ("metrics", Mapping), ("extra", bytes)):
+        value = getattr(applied, said)
+        if not isinstance(value, kind):
+            raise PartError(f"{where}: got {type(value).__name__} as {said}, expected {kind.__name__}; return one")
+    metrics: Mapping[str, object] = applied.metrics
+    for name, value in metrics.items():
+        if not isinstance(value, Real | np.bool_):
+            raise PartError(f"{where}: got {value!r} as the metric {name!r}, expected a number; return one")
+    for said, declared in (("memory", "remembers"), ("extra", "adds_bytes")):
+        if getattr(applied, said) and not getattr(stage, declared):
+            raise PartError(
+                f"{where}: got {said}, expected none of a stage that does not say so; write {declared} = True"
+            )
     return applied
 
 

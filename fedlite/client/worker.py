@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fedlite import own_code, wire
 from fedlite.client.job import METRIC, pack_held, pack_memories, unpack_memories
+from fedlite.client.memory import storable
 from fedlite.client.sending import Sent, decoded_stack, send
 from fedlite.compression.overlap import weighted_sums
 from fedlite.compression.plan import Plan
@@ -173,7 +174,7 @@ class _Report:
     def _memories(self) -> list[JobMemory]:
         """Return what stages and constraints remember of each job."""
         constraints = [memory for cohort in self._cohorts for memory in cohort.memories]
-        return [{**kept, **stage} for kept, stage in zip(constraints, self._sent.memories, strict=True)]
+        return [storable({**kept, **stage}) for kept, stage in zip(constraints, self._sent.memories, strict=True)]
 
     def _summed(self, cohort: CohortResult) -> dict[str, Array]:
         stacked = decoded_stack(self._sent.packets, wire.parse_codec(self._plan.up), cohort.start)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fedlite import wire
 from fedlite.client.job import METRIC, held_by, pack_memories, packet_of, unpack_memories
+from fedlite.client.memory import storable
 from fedlite.client.sending import decoded_update, held_only
 from fedlite.client.stages.base import Stage
 from fedlite.engine import chunks
@@ -193,4 +194,4 @@ def _after_loss(done: Computed, place: int, memory: JobMemory) -> JobMemory:
         for stage in plan.stages
         if isinstance(stage, Stage) and stage.name in memory
     }
-    return {**memory, **lost}
+    return storable({**memory, **lost})

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fedlite.wire import positions, varint
 from fedlite.wire.codec import Codec, parse_codec
-from fedlite.wire.errors import WireError
+from fedlite.wire.errors import CodecError, WireError
 from fedlite.wire.layout import Layout, describe, layout_of, read_layout
 from fedlite.wire.shuffle import shuffle, unshuffle
 
@@ -70,6 +70,8 @@ def encode(arrays: Sequence[Array], codec: Sequence[str] | Codec, rng: np.random
     ------
     WireError
         If a value is not finite, an array has an unknown type, or a generator is missing.
+    CodecError
+        If a stage does not give what it has announced.
     """
     codec = parse_codec(codec)
     arrays = [np.asarray(array) for array in arrays]
@@ -108,6 +110,8 @@ def decode(buffer: Buffer, *, like: Sequence[Array] | None = None, most_elements
     ------
     WireError
         If the buffer is truncated, corrupt or no packet, or holds other or more arrays than it may.
+    CodecError
+        If the number format does not give an array of as many values as the packet holds.
     """
     layout, flags, body = opened(buffer, like, most_elements)
     if flags & _COMPRESSED:
@@ -182,7 +186,7 @@ def body_of(layout: Layout, integers: bytes, values: Floats, rng: np.random.Gene
     if codec.sparsifier is not None:
         kept = codec.sparsifier.select(values)
         if kept.size > codec.sparsifier.most(values.size):
-            raise WireError(
+            raise CodecError(
                 f"{codec.text}: got {kept.size} positions from select, expected at most the "
                 f"{codec.sparsifier.most(values.size)} of most; mend the sparsifier"
             )
@@ -190,7 +194,7 @@ def body_of(layout: Layout, integers: bytes, values: Floats, rng: np.random.Gene
         values, segments = values[kept], segments.at(kept)
     numbers = codec.number.encode(values, segments, rng)
     if len(numbers) != codec.number.encoded_bytes(segments):
-        raise WireError(
+        raise CodecError(
             f"{codec.text}: got {len(numbers)} bytes from encode, expected the {codec.number.encoded_bytes(segments)} "
             "of encoded_bytes; mend the number format"
         )
@@ -282,17 +286,20 @@ def _numbers(layout: Layout, reader: varint.Reader, *, shuffled: bool) -> Floats
         if len(payload) % codec.number.stride:
             raise WireError("corrupt packet: shuffled, but not in whole values; send the packet again")
         payload = memoryview(unshuffle(payload, codec.number.stride))
-    values = codec.number.decode(payload, segments)
-    if values.shape != (segments.total,):
-        raise WireError(
-            f"{codec.text}: got values of shape {values.shape} from decode, expected ({segments.total},); "
-            "mend the number format"
-        )
+    values = _as_promised(codec, codec.number.decode(payload, segments), segments.total)
     if kept is None:
         return values
     flat = np.zeros(layout.segments.total, np.float32)
     flat[kept] = values
     return flat
+
+
+def _as_promised(codec: Codec, values: object, count: int) -> Floats:
+    """Return what a number format read, or raise if it is no array of so many values."""
+    if isinstance(values, np.ndarray) and values.shape == (count,):
+        return values
+    got = f"values of shape {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+    raise CodecError(f"{codec.text}: got {got} from decode, expected a numpy array ({count},); mend the number format")
 
 
 def _most_number_bytes(layout: Layout) -> int:

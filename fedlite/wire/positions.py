@@ -15,7 +15,7 @@ import numpy as np
 
 from fedlite.wire import varint
 from fedlite.wire.bits import pack_wide, packed_bytes, unpack_wide
-from fedlite.wire.errors import WireError
+from fedlite.wire.errors import CodecError, WireError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +29,7 @@ def pack(positions: NDArray[Any], count: int) -> bytes:
     kept = int(positions.size)
     gaps = np.diff(positions, prepend=-1) - 1
     if kept and (gaps.min() < 0 or positions[-1] >= count):
-        raise WireError(f"sparsifier: got positions that do not increase from 0 to {count - 1}; mend its select")
+        raise CodecError(f"sparsifier: got positions that do not increase from 0 to {count - 1}; mend its select")
     if kept == count:
         return bytes([_ALL])
     head = varint.put(kept)

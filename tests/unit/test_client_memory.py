@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from fedlite import wire
 from fedlite.client.job import held_by, pack_held, pack_memories, packet_of, unpack_memories
-from fedlite.client.memory import DeviceMemories
+from fedlite.client.memory import DeviceMemories, storable
+from fedlite.client.stages.base import Stage
 from fedlite.compression.constraint.magnitude import Magnitude
+from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.width import Width
+from fedlite.flower.native_exchange import _after_loss
 
 FULL, HALF = Plan(), Plan("half", Width(0.5))
 
@@ -69,3 +75,34 @@ def test_packets_of_a_chunk_lie_behind_each_other(place):
         "packets": np.frombuffer(b"".join(packets), np.uint8),
     }
     assert packet_of(arrays, place) == packets[place]
+
+
+@pytest.mark.parametrize("kind", ["?", "i1", "u8", "f2", "f4", "f8"])
+def test_what_is_stored_comes_back_as_it_was(kind):
+    memory = {"part": {"whole": np.ones((2, 3), kind), "one": np.ones(1, kind)[0], "none": np.ones(0, kind)}}
+    (back,) = unpack_memories(pack_memories([storable(memory)]), 1)
+    for key, values in memory["part"].items():
+        assert (back["part"][key].dtype, back["part"][key].shape) == (values.dtype, values.shape)
+
+
+@pytest.mark.parametrize("values", [3, 0.5, None, [1.0], np.array([None]), np.array("x"), np.ones(2, "c8")])
+def test_what_cannot_be_written_down_is_refused_by_the_name_of_its_part(values):
+    with pytest.raises(
+        PartError, match=r"^own: got \S+( of \S+)? as 'a' in its memory, expected a numpy array of numbers"
+    ):
+        storable({"part": {"a": np.ones(1)}, "own": {"a": values}})
+
+
+def test_what_is_remembered_after_a_loss_is_looked_at_too():
+    class Loses(Stage):
+        name, remembers = "loses", True
+
+        def lost(self, decoded, memory):
+            return {"owed": list(decoded)}
+
+    received = [np.zeros(3, np.float32)]
+    packet = np.frombuffer(wire.encode(received, FULL.up), np.uint8)
+    leg = SimpleNamespace(plan=Plan(stages=(Loses(),)), received=received)
+    done = SimpleNamespace(leg=leg, arrays={"lengths": np.array([packet.size]), "packets": packet})
+    with pytest.raises(PartError, match="loses: got list as 'owed' in its memory"):
+        _after_loss(done, 0, {"loses": {"owed": np.zeros(3)}})

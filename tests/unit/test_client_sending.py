@@ -111,3 +111,28 @@ class Wrong(Stage):
 def test_a_stage_returns_an_update_of_the_same_shapes(nothing, said):
     with pytest.raises(PartError, match=f"stage 'wrong': {said}"):
         send(cohort(), Plan(stages=(Wrong(nothing),)), SEEDS, [{}, {}])
+
+
+def test_metrics_may_be_any_real_numbers():
+    numbers = {"a": 1, "b": True, "c": np.float32(0.5), "d": np.bool_(1), "e": np.int8(3)}
+
+    class Counts(Stage):
+        name = "counts"
+
+        def apply(self, update, job):
+            return Applied(update, metrics=numbers)
+
+    assert send(cohort(), Plan(stages=(Counts(),)), SEEDS, [{}, {}]).metrics == [numbers, numbers]
+
+
+def test_a_stage_that_remembers_nothing_is_given_nothing_that_another_of_its_name_has_kept():
+    kept = [{"clip": {"x": np.ones(1)}}] * 2
+
+    class Looks(Stage):
+        name = "clip"
+
+        def apply(self, update, job):
+            assert job.memory == {}
+            return super().apply(update, job)
+
+    assert send(cohort(), Plan(stages=(Looks(),)), SEEDS, kept).memories == [{}, {}]

@@ -171,6 +171,62 @@ RETURNS = {
         ("constraint", "def held(self, state): return [np.ones(64), None, None, None]"),
         "constraint 'own': held: got (64,) for parameter 0, expected None or an array of shape (6, 64); keep the shape",
     ),
+    "memory that is none": (
+        ("stage", "def apply(self, update, job): return Applied(update, None)"),
+        "stage 'own': got NoneType as memory, expected Mapping; return one",
+    ),
+    "memory that nobody announced": (
+        ("stage", "def apply(self, update, job): return Applied(update, {'a': np.ones(2)})"),
+        "stage 'own': got memory, expected none of a stage that does not say so; write remembers = True",
+    ),
+    "memory in a list": (
+        ("stage", "remembers = True\n    def apply(self, update, job): return Applied(update, {'a': [1, 2]})"),
+        "own: got list as 'a' in its memory, expected a numpy array of numbers; return one",
+    ),
+    "memory of objects": (
+        ("stage", "remembers = True\n    def apply(self, update, job): return Applied(update, {'a': np.array([{}])})"),
+        "own: got ndarray of object as 'a' in its memory, expected a numpy array of numbers; return one",
+    ),
+    "memory of words": (
+        ("stage", "remembers = True\n    def apply(self, update, job): return Applied(update, {'a': np.array(['x'])})"),
+        "own: got ndarray of <U1 as 'a' in its memory, expected",
+    ),
+    "memory by number": (
+        ("stage", "remembers = True\n    def apply(self, update, job): return Applied(update, {3: np.ones(2)})"),
+        "own: got the name 3 in its memory, expected a text; call it by one",
+    ),
+    "memory once it is sent": (
+        ("stage", "remembers = True\n    def sent(self, update, decoded, memory): pass"),
+        "own: got NoneType as its memory, expected a mapping; return a dict",
+    ),
+    "a metric of words": (
+        ("stage", "def apply(self, update, job): return Applied(update, metrics={'a': 'much'})"),
+        "stage 'own': got 'much' as the metric 'a', expected a number; return one",
+    ),
+    "metrics in a list": (
+        ("stage", "def apply(self, update, job): return Applied(update, metrics=[1.0])"),
+        "stage 'own': got list as metrics, expected Mapping; return one",
+    ),
+    "bytes that are a text": (
+        ("stage", "def apply(self, update, job): return Applied(update, extra='x')"),
+        "stage 'own': got str as extra, expected bytes; return one",
+    ),
+    "bytes that nobody announced": (
+        ("stage", "def apply(self, update, job): return Applied(update, extra=b'x')"),
+        "stage 'own': got extra, expected none of a stage that does not say so; write adds_bytes = True",
+    ),
+    "what a constraint remembers": (
+        ("constraint", "individual = True\n    def remember(self, state): pass"),
+        "own: got NoneType as its memory, expected a mapping; return a dict",
+    ),
+    "a codec's numbers": (
+        ("codec", "def decode(self, payload, segments): pass"),
+        "MODULE:Own: got NoneType from decode, expected a numpy array (460,); mend the number format",
+    ),
+    "a codec's count": (
+        ("codec", "def decode(self, payload, segments): return np.ones(3, np.float32)"),
+        "MODULE:Own: got values of shape (3,) from decode, expected a numpy array (460,); mend the number format",
+    ),
     "an objective's losses": (
         ("objective", "def losses(self, outputs, targets): return 1.0"),
         "objective 'own': got float from losses, expected a torch.Tensor with one entry per sample; return one",

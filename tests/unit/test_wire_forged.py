@@ -10,7 +10,18 @@ import pytest
 import zstandard
 
 from fedlite.rng import stream
-from fedlite.wire import FORMATS, SPARSIFIERS, WireError, codec, decode, decode_many, encode, encode_many, varint
+from fedlite.wire import (
+    FORMATS,
+    SPARSIFIERS,
+    CodecError,
+    WireError,
+    codec,
+    decode,
+    decode_many,
+    encode,
+    encode_many,
+    varint,
+)
 from fedlite.wire.formats.fp32 import Fp32
 
 FLOAT = 0
@@ -145,13 +156,13 @@ def register(monkeypatch):
 def test_a_sparsifier_that_chooses_impossible_positions_is_told_so(register, positions):
     chosen = SimpleNamespace(carries_update=True, most=lambda n: n, select=lambda _: np.array(positions))
     register(SPARSIFIERS, "chosen", chosen)
-    with pytest.raises(WireError, match="positions that do not increase from 0 to 2; mend its select"):
+    with pytest.raises(CodecError, match="positions that do not increase from 0 to 2; mend its select"):
         encode([np.ones(3, np.float32)], ("chosen",))
 
 
 def test_a_sparsifier_that_keeps_more_than_it_said_is_told_so(register):
     register(SPARSIFIERS, "greedy", SimpleNamespace(carries_update=True, most=lambda _: 2, select=np.flatnonzero))
-    with pytest.raises(WireError, match="3 positions from select, expected at most the 2 of most; mend"):
+    with pytest.raises(CodecError, match="3 positions from select, expected at most the 2 of most; mend"):
         encode([np.ones(3, np.float32)], ("greedy",))
 
 
@@ -174,10 +185,10 @@ def test_a_number_format_that_lies_about_its_length_or_shape_is_told_so(register
     odd = Odd()
     register(FORMATS, "odd", odd)
     odd.extra = b"!"
-    with pytest.raises(WireError, match="13 bytes from encode, expected the 12 of encoded_bytes; mend"):
+    with pytest.raises(CodecError, match="13 bytes from encode, expected the 12 of encoded_bytes; mend"):
         encode([np.ones(3, np.float32)], ("odd",))
     odd.extra, odd.shape = b"", (1, 3)
-    with pytest.raises(WireError, match=r"shape \(1, 3\) from decode, expected \(3,\); mend"):
+    with pytest.raises(CodecError, match=r"shape \(1, 3\) from decode, expected a numpy array \(3,\); mend"):
         decode(encode([np.ones(3, np.float32)], ("odd",)))
 
 

@@ -59,11 +59,12 @@ class Applied(NamedTuple):
     ----------
     update : list of arrays
     memory : mapping
-        What the device keeps of this stage.
+        What the device keeps of this stage, numpy arrays of numbers by name; only of a stage that `remembers`.
     metrics : mapping
         Numbers that travel with the reply, such as Flower's bit that says whether an update was clipped.
     extra : bytes
-        What the stage sends beside the packet, such as shares of keys; charged by its length.
+        What the stage sends beside the packet, such as shares of keys; charged by its length. Only of a stage that
+        `adds_bytes`.
     """
 
     update: Update

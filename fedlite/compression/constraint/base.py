@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Memory = Mapping[str, Array]
-"""What a part keeps on a device between its jobs."""
+"""What a part keeps on a device between its jobs: numpy arrays of numbers by name."""
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,7 @@ class Constrained:
     def memory(self) -> dict[str, Any]:
         """Return what the device keeps of its own constraints."""
         return {
-            constraint.name: dict(constraint.remember(state))
-            for constraint, state in self.pairs
-            if constraint.individual
+            constraint.name: constraint.remember(state) for constraint, state in self.pairs if constraint.individual
         }
 
     def _tensors(self, constraint: Constraint, hook: str, found: Any, like: Sequence[Tensor], drop: int = 0) -> Any:
