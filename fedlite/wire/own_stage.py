@@ -83,9 +83,9 @@ def _called(text: str) -> Any:
         return make() if argument is None else make(argument)
     except (Exception, SystemExit) as error:  # not our code, like what `load` imports
         given = "no argument" if argument is None else f"the argument {argument!r}"
+        remedy = "write 'pkg.mod:Name:argument'" if argument is None else "write one that it takes, or none"
         raise CodecError(
-            f"codec: got the stage {text!r}, which refuses {given} ({own_code.raised(error)}); "
-            "write 'pkg.mod:Name:argument' as it needs"
+            f"codec: got the stage {text!r}, which refuses {given} ({own_code.raised(error)}); {remedy}"
         ) from error
 
 

@@ -209,6 +209,7 @@ WRONG = {
         "got 0.0, expected a number above 0",
     ),
     "stage's module": ("sign_flip:Sign", "..sign_flip:Sign", "clients.1.plan.stages.0", "put its folder on PYTHONPATH"),
+    "codec's argument": ("fp24:Fp24", "fp24:Fp24:9", "clients.0.plan.up", "write one that it takes, or none"),
     "codec's class": ("fp24:Fp24", "fp24:Fp25", "clients.0.plan.up", "put its folder on PYTHONPATH"),
     "objective's class": ("smoothed:Smoothed", "smoothed:Smooth", "task.objective", "put its folder on PYTHONPATH"),
     "objective's kind": ("smoothed:Smoothed", "thin:Thin", "task.objective", "expected a class that takes no argument"),

@@ -1,8 +1,7 @@
 """docs/concepts/compression.md states numbers and shows a codec; both are what the code does."""
 
-import inspect
+import importlib
 import re
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -10,35 +9,22 @@ import numpy as np
 import pytest
 
 from fedlite.rng import stream
-from fedlite.wire import FORMATS, LOSSLESS, SPARSIFIERS, codec, decode, encode, parse_codec
+from fedlite.wire import FORMATS, LOSSLESS, SPARSIFIERS, CodecError, check_downlink, codec, decode, encode, parse_codec
 
-PAGE = (Path(__file__).parents[2] / "docs" / "concepts" / "compression.md").read_text(encoding="utf-8")
+FOLDER = Path(__file__).parents[2] / "docs" / "concepts"
+PAGE = (FOLDER / "compression.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `([a-z0-9:. +]+)` \| ([\d ]+) \| ([\d.]+) \| ([\d.]+) \|$", re.MULTILINE)
 SHAPES = [(32, 1, 3, 3), (32,), (64, 32, 3, 3), (64,), (256, 1024), (256,), (10, 256), (10,)]
 
 
-@dataclass(frozen=True)
-class Fp24:
-    """float32 without its lowest byte: relative error below 2**-15, and never longer."""
-
-    text: str = "fp24"
-    carries_update: bool = False
-    carries_model: bool = True
-    lengthens: bool = False
-    stochastic: bool = False
-    stride: int = 3
-
-    def encoded_bytes(self, segments):
-        return 3 * segments.total
-
-    def encode(self, values, segments, rng):
-        del segments, rng  # this format needs neither scales nor randomness
-        return values.astype("<f4").view(np.uint8).reshape(-1, 4)[:, 1:].tobytes()
-
-    def decode(self, payload, segments):
-        words = np.zeros((segments.total, 4), np.uint8)
-        words[:, 1:] = np.frombuffer(payload, np.uint8).reshape(-1, 3)
-        return words.view("<f4").reshape(-1).astype(np.float32)
+@pytest.fixture
+def fp24(monkeypatch):
+    """The module that the page names."""
+    link, file = re.search(r"\[`(fp24\.py)`\]\((\S+)\)", PAGE).groups()
+    path = (FOLDER / file).resolve()
+    assert path.name == link
+    monkeypatch.syspath_prepend(str(path.parent))
+    return importlib.import_module("fp24")
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +49,8 @@ def test_the_table_has_all_its_rows():
     assert len(ROW.findall(PAGE)) == 17
 
 
-def test_the_codec_on_the_page_is_the_one_tested_here_and_needs_one_line(monkeypatch):
-    assert inspect.getsource(Fp24).strip() in PAGE
-    monkeypatch.setitem(FORMATS, "fp24", partial(codec._plain, Fp24()))
+def test_the_codec_of_the_page_keeps_its_word_and_needs_one_line_in_the_table(fp24, monkeypatch):
+    monkeypatch.setitem(FORMATS, "fp24", partial(codec._plain, fp24.Fp24()))
     arrays = [stream(2, "fp24").normal(size=(9, 7)).astype(np.float32), np.array(3)]
     for stages in (("fp24",), ("nonzero", "fp24"), ("topk:0.5", "fp24", "zstd")):
         received = decode(encode(arrays, stages))
@@ -74,6 +59,15 @@ def test_the_codec_on_the_page_is_the_one_tested_here_and_needs_one_line(monkeyp
         assert received[1] == 3
         assert parse_codec(stages).text in "fp24 nonzero+fp24 topk:0.5+fp24+zstd"
     codec._parse.cache_clear()
+
+
+def test_the_codec_of_the_page_is_named_as_the_page_says_and_takes_no_argument(fp24):
+    up, down = re.search(r'^wire: \{up: "(\S+)", down: "(\S+)"\}$', PAGE, re.MULTILINE).groups()
+    assert fp24.__name__ in up
+    assert parse_codec(up.split("+")).text == up
+    assert check_downlink([down]).text == down
+    with pytest.raises(CodecError, match=r"'fp24:Fp24:9', which refuses the argument '9' .*TypeError"):
+        parse_codec(["fp24:Fp24:9"])
 
 
 def test_every_stage_is_explained():

@@ -155,8 +155,8 @@ def test_what_a_stage_declares_is_obeyed(module):
             "'no_such_module_here:Name', which cannot be imported .*; mend it, or put its folder on PYTHONPATH",
         ),
         ("MODULE:Missing", "which cannot be imported .*there is no 'Missing' in MODULE, only"),
-        ("MODULE:Every", "refuses no argument .*step"),
-        ("MODULE:Every:many", "refuses the argument 'many' .*invalid literal"),
+        ("MODULE:Every", "refuses no argument .*step.*; write 'pkg.mod:Name:argument'"),
+        ("MODULE:Every:many", "refuses the argument 'many' .*invalid literal.*; write one that it takes, or none"),
         ("MODULE:Whole:1", "refuses the argument '1'"),
         (
             "MODULE:Nothing",

@@ -19,12 +19,13 @@ class Fp24:
         "@misc{ieee754, title = {IEEE 754-2019, Standard for floating-point arithmetic}}",
     )
 
-    text: str = "fp24"
-    carries_update: bool = False
-    carries_model: bool = True
-    lengthens: bool = False
-    stochastic: bool = False
-    stride: int = 3
+    # Of the class and no fields: a field would take the argument of `fp24:Fp24:9`, which means nothing here.
+    text: ClassVar[str] = "fp24"
+    carries_update: ClassVar[bool] = False
+    carries_model: ClassVar[bool] = True
+    lengthens: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
+    stride: ClassVar[int] = 3
 
     def encoded_bytes(self, segments: Segments) -> int:
         """Return three bytes a value."""
