@@ -353,6 +353,6 @@ def test_a_lost_packet_is_owed_again_by_the_stages_that_remember():
     packet = wire.encode([np.zeros_like(array) for array in leg.received], ("int8",), stream(1, "test"))
     arrays = {"packets": np.frombuffer(packet, np.uint8), "lengths": np.array([len(packet)])}
     owed = {"residual": np.full(sum(array.size for array in leg.received), 0.5, np.float32)}
-    kept = _after_loss(Computed(leg, np.arange(1), arrays), 0, {"error-feedback": owed, "another": {"a": 1}})
+    kept = _after_loss(Computed(leg, np.arange(1), arrays), 0, {"error-feedback": owed, "another": {"a": np.ones(1)}})
     assert set(kept) == {"error-feedback", "another"}
     assert set(kept["error-feedback"]["residual"].tolist()) == {0.5}

@@ -50,13 +50,14 @@ def test_the_clients_hold_what_every_constraint_leaves_them():
     other = [np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.0, 1.0]), None]
     bound = Constrained(((Told(), first), (Told(), other), (Constraint(), None)))
     # The tensors that are trained stand at 0, 2 and 3 of five.
-    held = bound.held(5, [0, 2, 3])
+    held = bound.held([np.ones(size) for size in (4, 1, 2, 1, 1)], [0, 2, 3])
     assert [None if mask is None else mask.tolist() for mask in held] == [[1, 0, 0, 0], None, [0, 1], None, None]
 
 
 def test_the_clients_hold_all_where_no_constraint_takes_anything():
-    assert Constrained().held(2, [0, 1]) is None
-    assert Constrained(((Told(), [None, None]),)).held(2, [0, 1]) is None
+    arrays = [np.ones(3), np.ones(2)]
+    assert Constrained().held(arrays, [0, 1]) is None
+    assert Constrained(((Told(), [None, None]),)).held(arrays, [0, 1]) is None
 
 
 @pytest.mark.parametrize("stacked", [None, False, True])

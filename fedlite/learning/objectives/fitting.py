@@ -75,7 +75,7 @@ def _check_promises(objective: Objective, outputs: torch.Tensor, targets: torch.
     losses, scores = objective.losses(outputs, targets), objective.score(outputs, targets)
     for name, found in (("losses", losses), ("score", scores)):
         if not isinstance(found, torch.Tensor):
-            raise MisfitError(
+            raise PromiseError(
                 f"objective {objective.name!r}: got {type(found).__name__} from {name}, expected a torch.Tensor with "
                 "one entry per sample; return one"
             )
