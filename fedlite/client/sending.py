@@ -145,9 +145,7 @@ def decoded_weights(packet: bytes, codec: wire.Codec, start: Sequence[Array]) ->
 def decoded_stack(packets: Sequence[bytes], codec: wire.Codec, start: Sequence[Array]) -> list[Array]:
     """Return the same for the packets of one chunk, stacked: each tensor (K, *shape)."""
     stacked = wire.decode_many(packets, like=start)
-    if not codec.sends_update:
-        return stacked
-    return [values + old if values.dtype.kind == "f" else values for values, old in zip(stacked, start, strict=True)]
+    return wire.from_update(stacked, start) if codec.sends_update else stacked
 
 
 def held_only(arrays: Sequence[Array], held: Held | None) -> list[Array]:
@@ -162,7 +160,7 @@ def held_only(arrays: Sequence[Array], held: Held | None) -> list[Array]:
 
 def _difference(stacked: Array, one: Array) -> Array:
     """Return each client's difference; integer tensors are values."""
-    return stacked - one if stacked.dtype.kind == "f" else stacked
+    return stacked - one if wire.is_float(stacked) else stacked
 
 
 def _rounding(codec: wire.Codec, seed: int) -> np.random.Generator | None:

@@ -274,6 +274,7 @@ def test_an_evaluation_is_as_long_as_its_reply():
     exchange = NativeExchange(_side(FULL), "evaluate", _messages([content()] * 2), np.arange(2))
     length = len(compat.to_bytes(evaluation_reply(7, {"accuracy": 0.25})))
     assert exchange.demands.up_bytes.tolist() == [length, length]
+    assert exchange.facts.up_raw_bytes.tolist() == [length, length]
 
 
 def test_uploads_of_unknown_length_count_nothing_before_training():

@@ -113,6 +113,17 @@ def test_a_stage_returns_an_update_of_the_same_shapes(nothing, said):
         send(cohort(), Plan(stages=(Wrong(nothing),)), SEEDS, [{}, {}])
 
 
+def test_metrics_are_numbers():
+    class Names(Stage):
+        name = "names"
+
+        def apply(self, update, job):
+            return Applied(update, metrics={"who": "me"})
+
+    with pytest.raises(PartError, match="stage 'names': got 'me' as the metric 'who', expected a number"):
+        send(cohort(), Plan(stages=(Names(),)), SEEDS, [{}, {}])
+
+
 def test_metrics_may_be_any_real_numbers():
     numbers = {"a": 1, "b": True, "c": np.float32(0.5), "d": np.bool_(1), "e": np.int8(3)}
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from fedlite.compression.constraint.base import Constraint
@@ -43,6 +44,19 @@ class Told(Constraint):
 class PerSample(Constraint):
     name: ClassVar[str] = "per-sample"
     per_sample: ClassVar[bool] = True
+
+
+class Combines(PerSample):
+    """The mean over the samples."""
+
+    def gradients(self, gradients, state, *, stacked):
+        return [gradient.mean(dim=0) for gradient in gradients]
+
+
+def test_what_comes_after_samples_were_combined_sees_one_gradient_per_parameter():
+    bound = Constrained(((Combines(), None), (Told(), []), (PerSample(), None)))
+    (found,) = bound.gradients([torch.tensor([[1.0, 2.0], [3.0, 6.0]])])
+    assert found.tolist() == [2.0, 4.0]
 
 
 def test_the_clients_hold_what_every_constraint_leaves_them():
