@@ -40,11 +40,10 @@ class Demands:
 
 @dataclass(frozen=True)
 class Links:
-    """The link that each of n jobs uses: names, whether its bytes are metered, whether it exists."""
+    """The link that each of n jobs uses: names, and whether its bytes are metered."""
 
     access: NDArray[np.str_]
     metered: NDArray[np.bool_]
-    present: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,6 @@ def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
         storage_bytes = np.minimum(storage_bytes, fleet.budgets.storage_bytes)
     refused = _refusals(
         [
-            (Outcome.LOST_NETWORK, ~links.present),
             (Outcome.INFEASIBLE_LINK, _impossible(links, np.maximum(demands.down_bytes, demands.up_bytes))),
             (Outcome.STORAGE_FULL, demands.storage_bytes > storage_bytes),
             (Outcome.OUT_OF_MEMORY, killed),
@@ -195,7 +193,7 @@ def _links(fleet: Fleet, devices: Ids, now_s: float) -> tuple[Links, network.Rat
             varied = network.vary(mean, name, fleet.seed, mine, fleet.jobs[mine])
             rates.down_bps[chosen], rates.up_bps[chosen] = varied.down_bps, varied.up_bps
             rates.rtt_s[chosen] = varied.rtt_s
-    return Links(access.astype(str), metered, access != ""), rates
+    return Links(access.astype(str), metered), rates
 
 
 def _transfers(
@@ -206,7 +204,7 @@ def _transfers(
     generation = generations[fleet.population.profile_of[devices]]
     time_s, energy_j = np.zeros(len(devices)), np.zeros(len(devices))
     rate_bps = rates.up_bps if uplink else rates.down_bps
-    for name in np.unique(links.access[links.present]):
+    for name in np.unique(links.access):
         for model in np.unique(generation):
             mine = (links.access == name) & (generation == model)
             time_s[mine], energy_j[mine] = radio.transfer(
@@ -218,7 +216,7 @@ def _transfers(
 def _impossible(links: Links, payload_bytes: Floats) -> NDArray[np.bool_]:
     """Tell which payloads their link can never carry."""
     impossible = np.zeros(len(payload_bytes), dtype=bool)
-    for name in np.unique(links.access[links.present]):
+    for name in np.unique(links.access):
         mine = links.access == name
         impossible[mine] = radio.best_s(str(name), payload_bytes[mine]) > DAY_S
     return impossible

@@ -11,6 +11,7 @@ from flwr.app import ConfigRecord, RecordDict
 
 from fedlite import wire
 from fedlite.client.assignment import ByProfile
+from fedlite.client.job import METRIC
 from fedlite.client.stages.clip import Clip
 from fedlite.client.stages.error_feedback import ErrorFeedback
 from fedlite.client.stages.noise import Noise
@@ -22,7 +23,7 @@ from fedlite.flower import compat
 from fedlite.flower.native_clients import Aggregation, NativeClients, NativeTask
 from fedlite.flower.native_exchange import NativeExchange, _after_loss
 from fedlite.flower.native_jobs import JobSheet
-from fedlite.flower.native_replies import Answers, Computed, evaluation_reply
+from fedlite.flower.native_replies import EQUAL_WEIGHT, Answers, Computed, evaluation_reply
 from fedlite.flower.records import from_record, to_record, types_of
 from fedlite.learning.models.spec import spec_of
 from fedlite.learning.tracing import trace
@@ -295,6 +296,8 @@ def test_a_reply_of_its_own_has_what_came_down_where_its_client_holds_nothing():
         "lengths": np.array([len(packet)]),
         "num_examples": np.array([10]),
         "loss": np.array([0.5]),
+        METRIC + "clipped": np.array([1.0]),
+        METRIC + "share": np.array([0.25]),
     }
     computed = [Computed(made.legs[0], np.arange(1), arrays)]
     (reply,) = Answers(side, "train", made.contents, computed, np.array([True])).records()
@@ -303,6 +306,10 @@ def test_a_reply_of_its_own_has_what_came_down_where_its_client_holds_nothing():
     assert biases.tolist() == [1.0] * 4 + [5.0] * 4
     assert last.tolist() == [[1.0] * 4 + [5.0] * 4] * 3
     assert outputs.tolist() == [1.0] * 3
+    assert dict(reply["metrics"]) == {
+        "num-examples": 10, "train_loss": 0.5, EQUAL_WEIGHT: 1.0, compat.NORM_BIT_KEY: 1, "share": 0.25,
+    }  # fmt: skip
+    assert isinstance(reply["metrics"][compat.NORM_BIT_KEY], int)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,14 @@ def test_two_jobs_in_one_hour_are_each_paid_at_their_own_end():
     assert left(batteries, SLOW, 2600.0) == pytest.approx(39_900.0)
 
 
+def test_two_jobs_that_end_at_one_moment_cost_no_idling_between_them():
+    batteries = make(charge_j=20_000.0)
+    draw(batteries, FULL, 600.0, 100.0)
+    draw(batteries, FULL, 600.0, 100.0)
+    assert left(batteries, FULL, 600.0) == pytest.approx(20_000.0 - 300.0 - 200.0, abs=1e-6)
+    assert left(batteries, FULL, 601.0) == pytest.approx(20_000.0 - 300.5 - 200.0, abs=1e-6)
+
+
 def test_a_question_before_the_end_of_the_last_job_is_answered_as_of_that_end():
     batteries = make(charge_j=20_000.0)
     draw(batteries, FULL, 1000.0, 500.0)

@@ -57,7 +57,7 @@ def jobs(fleet):
         energy_high=np.array([2.0, 2.0, 2.0, 4.0]),
     )
     asked = Demands(np.full(4, 2001.0), np.full(4, 1001.0), events.train_s, np.array([1e6, 2e6, 3e6, 4e6]), np.zeros(4))
-    links = Links(np.array(["wifi", "lte", "wifi", "lte"]), np.array([False, True, False, True]), np.ones(4, bool))
+    links = Links(np.array(["wifi", "lte", "wifi", "lte"]), np.array([False, True, False, True]))
     devices = np.array([2, 0, 3, 1])
     before_j = fleet.charge_at(devices, START_S)
     return Jobs(7, "train", devices, START_S, before_j, events, links, asked, facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,11 +68,6 @@ def test_every_transfer_costs_what_it_costs_that_device_alone(lacking):
     at_home = fleet.presence.on_home_link(fleet.ids, NOW_S)
     for device in range(N):
         link = fleet.population.home if at_home[device] else fleet.population.away
-        if link.access_of[device] == population.NO_LINK:
-            assert (priced.links.access[device], priced.links.present[device]) == ("", False)
-            assert (phases.down_s[device], phases.up_s[device], phases.up_j[device]) == (0, 0, 0)
-            assert phases.refused[device] == Outcome.LOST_NETWORK.code
-            continue
         name, down_s, down_j = alone(fleet, link, device, wanted.down_bytes[device], uplink=False)
         _, up_s, up_j = alone(fleet, link, device, wanted.up_bytes[device], uplink=True)
         assert (priced.links.access[device], priced.links.metered[device]) == (name, network.ACCESS[name].metered)
@@ -80,7 +76,18 @@ def test_every_transfer_costs_what_it_costs_that_device_alone(lacking):
         assert min(down_s, down_j, up_s, up_j) > 0
         seen.add(name)
     assert len(seen) > 1 or not lacking
-    assert (phases.refused[priced.links.present] == Outcome.ARRIVED.code).all()
+    assert (phases.refused == Outcome.ARRIVED.code).all()
+
+
+def test_a_link_that_none_of_these_devices_uses_changes_nothing_for_them():
+    fleet, wanted = make_fleet("unmetered", names=("nrf52840", *NAMES)), asked()
+    whole = price(fleet, fleet.ids, NOW_S, wanted)
+    assert set(whole.links.access) == {"ble", "lte", "wifi"}
+    for device in range(N):
+        mine = np.array([device])
+        one = price(fleet, mine, NOW_S, Demands(*(getattr(wanted, field.name)[mine] for field in fields(wanted))))
+        assert one.links.access[0] == whole.links.access[device]
+        assert one.phases.down_s[0] == whole.phases.down_s[device]
 
 
 @pytest.mark.parametrize("share", [1.0, 0.25])

@@ -98,6 +98,21 @@ def test_mistakes_in_options_are_named(name, options, message):
         made("full", {"x": 1}, STRUCTURES, Structure)
 
 
+@dataclass(frozen=True)
+class Leaves(Stage):
+    """Ends the program as it is made."""
+
+    name: ClassVar[str] = "leaves"
+
+    def __post_init__(self):
+        raise SystemExit(3)
+
+
+def test_a_part_that_ends_the_program_is_told():
+    with pytest.raises(PartError, match=r"got \{\}, which it cannot take \(SystemExit: 3"):
+        made(f"{__name__}:Leaves", {}, STAGES, Stage)
+
+
 @pytest.mark.parametrize(
     "part", [Width(0.5), FULL, Magnitude(0.5, "local"), FakeQuant(4), Clip(2.0), Noise(0.1), ErrorFeedback()]
 )
