@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 PartMemory = Mapping[str, NDArray[Any]]
 JobMemory = dict[str, PartMemory]
 """Name of the part -> its memory."""
-_NUMBERS: Final = "biuf"
-"""Kinds of numpy's types that the journal can write."""
+_NUMBERS: Final = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+"""Numpy's types that the journal can write."""
 
 
 def storable(memory: JobMemory) -> JobMemory:
@@ -37,7 +37,7 @@ def storable(memory: JobMemory) -> JobMemory:
         for key, values in kept.items():
             if not isinstance(key, str):
                 raise PartError(f"{part}: got the name {key!r} in its memory, expected a text; call it by one")
-            if not (isinstance(values, np.ndarray | np.generic) and values.dtype.kind in _NUMBERS):
+            if not (isinstance(values, np.ndarray | np.generic) and values.dtype.str[1:] in _NUMBERS):
                 got = f"{type(values).__name__}{f' of {values.dtype}' if isinstance(values, np.ndarray) else ''}"
                 raise PartError(
                     f"{part}: got {got} as {key!r} in its memory, expected a numpy array of numbers; return one"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Options = dict[str, Any]
+_PRECISIONS: Final = ("fp32", "fp16", "int8")
+"""In which the device model knows how fast a model answers."""
 
 
 class PartError(FedliteError):
@@ -63,6 +65,8 @@ class Effects:
                 raise PartError(
                     f"effects: got {name} {value!r}, expected {least:g} or more; only a structure makes a job cheaper"
                 )
+        if self.inference not in _PRECISIONS:
+            raise PartError(f"effects: got inference {self.inference!r}, expected {', '.join(_PRECISIONS)}; write one")
 
     @classmethod
     def of(cls, parts: Iterable[Part]) -> Self:
@@ -183,7 +187,9 @@ def made(name: str, options: Mapping[str, Any], table: Mapping[str, str], kind: 
         of itself is of another type than its kind asks for.
     """
     if name not in table and ":" not in name:
-        raise PartError(f"got {name!r}, expected one of {', '.join(sorted(table))} or pkg.mod:Class; write one of them")
+        near = get_close_matches(name, table, 1)
+        remedy = f"write {near[0]!r}" if near else "write one of them"
+        raise PartError(f"got {name!r}, expected one of {', '.join(sorted(table))} or pkg.mod:Class; {remedy}")
     part = found(table.get(name, name), kind)
     known = {field.name: field for field in fields(part)}
     if unknown := sorted(set(options) - set(known)):

@@ -19,6 +19,7 @@ from fedlite.client.job import METRIC, held_by, packet_of
 from fedlite.client.sending import decoded_weights, held_only
 from fedlite.client.stages.clip import CLIPPED
 from fedlite.compression.overlap import OverlapSum
+from fedlite.compression.part import PartError
 from fedlite.flower import compat
 from fedlite.flower.records import averageable, to_record
 
@@ -103,9 +104,11 @@ class Answers:
                 replies[int(np.flatnonzero(self._arrived)[0])] = self._mean_reply()
             return replies
         means = self._means() if aggregation.mean else {}
-        for done, place, position in self._arrivals():
+        arrivals = self._arrivals()
+        told = self._told_by_all() if arrivals else []
+        for done, place, position in arrivals:
             content = done.leg.content
-            replies[position] = self._reply(done, place, means.get(id(content), content.arrays))
+            replies[position] = self._reply(done, place, means.get(id(content), content.arrays), told)
         return replies
 
     def _arrivals(self) -> list[tuple[Computed, int, int]]:
@@ -158,8 +161,13 @@ class Answers:
             loss += float((counts[arrivals] * done.arrays["loss"][arrivals]).sum())
         return self._train_reply(self._total(self._computed).finish(arrays), examples, loss / max(examples, 1))
 
-    def _reply(self, done: Computed, place: int, elsewhere: list[Array]) -> RecordDict:
-        """Return one client's reply; `elsewhere` has the values of what it does not hold."""
+    def _told_by_all(self) -> list[str]:
+        """Return the metrics of stages that every arrival has: Flower refuses replies whose metrics differ in name."""
+        arrived = [done.arrays for done in self._computed if self._arrived[done.positions].any()]
+        return [name for name in arrived[0] if name.startswith(METRIC) and all(name in arrays for arrays in arrived)]
+
+    def _reply(self, done: Computed, place: int, elsewhere: list[Array], told: Sequence[str]) -> RecordDict:
+        """Return one client's reply; `elsewhere` has the values of what it does not hold, `told` names its metrics."""
         values = done.arrays
         if _holds_all(done):
             arrays = done.weights_of(place)
@@ -168,12 +176,13 @@ class Answers:
             self._add(own, done, place, 1.0)
             arrays = own.finish(elsewhere, zero_masked=False)
         reply = self._train_reply(arrays, int(values["num_examples"][place]), float(values["loss"][place]))
-        for name in values:
-            if name.startswith(METRIC):
-                metric = name.removeprefix(METRIC)
-                number = float(values[name][place])
-                known = _METRIC_NAMES.get(metric)
-                reply.metric_records["metrics"][known or metric] = int(number) if known else number
+        metrics = reply.metric_records["metrics"]
+        for name in told:
+            metric, number = name.removeprefix(METRIC), float(values[name][place])
+            known = _METRIC_NAMES.get(metric)
+            if metric in metrics:
+                raise PartError(f"got a stage's metric {metric!r}, which every reply has already; call it otherwise")
+            metrics[known or metric] = int(number) if known else number
         return reply
 
     def _train_reply(self, arrays: list[Array], examples: int, loss: float) -> RecordDict:

@@ -29,6 +29,6 @@ def pytest_configure(config):
         raise pytest.UsageError(f"--part: {error}; mend it, or put its folder on PYTHONPATH") from error
     if strays:
         raise pytest.UsageError(
-            f"--part: got {', '.join(strays)}, expected a structure, constraint, term, stage or objective; "
+            f"--part: got {', '.join(strays)}, expected a structure, constraint, term, stage, objective or strategy; "
             "a codec stage needs a line in STAGES of test_codecs.py, which says how much it may err"
         )

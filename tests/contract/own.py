@@ -7,9 +7,12 @@ A part is written as in a scenario. Its class says of which kind it is, and ever
 
 from __future__ import annotations
 
+import json
+from inspect import isfunction
 from typing import Any
 
 import yaml
+from flwr.serverapp.strategy import Strategy
 
 from fedlite import own_code
 from fedlite.client.stages.base import Stage
@@ -36,17 +39,27 @@ def references(kind: type) -> list[str]:
     return [name for name, _ in _of(kind)]
 
 
+def strategies() -> dict[str, str]:
+    """Return the synchronous strategies by name, each as a scenario writes it: functions, and Flower's classes."""
+    written = [(name, options) for name, options in _written() if isfunction(own_code.load(name))] + _of(Strategy)
+    return {name: json.dumps({"name": name, **options}) for name, options in written}
+
+
 def strays() -> list[str]:
     """Return what is named and is of no kind that has a battery here."""
     kinds = (Structure, Constraint, Term, Stage, Objective)
-    known = {name for kind in kinds for name, _ in _of(kind)}
+    known = {name for kind in kinds for name, _ in _of(kind)} | set(strategies())
     return [name for name, _ in _written() if name not in known]
 
 
 def _of(kind: type) -> list[tuple[str, dict[str, Any]]]:
-    return [(name, options) for name, options in _written() if issubclass(own_code.load(name), kind)]
+    loaded = [(own_code.load(name), name, options) for name, options in _written()]
+    return [(name, options) for found, name, options in loaded if isinstance(found, type) and issubclass(found, kind)]
 
 
 def _written() -> list[tuple[str, dict[str, Any]]]:
     parts = [yaml.safe_load(text) if text.startswith("{") else {"name": text} for text in GIVEN]
+    for text, part in zip(GIVEN, parts, strict=True):
+        if "name" not in part:
+            raise own_code.OwnCodeError(f"got {text!r}, expected a name; write '{{name: \"pkg.mod:Class\", ...}}'")
     return [(part.pop("name"), part) for part in parts]

@@ -152,6 +152,17 @@ def test_weights_that_are_not_held_are_zero_after_training(part, mode, rule):
             assert array[:, mask == 1].all()
 
 
+@each_part
+def test_what_a_client_alone_says_it_does_not_hold_is_zero(part):
+    for result in train([part]):
+        for array, start, mask in zip(result.arrays, result.start, result.held or [None] * 4, strict=True):
+            if mask is not None:
+                assert not array[:, mask == 0].any(), (
+                    "held says that these weights stay at zero; after must put them there"
+                )
+                assert not start[mask == 0].any(), "training begins with them at zero"
+
+
 @pytest.mark.parametrize("rule", CONFIGS)
 @each_together
 def test_both_modes_learn_the_same(part, rule):
@@ -169,7 +180,7 @@ def test_training_with_the_constraint_is_deterministic_and_differs_from_plain_tr
     assert bits(first) != bits(plain)
 
 
-@each_part
+@pytest.mark.parametrize("part", [part for part in ALL if not part.individual], ids=lambda part: part.label)
 def test_training_starts_where_the_constraint_holds(part):
     _, arrays, *_ = problem()
     weights = [torch.from_numpy(np.array(array)) for array in arrays]

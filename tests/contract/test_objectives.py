@@ -160,8 +160,7 @@ def test_metrics_lie_where_their_unit_says(case):
     found = Trainer(net, objective=name).evaluate(_arrays(net), x, y).metrics
     for metric in goal.metrics:
         assert np.isfinite(found[metric.name])
-        assert found[metric.name] >= 0
-        assert found[metric.name] <= 1 or metric.unit != "share"
+        assert 0 <= found[metric.name] <= 1 or metric.unit != "share"
 
 
 def test_a_clients_metrics_are_those_of_its_own_samples(case):

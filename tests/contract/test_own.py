@@ -70,7 +70,10 @@ def test_a_part_of_ones_own_is_run_through_the_battery_of_its_kind_with_its_opti
     ("part", "said"),
     [
         ("own_stages:Quieter", "--part: there is no 'Quieter' in own_stages, only Changing, Louder"),
-        ("fp24:Fp24", "--part: got fp24:Fp24, expected a structure, constraint, term, stage or objective"),
+        ("own_stages:GOOD", "--part: there is no 'GOOD' in own_stages"),
+        ("own_stages:Applied", "--part: got own_stages:Applied, expected a structure, constraint"),
+        ("{nme: x}", "--part: got '{nme: x}', expected a name"),
+        ("fp24:Fp24", "--part: got fp24:Fp24, expected a structure, constraint, term, stage, objective or strategy"),
     ],
 )
 def test_what_is_no_part_is_told(tmp_path, part, said):

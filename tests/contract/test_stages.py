@@ -115,6 +115,28 @@ def test_its_arguments_are_not_changed(part):
 
 
 @each_part
+def test_what_it_sends_and_keeps_is_what_it_says_it_does(part):
+    for memory in ({}, memory_of(part)):
+        first, again = (part.apply(update(), Sending(update(9), 0, 1, memory, stream(1, "stage"))) for _ in range(2))
+        assert isinstance(first.extra, bytes)
+        assert first.extra == again.extra, "bytes beside the packet may depend on update, memory and draws alone"
+        assert not first.extra or part.adds_bytes, "a stage that sends bytes of its own says adds_bytes = True"
+        assert not first.memory or part.remembers, "a stage that keeps something says remembers = True"
+        assert all(isinstance(kept, np.ndarray | np.generic) for kept in first.memory.values()), (
+            "memory is numpy arrays"
+        )
+        assert all(isinstance(value, float | int | np.number) for value in first.metrics.values())
+
+
+@each_part
+def test_what_training_began_from_is_not_changed(part):
+    start = update(9)
+    part.apply(update(), Sending(start, 0, 1, memory_of(part), stream(1, "stage")))
+    for now, was in zip(start, update(9), strict=True):
+        np.testing.assert_array_equal(now, was)
+
+
+@each_part
 def test_its_memory_survives_the_way_to_a_worker_and_back(part):
     kept = {part.name: memory_of(part)} if part.remembers else {}
     packed = pack_memories([{}, kept, kept])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flwr.app import Error, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
+from own import strategies as strategies_named
 
 from fedlite.flower import compat, strategies
 from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff
@@ -45,6 +46,7 @@ STRATEGIES = {
     "a user's own": "'battery_own:make'",
     "fedbuff": lambda: FedBuff(buffer=3),
     "fedasync": FedAsync,
+    **strategies_named(),
 }
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 NODES = list(range(1024, 1033))

@@ -131,6 +131,7 @@ def test_what_came_back_once_comes_back_the_same_again(part, net, weight):
         assert (first[mass == 0] == 9.0).all()
         np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-4)
     assert any((mass > 0).any() for mass in masses)
+    assert all((mass > 0).all() for mass in masses) or not part.covers, "covers says that every coordinate comes back"
 
 
 @each_exact
@@ -167,8 +168,27 @@ def test_the_sum_of_clients_stands_for_each_of_them_if_the_structure_says_so(par
         np.allclose(a, b, rtol=1e-12, atol=1e-12)
         for a, b in zip(together.finish(nines(spec)), single.finish(nines(spec)), strict=True)
     )
-    assert same or not part.linear
+    assert same or not part.linear, "the sum of clients is not the sum of what each adds: write linear = False"
     assert not (same and part in (Squared(), Thin(2)))
+
+
+@pytest.mark.parametrize("part", [part for part in ALL if part.linear and not part.moves], ids=lambda part: part.label)
+def test_a_tensor_that_is_masked_as_a_whole_counts_for_nobody(part):
+    spec, full = NETS["perceptron"], full_model(NETS["perceptron"])
+    placement = part.place(spec, full)
+    taken = placement.take()
+    whole, masked = total_of(spec), total_of(spec)
+    placement.add(whole, [tensor.astype(np.float64) for tensor in taken], 1.0)
+    placement.add(
+        masked,
+        [tensor.astype(np.float64) for tensor in taken],
+        1.0,
+        [np.zeros(taken[0].shape), *[None] * len(taken[1:])],
+    )
+    with_it, without = (
+        sum((array == 9).sum() for array in t.finish(nines(spec), zero_masked=False)) for t in (whole, masked)
+    )
+    assert without > with_it, "add must hand on what clients hold"
 
 
 @each_exact

@@ -15,6 +15,7 @@ from fedlite.client.job import METRIC
 from fedlite.client.stages.clip import Clip
 from fedlite.client.stages.error_feedback import ErrorFeedback
 from fedlite.client.stages.noise import Noise
+from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.width import Width
 from fedlite.engine.pool import LocalPool
@@ -286,19 +287,23 @@ def test_uploads_of_unknown_length_count_nothing_before_training():
     assert exchange.demands.up_bytes.tolist() == [0, 0]
 
 
+def answered(packet, metrics=None):
+    """What a worker answers of one job."""
+    return {
+        "packets": np.frombuffer(packet, np.uint8),
+        "lengths": np.array([len(packet)]),
+        "num_examples": np.array([10]),
+        "loss": np.array([0.5]),
+        **{METRIC + name: np.array([value]) for name, value in (metrics or {}).items()},
+    }
+
+
 def test_a_reply_of_its_own_has_what_came_down_where_its_client_holds_nothing():
     plan = Plan("half", Width(0.5), up=("fp32",))
     side = _side(plan)
     made = JobSheet(side, "train", _messages([content(5.0)]), np.arange(1))
     packet = wire.encode([np.ones_like(array) for array in made.legs[0].received], ("fp32",))
-    arrays = {
-        "packets": np.frombuffer(packet, np.uint8),
-        "lengths": np.array([len(packet)]),
-        "num_examples": np.array([10]),
-        "loss": np.array([0.5]),
-        METRIC + "clipped": np.array([1.0]),
-        METRIC + "share": np.array([0.25]),
-    }
+    arrays = answered(packet, {"clipped": 1.0, "share": 0.25})
     computed = [Computed(made.legs[0], np.arange(1), arrays)]
     (reply,) = Answers(side, "train", made.contents, computed, np.array([True])).records()
     weights, biases, last, outputs = from_record(reply["arrays"])
@@ -336,6 +341,33 @@ def test_the_ledger_has_the_bounds_of_the_energy_of_each_job():
     assert (facts.energy_high > 1).all()
 
 
+@pytest.mark.parametrize(("names", "told"), [(("share", "share"), {"share"}), (("share", "other"), set())])
+def test_replies_tell_the_metrics_that_all_of_them_have(names, told):
+    """Flower refuses replies whose metrics have different names."""
+    made = JobSheet(_side(FULL), "train", _messages([content(5.0)] * 2), np.arange(2))
+    (leg,) = made.legs
+    packet = wire.encode([np.ones_like(array) for array in leg.received], leg.plan.up)
+    computed = [
+        Computed(
+            leg,
+            np.array([place]),
+            answered(packet, {name: 0.25}),
+        )
+        for place, name in enumerate(names)
+    ]
+    replies = Answers(_side(FULL), "train", made.contents, computed, np.array([True, True])).records()
+    assert [set(reply["metrics"]) - {"num-examples", "train_loss", EQUAL_WEIGHT} for reply in replies] == [told, told]
+
+
+def test_a_stage_s_metric_does_not_stand_for_one_of_every_reply():
+    made = JobSheet(_side(FULL), "train", _messages([content(5.0)]), np.arange(1))
+    (leg,) = made.legs
+    packet = wire.encode([np.ones_like(array) for array in leg.received], leg.plan.up)
+    arrays = answered(packet, {"num-examples": 1e6})
+    with pytest.raises(PartError, match="got a stage's metric 'num-examples', which every reply has already"):
+        Answers(_side(FULL), "train", made.contents, [Computed(leg, np.arange(1), arrays)], np.array([True])).records()
+
+
 def test_what_one_slice_lacks_is_the_mean_of_those_that_have_it():
     half, quarter = Plan("half", Width(0.5), up=("fp32",)), Plan("quarter", Width(0.25), up=("fp32",))
     task = replace(native().task, assignment=ByProfile([half, quarter], PROFILE_OF))
@@ -344,12 +376,7 @@ def test_what_one_slice_lacks_is_the_mean_of_those_that_have_it():
     computed = []
     for place, leg in enumerate(made.legs):
         packet = wire.encode([np.full_like(array, 1.0 + place) for array in leg.received], ("fp32",))
-        arrays = {
-            "packets": np.frombuffer(packet, np.uint8),
-            "lengths": np.array([len(packet)]),
-            "num_examples": np.array([10]),
-            "loss": np.array([0.5]),
-        }
+        arrays = answered(packet)
         computed.append(Computed(leg, np.array([place]), arrays))
     replies = Answers(side, "train", made.contents, computed, np.array([True, True])).records()
     biases = [from_record(reply["arrays"])[1].tolist() for reply in replies]

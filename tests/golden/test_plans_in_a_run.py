@@ -104,7 +104,9 @@ def own(**arguments):
 """
 
 
-@pytest.mark.parametrize("plan", ["width: 0.5", "sparsity: 0.6", "width: 0.5, sparsity: 0.5"])
+@pytest.mark.parametrize(
+    "plan", ["width: 0.5", "sparsity: 0.6", "width: 0.5, sparsity: 0.5", "stages: [{name: clip, norm: 0.5}]"]
+)
 def test_where_replies_are_summed_changes_no_result(tmp_path, monkeypatch, plan):
     (tmp_path / "own_average.py").write_text(OWN, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))

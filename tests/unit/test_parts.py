@@ -78,6 +78,8 @@ def test_options_are_fields_and_those_with_a_default_may_be_left_out():
     ("name", "options", "message"),
     [
         ("shrink", {}, "got 'shrink', expected one of fake-quant, magnitude or pkg.mod:Class; write one of them"),
+        ("magnitud", {}, "expected one of fake-quant, magnitude or pkg.mod:Class; write 'magnitude'"),
+        ("fake_quant", {}, "write 'fake-quant'"),
         ("magnitude", {}, "magnitude: got no 'sparsity', expected a value; add 'sparsity: ...'"),
         ("magnitude", {"sparsity": 0.5, "depth": 1}, "got the option 'depth', expected sparsity, scope; remove it"),
         (
@@ -100,8 +102,6 @@ def test_mistakes_in_options_are_named(name, options, message):
 
 @dataclass(frozen=True)
 class Leaves(Stage):
-    """Ends the program as it is made."""
-
     name: ClassVar[str] = "leaves"
 
     def __post_init__(self):
@@ -145,6 +145,11 @@ def test_effects_multiply_add_and_join():
 def test_no_part_makes_a_job_cheaper_than_its_structure(name, value):
     with pytest.raises(PartError, match=f"got {name} .*only a structure makes a job cheaper"):
         Effects(**{name: value})
+
+
+def test_a_model_answers_in_a_precision_that_the_device_model_knows():
+    with pytest.raises(PartError, match="got inference 'fp7', expected fp32, fp16, int8"):
+        Effects(inference="fp7")
 
 
 def test_a_step_takes_no_less_than_a_plain_one():

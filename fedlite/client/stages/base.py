@@ -61,7 +61,8 @@ class Applied(NamedTuple):
     memory : mapping
         What the device keeps of this stage, numpy arrays of numbers by name; only of a stage that `remembers`.
     metrics : mapping
-        Numbers that travel with the reply, such as Flower's bit that says whether an update was clipped.
+        Numbers that travel with the reply, such as Flower's bit that says whether an update was clipped. A strategy
+        gets those that every reply of a round has.
     extra : bytes
         What the stage sends beside the packet, such as shares of keys; charged by its length. Only of a stage that
         `adds_bytes`.
@@ -92,7 +93,10 @@ class Stage(Part):
         return Applied(update, job.memory)
 
     def sent(self, update: Update, decoded: Update, memory: Memory) -> Memory:
-        """Return the memory once the update was encoded; `decoded` is what the packet says of it."""
+        """Return the memory once the update was encoded; `decoded` is what the packet says of it.
+
+        Only stages that remember are asked.
+        """
         return memory
 
     def lost(self, decoded: Update, memory: Memory) -> Memory:
