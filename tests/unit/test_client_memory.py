@@ -85,7 +85,9 @@ def test_what_is_stored_comes_back_as_it_was(kind):
         assert (back["part"][key].dtype, back["part"][key].shape) == (values.dtype, values.shape)
 
 
-@pytest.mark.parametrize("values", [3, 0.5, None, [1.0], np.array([None]), np.array("x"), np.ones(2, "c8"), np.ones(2, "g")])
+@pytest.mark.parametrize(
+    "values", [3, 0.5, None, [1.0], np.array([None]), np.array("x"), np.ones(2, "c8"), np.ones(2, "g")]
+)
 def test_what_cannot_be_written_down_is_refused_by_the_name_of_its_part(values):
     with pytest.raises(
         PartError, match=r"^own: got \S+( of \S+)? as 'a' in its memory, expected a numpy array of numbers"
