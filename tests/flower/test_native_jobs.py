@@ -11,7 +11,7 @@ from flwr.app import ConfigRecord, RecordDict
 
 from fedlite import wire
 from fedlite.client.assignment import ByProfile
-from fedlite.client.job import METRIC
+from fedlite.client.job import METRIC, pack_memories
 from fedlite.client.stages.clip import Clip
 from fedlite.client.stages.error_feedback import ErrorFeedback
 from fedlite.client.stages.noise import Noise
@@ -252,6 +252,15 @@ def test_one_reply_is_the_mean_of_the_packets_that_arrived(equal, mean):
     assert first["metrics"]["train_loss"] == pytest.approx((10 * 0.5 + 16 * 2.0) / 26)
 
 
+def test_one_reply_of_one_example_tells_its_loss():
+    side = _side(FULL, Aggregation(mean=True, one_reply=True))
+    made = JobSheet(side, "train", _messages([content(0.0)]), np.arange(1))
+    arrays = answered(wire.encode(model(1.0), ("fp32",))) | {"num_examples": np.array([1])}
+    answers = Answers(side, "train", made.contents, [Computed(made.legs[0], np.arange(1), arrays)], np.array([True]))
+    (reply,) = answers.records()
+    assert reply["metrics"]["train_loss"] == 0.5
+
+
 class Counting(LocalPool):
     """Counts the jobs that it is asked to do, and keeps what was asked last."""
 
@@ -270,6 +279,26 @@ def test_late_jobs_are_computed_where_devices_remember_their_training(kind, jobs
     assert exchange.final
     exchange.start(np.array([True, False, False]), np.array([True, True, False]))
     assert pool.jobs == jobs
+
+
+@pytest.mark.parametrize(("arrives", "kept"), [(True, 0.25), (False, 1.25)])
+def test_what_a_lost_upload_said_is_owed_beside_the_residual(arrives, kept):
+    side = _side(Plan("owing", stages=(ErrorFeedback(),), up=("int8",)))
+    exchange = NativeExchange(side, "train", _messages([content()]), np.arange(1))
+    leg = exchange._sheet.legs[0]
+    packet = wire.encode([np.ones_like(array) for array in leg.received], ("int8",), stream(1, "test"))
+    owed = {"residual": np.full(sum(array.size for array in leg.received), 0.25, np.float32)}
+    arrays = {**answered(packet), **pack_memories([{"error-feedback": owed}])}
+    exchange._computed.append(Computed(leg, np.arange(1), arrays))
+    # The model that came down is zeros, so that the weights in the packet are the update.
+    exchange.settle(np.array([arrives]))
+    assert set(side.memories.of(0, leg.plan)["error-feedback"]["residual"].tolist()) == {kept}
+
+
+def test_chunks_are_cut_by_three_forward_passes_over_the_samples():
+    exchange = NativeExchange(_side(FULL), "train", _messages([content()] * 3), np.arange(3))
+    macs = _side(FULL).task.workload_of(FULL.structure).macs
+    assert exchange._macs(np.arange(3)) == 3.0 * macs * exchange._sheet.samples.sum()
 
 
 def test_an_evaluation_is_as_long_as_its_reply():

@@ -50,6 +50,9 @@ def test_calibrated_noise_spends_its_target(epsilon, delta, rounds):
 def test_an_impossible_target_is_refused():
     with pytest.raises(FedliteError, match="expected epsilon > 0"):
         accounting.noise_for(0.0, 1e-5, 10)
+    for delta in (0.0, 1.0, 1.5):
+        with pytest.raises(FedliteError, match="expected epsilon > 0"):
+            accounting.noise_for(1.0, delta, 10)
 
 
 def test_local_noise_is_the_analytic_gaussian_for_two_norms():

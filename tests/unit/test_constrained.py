@@ -54,7 +54,7 @@ class Combines(PerSample):
 
 
 def test_what_comes_after_samples_were_combined_sees_one_gradient_per_parameter():
-    bound = Constrained(((Combines(), None), (Told(), []), (PerSample(), None)))
+    bound = Constrained(((Combines(), None), (PerSample(), None), (Told(), [])))
     (found,) = bound.gradients([torch.tensor([[1.0, 2.0], [3.0, 6.0]])])
     assert found.tolist() == [2.0, 4.0]
 

@@ -117,3 +117,12 @@ def test_what_a_mask_hides_waits_until_the_server_reads_it_again():
             assert not decoded[0][3:].any()
     assert np.abs(kept["residual"]).max() > 0.1
     np.testing.assert_allclose(total(received) + total([[kept["residual"]]]), total(given), atol=2e-3)
+
+
+def test_what_is_owed_is_sent_where_the_client_holds_it_and_waits_elsewhere():
+    update = [np.array([2.0, 3.0], np.float32), np.array([7]), np.array([5.0], np.float32)]
+    memory = {"residual": np.array([0.5, 0.5, 0.25], np.float32)}
+    held = [np.array([1.0, 0.0]), None, None]
+    applied = FEEDBACK.apply(update, Sending([], 0, 1, memory, stream(0, "unused"), held))
+    assert [part.tolist() for part in applied.update] == [[2.5, 3.0], [7], [5.25]]
+    assert applied.memory["residual"].tolist() == [0.0, 0.5, 0.0]

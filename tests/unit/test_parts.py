@@ -87,6 +87,7 @@ def test_options_are_fields_and_those_with_a_default_may_be_left_out():
             {"sparcity": 0.5},
             "magnitude.sparcity: got the option 'sparcity', expected sparsity, scope; write",
         ),
+        ("magnitude", {"zzz": 1, "scop": 2}, "got the option 'scop', expected sparsity, scope; write 'scope'"),
         ("fake-quant", {"bit": 8}, "got the option 'bit', expected bits; write 'bits'"),
         ("magnitude", {"sparsity": "half"}, "magnitude.sparsity: got 'half', expected float; mend the value"),
         ("fake-quant", {"bits": 7.5}, "fake-quant.bits: got 7.5, expected int; mend the value"),
