@@ -28,6 +28,12 @@ Arrays = dict[str, Array]
 
 METRIC: Final = "metric/"
 """Prefix of arrays with one number per job, which travels with its reply."""
+EXAMPLES: Final = "num-examples"
+TRAIN_LOSS: Final = "train_loss"
+EQUAL_WEIGHT: Final = "equal-weight"
+"""Metric that is 1 in every reply: the key for strategies that weigh clients equally."""
+EVERY_REPLY: Final = (EXAMPLES, TRAIN_LOSS, EQUAL_WEIGHT)
+"""Metrics of every reply; a stage's are called otherwise."""
 
 
 def pack_memories(memories: Sequence[JobMemory]) -> Arrays:

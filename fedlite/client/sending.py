@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite import wire
+from fedlite.client.job import EVERY_REPLY
 from fedlite.client.stages.base import Applied, Sending, Stage
 from fedlite.compression.part import PartError
 from fedlite.rng import stream
@@ -122,6 +123,8 @@ def _checked(applied: object, update: Sequence[Array], stage: Stage) -> Applied:
     for name, value in metrics.items():
         if not isinstance(value, Real | np.bool_):
             raise PartError(f"{where}: got {value!r} as the metric {name!r}, expected a number; return one")
+        if name in EVERY_REPLY:
+            raise PartError(f"{where}: got the metric {name!r}, which every reply has already; call it otherwise")
     for said, declared in (("memory", "remembers"), ("extra", "adds_bytes")):
         if getattr(applied, said) and not getattr(stage, declared):
             raise PartError(

@@ -163,7 +163,9 @@ class _Report:
             **pack_held([cohort.held for cohort in cohorts]),
             **pack_memories(self._memories()),
         }
-        for name in sent.metrics[0] if sent.metrics else ():
+        # A stage may tell of some jobs only; what it does not tell of all, a reply cannot.
+        first, *others = sent.metrics or [{}]
+        for name in [name for name in first if all(name in told for told in others)]:
             arrays[METRIC + name] = np.array([metrics[name] for metrics in sent.metrics], dtype=np.float64)
         if self._task.meta["sum"]:
             arrays |= self._summed(cohorts[0])

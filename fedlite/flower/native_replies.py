@@ -15,11 +15,10 @@ from flwr.app import Error, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
 from fedlite import wire
-from fedlite.client.job import METRIC, held_by, packet_of
+from fedlite.client.job import EQUAL_WEIGHT, EXAMPLES, METRIC, TRAIN_LOSS, held_by, packet_of
 from fedlite.client.sending import decoded_weights, held_only
 from fedlite.client.stages.clip import CLIPPED
 from fedlite.compression.overlap import OverlapSum
-from fedlite.compression.part import PartError
 from fedlite.flower import compat
 from fedlite.flower.records import averageable, to_record
 
@@ -34,8 +33,6 @@ Array = NDArray[Any]
 Ids = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-EQUAL_WEIGHT = "equal-weight"
-"""Metric that is 1 in every reply: the key for strategies that weigh clients equally."""
 _METRIC_NAMES = {CLIPPED: compat.NORM_BIT_KEY}
 """Metrics of stages that Flower's strategies know under a name of their own."""
 
@@ -176,18 +173,15 @@ class Answers:
             self._add(own, done, place, 1.0)
             arrays = own.finish(elsewhere, zero_masked=False)
         reply = self._train_reply(arrays, int(values["num_examples"][place]), float(values["loss"][place]))
-        metrics = reply.metric_records["metrics"]
         for name in told:
             metric, number = name.removeprefix(METRIC), float(values[name][place])
             known = _METRIC_NAMES.get(metric)
-            if metric in metrics:
-                raise PartError(f"got a stage's metric {metric!r}, which every reply has already; call it otherwise")
-            metrics[known or metric] = int(number) if known else number
+            reply.metric_records["metrics"][known or metric] = int(number) if known else number
         return reply
 
     def _train_reply(self, arrays: list[Array], examples: int, loss: float) -> RecordDict:
         record = to_record(self._side.task.names, averageable(arrays))
-        metrics = MetricRecord({"num-examples": examples, "train_loss": loss, EQUAL_WEIGHT: 1.0})
+        metrics = MetricRecord({EXAMPLES: examples, TRAIN_LOSS: loss, EQUAL_WEIGHT: 1.0})
         return RecordDict({"arrays": record, "metrics": metrics})
 
     def _evaluation(self, done: Computed, place: int) -> RecordDict:
@@ -198,7 +192,7 @@ class Answers:
 def evaluation_reply(examples: int, metrics: Mapping[str, float]) -> RecordDict:
     """Return the content of an evaluation's reply."""
     named = {f"eval_{name}": value for name, value in metrics.items()}
-    return RecordDict({"metrics": MetricRecord({"num-examples": examples, **named, EQUAL_WEIGHT: 1.0})})
+    return RecordDict({"metrics": MetricRecord({EXAMPLES: examples, **named, EQUAL_WEIGHT: 1.0})})
 
 
 def _holds_all(done: Computed) -> bool:

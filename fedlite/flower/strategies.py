@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from flwr.serverapp import strategy as flower
 
 from fedlite import own_code
+from fedlite.client.job import EQUAL_WEIGHT
 from fedlite.errors import FedliteError
 from fedlite.flower.native_clients import Aggregation
-from fedlite.flower.native_replies import EQUAL_WEIGHT
 from fedlite.scenario.privacy import AdaptiveClipping, FixedClipping, Privacy
 from fedlite.scenario.strategies import OwnStrategy
 

@@ -58,8 +58,11 @@ def _of(kind: type) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _written() -> list[tuple[str, dict[str, Any]]]:
-    parts = [yaml.safe_load(text) if text.startswith("{") else {"name": text} for text in GIVEN]
+    try:
+        parts = [yaml.safe_load(text) if text.startswith("{") else {"name": text} for text in GIVEN]
+    except yaml.YAMLError as error:
+        raise own_code.OwnCodeError(" ".join(str(error).split())) from error
     for text, part in zip(GIVEN, parts, strict=True):
-        if "name" not in part:
+        if not isinstance(part.get("name"), str):
             raise own_code.OwnCodeError(f"got {text!r}, expected a name; write '{{name: \"pkg.mod:Class\", ...}}'")
     return [(part.pop("name"), part) for part in parts]

@@ -161,6 +161,7 @@ def test_what_a_client_alone_says_it_does_not_hold_is_zero(part):
                     "held says that these weights stay at zero; after must put them there"
                 )
                 assert not start[mask == 0].any(), "training begins with them at zero"
+                assert array[:, mask == 1].all(), "held says that these are not kept at zero"
 
 
 @pytest.mark.parametrize("rule", CONFIGS)

@@ -73,6 +73,8 @@ def test_a_part_of_ones_own_is_run_through_the_battery_of_its_kind_with_its_opti
         ("own_stages:GOOD", "--part: there is no 'GOOD' in own_stages"),
         ("own_stages:Applied", "--part: got own_stages:Applied, expected a structure, constraint"),
         ("{nme: x}", "--part: got '{nme: x}', expected a name"),
+        ("{name: 3}", "--part: got '{name: 3}', expected a name"),
+        ("{name: '", "--part: while scanning a quoted scalar"),
         ("fp24:Fp24", "--part: got fp24:Fp24, expected a structure, constraint, term, stage, objective or strategy"),
     ],
 )

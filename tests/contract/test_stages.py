@@ -56,7 +56,7 @@ def flat(arrays):
 
 def through(part, given, memory, seed=0):
     """Apply a stage and a lossy codec; return what the server decodes and what the device keeps."""
-    applied = part.apply(given, Sending([], 0, 1, memory, stream(seed, "stage")))
+    applied = part.apply(given, Sending(update(9), 0, 1, memory, stream(seed, "stage")))
     decoded = wire.decode(wire.encode(applied.update, ("topk:0.3", "fp16")))
     return decoded, part.sent(applied.update, decoded, applied.memory)
 
@@ -81,7 +81,7 @@ def test_every_stage_has_an_example_that_a_scenario_can_name():
 def test_floating_tensors_keep_their_form_and_counters_pass(part):
     given = update()
     for memory in ({}, memory_of(part)):
-        out = part.apply(given, Sending([], 0, 1, memory, stream(1, "stage"))).update
+        out = part.apply(given, Sending(update(9), 0, 1, memory, stream(1, "stage"))).update
         assert [(a.shape, a.dtype) for a in out] == [(a.shape, a.dtype) for a in given]
         assert out[1] == 7
 
@@ -89,7 +89,7 @@ def test_floating_tensors_keep_their_form_and_counters_pass(part):
 @each_part
 def test_it_is_a_function_of_update_memory_and_draws(part):
     for memory in ({}, memory_of(part)):
-        one, two = (part.apply(update(), Sending([], 0, 1, memory, stream(1, "stage"))) for _ in range(2))
+        one, two = (part.apply(update(), Sending(update(9), 0, 1, memory, stream(1, "stage"))) for _ in range(2))
         for a, b in zip(one.update, two.update, strict=True):
             assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
         assert one.metrics == two.metrics
@@ -101,7 +101,7 @@ def test_it_is_a_function_of_update_memory_and_draws(part):
 def test_its_arguments_are_not_changed(part):
     given, memory = update(), memory_of(part)
     before, kept = copied(given), {key: values.copy() for key, values in memory.items()}
-    applied = part.apply(given, Sending([], 0, 1, memory, stream(1, "stage")))
+    applied = part.apply(given, Sending(update(9), 0, 1, memory, stream(1, "stage")))
     told = copied(applied.update)
     decoded = [array / 2 if array.dtype.kind == "f" else array for array in applied.update]
     after = part.sent(applied.update, decoded, applied.memory)
@@ -187,7 +187,7 @@ def test_effects_claim_no_speed(part):
 @pytest.mark.parametrize("norm", [0.01, 1.0, 4.0, 1e6])
 def test_a_clipped_update_is_never_longer_than_the_norm_and_points_the_same_way(norm):
     given = update()
-    applied = Clip(norm).apply(given, Sending([], 0, 1, {}, stream(1, "unused")))
+    applied = Clip(norm).apply(given, Sending(update(9), 0, 1, {}, stream(1, "unused")))
     length = norm_of(given)
     assert norm_of(applied.update) <= norm * (1 + 1e-6)
     assert applied.metrics == {CLIPPED: float(length > norm)}
@@ -197,7 +197,7 @@ def test_a_clipped_update_is_never_longer_than_the_norm_and_points_the_same_way(
 def test_noise_has_its_standard_deviation_and_no_mean_within_five_sigma():
     n, std = 200_000, 0.3
     given = [np.full(n, 2.0, np.float32), np.zeros(n, np.float32)]
-    noisy = Noise(std).apply(given, Sending([], 0, 1, {}, stream(4, "noise"))).update
+    noisy = Noise(std).apply(given, Sending(update(9), 0, 1, {}, stream(4, "noise"))).update
     first, second = (a - b for a, b in zip(noisy, given, strict=True))
     for drawn in (first, second):
         assert abs(drawn.mean()) < 5 * std / np.sqrt(n)

@@ -11,11 +11,10 @@ from flwr.app import ConfigRecord, RecordDict
 
 from fedlite import wire
 from fedlite.client.assignment import ByProfile
-from fedlite.client.job import METRIC, pack_memories
+from fedlite.client.job import EQUAL_WEIGHT, METRIC, pack_memories
 from fedlite.client.stages.clip import Clip
 from fedlite.client.stages.error_feedback import ErrorFeedback
 from fedlite.client.stages.noise import Noise
-from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.width import Width
 from fedlite.engine.pool import LocalPool
@@ -24,7 +23,7 @@ from fedlite.flower import compat
 from fedlite.flower.native_clients import Aggregation, NativeClients, NativeTask
 from fedlite.flower.native_exchange import NativeExchange, _after_loss
 from fedlite.flower.native_jobs import JobSheet
-from fedlite.flower.native_replies import EQUAL_WEIGHT, Answers, Computed, evaluation_reply
+from fedlite.flower.native_replies import Answers, Computed, evaluation_reply
 from fedlite.flower.records import from_record, to_record, types_of
 from fedlite.learning.models.spec import spec_of
 from fedlite.learning.tracing import trace
@@ -386,15 +385,6 @@ def test_replies_tell_the_metrics_that_all_of_them_have(names, told):
     ]
     replies = Answers(_side(FULL), "train", made.contents, computed, np.array([True, True])).records()
     assert [set(reply["metrics"]) - {"num-examples", "train_loss", EQUAL_WEIGHT} for reply in replies] == [told, told]
-
-
-def test_a_stage_s_metric_does_not_stand_for_one_of_every_reply():
-    made = JobSheet(_side(FULL), "train", _messages([content(5.0)]), np.arange(1))
-    (leg,) = made.legs
-    packet = wire.encode([np.ones_like(array) for array in leg.received], leg.plan.up)
-    arrays = answered(packet, {"num-examples": 1e6})
-    with pytest.raises(PartError, match="got a stage's metric 'num-examples', which every reply has already"):
-        Answers(_side(FULL), "train", made.contents, [Computed(leg, np.arange(1), arrays)], np.array([True])).records()
 
 
 def test_what_one_slice_lacks_is_the_mean_of_those_that_have_it():

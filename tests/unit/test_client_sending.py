@@ -113,15 +113,23 @@ def test_a_stage_returns_an_update_of_the_same_shapes(nothing, said):
         send(cohort(), Plan(stages=(Wrong(nothing),)), SEEDS, [{}, {}])
 
 
-def test_metrics_are_numbers():
-    class Names(Stage):
-        name = "names"
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({"who": "me"}, "got 'me' as the metric 'who', expected a number"),
+        ({"num-examples": 1e6}, "got the metric 'num-examples', which every reply has already"),
+        ({"train_loss": 0.0}, "got the metric 'train_loss', which every reply has already"),
+    ],
+)
+def test_metrics_are_numbers_of_their_own(metrics, said):
+    class Tells(Stage):
+        name = "tells"
 
         def apply(self, update, job):
-            return Applied(update, metrics={"who": "me"})
+            return Applied(update, metrics=metrics)
 
-    with pytest.raises(PartError, match="stage 'names': got 'me' as the metric 'who', expected a number"):
-        send(cohort(), Plan(stages=(Names(),)), SEEDS, [{}, {}])
+    with pytest.raises(PartError, match=f"stage 'tells': {said}"):
+        send(cohort(), Plan(stages=(Tells(),)), SEEDS, [{}, {}])
 
 
 def test_metrics_may_be_any_real_numbers():

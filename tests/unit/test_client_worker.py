@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fedlite import wire
 from fedlite.client.job import METRIC, held_by, packet_of, unpack_memories
 from fedlite.client.sending import decoded_stack, decoded_update, decoded_weights, held_only, send
-from fedlite.client.stages.base import Sending
+from fedlite.client.stages.base import Applied, Sending, Stage
 from fedlite.client.stages.clip import CLIPPED, Clip
 from fedlite.client.stages.error_feedback import ErrorFeedback
 from fedlite.client.stages.noise import Noise
@@ -128,6 +129,21 @@ def test_stages_remember_and_tell_and_get_their_memory_back():
     again, fresh = run(plan, memory=memory), run(plan)
     assert fresh.arrays["packets"].tobytes() == first.arrays["packets"].tobytes()
     assert again.arrays["packets"].tobytes() != first.arrays["packets"].tobytes()
+
+
+@dataclass(frozen=True)
+class Says(Stage):
+    """Tells one number of every job, and another of those with many rows."""
+
+    name: ClassVar[str] = "says"
+
+    def apply(self, update, job):
+        return Applied(update, metrics={"always": 1.0, f"of {job.examples}": 2.0})
+
+
+def test_of_a_chunk_those_metrics_are_told_that_all_its_jobs_tell():
+    told = [name for name in run(Plan(stages=(Says(),))).arrays if name.startswith(METRIC)]
+    assert told == [METRIC + "always"]
 
 
 def test_an_evaluation_counts_each_client_and_those_without_samples():
