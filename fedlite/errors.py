@@ -6,10 +6,12 @@ Everything a user may do wrong is a `FedliteError`; the command line prints it w
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -70,6 +72,13 @@ class UnknownNameError(FedliteError):
         self.kind = kind
         self.name = name
         self.known = sorted(known)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name most like a mistyped one, or None if none is like it."""
+    lowered = {candidate.lower(): candidate for candidate in sorted(known)}
+    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return lowered[found[0]] if found else None
 
 
 def unwritten(path: Path, error: Exception) -> FedliteError:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, dataclass, fields
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, get_type_hints
 
 from fedlite import own_code
-from fedlite.errors import FedliteError
+from fedlite.errors import FedliteError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -187,15 +186,15 @@ def made(name: str, options: Mapping[str, Any], table: Mapping[str, str], kind: 
         of itself is of another type than its kind asks for.
     """
     if name not in table and ":" not in name:
-        near = get_close_matches(name, table, 1)
-        remedy = f"write {near[0]!r}" if near else "write one of them"
+        near = nearest(name, table)
+        remedy = f"write {near!r}" if near else "write one of them"
         raise PartError(f"got {name!r}, expected one of {', '.join(sorted(table))} or pkg.mod:Class; {remedy}")
     part = found(table.get(name, name), kind)
     known = {field.name: field for field in fields(part)}
     if unknown := sorted(set(options) - set(known)):
         expected = ", ".join(known) or "none"
-        near = get_close_matches(unknown[0], known, n=1)
-        remedy = f"write {near[0]!r}" if near else "remove it"
+        near = nearest(unknown[0], known)
+        remedy = f"write {near!r}" if near else "remove it"
         raise PartError(f"{name}.{unknown[0]}: got the option {unknown[0]!r}, expected {expected}; {remedy}")
     needed = [f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING]
     if missing := [field for field in needed if field not in options]:

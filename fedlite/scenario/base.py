@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
+from fedlite.errors import nearest
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -43,13 +45,6 @@ def mistake(message: str, remedy: str, inside: str = "") -> PydanticCustomError:
     """
     context = {"message": message, "remedy": remedy, "inside": inside}
     return PydanticCustomError("mistake", "{message}; {remedy}", context)
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like a mistyped one, or None if none is like it."""
-    lowered = {candidate.lower(): candidate for candidate in sorted(known)}
-    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
-    return lowered[found[0]] if found else None
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> PydanticCustomError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from fedlite.errors import nearest
 from fedlite.scenario import names
-from fedlite.scenario.base import nearest
 from fedlite.scenario.privacy import ClientAdaptiveClipping, ServerAdaptiveClipping
 from fedlite.scenario.quantities import write
 from fedlite.scenario.strategies import Bulyan, FedBuff, FedProx, Krum, MultiKrum, OwnStrategy, QFedAvg

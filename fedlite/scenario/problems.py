@@ -5,8 +5,8 @@ from __future__ import annotations
 import types
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from fedlite.errors import Problem
-from fedlite.scenario.base import Section, nearest
+from fedlite.errors import Problem, nearest
+from fedlite.scenario.base import Section
 from fedlite.scenario.quantities import Means
 from fedlite.scenario.strict_yaml import Document, KeyPath, Place, dotted, scalar
 

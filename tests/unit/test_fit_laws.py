@@ -129,7 +129,7 @@ def refused(**told):
             {"model": "{name: " + own("fitting") + ", options: {depth: 3}}"},
             (5, "task.model"),
             "got unknown parameter depth",
-            "remove it or mend its name",
+            "remove it",
         ),
         (
             {"objective": own("OneLoss")},

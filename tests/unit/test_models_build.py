@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -112,8 +113,18 @@ def test_an_impossible_width_is_refused(width):
 
 
 def test_an_unknown_parameter_names_the_known_ones():
-    with pytest.raises(ModelError, match="unknown parameter dept; expected hidden, width"):
+    with pytest.raises(ModelError, match="unknown parameter dept; expected hidden, width; remove it"):
         build("mlp", input_shape=(3,), num_classes=10, seed=0, dept=2)
+    with pytest.raises(ModelError, match="unknown parameter hiden; expected hidden, width; write 'hidden'"):
+        build("mlp", input_shape=(3,), num_classes=10, seed=0, hiden=(2,))
+
+
+def test_a_factory_that_raises_is_told_with_its_place(tmp_path, monkeypatch):
+    (tmp_path / "raising_net.py").write_text("def net(input_shape, num_classes):\n    return 1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    place = re.escape(str(tmp_path / "raising_net.py"))
+    with pytest.raises(ModelError, match=rf"which it refuses \(ZeroDivisionError: division by zero at {place}:2\)"):
+        build("raising_net:net", input_shape=(3,), num_classes=10, seed=0)
 
 
 def test_a_parameter_of_the_wrong_kind_is_shown():

@@ -10,7 +10,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final
 
 from fedlite import own_code
-from fedlite.errors import FedliteError, UnknownNameError
+from fedlite.errors import FedliteError, UnknownNameError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -100,8 +100,8 @@ def build(
             return _as_module(name, factory(tuple(input_shape), num_classes, **params))
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
-                f"model {name!r}: got {params} for input shape {tuple(input_shape)}, which it refuses ({error}); "
-                "expected values of the kinds its factory names; mend them"
+                f"model {name!r}: got {params} for input shape {tuple(input_shape)}, which it refuses "
+                f"({own_code.raised(error)}); expected values of the kinds its factory names; mend them"
             ) from error
 
 
@@ -154,7 +154,8 @@ def _check_params(name: str, accepted: Mapping[str, inspect.Parameter], params: 
         return
     own = sorted(set(accepted) - {"input_shape", "num_classes"})
     if unknown := sorted(set(params) - set(own)):
+        near = nearest(unknown[0], own)
         raise ModelError(
             f"model {name!r}: got unknown parameter {', '.join(unknown)}; expected {', '.join(own) or 'none'}; "
-            "remove it or mend its name"
+            + (f"write {near!r}" if near else "remove it")
         )
