@@ -10,13 +10,14 @@ from __future__ import annotations
 import importlib
 import traceback
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+T = TypeVar("T")
 _LIBRARIES: Final = frozenset({"fedlite", "flwr", "numpy", "torch"})
 """What fedlite itself runs through: naming a class of these does not make their frames the user's."""
 _NOBODYS: Final = (OSError, MemoryError, SystemExit)
@@ -53,6 +54,23 @@ def load(reference: str) -> Any:
         found = getattr(found, name)
     remember([reference])
     return found
+
+
+def call(function: Callable[..., T], /, *arguments: Any, **options: Any) -> T:
+    """Return what a function or class of the user's own makes of some arguments.
+
+    Raises
+    ------
+    OwnCodeError
+        If it raises anything but a `FedliteError`: what, and where, in one line; the caller knows what was called.
+    """
+    try:
+        return function(*arguments, **options)
+    except FedliteError:
+        raise
+    # Not our code, like what `load` imports.
+    except (Exception, SystemExit) as error:
+        raise OwnCodeError(raised(error)) from error
 
 
 def loaded() -> list[str]:

@@ -97,7 +97,7 @@ def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run
         try:
             return work(say)
         except Exception:
-            # What is wrong is all there is to say.
+            # Nothing is swallowed: whatever it is goes on to where it is told, and no bar stands above what is said.
             bar.remove_task(row)
             raise
 

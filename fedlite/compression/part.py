@@ -200,15 +200,20 @@ def made(name: str, options: Mapping[str, Any], table: Mapping[str, str], kind: 
     if missing := [field for field in needed if field not in options]:
         raise PartError(f"{name}: got no {missing[0]!r}, expected a value; add '{missing[0]}: ...'")
     try:
-        hints = get_type_hints(part)
-        own = part(**{key: _checked(f"{name}.{key}", value, hints[key]) for key, value in options.items()})
-        _check_what_it_says(name, own)
+        own: P = own_code.call(_with_options, name, part, options)
     except PartError:
         raise
-    except (Exception, SystemExit) as error:  # not our code, like what `load` imports
+    except FedliteError as error:
         raise PartError(
-            f"{name}: got {dict(options)}, which it cannot take ({own_code.raised(error)}); mend the value or the class"
+            f"{name}: got {dict(options)}, which it cannot take ({error}); mend the value or the class"
         ) from error
+    return own
+
+
+def _with_options(name: str, part: type[P], options: Mapping[str, Any]) -> P:
+    hints = get_type_hints(part)
+    own = part(**{key: _checked(f"{name}.{key}", value, hints[key]) for key, value in options.items()})
+    _check_what_it_says(name, own)
     return own
 
 

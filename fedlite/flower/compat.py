@@ -234,6 +234,7 @@ def virtual_sleep(wait: Callable[[], None]) -> Iterator[None]:
 def seeded_globals(seed: int) -> Iterator[None]:
     """Seed the process-wide generators that Flower's sampling and noise draw from, and put them back afterwards."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
+    # Flower and the apps draw from these and take no generator; fedlite's own draws come from named streams.
     random.seed(seed)
     np.random.seed(seed % 2**32)
     try:

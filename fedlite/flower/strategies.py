@@ -88,13 +88,14 @@ def _made(name: str, options: dict[str, Any], sampling: dict[str, Any], lr: floa
         factory = own_code.load(name)
     except own_code.OwnCodeError as error:
         raise FedliteError(
-            f"training.strategy: got {name!r}, which cannot be imported ({error}); put its folder on PYTHONPATH"
+            f"training.strategy: got {name!r}, which cannot be imported ({error});"
+            " mend it, or put its folder on PYTHONPATH"
         ) from error
     try:
-        made = factory(**options)
-    except (Exception, SystemExit) as error:  # not our code, like what `load` imports
+        made = own_code.call(factory, **options)
+    except FedliteError as error:
         raise FedliteError(
-            f"training.strategy: got {name!r}, which refuses the arguments {options} ({own_code.raised(error)});"
+            f"training.strategy: got {name!r}, which refuses the arguments {options} ({error});"
             " mend the arguments, or the class"
         ) from error
     if not isinstance(made, flower.Strategy):

@@ -90,7 +90,7 @@ def _refusals_told(model: nn.Module, input_shape: tuple[int, ...]) -> Iterator[N
 
 
 def _forward(model: nn.Module, inputs: torch.Tensor) -> OperatorLog:
-    model.eval()
+    model.eval()  # torch's switch: one sample has no batch statistics, and the caller's are not to change
     stack = ModuleStack(model)
     log = OperatorLog(model, inputs, stack)
     with torch.no_grad(), stack, log.calls, log:

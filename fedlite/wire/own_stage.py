@@ -11,6 +11,7 @@ import re
 from typing import Any, Final
 
 from fedlite import own_code
+from fedlite.errors import FedliteError
 from fedlite.wire.errors import CodecError
 from fedlite.wire.formats.base import NumberFormat
 from fedlite.wire.lossless.base import Lossless
@@ -80,13 +81,11 @@ def _called(text: str) -> Any:
             "mend it, or put its folder on PYTHONPATH"
         ) from error
     try:
-        return make() if argument is None else make(argument)
-    except (Exception, SystemExit) as error:  # not our code, like what `load` imports
+        return own_code.call(make, *(() if argument is None else (argument,)))
+    except FedliteError as error:
         given = "no argument" if argument is None else f"the argument {argument!r}"
         remedy = "write 'pkg.mod:Name:argument'" if argument is None else "write one that it takes, or none"
-        raise CodecError(
-            f"codec: got the stage {text!r}, which refuses {given} ({own_code.raised(error)}); {remedy}"
-        ) from error
+        raise CodecError(f"codec: got the stage {text!r}, which refuses {given} ({error}); {remedy}") from error
 
 
 def _kind(text: str, stage: Any) -> str:

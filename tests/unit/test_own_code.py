@@ -7,7 +7,7 @@ import pytest
 
 from fedlite import own_code
 from fedlite.errors import FedliteError
-from fedlite.own_code import OwnCodeError, blamed, load, raised
+from fedlite.own_code import OwnCodeError, blamed, call, load, raised
 
 BODY = """\
 from fedlite.errors import FedliteError
@@ -79,6 +79,18 @@ def test_what_raises_while_it_is_imported_is_told_in_one_line(tmp_path, monkeypa
         load("broken:Thing")
     (said,) = str(caught.value).splitlines()
     assert said.startswith(reason.format(file=tmp_path / "broken.py"))
+
+
+def test_what_a_call_raises_is_told_and_what_is_told_already_goes_through(module, tmp_path):
+    assert call(load(f"{module}:shallow"), lambda: None) is None
+    with pytest.raises(OwnCodeError) as caught:
+        call(load(f"{module}:deep"))
+    assert str(caught.value) == f"ValueError: first second at {tmp_path / 'theirs.py'}:8"
+    with pytest.raises(FedliteError, match=r"^told already$") as told:
+        call(load(f"{module}:known"))
+    assert type(told.value) is FedliteError
+    with pytest.raises(OwnCodeError, match=r"^SystemExit: 4$"):
+        call(sys.exit, 4)
 
 
 def test_own_code_is_blamed_with_its_innermost_place(module, tmp_path):

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from fedlite import own_code
-from fedlite.errors import DataUnavailableError, FedliteError
+from fedlite.errors import DataUnavailableError
 from fedlite.learning.data import idx
 from fedlite.learning.data.dataset import Dataset, DatasetError
 from fedlite.learning.data.store import ensure, reader_of
@@ -66,12 +66,10 @@ def _from_factory(name: str) -> Dataset:
             f"dataset {name!r}: got {error}, expected a function that needs no argument; give its arguments defaults"
         ) from error
     try:
-        made = factory()
-    except FedliteError:
-        raise
-    except (Exception, SystemExit) as error:  # not our code, like what `load` imports
+        made = own_code.call(factory)
+    except own_code.OwnCodeError as error:
         raise DatasetError(
-            f"dataset {name!r}: got {own_code.raised(error)}, expected a Dataset from the factory; mend it there"
+            f"dataset {name!r}: got {error}, expected a Dataset from the factory; mend it there"
         ) from error
     if not isinstance(made, Dataset):
         raise DatasetError(

@@ -43,11 +43,10 @@ def objective(name: str) -> Objective:
             "folder on PYTHONPATH"
         ) from error
     try:
-        made = found()
-    except (Exception, SystemExit) as error:  # not our code, like what `load` imports
+        made = own_code.call(found)
+    except FedliteError as error:
         raise FedliteError(
-            f"objective: got {name!r}, which cannot be made ({own_code.raised(error)}), "
-            "expected a class that takes no argument; mend it"
+            f"objective: got {name!r}, which cannot be made ({error}), expected a class that takes no argument; mend it"
         ) from error
     if not isinstance(made, Objective):
         raise FedliteError(

@@ -43,7 +43,7 @@ def outputs_of(model: nn.Module, input_shape: tuple[int, ...]) -> torch.Tensor:
         If the forward pass fails, or gives no tensor with one entry per sample.
     """
     x = torch.zeros(_SAMPLES, *input_shape)
-    model.eval()
+    model.eval()  # torch's switch: dropout rests, and batch statistics are neither asked for nor changed
     try:
         with torch.inference_mode():
             outputs = model(x)

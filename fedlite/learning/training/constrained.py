@@ -83,7 +83,7 @@ class Constrained:
         for constraint, state in self.pairs:
             masks = constraint.held(state)
             check_masks(constraint, masks, [np.shape(arrays[i]) for i in trainable])
-            for i, mask in zip(trainable, masks or [], strict=masks is not None):
+            for i, mask in zip(trainable, masks or [None] * len(trainable), strict=True):
                 known = held[i]
                 if mask is not None:
                     held[i] = mask if known is None else known * mask

@@ -30,7 +30,7 @@ class Judged:
 def judged(template: Template, objective: Objective, x: Array, y: Array, batch_size: int) -> Judged:
     """Return how the loaded model does on every sample."""
     scores, targets, losses = [], [], np.empty(len(x), dtype=np.float64)
-    template.model.eval()
+    template.model.eval()  # torch's switch: a test neither drops units nor changes batch statistics
     with torch.inference_mode():
         for begin in range(0, len(x), batch_size):
             part = slice(begin, begin + batch_size)
