@@ -23,6 +23,7 @@ from fedlite.compression.structure.width import Width
 from fedlite.engine.task import Task
 from fedlite.learning.models.spec import spec_of
 from fedlite.learning.training import ClientJob, LocalConfig, Trainer
+from fedlite.own_code import OwnCodeError
 from fedlite.rng import stream
 
 SPEC = spec_of("mlp", (6,), 3, 1, hidden=(8,))
@@ -144,6 +145,23 @@ class Says(Stage):
 def test_of_a_chunk_those_metrics_are_told_that_all_its_jobs_tell():
     told = [name for name in run(Plan(stages=(Says(),))).arrays if name.startswith(METRIC)]
     assert told == [METRIC + "always"]
+
+
+@dataclass(frozen=True)
+class Breaks(Stage):
+    """Divides by zero."""
+
+    name: ClassVar[str] = "breaks"
+
+    def apply(self, update, job):
+        return 1 / 0
+
+
+def test_a_worker_tells_itself_what_own_code_raised_since_a_traceback_does_not_cross_processes():
+    with pytest.raises(
+        OwnCodeError, match=r"^code of your own: got ZeroDivisionError: .* at .*test_client_worker\.py:\d+"
+    ):
+        run(Plan(stages=(Breaks(),)))
 
 
 def test_an_evaluation_counts_each_client_and_those_without_samples():
