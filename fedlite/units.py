@@ -16,10 +16,11 @@ MIB: Final = 1024**2
 GIB: Final = 1024**3
 DAY_S: Final = 86_400.0
 HOUR_S: Final = 3_600.0
+NANOSECOND_S: Final = 1e-9
 
 UNITS: Final[dict[str, dict[str, float]]] = {
     "time": {
-        "ns": 1e-9,
+        "ns": NANOSECOND_S,
         "us": 1e-6,
         "ms": 1e-3,
         "s": 1.0,

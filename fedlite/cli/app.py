@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedlite.cli.run import show_outcome, shown
+from fedlite.cli.run import shown, told
 from fedlite.errors import FedliteError, UnitError
 
 Fleet = Annotated[
@@ -18,7 +17,11 @@ RunConfig = Annotated[
     str, typer.Option(help='Values of the app\'s config: "num-server-rounds=5 lr=0.1", or a TOML file.')
 ]
 Macs = Annotated[
-    float | None, typer.Option(min=1, help="Multiply-accumulates of one job, where torch cannot count them (numpy).")
+    list[str] | None,
+    typer.Option(
+        help="Multiply-accumulates of one job, where torch cannot count them (numpy): 2e6 for all that trains or"
+        " tests, or by type of message, train=2e6 (repeatable)."
+    ),
 ]
 Memory = Annotated[str | None, typer.Option(help="Peak memory of one job, such as '120 MiB', instead of counting it.")]
 
@@ -41,7 +44,7 @@ def app(
 ) -> None:
     """Run a Flower app directory, unmodified, on the fleet of a scenario: virtual time, joules, bytes, failures."""
     from fedlite import runner as running
-    from fedlite.flower.app_prices import Declared
+    from fedlite.flower.app_prices import Declared, declared_macs
     from fedlite.scenario.loader import load_fleet
     from fedlite.units import parse
 
@@ -58,14 +61,11 @@ def app(
             memory_bytes = None if memory is None else parse(memory, "bytes")
         except UnitError as error:
             raise FedliteError(f"--memory: {error}") from error
-        declared = None if macs is None and memory is None else Declared(macs, memory_bytes)
+        declared = None if not macs and memory is None else Declared(declared_macs(macs or []), memory_bytes)
         finished = shown(
             as_json,
             lambda say: running.run_app(
                 directory, scenario, run_config=run_config, declared=declared, out=out, settings=settings, progress=say
             ),
         )
-    if as_json:
-        print(json.dumps(finished.summary))
-    else:
-        show_outcome(finished)
+    told(finished, as_json)

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from fedlite.compose.finished import Run
     from fedlite.compose.progress import Progress
+
+NOBODY_ARRIVED: Final = 6
+"""Exit code of a run that came to its end without a single reply."""
 
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a key: training.rounds=5 (repeatable).")]
 
@@ -50,10 +53,23 @@ def run(
             raise FedliteError("run: got no scenario, expected a file; write 'fedlite run scenarios/quickstart.yaml'")
         chosen = load_scenario(scenario, _changes(overrides or [], seed))
         finished = shown(as_json, lambda say: running.run(chosen, out=out, settings=settings, progress=say))
+    told(finished, as_json)
+
+
+def told(finished: Run, as_json: bool) -> None:
+    """Tell what came of a run; the exit code says if no device's reply ever arrived."""
+    summary = finished.summary
     if as_json:
-        print(json.dumps(finished.summary))
+        print(json.dumps(summary))
     else:
         show_outcome(finished)
+    if summary["outcomes"] and not summary["outcomes"].get("arrived"):
+        print(
+            f"{finished.path}: got no reply of any device, expected some to arrive; see how the jobs ended,"
+            " above or in the report",
+            file=sys.stderr,
+        )
+        raise typer.Exit(NOBODY_ARRIVED)
 
 
 def _changes(overrides: list[str], seed: int | None) -> dict[str, str]:

@@ -18,6 +18,7 @@ from fedlite.flower.app_dir import AppDirectory, fingerprint, overridden, read_a
 from fedlite.flower.app_prices import AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime, worker_spec
 from fedlite.flower.app_server import load_server, serve_app
+from fedlite.flower.grid import RoundPolicy
 from fedlite.learning.objectives import objective
 from fedlite.rng import seed_of
 from fedlite.scenario.loader import load_fleet
@@ -113,9 +114,10 @@ class AppCampaign:
         return objective("cross-entropy").metrics
 
     @property
-    def first(self) -> int | None:
+    def policy(self) -> RoundPolicy:
         """As the scenario says; how many are asked, the app decides."""
-        return self.scenario.training.first
+        training = self.scenario.training
+        return RoundPolicy.of(training.first, training.deadline_s, training.failures, asks_busy=True)
 
     @property
     def files(self) -> Mapping[str, Mapping[str, Any]]:
@@ -139,13 +141,19 @@ class AppCampaign:
         """Run the ServerApp; its rounds are seen at the grid."""
         rounds = AppRounds(grid, log)
         seed = seed_of(self.scenario.seed, "server app") % 2**63
-        serve_app(grid, self.server, self.request.run_config, self.app.path, rounds, seed)
+        failure = None
+        try:
+            serve_app(grid, self.server, self.request.run_config, self.app.path, rounds, seed)
+        except FedliteError as error:
+            if not len(grid.ledger):
+                raise
+            failure = error
         metrics = rounds.finish()
-        return Trained(rounds.names, rounds.final, metrics)
+        return Trained(rounds.names, rounds.final, metrics, failure)
 
     def particulars(self, record: Record, runtime: AppRuntime) -> Particulars:
         """Return what an app adds to the record of its run."""
-        return app_particulars(self.app, self.request, record, runtime.counts, self.metrics)
+        return app_particulars(self.app, self.request, record, runtime, self.metrics)
 
 
 def _declared_in(scenario: FleetScenario) -> Declared:

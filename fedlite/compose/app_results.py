@@ -14,7 +14,7 @@ from fedlite.flower.app_exchange import PLAN
 from fedlite.report.measure import metric_records
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedlite.compose.app_request import AppRequest
     from fedlite.compose.record import Record
     from fedlite.flower.app_dir import AppDirectory, Value
+    from fedlite.flower.app_runtime import AppRuntime
     from fedlite.learning.objectives import Metric
 
     Array = NDArray[Any]
@@ -31,7 +32,7 @@ def app_particulars(
     app: AppDirectory,
     request: AppRequest,
     record: Record,
-    counted_work: Mapping[str, Mapping[str, Any]],
+    runtime: AppRuntime,
     metrics: Sequence[Metric],
 ) -> Particulars:
     """Return what is known of an app's run.
@@ -39,8 +40,8 @@ def app_particulars(
     Parameters
     ----------
     app, request, record
-    counted_work : mapping
-        The work of one job, by shape of job.
+    runtime : AppRuntime
+        What its clients did.
     metrics : sequence of Metric
         Those that apps may report; which this one did, the rounds say.
     """
@@ -56,7 +57,7 @@ def app_particulars(
                 "run_config": request.run_config,
                 "fingerprint": request.fingerprint,
             },
-            "counted_work": list(counted_work.values()),
+            "counted_work": list(runtime.counts.values()),
             "command": _command(app, request, record.directory.path / "scenario.yaml"),
         },
         summary={
@@ -65,6 +66,7 @@ def app_particulars(
             "excluded": [],
             "privacy": None,
             "epsilon": None,
+            "uncounted": list(runtime.prices.uncounted),
             "trainer_modes": [],
         },
     )
@@ -105,7 +107,7 @@ def _command(app: AppDirectory, request: AppRequest, scenario: Path) -> str:
     config = " ".join(f"{key}={_toml(value)}" for key, value in request.run_config.items())
     words = ["fedlite", "app", str(app.path), "--fleet", str(scenario)]
     words += ["--run-config", config] if config else []
-    words += [] if declared.macs is None else ["--macs", repr(declared.macs)]
+    words += [word for kind, macs in declared.macs.items() for word in ("--macs", f"{kind}={macs!r}")]
     words += [] if declared.memory_bytes is None else ["--memory", f"{declared.memory_bytes:.0f} B"]
     return shlex.join([*words, "--json"])
 

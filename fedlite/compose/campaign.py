@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -57,8 +56,8 @@ class Campaign(Protocol[R]):
         """How an actor builds what computes the clients' jobs."""
 
     @property
-    def first(self) -> int | None:
-        """Replies after which a round is closed; None to wait for all."""
+    def policy(self) -> RoundPolicy:
+        """When rounds close, and how failures show."""
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -134,8 +133,9 @@ def resume(path: Path, *, settings: Wanted, progress: Watcher) -> Run:
         raise FedliteError(f"--resume: got {path}, which is no folder; expected the directory of an interrupted run")
     directory = RunDirectory(path)
     with directory.held():
-        if (path / "summary.json").exists():
+        if directory.has_summary and directory.failure is None:
             return completed(directory)
+        directory.forget_end()
         began_s = time.perf_counter()
         check_backend(settings)
         if (path / APP_FILE).exists():
@@ -150,7 +150,7 @@ def _finish(campaign: Campaign[R], directory: RunDirectory, settings: Wanted, pr
     pool = open_pool(campaign.worker, settings, directory.journal)
     try:
         runtime = campaign.runtime(pool)
-        grid = FleetGrid(campaign.fleet, runtime, ledger, policy=_policy(campaign), start_s=scenario.fleet.start_s)
+        grid = FleetGrid(campaign.fleet, runtime, ledger, policy=campaign.policy, start_s=scenario.fleet.start_s)
         log = RoundLog(grid, campaign.metrics, progress)
         trained = campaign.serve(grid, log)
         log.settle()
@@ -161,6 +161,7 @@ def _finish(campaign: Campaign[R], directory: RunDirectory, settings: Wanted, pr
             ledger=ledger,
             rounds=log.table,
             trained=trained,
+            tracebacks=runtime.tracebacks,
             end_s=grid.clock.now_s,
             wall_s=time.perf_counter() - began_s,
             engine=pool.description,
@@ -168,10 +169,8 @@ def _finish(campaign: Campaign[R], directory: RunDirectory, settings: Wanted, pr
         )
     finally:
         pool.close()
-    return record.write(campaign.name, campaign.particulars(record, runtime))
-
-
-def _policy(campaign: Campaign[R]) -> RoundPolicy:
-    training = campaign.scenario.training
-    deadline_s = math.inf if training.deadline_s is None else training.deadline_s
-    return RoundPolicy(campaign.first, deadline_s, training.failures)
+    finished = record.write(campaign.name, campaign.particulars(record, runtime))
+    if trained.failure is not None:
+        trained.failure.args = (f"{trained.failure}\nwhat happened until then: {directory.report}",)
+        raise trained.failure
+    return finished

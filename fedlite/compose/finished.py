@@ -107,3 +107,9 @@ def completed(directory: RunDirectory) -> Run:
     else:
         write_report(directory.path)
     return Run(directory.path)
+
+
+def failed(directory: RunDirectory) -> Run:
+    """Return a run that did not come to its end, with the report of what happened until then; its journal stays."""
+    write_report(directory.path)
+    return Run(directory.path)

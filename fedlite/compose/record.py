@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 import fedlite
-from fedlite.compose.finished import Run, completed
+from fedlite.compose.finished import Run, completed, failed
 from fedlite.devices import carbon
 from fedlite.engine.task import digest
 from fedlite.results.directory import FORMAT, RunDirectory
@@ -20,6 +21,7 @@ from fedlite.results.directory import FORMAT, RunDirectory
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fedlite.errors import FedliteError
     from fedlite.fleet.ledger import Ledger
     from fedlite.fleet.state import Fleet
     from fedlite.results.rounds import Rounds
@@ -32,11 +34,15 @@ LIBRARIES = ("flwr", "torch", "ray", "numpy", "polars", "pydantic", "dp-accounti
 
 @dataclass(frozen=True)
 class Trained:
-    """The last global model, its keys, and what its own server last said of it (of an app, under the app's names)."""
+    """The last global model, its keys, and what its own server last said of it (of an app, under the app's names).
+
+    `failure` is why the server did not come to its end, if it did not.
+    """
 
     names: Sequence[str]
     final: Sequence[Array]
     metrics: Mapping[str, float] = field(default_factory=dict)
+    failure: FedliteError | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ class Record:
     ledger: Ledger
     rounds: Rounds
     trained: Trained
+    tracebacks: Mapping[str, str]
+    """The first traceback of each reason for which clients' own code failed."""
     end_s: float
     wall_s: float
     engine: str
@@ -89,7 +97,7 @@ class Record:
         directory.write_model(self.trained.names, self.trained.final)
         directory.write_json("manifest.json", self._manifest(particulars.manifest))
         directory.write_json("summary.json", self._summary(name, particulars.summary))
-        return completed(directory)
+        return completed(directory) if self.trained.failure is None else failed(directory)
 
     def _summary(self, name: str, particulars: Mapping[str, Any]) -> dict[str, Any]:
         ledger = self.ledger.columns()
@@ -112,6 +120,8 @@ class Record:
             "down_bytes": int(ledger["down_bytes"].sum()),
             "metered_bytes": int(moved[ledger["metered"]].sum()),
             "outcomes": dict(sorted(Counter(ledger["outcome"].tolist()).items())),
+            "failure": None if self.trained.failure is None else str(self.trained.failure),
+            "client_errors": client_errors(ledger, self.tracebacks),
             "clients_per_second": clients_per_second(self.rounds.rows),
             "devices": len(self.fleet),
             "backend": self.backend,
@@ -131,6 +141,33 @@ class Record:
             "engine": self.engine,
             **particulars,
         }
+
+
+def client_errors(ledger: Mapping[str, Array], tracebacks: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return one entry per kind of message and reason for which clients' own code failed, in the order of the first.
+
+    Parameters
+    ----------
+    ledger : columns
+    tracebacks : mapping
+        The first traceback of each reason.
+    """
+    rows = np.flatnonzero(ledger["reason"] != "")
+    found: dict[tuple[str, str], list[int]] = {}
+    for row in rows.tolist():
+        found.setdefault((str(ledger["kind"][row]), str(ledger["reason"][row])), []).append(row)
+    return [
+        {
+            "kind": kind,
+            "reason": reason,
+            "jobs": len(mine),
+            "devices": len(np.unique(ledger["device"][mine])),
+            "first_device": int(ledger["device"][mine[0]]),
+            "first_profile": str(ledger["profile"][mine[0]]),
+            "traceback": tracebacks.get(reason, ""),
+        }
+        for (kind, reason), mine in found.items()
+    ]
 
 
 def clients_per_second(rows: Sequence[dict[str, Any]]) -> float:

@@ -85,7 +85,7 @@ def runtime(scenario: Scenario, task: NativeTask, fleet: Fleet, pool: Pool, serv
 
 def declared(app: App) -> Declared:
     """Return what a scenario declares of its ClientApp's jobs."""
-    return Declared(app.macs, app.memory_bytes)
+    return Declared(app.macs or {}, app.memory_bytes)
 
 
 def app_wire(scenario: FleetScenario) -> AppWire:

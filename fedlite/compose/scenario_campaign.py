@@ -13,7 +13,9 @@ from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.scenario_results import scenario_particulars
 from fedlite.errors import FedliteError
 from fedlite.flower import compat, serving, strategies
+from fedlite.flower.app_runtime import AppRuntime
 from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff, Rule
+from fedlite.flower.grid import RoundPolicy
 from fedlite.learning.training.trainer import Trainer
 from fedlite.rng import seed_of
 from fedlite.scenario.loader import parse_scenario
@@ -94,10 +96,11 @@ class ScenarioCampaign:
         return self.learning.goal.metrics
 
     @property
-    def first(self) -> int | None:
+    def policy(self) -> RoundPolicy:
         """As the scenario says. Over-selection is there to have enough replies soon: it closes with the cohort."""
         training = self.scenario.training
-        return training.first or (self.scenario.cohort if training.over_select > 1 else None)
+        first = training.first or (self.scenario.cohort if training.over_select > 1 else None)
+        return RoundPolicy.of(first, training.deadline_s, training.failures)
 
     def runtime(self, pool: Pool) -> runtimes.AnyRuntime:
         """Return what trains: fedlite's own trainer, or the user's ClientApp."""
@@ -128,6 +131,7 @@ class ScenarioCampaign:
             record,
             noise_multiplier=self.noise_multiplier,
             modes=sorted(runtime.modes),
+            uncounted=list(runtime.prices.uncounted) if isinstance(runtime, AppRuntime) else [],
         )
 
     def _tester(self, grid: FleetGrid, trainer: Trainer, log: RoundLog) -> serving.Tester:

@@ -35,8 +35,12 @@ def scenario_particulars(
     *,
     noise_multiplier: float | None,
     modes: Sequence[str],
+    uncounted: Sequence[str],
 ) -> Particulars:
-    """Return what is known of a scenario's run; `modes` are the trainer's execution modes."""
+    """Return what is known of a scenario's run.
+
+    `modes` are the trainer's execution modes, `uncounted` the messages whose work an own ClientApp hides from counting.
+    """
     spent = privacy_spent(scenario, record.ledger, len(learning.rows), noise_multiplier)
     return Particulars(
         fleet=fleet_rows(record, _class_facts(classes, record, len(learning.rows))),
@@ -49,6 +53,7 @@ def scenario_particulars(
             "privacy": spent,
             "epsilon": spent,  # the key that summaries of version 0.1 had
             "trainer_modes": list(modes),
+            "uncounted": list(uncounted),
         },
     )
 

@@ -33,8 +33,8 @@ class Facts:
     examples: NDArray[np.int64]
     steps: NDArray[np.int64]
     loss: Floats
-    failed: NDArray[np.bool_]
-    """Jobs whose client code raised an error."""
+    reason: NDArray[np.object_]
+    """Why the client's own code failed, in one line; "" where it did not."""
     energy_low: Floats
     energy_high: Floats
 
@@ -85,6 +85,7 @@ def book(fleet: Fleet, ledger: Ledger, jobs: Jobs, index: Ids) -> None:
             "plan": facts.plan[index],
             "access": jobs.links.access[index],
             "outcome": [str(Outcome.of_code(int(code))) for code in events.outcome],
+            "reason": np.where(events.outcome == Outcome.CLIENT_ERROR.code, facts.reason[index], ""),
             "start_s": jobs.start_s,
             "down_s": events.down_s,
             "train_s": events.train_s,

@@ -27,7 +27,8 @@ Floats = NDArray[np.float64]
 class Demands:
     """What n jobs ask of their devices. All arrays have shape (n,).
 
-    `train_s` is the time on the cold device with all of its job threads and no other budget than its own memory.
+    `train_s` is the time on the cold device with all of its job threads and no other budget than its own memory;
+    `slept_s` is how long the job keeps the device beside that without computing.
     `up_bytes` may be a lower bound while the upload is not encoded yet.
     """
 
@@ -36,6 +37,7 @@ class Demands:
     train_s: Floats
     peak_bytes: Floats
     storage_bytes: Floats
+    slept_s: Floats
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,13 @@ def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
     phases = Phases(
         refused,
         down_s,
-        train_s,
+        train_s + demands.slept_s,
         up_s,
         down_j,
         train_s * extra_w,
         up_j,
-        cpu_limit_s=np.full(len(devices), fleet.budgets.cpu_time_s / share),
+        # A job that sleeps uses no processor meanwhile.
+        cpu_limit_s=fleet.budgets.cpu_time_s / share + demands.slept_s,
         energy_limit_j=fleet.allowance_j(devices, now_s),
         battery_limit_j=_battery_limit(fleet, devices, now_s),
         idle_w=fleet.batteries.idle_w(devices),

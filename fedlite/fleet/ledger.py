@@ -21,6 +21,7 @@ COLUMNS: Final[dict[str, type]] = {
     "plan": np.str_,
     "access": np.str_,
     "outcome": np.str_,
+    "reason": np.object_,
     "start_s": np.float64,
     "down_s": np.float64,
     "train_s": np.float64,
@@ -45,7 +46,8 @@ COLUMNS: Final[dict[str, type]] = {
     "steps": np.int64,
     "loss": np.float64,
 }
-"""Column -> numpy type, in file order. `energy_j` is `compute_j + radio_j` and `battery_j + mains_j`."""
+"""Column -> numpy type, in file order. `energy_j` is `compute_j + radio_j` and `battery_j + mains_j`; `reason` is
+what a client's own code said when it failed, text of any length."""
 
 
 class Ledger:
@@ -87,9 +89,14 @@ class Ledger:
         return {name: np.concatenate([part[name] for part in parts])[first_row - skipped :] for name in COLUMNS}
 
     def digest(self) -> str:
-        """Return the SHA-256 of every cell, column by column; text counts as UTF-8."""
+        """Return the SHA-256 of every cell, column by column; text counts as UTF-8.
+
+        The words of other people's errors do not count: they may hold paths and numbers of processes.
+        """
         sha = hashlib.sha256()
         for name, values in self.columns().items():
+            if values.dtype.kind == "O":
+                continue
             sha.update(name.encode())
             if values.dtype.kind == "U":
                 sha.update("\x1f".join(values.tolist()).encode())

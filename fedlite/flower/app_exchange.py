@@ -8,6 +8,7 @@ have finished on their device are thrown away, reply and state.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -28,14 +29,19 @@ from fedlite.rng import seed_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fedlite.engine.pool import Pool, Shared
+    from fedlite.engine.pool import Pool
     from fedlite.flower.app_prices import AppPrices
 
 Ids = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+EXAMPLES: Final = "num-examples"
+LOSSES: Final = ("train_loss", "eval_loss", "loss")
+"""Names under which Flower's examples and strategies report a loss."""
 PLAN: Final = "app"
 """What the ledger says of the compression plan: the app trains what it likes."""
+LONGEST_REASON: Final = 300
+"""Characters of a reason that the ledger keeps."""
 KEYS_WITHOUT_WORK: Final = frozenset({"server-round", "lr", "learning-rate", "learning_rate", compat.CLIPPING_NORM_KEY})
 """Entries of a message's config that change from round to round without changing how much there is to do."""
 
@@ -53,6 +59,10 @@ class AppClients(Protocol):
     """Each device's context state, as it was after its last reply that arrived."""
     counts: dict[str, Mapping[str, Any]]
     """Work by shape of job, counted once."""
+    tracebacks: dict[str, str]
+    """The first traceback of each reason for which a job's code failed."""
+    tested: dict[int, Mapping[str, float]]
+    """What each device's last evaluation that arrived told."""
 
     def node_config(self, device: int) -> dict[str, Any]:
         """Return what a node knows of itself."""
@@ -73,15 +83,29 @@ class _Ended:
     reply: Sent
     state: bytes
     error: Error | None
-    examples: float | None
-    loss: float | None
+    slept_s: float
+    traceback: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    unchanged: bool = False
+    """Whether the reply holds the very arrays that came down."""
     cost: JobCost = field(default_factory=JobCost)
+
+    @property
+    def examples(self) -> int:
+        """How many examples the reply is about, 0 if it does not say."""
+        told = self.metrics.get(EXAMPLES, 0.0)
+        return int(told) if np.isfinite(told) else 0
+
+    @property
+    def loss(self) -> float:
+        """Its loss, not-a-number if it tells none."""
+        return next((self.metrics[name] for name in LOSSES if name in self.metrics), float("nan"))
 
 
 class AppExchange:
-    """See `exchange.Exchange`. Everything is computed when it is made."""
+    """See `exchange.Exchange`. Computing begins when it is made; who asks what came of it waits for all of it."""
 
-    def __init__(self, clients: AppClients, messages: Sequence[Message], devices: Ids) -> None:
+    def __init__(self, clients: AppClients, messages: Sequence[Message], devices: Ids, now_s: float) -> None:
         self._clients = clients
         self._devices = devices
         self._kind = messages[0].metadata.message_type.partition(".")[0]
@@ -92,6 +116,7 @@ class AppExchange:
                 "content": f"content {content}",
                 "node_config": clients.node_config(int(device)),
                 "seed": seed_of(clients.seed, "app job", message.metadata.message_id) % 2**63,
+                "start_s": now_s,
             }
             for message, content, device in zip(messages, self._content_of, devices, strict=True)
         ]
@@ -99,8 +124,8 @@ class AppExchange:
         self._shared = clients.pool.share(
             {f"content {i}": np.frombuffer(held.sent.data, dtype=np.uint8) for i, held in enumerate(self._contents)}
         )
-        self._ended = self._run(self._shared)
-        self._price(self._shared)
+        cut = chunks.cut([np.arange(len(self._jobs))])
+        self._tickets = [clients.pool.submit(self._task("run", each.tolist()), self._shared) for each in cut]
 
     # -- computing ----------------------------------------------------------------------------------------------------
 
@@ -112,19 +137,24 @@ class AppExchange:
             {"states": states, "state_lengths": lengths},
         )
 
-    def _run(self, shared: Shared) -> list[_Ended]:
-        pool = self._clients.pool
-        cut = chunks.cut([np.arange(len(self._jobs))])
-        tickets = [pool.submit(self._task("run", positions.tolist()), shared) for positions in cut]
+    @cached_property
+    def _ended(self) -> list[_Ended]:
+        """What became of the jobs, priced."""
+        ended = self._collected()
+        self._price(ended)
+        return ended
+
+    def _collected(self) -> list[_Ended]:
         ended: list[_Ended] = []
-        for ticket in tickets:
-            result = pool.collect(ticket)
+        for ticket in self._tickets:
+            result = self._clients.pool.collect(ticket)
             replies = unpacked(result.arrays["replies"], result.arrays["reply_lengths"])
             states = unpacked(result.arrays["states"], result.arrays["state_lengths"])
             for summary, reply, state in zip(result.meta["jobs"], replies, states, strict=True):
                 error = None if summary["error"] is None else Error(*summary["error"])
                 sent = self._sent(len(ended), reply, error)
-                ended.append(_Ended(sent, state, error, summary.get("examples"), summary.get("loss")))
+                told = {name: summary[name] for name in ("traceback", "metrics", "unchanged") if name in summary}
+                ended.append(_Ended(sent, state, error, summary["slept_s"], **told))
         return ended
 
     def _sent(self, position: int, reply: bytes, error: Error | None) -> Sent:
@@ -136,26 +166,29 @@ class AppExchange:
 
     # -- pricing ------------------------------------------------------------------------------------------------------
 
-    def _price(self, shared: Shared) -> None:
+    def _price(self, jobs: Sequence[_Ended]) -> None:
+        """Count the work of jobs of new shapes, unless it is declared, and price all."""
         clients = self._clients
-        keys = [self._work_key(position) for position in range(len(self._jobs))]
-        if clients.prices.declared.macs is None:
-            first = {key: position for position, key in reversed(list(enumerate(keys))) if key not in clients.counts}
-            order = sorted(first.items(), key=lambda item: item[1])
-            tickets = [(key, clients.pool.submit(self._task("count", [position]), shared)) for key, position in order]
-            for key, ticket in tickets:
-                clients.counts[key] = clients.pool.collect(ticket).meta["counts"][0]
-        for ended, key, device in zip(self._ended, keys, self._devices.tolist(), strict=True):
-            failed = ended.error is not None
-            count = clients.counts.get(key)
-            ended.cost = clients.prices.of(self._kind, count, int(clients.profile_of[device]), failed=failed)
+        types = [job["fields"]["type"] for job in self._jobs]
+        keys = [self._work_key(position, ended) for position, ended in enumerate(jobs)]
+        first: dict[str, int] = {}
+        for position, (key, kind) in enumerate(zip(keys, types, strict=True)):
+            if key not in clients.counts and not clients.prices.declares(kind):
+                first.setdefault(key, position)
+        submit, task = clients.pool.submit, self._task
+        tickets = [(key, submit(task("count", [position]), self._shared)) for key, position in first.items()]
+        for key, ticket in tickets:
+            clients.counts[key] = clients.pool.collect(ticket).meta["counts"][0]
+        for ended, key, kind, device in zip(jobs, keys, types, self._devices.tolist(), strict=True):
+            count, profile, failed = clients.counts.get(key), int(clients.profile_of[device]), ended.error is not None
+            ended.cost = clients.prices.of(kind, count, profile, failed=failed)
 
-    def _work_key(self, position: int) -> str:
+    def _work_key(self, position: int, ended: _Ended) -> str:
         """Return what two jobs of equal work have in common."""
-        ended = self._ended[position]
         shape = self._contents[self._content_of[position]].shape
         kind = self._jobs[position]["fields"]["type"]
-        return f"{kind}\x1f{shape}\x1f{ended.examples}\x1f{ended.error is not None}"
+        # Who sends back what it got did probably not train, whatever it says, and is no measure of those who did.
+        return f"{kind}\x1f{shape}\x1f{ended.examples}\x1f{ended.error is not None}\x1f{ended.unchanged}"
 
     @property
     def demands(self) -> Demands:
@@ -166,6 +199,7 @@ class AppExchange:
             down_bytes=down_bytes,
             up_bytes=np.array([ended.reply.encoded_bytes for ended in self._ended], dtype=np.float64),
             train_s=np.array([ended.cost.time_s for ended in self._ended]),
+            slept_s=np.array([ended.slept_s for ended in self._ended]),
             peak_bytes=np.array([ended.cost.peak_bytes for ended in self._ended]),
             storage_bytes=down_bytes,
         )
@@ -189,10 +223,10 @@ class AppExchange:
             plan=np.full(len(ended), PLAN),
             down_raw_bytes=np.array([self._contents[content].sent.raw_bytes for content in self._content_of]),
             up_raw_bytes=np.array([e.reply.raw_bytes for e in ended]),
-            examples=np.array([int(e.examples or 0) for e in ended], dtype=np.int64),
+            examples=np.array([e.examples for e in ended], dtype=np.int64),
             steps=np.array([e.cost.steps for e in ended], dtype=np.int64),
-            loss=np.array([np.nan if e.loss is None else float(e.loss) for e in ended]),
-            failed=np.array([e.error is not None for e in ended]),
+            loss=np.array([e.loss for e in ended]),
+            reason=np.array(["" if e.error is None else _reason(e.error) for e in ended], dtype=np.object_),
             energy_low=np.array([e.cost.low for e in ended]),
             energy_high=np.array([e.cost.high for e in ended]),
         )
@@ -202,7 +236,13 @@ class AppExchange:
     def settle(self, arrived: Bools) -> None:
         """Keep the state of the nodes whose reply arrived; the others are as before, as in Flower after an error."""
         for position in np.flatnonzero(arrived).tolist():
-            self._clients.states[int(self._devices[position])] = self._ended[position].state
+            device, ended = int(self._devices[position]), self._ended[position]
+            self._clients.states[device] = ended.state
+            if self._kind == "evaluate":
+                self._clients.tested[device] = ended.metrics
+        for ended, reason in zip(self._ended, self.facts.reason, strict=True):
+            if reason:
+                self._clients.tracebacks.setdefault(reason, ended.traceback)
 
     def replies(self, arrived: Bools) -> list[RecordDict | Error | None]:
         """Return a reply for each job that arrived, and the error of each whose code raised one."""
@@ -210,6 +250,11 @@ class AppExchange:
             ended.error if ended.error is not None else compat.from_bytes(ended.reply.data) if here else None
             for ended, here in zip(self._ended, arrived.tolist(), strict=True)
         ]
+
+
+def _reason(error: Error) -> str:
+    """Return what an error says, in one line that is never empty."""
+    return " ".join((error.reason or "").split())[:LONGEST_REASON] or f"error {error.code} without a reason"
 
 
 def _contents(messages: Sequence[Message], wire: AppWire) -> tuple[list[_Content], Ids]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fedlite.devices import compute, memory
@@ -19,24 +20,63 @@ if TYPE_CHECKING:
 
 MOST_DECLARED = 1e18
 """Years of work on any device here, and more memory than any has."""
+WORKING = ("train", "evaluate")
+"""Categories of messages that a number without a type is declared for."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Declared:
     """What the user says that one job of the app takes, where counting cannot see it (numpy, native code).
 
-    None means: count it. Declared `macs` hold for train and evaluate messages; others then cost their bytes only.
+    Attributes
+    ----------
+    macs : mapping
+        Multiply-accumulates by type of message: "train", or "train.setup" for one action of it. What is not named is
+        counted.
+    memory_bytes : float, optional
+        Peak memory of any job; counted if not given.
     """
 
-    macs: float | None = None
+    macs: Mapping[str, float] = field(default_factory=dict)
     memory_bytes: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value, least in (("macs", self.macs, 1.0), ("memory", self.memory_bytes, 1.0)):
-            if value is not None and not least <= value <= MOST_DECLARED:
+        for kind, macs in self.macs.items():
+            if not 0 <= macs <= MOST_DECLARED:
                 raise FedliteError(
-                    f"{name}: got {value:g}, expected from {least:g} to {MOST_DECLARED:g}; declare what one job takes"
+                    f"macs of {kind}: got {macs:g}, expected from 0 to {MOST_DECLARED:g}; declare what one job takes"
                 )
+        if self.memory_bytes is not None and not 1 <= self.memory_bytes <= MOST_DECLARED:
+            raise FedliteError(
+                f"memory: got {self.memory_bytes:g}, expected from 1 to {MOST_DECLARED:g}; declare what one job takes"
+            )
+
+    def of(self, kind: str) -> float | None:
+        """Return the multiply-accumulates declared for a type of message, None if they are to be counted."""
+        return self.macs.get(kind, self.macs.get(kind.partition(".")[0]))
+
+
+def declared_macs(texts: Sequence[str]) -> dict[str, float]:
+    """Return multiply-accumulates by type of message, from "2e6" (all that trains or tests) or "train=2e6".
+
+    Raises
+    ------
+    FedliteError
+        If a text is neither.
+    """
+    macs: dict[str, float] = {}
+    for text in texts:
+        kind, equals, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError as error:
+            raise FedliteError(
+                f"--macs: got {text!r}, expected a number, or TYPE=NUMBER; write --macs 2e6 or --macs train=2e6"
+            ) from error
+        macs |= {kind: value} if equals else dict.fromkeys(WORKING, value)
+    return macs
 
 
 @dataclass(frozen=True)
@@ -62,8 +102,14 @@ class AppPrices:
 
     def __init__(self, profiles: Sequence[DeviceProfile], declared: Declared | None = None) -> None:
         self._profiles = profiles
-        self.declared = declared or Declared()
+        self._declared = declared or Declared()
         self._known: dict[tuple[int, int], JobCost] = {}
+        self.uncounted: dict[str, None] = {}
+        """Types of messages that learn or test, with a job in which counting saw no work: it costs its bytes only."""
+
+    def declares(self, kind: str) -> bool:
+        """Tell whether the work of a type of message is declared, and need not be counted."""
+        return self._declared.of(kind) is not None
 
     def of(self, kind: str, count: Mapping[str, Any] | None, profile: int, *, failed: bool = False) -> JobCost:
         """Return what a job costs on a profile.
@@ -71,43 +117,40 @@ class AppPrices:
         Parameters
         ----------
         kind : str
-            Category of the message: "train", "evaluate", "query" ...
+            Type of the message: "train", "evaluate", "query", "train.setup" ...
         count : mapping, optional
             What `AppWorker` counted; None if the work is declared.
         profile : int
             Position of the profile.
         failed : bool
             Whether the job raised: it may then have done nothing worth counting.
-
-        Raises
-        ------
-        FedliteError
-            If a job that learns or tests did nothing that counting can see.
         """
         if count is None:
-            return self._declared(kind, self._profiles[profile])
-        if kind in ("train", "evaluate") and not failed and not _macs(count):
-            raise FedliteError(
-                f"app: got a {kind} job in which no multiply-accumulate of torch was seen, so its time on a device"
-                " cannot be told (counting sees torch in the client's own thread, not numpy, worker processes or native"
-                " code); declare it: --macs 2e6, or task.app.macs in a scenario"
-            )
+            # Nobody said of which kind the declared work is; ordinary convolutions are the middle of the classes.
+            work = {OpClass.CONV_OTHER: round(self._declared.of(kind) or 0.0)}
+            return _cost(compute.work_s(self._profiles[profile], work), self._declared.memory_bytes or 0.0, 0)
+        if kind.partition(".")[0] in WORKING and not failed and not _macs(count):
+            self._warn(kind)
         # Counts are cached by the runtime and never change, so their identity names them.
         key = (id(count), profile)
         if key not in self._known:
             self._known[key] = self._counted(count, self._profiles[profile])
         return self._known[key]
 
-    def _declared(self, kind: str, profile: DeviceProfile) -> JobCost:
-        peak_bytes = self.declared.memory_bytes or 0.0
-        if self.declared.macs is None or kind not in ("train", "evaluate"):
-            return JobCost(peak_bytes=peak_bytes)
-        # Nobody said of which kind the declared work is; ordinary convolutions are the middle of the classes.
-        return _cost(compute.work_s(profile, {OpClass.CONV_OTHER: round(self.declared.macs)}), peak_bytes, 0)
+    def _warn(self, kind: str) -> None:
+        if kind not in self.uncounted:
+            self.uncounted[kind] = None
+            _log.warning(
+                "app: got a %s job in which no multiply-accumulate of torch was seen (counting sees torch in the"
+                " client's own thread, not numpy, worker processes or native code): such jobs cost their bytes and"
+                " hardly any time or energy; if they work, declare it: --macs %s=2e6, or task.app.macs in a scenario",
+                kind,
+                kind,
+            )
 
     def _counted(self, count: Mapping[str, Any], profile: DeviceProfile) -> JobCost:
         time = compute.work_s(profile, _macs(count), float(count["elementwise_bytes"]))
-        declared_bytes = self.declared.memory_bytes
+        declared_bytes = self._declared.memory_bytes
         peak_bytes = float(count["peak_bytes"]) + memory.RUNTIME_BYTES if declared_bytes is None else declared_bytes
         return _cost(time, peak_bytes, int(count["optimizer_steps"]))
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.engine.task import WorkerSpec
-from fedlite.errors import FedliteError
 from fedlite.flower.app_exchange import AppExchange
 from fedlite.flower.app_wire import AppWire
 
@@ -69,21 +68,14 @@ class AppRuntime:
         """Each device's context state, as it was after its last reply that arrived."""
         self.counts: dict[str, Mapping[str, Any]] = {}
         """Work by shape of job, counted once."""
+        self.tracebacks: dict[str, str] = {}
+        """The first traceback of each reason for which a job's code failed."""
+        self.tested: dict[int, Mapping[str, float]] = {}
+        """What each device's last evaluation that arrived told."""
 
-    def open(self, messages: Sequence[Message], devices: Ids) -> Exchange:
-        """Begin an exchange.
-
-        Raises
-        ------
-        FedliteError
-            If two messages go to one node, or one to no node.
-        """
-        if len(set(devices.tolist())) < len(devices):
-            raise FedliteError(
-                "server app: got several messages to one node in one batch, expected at most one per node;"
-                " send them one batch after the other"
-            )
-        return AppExchange(self, messages, devices)
+    def open(self, messages: Sequence[Message], devices: Ids, now_s: float) -> Exchange:
+        """Begin an exchange."""
+        return AppExchange(self, messages, devices, now_s)
 
     def node_config(self, device: int) -> dict[str, Any]:
         """Return what a node knows of itself: Flower's own keys, and what kind of device it is."""

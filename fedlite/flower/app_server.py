@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 from flwr.serverapp import ServerApp
 
@@ -14,11 +10,13 @@ from fedlite import own_code
 from fedlite.errors import FedliteError
 from fedlite.flower import compat
 from fedlite.flower.app_dir import load_component
+from fedlite.flower.app_time import AppCode, adopt, app_time
 from fedlite.flower.app_worker import seeded
 from fedlite.learning.training.threads import single_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from fedlite.flower.grid import FleetGrid
 
@@ -61,7 +59,7 @@ def serve_app(
     app : ServerApp
     run_config : mapping
     folder : Path
-        The app's directory; where its code sleeps, virtual time passes instead.
+        The app's directory: where its code sleeps or reads a clock, it is the fleet's time.
     observer : StartObserver
         Learns what the app's strategies do.
     seed : int
@@ -69,13 +67,15 @@ def serve_app(
     """
     context = compat.new_context(grid.run_id, compat.SUPERLINK_NODE_ID, {}, dict(run_config))
     exits = compat.exits()
+    code = AppCode(folder)
+    adopt(code)
     with (
         seeded(seed),
         single_thread(),
         compat.quiet_logs(),
         compat.cheap_collections(),
         compat.virtual_sleep(grid.wait),
-        virtual_naps(folder, grid.sleep),
+        app_time(code, grid),
         compat.observed_starts(observer),
     ):
         try:
@@ -88,36 +88,5 @@ def serve_app(
             raise FedliteError(
                 f"server app: it raised {own_code.raised(error)}; mend the app, or see whether its config is right"
             ) from error
-    grid.finish()
-
-
-@contextmanager
-def virtual_naps(folder: Path, nap: Callable[[float], None]) -> Iterator[None]:
-    """Make `time.sleep` pass virtual time where code under a folder calls it; everybody else really sleeps."""
-    real = time.sleep
-
-    def sleep(seconds: float | SupportsIndex) -> None:
-        # Who calls is what decides.
-        caller = sys._getframe(1).f_globals.get("__file__")  # noqa: SLF001  (the documented way to see one's caller)
-        if caller and Path(caller).resolve().is_relative_to(folder):
-            nap(float(seconds))
-        else:
-            real(float(seconds))
-
-    # Modules that say `from time import sleep` hold the function itself.
-    held = [
-        (vars(module), name)
-        for module in list(sys.modules.values())
-        if (file := getattr(module, "__file__", None)) and Path(file).is_relative_to(folder)
-        for name, value in vars(module).items()
-        if value is real
-    ]
-    time.sleep = sleep
-    for names, name in held:
-        names[name] = sleep
-    try:
-        yield
-    finally:
-        time.sleep = real
-        for names, name in held:
-            names[name] = real
+        finally:
+            grid.finish()

@@ -7,7 +7,10 @@ Nothing stays behind, so that a job may run again anywhere and give the same.
 from __future__ import annotations
 
 import gc
+import re
+import traceback
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +23,7 @@ from fedlite.engine.task import Arrays, Result, Task
 from fedlite.errors import FedliteError
 from fedlite.flower import compat
 from fedlite.flower.app_dir import load_component
+from fedlite.flower.app_time import AppCode, JobTime, adopt, app_time
 from fedlite.learning.counting import OpCounter, WorkCount
 from fedlite.learning.training.threads import single_thread
 
@@ -28,12 +32,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-EXAMPLES: Final = "num-examples"
-LOSSES: Final = ("train_loss", "eval_loss", "loss")
-"""Names under which Flower's examples and strategies report a loss."""
-
-
 _ACCELERATED: Final = torch.cuda.is_available()
+_ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]{4,}\b")
+_LONGEST_TRACEBACK: Final = 8_000
+"""Characters of a traceback that are kept: its end, where the error is."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a ClientApp made of a message: content or error, how long it slept, and where it raised, if it did."""
+
+    content: RecordDict | Error
+    context: Context
+    slept_s: float
+    traceback: str = ""
 
 
 class AppWorker:
@@ -56,6 +68,7 @@ class AppWorker:
         del data
         self._client = client
         self._folder = Path(folder) if folder else None
+        self._code = AppCode(self._folder, client.partition(":")[0].partition(".")[0])
         self._run_config = dict(run_config)
         self._run_id = run_id
         self._app: ClientApp | None = None
@@ -83,11 +96,15 @@ class AppWorker:
     def _run(self, job: Mapping[str, Any], state: bytes, shared: Arrays) -> tuple[dict[str, Any], bytes, bytes]:
         """Return a summary of a job, the bytes of its reply ("" with an error) and of the node's state after it."""
         self._ran.add(job["fields"]["id"])
-        answer, context = self._answer(job, state, shared)
-        if isinstance(answer, Error):
-            return {"error": [answer.code, answer.reason]}, b"", state
-        summary = {"error": None, "examples": scalar(answer, (EXAMPLES,)), "loss": scalar(answer, LOSSES)}
-        return summary, compat.to_bytes(answer), compat.to_bytes(context.state)
+        answer = self._answer(job, state, shared)
+        content, summary = answer.content, {"slept_s": answer.slept_s}
+        if isinstance(content, Error):
+            raised = {"error": [content.code, content.reason], "traceback": answer.traceback}
+            return summary | raised, b"", state
+        received = compat.from_bytes(shared[job["content"]].tobytes())
+        unchanged = bool(arrays := _array_bytes(content)) and arrays == _array_bytes(received)
+        told = {"error": None, "metrics": scalars(content), "unchanged": unchanged}
+        return summary | told, compat.to_bytes(content), compat.to_bytes(answer.context.state)
 
     def _count(self, job: Mapping[str, Any], state: bytes, shared: Arrays) -> dict[str, Any]:
         # What an app does once per process (loading data into a cache, say) must not depend on which process counts.
@@ -97,22 +114,23 @@ class AppWorker:
             self._answer(job, state, shared)
         return as_json(counter.count)
 
-    def _answer(self, job: Mapping[str, Any], state: bytes, shared: Arrays) -> tuple[RecordDict | Error, Context]:
+    def _answer(self, job: Mapping[str, Any], state: bytes, shared: Arrays) -> _Answer:
         fields = job["fields"]
         message = compat.instruction(compat.from_bytes(shared[job["content"]].tobytes()), fields)
         context = compat.new_context(self._run_id, fields["node"], dict(job["node_config"]), dict(self._run_config))
         if state:
             context.state = compat.from_bytes(state)
-        app = self._loaded()
-        with seeded(job["seed"]):
+        app, passed = self._loaded(), JobTime(job["start_s"])
+        with seeded(job["seed"]), app_time(self._code, passed):
             try:
                 answer = app(message, context)
                 _check(answer, context, self._run_config)
             # This is the border to code that is not ours: whatever it raises is this one client's failure, as it would
-            # be on a device, and must not end the run of the others.
-            except Exception as error:  # noqa: BLE001
-                return Error(compat.ERROR_CLIENT_RAISED, f"{type(error).__name__}: {error}"), context
-        return (answer.error if answer.has_error() else answer.content), context
+            # be on a device, and must not end the run of the others. So is the end of its program.
+            except (Exception, SystemExit) as error:  # noqa: BLE001
+                reason = _steady(f"{type(error).__name__}: {error}")
+                return _Answer(Error(compat.ERROR_CLIENT_RAISED, reason), context, passed.slept_s, _traceback(error))
+        return _Answer(answer.error if answer.has_error() else answer.content, context, passed.slept_s)
 
     def _loaded(self) -> ClientApp:
         if self._app is None:
@@ -122,6 +140,7 @@ class AppWorker:
                     f"{self._client}: got a {type(app).__name__}, expected a flwr.clientapp.ClientApp;"
                     " name the ClientApp object"
                 )
+            adopt(self._code)
             self._app = app
         return self._app
 
@@ -161,14 +180,28 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def scalar(record: RecordDict, names: Sequence[str]) -> float | int | None:
-    """Return the first of some metrics that a reply holds as one number."""
-    for name in names:
-        for metrics in record.metric_records.values():
-            value = metrics.get(name)
-            if isinstance(value, int | float):
-                return value
-    return None
+def _steady(text: str) -> str:
+    """Return a text without addresses of objects, which differ from process to process."""
+    return _ADDRESS.sub("0x...", text)
+
+
+def _traceback(error: BaseException) -> str:
+    """Return where something was raised, without the frames of those who called the app."""
+    called = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    return _steady("".join(traceback.format_exception(error.with_traceback(called))))[-_LONGEST_TRACEBACK:]
+
+
+def _array_bytes(record: RecordDict) -> list[bytes]:
+    """Return the arrays of a record as bytes, in order, whatever they are called."""
+    return [array.data for arrays in record.array_records.values() for array in arrays.values()]
+
+
+def scalars(record: RecordDict) -> dict[str, float]:
+    """Return the metrics of a reply that are one number each, under their own names; of equal names the first."""
+    found: dict[str, float] = {}
+    for metrics in record.metric_records.values():
+        found = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)} | found
+    return found
 
 
 def as_json(count: WorkCount) -> dict[str, Any]:

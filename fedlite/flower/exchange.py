@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flwr.app import Error, Message, RecordDict
 
@@ -58,5 +58,9 @@ class Exchange(Protocol):
 class Runtime(Protocol):
     """What simulated clients compute."""
 
-    def open(self, messages: Sequence[Message], devices: Ids) -> Exchange:
-        """Begin an exchange: message i goes to device `devices[i]`; devices are distinct."""
+    @property
+    def tracebacks(self) -> Mapping[str, str]:
+        """The first traceback of each reason for which clients' own code failed."""
+
+    def open(self, messages: Sequence[Message], devices: Ids, now_s: float) -> Exchange:
+        """Begin an exchange now, in virtual time: message i goes to device `devices[i]`; devices are distinct."""

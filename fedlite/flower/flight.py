@@ -121,7 +121,7 @@ def land(fleet: Fleet, flight: Flight) -> None:
         # Who never began to send ended as it did, whatever others' uploads weigh.
         settled.outcome[~flight.uploading] = flight.timeline.outcome[~flight.uploading]
         flight.timeline = _close(settled, flight.closing)
-    flight.timeline.outcome[flight.exchange.facts.failed & flight.arrived] = Outcome.CLIENT_ERROR.code
+    flight.timeline.outcome[(flight.exchange.facts.reason != "") & flight.arrived] = Outcome.CLIENT_ERROR.code
     flight.exchange.settle(flight.arrived)
     flight.landed = True
 

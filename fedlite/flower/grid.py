@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum, auto
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from flwr.app import Error, Message, RecordDict
+from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedlite.errors import FedliteError, FleetExhaustedError
@@ -21,21 +20,16 @@ from fedlite.fleet.booking import book
 from fedlite.fleet.outcomes import Outcome
 from fedlite.fleet.state import PATIENCE_S, Fleet
 from fedlite.flower import compat
-from fedlite.flower.flight import Closing, Flight, give_up, land, launch
-from fedlite.simulation.clock import Clock
+from fedlite.flower.flight import Closing, Flight, land, launch
+from fedlite.flower.post import DEFAULT_TTL_S, FIRST_NODE_ID, Post, devices_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from numpy.typing import NDArray
-
     from fedlite.fleet.ledger import Ledger
     from fedlite.flower.exchange import Runtime
+    from fedlite.simulation.clock import Clock
 
-FIRST_NODE_ID = 1024
-"""Node id of device 0; ids below stay free for Flower's own (the SuperLink is node 1)."""
-DEFAULT_TTL_S = 43_200.0
-"""Flower's time to live of a message: how long a server waits for a silent device when it gives no timeout."""
 POLLS_BEFORE_WAITING = 16
 """Strategies count nodes a few times per round; an app that asks more often without sending waits for nodes."""
 
@@ -46,29 +40,19 @@ class RoundPolicy:
 
     `first` closes the round after that many arrivals (over-selection, semi-synchronous rounds); `deadline_s` shortens
     the timeout that the server app gives. With `failures="error"` the server hears of a failure when it happens; with
-    "missing" the device stays silent and the server waits for its deadline.
+    "missing" the device stays silent and the server waits for its deadline. With `asks_busy` devices at work count as
+    nodes, as they do for Flower, and a message to one waits there for its turn.
     """
 
     first: int | None = None
     deadline_s: float = math.inf
     failures: str = "error"
+    asks_busy: bool = False
 
-
-class _Step(Enum):
-    """What has come to its time for a pushed message: its computation, its whole job, its patience with silence."""
-
-    COMPUTED = auto()
-    ENDED = auto()
-    EXPIRED = auto()
-
-
-@dataclass(frozen=True)
-class _Due:
-    """An event of a pushed message."""
-
-    flight: Flight
-    index: int
-    step: _Step = _Step.COMPUTED
+    @classmethod
+    def of(cls, first: int | None, deadline_s: float | None, failures: str, *, asks_busy: bool = False) -> RoundPolicy:
+        """Return the policy of a scenario, in which no deadline is none."""
+        return cls(first, math.inf if deadline_s is None else deadline_s, failures, asks_busy)
 
 
 class FleetGrid(Grid):
@@ -102,7 +86,9 @@ class FleetGrid(Grid):
         self.fleet = fleet
         self.ledger = ledger
         self.policy = policy or RoundPolicy()
-        self.clock: Clock[_Due] = Clock(start_s)
+        self._post = Post(
+            fleet, runtime, ledger, failures=self.policy.failures, start_s=start_s, moved=self._forget_nodes
+        )
         self.eligible = 0
         """Devices that could be asked when nodes were last counted."""
         self.run_id = run_id
@@ -111,8 +97,6 @@ class FleetGrid(Grid):
         self._runtime = runtime
         self._sent = 0
         self._exchanges = 0
-        self._under_way: dict[str, _Due] = {}
-        self._inbox: dict[str, Message] = {}
         self._known: list[int] | None = None
         self._last_nodes: list[int] = []
         self._polls = 0
@@ -160,22 +144,17 @@ class FleetGrid(Grid):
         batch = list(messages)
         if not batch:
             return []
-        flight = self._launch(batch, Closing(), waits=False)
-        ids = [message.metadata.message_id for message in batch]
-        for index, name in enumerate(ids):
-            self._schedule(float(flight.computed_s[index]), name, _Due(flight, index))
-        return ids
+        round_ = self._announce(batch, waits=False)
+        self._post.push(batch, round_)
+        self._forget_nodes()
+        return [message.metadata.message_id for message in batch]
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Return the replies that are there; if none is, move the clock on to the next arrival and return that.
 
         Returns an empty list only if none of the messages is under way.
         """
-        wanted = list(message_ids)
-        while not any(name in self._inbox for name in wanted) and any(name in self._under_way for name in wanted):
-            _, due = self.clock.pop()
-            self._handle(due)
-        return [self._inbox.pop(name) for name in wanted if name in self._inbox]
+        return self._post.pull(list(message_ids))
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Send messages, move the clock to the end of the round, and return the replies in the order of the messages.
@@ -183,7 +162,7 @@ class FleetGrid(Grid):
         Parameters
         ----------
         messages : iterable of Message
-            At most one per node.
+            To a node that is busy, or one of several to one node: it waits there for its turn.
         timeout : float, optional
             Virtual seconds after which the round closes, whoever is missing.
         """
@@ -191,15 +170,32 @@ class FleetGrid(Grid):
         if not batch:
             return []
         patience_s = min(math.inf if timeout is None else float(timeout), self.policy.deadline_s)
-        flight = self._launch(batch, Closing(patience_s, self.policy.first if _is_train(batch) else None), waits=True)
+        closing = Closing(patience_s, self.policy.first if _is_train(batch) else None)
+        round_ = self._announce(batch, waits=True)
+        self._post.leave()
+        devices = devices_of(batch)
+        if not self._post.can_leave(devices).all():
+            return self._post.send_in_turns(batch, round_, closing)
+        exchange = self._runtime.open(batch, devices, self.now_s)
+        flight = launch(self.fleet, exchange, batch, devices, self.now_s, round_, closing)
         land(self.fleet, flight)
         book(self.fleet, self.ledger, flight.jobs, np.arange(len(batch)))
-        self._advance(self._round_end_s(flight))
+        self._post.pass_until(self._round_end_s(flight))
         replies = flight.exchange.replies(flight.arrived)
-        answers = [self._answer(flight, index, reply) for index, reply in enumerate(replies)]
+        answers = [self._post.answer(flight, index, reply) for index, reply in enumerate(replies)]
         return [answer for answer in answers if answer is not None]
 
     # -- what a run calls ---------------------------------------------------------------------------------------------
+
+    @property
+    def clock(self) -> Clock[Any]:
+        """Virtual time, and what comes."""
+        return self._post.clock
+
+    @property
+    def now_s(self) -> float:
+        """Virtual time, seconds."""
+        return self.clock.now_s
 
     def wait(self) -> None:
         """Move the clock to the next change in who is eligible.
@@ -214,57 +210,50 @@ class FleetGrid(Grid):
             self._starving_since_s = now_s
         if now_s - self._starving_since_s > PATIENCE_S:
             raise FleetExhaustedError(self.fleet.why_starved(now_s))
-        self._advance(self.fleet.next_change_s(now_s))
+        self._post.leave()
+        self._post.advance(self.fleet.next_change_s(now_s))
 
     def sleep(self, duration_s: float) -> None:
         """Let virtual time pass, for server apps that sleep; replies that come meanwhile wait for `pull_messages`."""
-        until_s = self.clock.now_s + max(0.0, duration_s)
-        while self.clock.next_time_s() <= until_s:
-            _, due = self.clock.pop()
-            self._handle(due)
-        self._advance(until_s)
+        self._post.pass_until(self.now_s + max(0.0, duration_s))
 
     def finish(self) -> None:
-        """Book the pushed messages that are under way when the server stops: nobody hears their replies any more.
-
-        Devices do not learn that the server stopped, so what was begun is paid for in full.
-        """
-        for due in self._under_way.values():
-            if due.step is _Step.EXPIRED:
-                continue
-            give_up(due.flight, np.array([due.index]))
-            book(self.fleet, self.ledger, due.flight.jobs, np.array([due.index]))
-        self._under_way.clear()
+        """Book the pushed messages that are under way when the server stops: nobody hears their replies any more."""
+        self._post.finish()
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _look(self) -> list[int]:
         """Return the nodes that may be asked now."""
         if self._known is None:
-            self._known = (self.fleet.eligible(self.clock.now_s) + FIRST_NODE_ID).tolist()
-            self.eligible = len(self._known)
+            free = self.fleet.eligible(self.now_s)
+            free = free[~self._post.busy(free)]
+            self.eligible = len(free)
+            if self.policy.asks_busy:
+                at_work = np.flatnonzero(self._post.busy(self.fleet.ids) & ~self.fleet.excluded)
+                free = np.union1d(free, at_work)
+            self._known = (free + FIRST_NODE_ID).tolist()
         return self._known
 
-    def _advance(self, time_s: float) -> None:
-        self.clock.advance(time_s)
-        self.fleet.advance(self.clock.now_s)
+    def _forget_nodes(self) -> None:
+        """Count anew who may be asked, next time."""
         self._known = None
 
-    def _launch(self, batch: Sequence[Message], closing: Closing, *, waits: bool) -> Flight:
+    def _announce(self, batch: Sequence[Message], *, waits: bool) -> int:
+        """Give the messages of a batch their ids, and return the round that they are part of."""
         self._polls, self._known, self._starving_since_s = 0, None, None
         self._exchanges += 1
         for message in batch:
             self._sent += 1
             compat.set_ids(message, f"{self.run_id}-{self._sent}", self.run_id)
-        devices = np.array([message.metadata.dst_node_id - FIRST_NODE_ID for message in batch], dtype=np.int64)
-        self._check_nodes(devices)
+        self._check_nodes(batch)
         round_ = _round_of(batch[0], self._exchanges)
         if self.on_train is not None and _is_train(batch):
             self.on_train(round_, waits)
-        exchange = self._runtime.open(batch, devices)
-        return launch(self.fleet, exchange, batch, devices, self.clock.now_s, round_, closing)
+        return round_
 
-    def _check_nodes(self, devices: NDArray[np.int64]) -> None:
+    def _check_nodes(self, batch: Sequence[Message]) -> None:
+        devices = devices_of(batch)
         strangers = devices[(devices < 0) | (devices >= len(self.fleet))] + FIRST_NODE_ID
         if strangers.size:
             raise FedliteError(
@@ -281,46 +270,6 @@ class FleetGrid(Grid):
         if (late | (~arrived & (self.policy.failures == "missing"))).any():
             return flight.start_s + min(closing.patience_s, DEFAULT_TTL_S)
         return float(flight.end_s.max())
-
-    def _answer(self, flight: Flight, index: int, reply: RecordDict | Error | None) -> Message | None:
-        message = flight.messages[index]
-        reply_id = f"{message.metadata.message_id}-reply"
-        outcome = Outcome.of_code(int(flight.timeline.outcome[index]))
-        # The error of a job that raised is worth telling only if the device lived to send it.
-        heard = outcome is Outcome.ARRIVED or (outcome is Outcome.CLIENT_ERROR and self.policy.failures == "error")
-        if reply is not None and heard:
-            return compat.reply(message, reply, reply_id)
-        if outcome in (Outcome.ARRIVED, Outcome.LATE) or self.policy.failures == "missing":
-            return None
-        return compat.reply(message, Error(compat.ERROR_NODE_UNAVAILABLE, f"{outcome}: {outcome.advice}"), reply_id)
-
-    def _schedule(self, time_s: float, message_id: str, due: _Due) -> None:
-        self._under_way[message_id] = due
-        self.clock.schedule(max(time_s, self.clock.now_s), due)
-
-    def _handle(self, due: _Due) -> None:
-        """Handle one event of pushed messages: computed, then uploaded (or failed, or expired in silence)."""
-        flight, index = due.flight, due.index
-        name = flight.messages[index].metadata.message_id
-        self._advance(self.clock.now_s)
-        if due.step is _Step.COMPUTED:
-            land(self.fleet, flight)
-            self._schedule(float(flight.end_s[index]), name, _Due(flight, index, _Step.ENDED))
-            return
-        if due.step is _Step.ENDED:
-            book(self.fleet, self.ledger, flight.jobs, np.array([index]))
-            if not flight.arrived[index] and self.policy.failures == "missing":
-                # The device is free again, but the server hears nothing until the message expires.
-                self._schedule(flight.start_s + DEFAULT_TTL_S, name, _Due(flight, index, _Step.EXPIRED))
-                return
-        del self._under_way[name]
-        only = np.zeros(len(flight.messages), dtype=bool)
-        only[index] = flight.arrived[index]
-        answer = self._answer(flight, index, flight.exchange.replies(only)[index])
-        if answer is None:
-            expired = Error(compat.ERROR_MESSAGE_UNAVAILABLE, "the device stayed silent until the message expired")
-            answer = compat.reply(flight.messages[index], expired, f"{name}-reply")
-        self._inbox[name] = answer
 
 
 def _is_train(batch: Sequence[Message]) -> bool:

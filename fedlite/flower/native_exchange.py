@@ -90,7 +90,7 @@ class NativeExchange:
             examples=sheet.samples,
             steps=sheet.steps,
             loss=self._loss,
-            failed=np.zeros(len(sheet), dtype=bool),
+            reason=np.full(len(sheet), "", dtype=object),
             energy_low=low,
             energy_high=high,
         )

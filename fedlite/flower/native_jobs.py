@@ -164,7 +164,8 @@ class JobSheet:
             train_s[mine], peak_bytes[mine] = work.time_s, work.peak_bytes
         down_bytes = self.per_leg([len(leg.packet) for leg in self.legs]).astype(np.float64)
         storage_bytes = down_bytes + self.own_examples * self._task.sample_bytes
-        return Demands(down_bytes, self.per_leg(lengths).astype(np.float64), train_s, peak_bytes, storage_bytes)
+        up_bytes, slept_s = self.per_leg(lengths).astype(np.float64), np.zeros_like(train_s)
+        return Demands(down_bytes, up_bytes, train_s, peak_bytes, storage_bytes, slept_s)
 
     def per_leg(self, values: Sequence[Any]) -> NDArray[Any]:
         """Return for each job what its leg has."""

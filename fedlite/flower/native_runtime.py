@@ -8,7 +8,7 @@ from fedlite.errors import FedliteError
 from fedlite.flower.native_exchange import NativeExchange
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from flwr.app import Message
@@ -25,11 +25,16 @@ class NativeRuntime:
         self._clients = clients
 
     @property
+    def tracebacks(self) -> Mapping[str, str]:
+        """None: what a scenario's own parts raise ends the run."""
+        return {}
+
+    @property
     def modes(self) -> set[str]:
         """Execution modes that the trainer has used."""
         return self._clients.modes
 
-    def open(self, messages: Sequence[Message], devices: NDArray[np.int64]) -> Exchange:
+    def open(self, messages: Sequence[Message], devices: NDArray[np.int64], now_s: float) -> Exchange:
         """Begin an exchange.
 
         Raises
@@ -37,6 +42,7 @@ class NativeRuntime:
         FedliteError
             If a message is of another type than train or evaluate.
         """
+        del now_s  # fedlite's trainer reads no clock
         kind = messages[0].metadata.message_type.partition(".")[0]
         if kind not in ("train", "evaluate"):
             raise FedliteError(

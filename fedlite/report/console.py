@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from fedlite.report import tables
+from fedlite.report import failures, tables
 from fedlite.report.answer import answer, remark, tiles
 from fedlite.report.chapters import outcome_words
 from fedlite.report.markup import plain
@@ -52,6 +52,7 @@ def summary(run: RunData) -> Group:
         numbers,
         Text(""),
         ended,
+        *(Text(line, style="yellow") for line in failures.lines(run.summary)),
     )
 
 

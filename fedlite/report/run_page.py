@@ -11,6 +11,7 @@ import polars as pl
 from fedlite.report import tables
 from fedlite.report.answer import answer, remark, tiles
 from fedlite.report.chapters import excluded, honesty, outcomes, plans, privacy, reproduction, scenario
+from fedlite.report.failures import failures
 from fedlite.report.figures import battery, fairness, job_energy, job_time, learning, participation, rounds, traffic
 from fedlite.report.markup import Safe, tag
 from fedlite.report.page import Page, Section, write_page
@@ -90,6 +91,7 @@ def run_page(run: RunData) -> Page:
         remark=remark(found.outcomes, run.fleet),
         tiles=tiles(run.summary, run.metrics, found.outcomes, run.fleet),
         sections=[
+            Section("failures", "What went wrong", None, [failures(run.summary)]),
             _learning(found),
             _participation(found),
             _cost(found),

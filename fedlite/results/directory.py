@@ -97,7 +97,8 @@ class RunDirectory:
         if not taken or (begun and cls(path).read_text("scenario.yaml") == scenario):
             return
         if "summary.json" in taken:
-            raise FedliteError(f"--out: got {path}, which holds a finished run; choose another folder")
+            kind = "a finished run" if cls(path).failure is None else "a run that failed, as its report says"
+            raise FedliteError(f"--out: got {path}, which holds {kind}; choose another folder")
         if "journal.bin" in taken:
             raise FedliteError(
                 f"--out: got {path}, which holds an interrupted run; continue it with --resume {path},"
@@ -129,6 +130,26 @@ class RunDirectory:
             raise
         finally:
             os.close(handle)
+
+    @property
+    def has_summary(self) -> bool:
+        """Whether a run came to an end here, good or bad."""
+        return (self.path / "summary.json").exists()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the run that ended here failed; None if it did not, or if nobody can read whether it did."""
+        try:
+            summary = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        failure = summary.get("failure") if isinstance(summary, dict) else None
+        return failure if isinstance(failure, str) else None
+
+    def forget_end(self) -> None:
+        """Remove what says that a run came to an end here, before it is tried again."""
+        for name in ("summary.json", "report.html"):
+            (self.path / name).unlink(missing_ok=True)
 
     @property
     def journal(self) -> Path:
@@ -169,7 +190,7 @@ class RunDirectory:
             frame = pl.DataFrame(
                 {
                     # Polars takes no fixed-width text; told the type, so that a table without rows has it too.
-                    key: pl.Series(values.tolist(), dtype=pl.String) if values.dtype.kind == "U" else values
+                    key: pl.Series(values.tolist(), dtype=pl.String) if values.dtype.kind in "UO" else values
                     for key, values in columns.items()
                 }
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from fedlite.errors import FedliteError
 from fedlite.scenario import names
@@ -166,13 +166,19 @@ class Model(Section):
         return {"width": self.width, **({} if self.norm is None else {"norm": self.norm}), **self.options}
 
 
+def _of_work(value: Any) -> Any:
+    """Return a number as what it stands for: that of messages that train, and that test."""
+    return dict.fromkeys(("train", "evaluate"), value) if isinstance(value, int | float | str) else value
+
+
 class App(Section):
     """A Flower ClientApp of the user's own in place of the native trainer."""
 
     client: Reference
     """The ClientApp, as `pkg.mod:app`."""
-    macs: Annotated[float, Field(gt=0)] | None = None
-    """Multiply-accumulates of one job, if you declare them; without it they are counted while the app runs."""
+    macs: Annotated[dict[str, NonNegative], BeforeValidator(_of_work)] | None = None
+    """Multiply-accumulates of one job, if you declare them: a number for all that trains or tests, or one by type of
+    message (`{train: 2e6, train.setup: 0}`). What is not declared is counted while the app runs."""
     memory_bytes: Bytes | None = Field(default=None, alias="memory")
     """Peak memory of one job, if you declare it."""
 

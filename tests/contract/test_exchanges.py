@@ -17,7 +17,7 @@ from fedlite.compose import runtimes
 from fedlite.compose.learning import prepare
 from fedlite.engine.pool import LocalPool
 from fedlite.flower import compat, strategies
-from fedlite.flower.app_prices import AppPrices, Declared
+from fedlite.flower.app_prices import WORKING, AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime, worker_spec
 from fedlite.flower.app_wire import AppWire
 from fedlite.flower.records import from_record, in_types, to_record, types_of
@@ -87,7 +87,7 @@ def app(folder, *, up="fp32", down="fp32"):
         LocalPool(worker_spec(f"{name}:app", folder, {})),
         profiles,
         fleet.population.profile_of,
-        AppPrices(profiles, Declared(1e6)),
+        AppPrices(profiles, Declared(dict.fromkeys(WORKING, 1e6))),
         seed=4,
         wire=AppWire((down,), (up,)),
     )
@@ -125,7 +125,7 @@ def lab(tmp_path):
             messages = [Message(content, device + 1024, message_type) for device in order]
             for device, message in zip(order, messages, strict=True):
                 compat.set_ids(message, f"battery-{batch}-{device}", 1)
-            return made.runtime.open(messages, np.array(order, dtype=np.int64))
+            return made.runtime.open(messages, np.array(order, dtype=np.int64), 0.0)
 
         return SimpleNamespace(open=open_, names=made.names, arrays=made.arrays)
 
@@ -173,7 +173,7 @@ def test_facts_are_one_per_message(lab, kind, message_type):
     for name, values in fields(exchange.facts).items():
         assert np.shape(values) == (len(ORDER),), name
     facts = exchange.facts
-    assert not facts.failed.any()
+    assert facts.reason.tolist() == [""] * len(ORDER)
     assert np.isfinite(facts.loss).all()
     assert (facts.examples > 0).all()
     assert (facts.energy_low <= 1).all()
@@ -314,8 +314,8 @@ def test_an_apps_error_is_its_reply_and_is_charged(lab):
     exchange = lab("app").open(fail=4)
     exchange.start(EVERYBODY, EVERYBODY)
     exchange.finish()
-    assert exchange.facts.failed.tolist() == [device == 4 for device in ORDER]
-    arrived = ~exchange.facts.failed
+    arrived = exchange.facts.reason == ""
+    assert arrived.tolist() == [device != 4 for device in ORDER]
     exchange.settle(arrived)
     replies = exchange.replies(arrived)
     assert [isinstance(reply, Error) for reply in replies] == (~arrived).tolist()

@@ -5,7 +5,7 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from fedlite.errors import FedliteError
-from fedlite.flower.app_prices import Declared
+from fedlite.flower.app_prices import WORKING, Declared
 from fedlite.flower.grid import RoundPolicy
 
 LEARNER = """
@@ -145,16 +145,23 @@ def train(msg, context):
 """
 
 
-def test_work_that_nobody_can_count_must_be_declared(app_grid):
+def test_work_that_nobody_can_count_costs_its_bytes_and_is_told_once(app_grid, caplog):
     lab = app_grid(NUMPY_ONLY, devices=2)
-    with pytest.raises(FedliteError, match=r"task\.app\.macs"):
-        lab.grid.send_and_receive(messages(lab.grid, "train"))
+    for _ in range(2):
+        replies = lab.grid.send_and_receive(messages(lab.grid, "train"))
+        assert not any(reply.has_error() for reply in replies)
+    rows = lab.ledger.columns()
+    assert set(rows["outcome"]) == {"arrived"}
+    assert (rows["up_s"] > 0).all()
+    assert rows["train_s"].tolist() == [0.0] * 4
+    assert list(lab.runtime.prices.uncounted) == ["train"]
+    assert ["--macs train=2e6" in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_declared_work_is_priced_in_proportion_and_nothing_is_counted(app_grid):
     times = []
     for macs in (1e6, 2e6):
-        lab = app_grid(NUMPY_ONLY, devices=2, declared=Declared(macs, 5e6))
+        lab = app_grid(NUMPY_ONLY, devices=2, declared=Declared(dict.fromkeys(WORKING, macs), 5e6))
         lab.grid.send_and_receive(messages(lab.grid, "train"))
         rows = lab.ledger.columns()
         times.append(rows["train_s"])
@@ -164,7 +171,7 @@ def test_declared_work_is_priced_in_proportion_and_nothing_is_counted(app_grid):
 
 
 def test_a_job_that_does_not_fit_the_memory_is_refused_and_its_state_thrown_away(app_grid):
-    lab = app_grid(NUMPY_ONLY, devices=2, declared=Declared(1e6, 1e12))
+    lab = app_grid(NUMPY_ONLY, devices=2, declared=Declared(dict.fromkeys(WORKING, 1e6), 1e12))
     assert next(iter(lab.grid.send_and_receive(messages(lab.grid, "train"), timeout=9))).has_error()
     assert set(lab.ledger.columns()["outcome"]) == {"out_of_memory"}
     assert lab.runtime.states == {}
@@ -177,11 +184,61 @@ def test_nodes_learn_their_partition_and_what_kind_of_device_they_are(app_grid):
     assert config["fedlite-tier"] == "sbc"
 
 
-def test_two_messages_to_one_node_in_a_batch_are_refused(app_grid):
+def test_two_messages_to_one_node_in_a_batch_are_both_answered_one_after_the_other(app_grid):
     lab = app_grid(LEARNER, devices=2)
-    node = lab.grid.get_node_ids()[0]
-    with pytest.raises(FedliteError, match="at most one per node"):
-        lab.grid.send_and_receive(messages(lab.grid, nodes=[node, node]))
+    first, second = lab.grid.get_node_ids()
+    sent = messages(lab.grid, nodes=[first, second, first])
+    replies = list(lab.grid.send_and_receive(sent))
+    assert [reply.metadata.src_node_id for reply in replies] == [first, second, first]
+    assert not any(reply.has_error() for reply in replies)
+    rows = lab.ledger.columns()
+    began, ended = rows["start_s"][rows["device"] == 0], rows["end_s"][rows["device"] == 0]
+    assert began.tolist() == [0.0, ended.min()]
+    assert lab.grid.clock.now_s == rows["end_s"].max()
+
+
+def test_who_is_at_work_is_still_a_node_and_takes_a_second_message_in_its_turn(app_grid):
+    lab = app_grid(LEARNER, devices=2, policy=RoundPolicy(asks_busy=True))
+    nodes = lab.grid.get_node_ids()
+    pushed = lab.grid.push_messages(messages(lab.grid, "train"))
+    assert lab.grid.get_node_ids() == nodes
+    asked = messages(lab.grid, nodes=nodes)
+    answers = list(lab.grid.send_and_receive(asked))
+    assert [answer.metadata.reply_to_message_id for answer in answers] == [each.metadata.message_id for each in asked]
+    assert len(lab.grid.pull_messages(pushed)) == 2
+    rows = lab.ledger.columns()
+    for device in (0, 1):
+        mine = rows["device"] == device
+        assert rows["start_s"][mine][1] == rows["end_s"][mine][0] > 0
+
+
+def test_natively_who_is_at_work_is_no_node(app_grid):
+    lab = app_grid(LEARNER, devices=2)
+    lab.grid.push_messages(messages(lab.grid, "train")[:1])
+    assert len(lab.grid.get_node_ids()) == 1
+
+
+def test_a_turn_that_comes_after_the_deadline_is_not_waited_for(app_grid):
+    lab = app_grid(LEARNER, devices=1, policy=RoundPolicy(asks_busy=True))
+    [node] = lab.grid.get_node_ids()
+    lab.grid.push_messages(messages(lab.grid, "train"))
+    assert lab.grid.send_and_receive(messages(lab.grid, nodes=[node]), timeout=1e-3) == []
+    assert lab.grid.clock.now_s == 1e-3
+    lab.grid.sleep(3600.0)
+    lab.grid.finish()
+    assert lab.ledger.columns()["outcome"].tolist() == ["arrived"]
+
+
+def test_messages_pushed_one_by_one_compute_side_by_side(app_grid):
+    lab = app_grid(LEARNER, devices=4)
+    order = []
+    pool = lab.runtime.pool
+    submit, collect = pool.submit, pool.collect
+    pool.submit = lambda *given: (order.append("submit"), submit(*given))[1]
+    pool.collect = lambda *given: (order.append("collect"), collect(*given))[1]
+    ids = [lab.grid.push_messages([message])[0] for message in messages(lab.grid, "train")]
+    assert lab.grid.pull_messages(ids)
+    assert order[:5] == ["submit"] * 4 + ["collect"]
 
 
 def test_a_message_to_a_node_that_is_not_in_the_fleet_is_refused(app_grid):
@@ -225,7 +282,7 @@ def train(msg, context):
 def test_a_wire_codec_really_changes_what_clients_read_and_what_is_charged(app_grid):
     from fedlite.flower.app_wire import AppWire
 
-    lab = app_grid(WIRED, devices=2, declared=Declared(1e6))
+    lab = app_grid(WIRED, devices=2, declared=Declared(dict.fromkeys(WORKING, 1e6)))
     lab.runtime.wire = AppWire(down=("fp16",), up=("int8",))
     sent = np.linspace(0, 1 / 3, 1000, dtype=np.float32)
     content = RecordDict({"arrays": ArrayRecord([sent]), "config": ConfigRecord({})})
@@ -245,7 +302,7 @@ def test_a_wire_codec_really_changes_what_clients_read_and_what_is_charged(app_g
 def test_a_top_k_upload_is_an_update_of_what_came_down(app_grid):
     from fedlite.flower.app_wire import AppWire
 
-    lab = app_grid(WIRED, devices=1, declared=Declared(1e6))
+    lab = app_grid(WIRED, devices=1, declared=Declared(dict.fromkeys(WORKING, 1e6)))
     lab.runtime.wire = AppWire(up=("topk:0.1",))
     sent = np.arange(100, dtype=np.float32)
     content = RecordDict({"arrays": ArrayRecord([sent]), "config": ConfigRecord({})})

@@ -7,7 +7,7 @@ import pytest
 
 from fedlite import cli
 from fedlite.errors import FedliteError
-from fedlite.flower.app_prices import Declared
+from fedlite.flower.app_prices import Declared, declared_macs
 from fedlite.runner import Settings, run_app
 from fedlite.scenario.loader import parse_scenario
 
@@ -59,7 +59,18 @@ def test_a_used_folder_is_refused_and_kept(app, tmp_path):
     assert (out / "scenario.yaml").read_text() == "name: precious\n"
 
 
-@pytest.mark.parametrize("values", [(float("nan"), None), (1e30, None), (0.0, None), (None, -1.0), (None, 0.0)])
+@pytest.mark.parametrize(
+    "values", [({"train": float("nan")},), ({"train": 1e30},), ({"train": -1.0},), ({}, -1.0), ({}, 0.0)]
+)
 def test_impossible_declarations_are_refused(values):
     with pytest.raises(FedliteError, match="declare what one job takes"):
         Declared(*values)
+
+
+def test_work_is_declared_for_all_messages_or_by_their_type():
+    assert declared_macs(["2e6"]) == {"train": 2e6, "evaluate": 2e6}
+    assert declared_macs(["train=2e6", "train.setup=0"]) == {"train": 2e6, "train.setup": 0.0}
+    by_type = Declared(declared_macs(["train=2e6", "train.setup=0"]))
+    assert [by_type.of(kind) for kind in ("train", "train.fit", "train.setup", "evaluate")] == [2e6, 2e6, 0.0, None]
+    with pytest.raises(FedliteError, match=r"--macs: got 'train=many', expected a number, or TYPE=NUMBER"):
+        declared_macs(["train=many"])

@@ -8,7 +8,7 @@ import pytest
 
 from fedlite.cli.init import write_app
 from fedlite.errors import FedliteError
-from fedlite.flower.app_prices import Declared
+from fedlite.flower.app_prices import WORKING, Declared
 from fedlite.runner import Settings, resume, run_app
 
 LOCAL = Settings("local")
@@ -259,7 +259,9 @@ def main(grid, context):
 
 def test_a_server_loop_that_pushes_pulls_and_sleeps_runs_in_virtual_time(app_fleet, tmp_path):
     app = own_app(tmp_path / "own", POLLING)
-    run = run_app(app, app_fleet(6), settings=LOCAL, declared=Declared(1e6), out=tmp_path / "run")
+    run = run_app(
+        app, app_fleet(6), settings=LOCAL, declared=Declared(dict.fromkeys(WORKING, 1e6)), out=tmp_path / "run"
+    )
     assert run.summary["outcomes"] == {"arrived": 8}
     assert run.summary["wall_time_s"] < 600 < run.summary["virtual_time_s"]
     assert run.rounds["round"].to_list() == [0, 1, 2]
@@ -299,7 +301,7 @@ def main(grid, context):
 def test_an_exit_of_the_strategy_is_told_without_a_traceback(app_fleet, tmp_path):
     app = own_app(tmp_path / "own", INCONSISTENT)
     with pytest.raises(FedliteError, match="server app: InconsistentMessageReplies"):
-        run_app(app, app_fleet(4), settings=LOCAL, declared=Declared(1e6), out=tmp_path / "run")
+        run_app(app, app_fleet(4), settings=LOCAL, declared=Declared(dict.fromkeys(WORKING, 1e6)), out=tmp_path / "run")
 
 
 def test_the_command_prints_the_summary_last(template, app_fleet, tmp_path):

@@ -29,7 +29,7 @@ class Echo:
         self.knows_uploads = knows_uploads
         self.trained = []
 
-    def open(self, messages, devices):
+    def open(self, messages, devices, now_s):
         return EchoExchange(self, messages, devices)
 
 
@@ -43,6 +43,7 @@ class EchoExchange:
             runtime.train_s[devices],
             np.full(n, runtime.peak_bytes),
             np.full(n, 1000.0),
+            np.zeros(n),
         )
 
     def start(self, arriving, uploading):
@@ -62,7 +63,7 @@ class EchoExchange:
             raw,
             raw,
             np.zeros(n),
-            np.zeros(n, dtype=bool),
+            np.full(n, "", dtype=object),
             np.ones(n) * 0.9,
             np.ones(n) * 1.1,
         )

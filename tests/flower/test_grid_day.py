@@ -37,7 +37,7 @@ class Toy:
     def __init__(self, failing=()):
         self.failing = np.asarray(failing, dtype=np.int64)
 
-    def open(self, messages, devices):
+    def open(self, messages, devices, now_s):
         return ToyExchange(self, devices)
 
 
@@ -46,7 +46,7 @@ class ToyExchange:
 
     def __init__(self, runtime, devices):
         self.runtime, self.devices, n = runtime, devices, len(devices)
-        self.demands = Demands(*(np.full(n, value) for value in (1e6, 1e6, TRAIN_S, 1e8, 1e6)))
+        self.demands = Demands(*(np.full(n, value) for value in (1e6, 1e6, TRAIN_S, 1e8, 1e6, 0.0)))
 
     def start(self, arriving, uploading):
         pass
@@ -61,8 +61,8 @@ class ToyExchange:
     def facts(self):
         n = len(self.devices)
         ones = np.ones(n)
-        failed = np.isin(self.devices, self.runtime.failing)
-        return Facts(np.full(n, "full"), ones, ones, ones, ones, ones, failed, 0.9 * ones, 1.1 * ones)
+        reason = np.where(np.isin(self.devices, self.runtime.failing), "as asked", "").astype(object)
+        return Facts(np.full(n, "full"), ones, ones, ones, ones, ones, reason, 0.9 * ones, 1.1 * ones)
 
     def replies(self, arrived):
         reply = RecordDict({"metrics": MetricRecord({"num-examples": 1})})

@@ -36,7 +36,7 @@ def make_fleet(rules=None, budgets=None):
 
 
 def work(n, train_s, bytes_):
-    return Demands(*(np.full(n, value) for value in (bytes_, bytes_, train_s, 0.0, 0.0)))
+    return Demands(*(np.full(n, value) for value in (bytes_, bytes_, train_s, 0.0, 0.0, 0.0)))
 
 
 def outcome_of(fleet, devices, now_s, asked):

@@ -52,11 +52,13 @@ def jobs(fleet):
         examples=counts,
         steps=counts // 10,
         loss=np.array([0.1, 0.2, 0.3, 0.4]),
-        failed=np.zeros(4, bool),
+        reason=np.full(4, "", dtype=object),
         energy_low=np.array([0.5, 0.5, 0.5, 0.25]),
         energy_high=np.array([2.0, 2.0, 2.0, 4.0]),
     )
-    asked = Demands(np.full(4, 2001.0), np.full(4, 1001.0), events.train_s, np.array([1e6, 2e6, 3e6, 4e6]), np.zeros(4))
+    asked = Demands(
+        np.full(4, 2001.0), np.full(4, 1001.0), events.train_s, np.array([1e6, 2e6, 3e6, 4e6]), np.zeros(4), np.zeros(4)
+    )
     links = Links(np.array(["wifi", "lte", "wifi", "lte"]), np.array([False, True, False, True]))
     devices = np.array([2, 0, 3, 1])
     before_j = fleet.charge_at(devices, START_S)

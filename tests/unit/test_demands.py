@@ -45,7 +45,9 @@ def make_fleet(*lacking, names=NAMES, n=N, rules=None, **budgets):
 
 def asked(n=N, *, down=200.0, up=300.0, train_s=10.0, peak=1.0, storage=1.0):
     spread = 1 + np.arange(n) / n
-    return Demands(down * KIB * spread, up * KIB * spread, train_s * spread, np.full(n, peak), np.full(n, storage))
+    return Demands(
+        down * KIB * spread, up * KIB * spread, train_s * spread, np.full(n, peak), np.full(n, storage), np.zeros(n)
+    )
 
 
 def alone(fleet, link, device, payload_bytes, *, uplink):

@@ -33,7 +33,9 @@ def live(fleet, days=6.0, per_day=12):
         fleet.advance(now_s)
         devices = dice.permutation(fleet.eligible(now_s))[:20]
         n = len(devices)
-        asked = Demands(np.full(n, 1e6), np.full(n, 1e6), dice.uniform(0, 3000, n), np.full(n, 1e3), np.full(n, 1e3))
+        asked = Demands(
+            np.full(n, 1e6), np.full(n, 1e6), dice.uniform(0, 3000, n), np.full(n, 1e3), np.full(n, 1e3), np.zeros(n)
+        )
         events = timeline.run(demands.price(fleet, devices, now_s, asked).phases)
         energy_j = events.compute_j + events.radio_j
         battery_j = np.where(fleet.plugged(devices, now_s) | fleet.on_mains(devices), 0.0, energy_j)

@@ -45,7 +45,7 @@ def make_fleet(profile, n=1, *, rules=None, availability=None, access=None, **bu
 
 
 def work(n=1, *, train_s=100.0, down=0.0, up=0.0, peak=0.0, storage=0.0):
-    return Demands(*(np.full(n, float(value)) for value in (down, up, train_s, peak, storage)))
+    return Demands(*(np.full(n, float(value)) for value in (down, up, train_s, peak, storage, 0.0)))
 
 
 def do(fleet, devices, now_s, asked):

@@ -86,5 +86,6 @@ def test_the_digest_of_one_row_is_the_same_everywhere():
     ledger.append(rows(1))
     sha = hashlib.sha256()
     for name, kind in COLUMNS.items():
-        sha.update(name.encode() + (b"x" if kind is np.str_ else bytes(np.dtype(kind).itemsize)))
+        if kind is not np.object_:
+            sha.update(name.encode() + (b"x" if kind is np.str_ else bytes(np.dtype(kind).itemsize)))
     assert ledger.digest() == sha.hexdigest()

@@ -1,0 +1,183 @@
+"""Clients that sleep, raise, end their program or do nothing: told, charged, and the same on every backend."""
+
+import json
+import textwrap
+
+import pytest
+
+from fedlite.cli.main import main
+from fedlite.errors import FedliteError
+from fedlite.report.run_data import read_run
+from fedlite.report.run_page import run_page
+from fedlite.runner import Settings, resume, run_app
+from fedlite.scenario.loader import parse_scenario
+
+FLEET = parse_scenario(
+    "name: f\nfleet: {devices: 6, mix: {pi-4b: 1, pixel-6: 1}, availability: always}\n"
+    "task: {data: digits, model: mlp}\ntraining: {failures: error}\n"
+)
+CLIENT = """
+import sys, time
+import torch
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+app = ClientApp()
+
+@app.train()
+def train(msg, context):
+    kind = context.node_config["partition-id"]
+    if kind == 1:
+        time.sleep(100)
+    if kind == 2:
+        raise ValueError(f"no data in {object()}")
+    if kind == 3:
+        sys.exit(3)
+    if kind == 4:
+        import a_library_that_is_not_there
+    arrays = msg.content["arrays"]
+    if kind != 5:
+        weights = torch.from_numpy(arrays.to_numpy_ndarrays()[0])
+        arrays = ArrayRecord([(weights @ weights.T @ weights * 0.01 + kind).numpy()])
+    content = {"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})}
+    return Message(RecordDict(content), reply_to=msg)
+
+@app.evaluate()
+def evaluate(msg, context):
+    EVALUATE
+"""
+SERVER = """
+import numpy as np, time
+from flwr.app import ArrayRecord
+from flwr.serverapp import ServerApp
+from flwr.serverapp.strategy import FedAvg
+
+app = ServerApp()
+
+@app.main()
+def main(grid, context):
+    started = time.time()
+    strategy = FedAvg(fraction_train=1.0, fraction_evaluate=FRACTION, min_available_nodes=2)
+    strategy.start(grid, ArrayRecord([np.eye(4, dtype=np.float32)]), num_rounds=2, timeout=5000)
+    AFTERWARDS
+"""
+TESTS = 'return Message(RecordDict({"metrics": MetricRecord({"num-examples": 2, "accuracy": 0.5})}), reply_to=msg)'
+
+
+def write_app(folder, *, fraction="1.0", evaluate=TESTS, afterwards="pass", client=CLIENT):
+    (folder / "unruly").mkdir(parents=True)
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "unruly"\nversion = "1.0.0"\n[tool.flwr.app]\npublisher = "me"\n'
+        '[tool.flwr.app.components]\nserverapp = "unruly.server:app"\nclientapp = "unruly.client:app"\n'
+        "[tool.flwr.app.config]\n"
+    )
+    (folder / "unruly" / "__init__.py").touch()
+    (folder / "unruly" / "client.py").write_text(client.replace("EVALUATE", evaluate))
+    (folder / "unruly" / "server.py").write_text(
+        textwrap.dedent(SERVER).replace("FRACTION", fraction).replace("AFTERWARDS", afterwards)
+    )
+    return folder
+
+
+@pytest.fixture
+def finished(tmp_path):
+    return run_app(write_app(tmp_path / "app"), FLEET, settings=Settings("local"), out=tmp_path / "run")
+
+
+def test_every_unruly_client_is_an_outcome_of_its_own(finished):
+    jobs = finished.clients
+    first = jobs.filter((jobs["kind"] == "train") & (jobs["round"] == 1)).sort("device")
+    arrived, failed = "arrived", "client_error"
+    assert first["outcome"].to_list() == [arrived, arrived, failed, failed, failed, arrived]
+    assert first["reason"].to_list() == [
+        "",
+        "",
+        "ValueError: no data in <object object at 0x...>",
+        "SystemExit: 3",
+        "ModuleNotFoundError: No module named 'a_library_that_is_not_there'",
+        "",
+    ]
+    assert 100 < first["train_s"][1] < 110
+    assert first["train_s"][5] < first["train_s"][0]
+
+
+def test_what_clients_raised_is_in_summary_report_and_on_the_terminal(finished, capsys):
+    errors = finished.summary["client_errors"]
+    assert {error["first_device"]: (error["reason"][:10], error["jobs"], error["devices"]) for error in errors} == {
+        2: ("ValueError", 2, 1),
+        3: ("SystemExit", 2, 1),
+        4: ("ModuleNotF", 2, 1),
+    }
+    for error in errors:
+        assert error["traceback"].count("unruly/client.py") == 1
+        assert "fedlite/flower" not in error["traceback"]
+    page = (finished.path / "report.html").read_text()
+    assert "What went wrong" in page
+    assert "SystemExit: 3" in page
+    from fedlite.cli.run import show_outcome
+
+    show_outcome(finished)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 train jobs on 1 device failed in the client's own code, first on device 2" in said
+    assert "Traceback (most recent call last)" in said
+
+
+def test_a_client_that_does_nothing_aborts_nothing_and_is_told(finished):
+    assert set(finished.summary["uncounted"]) == {"train", "evaluate"}
+    assert finished.summary["outcomes"]["arrived"] > 6
+
+
+def test_failed_evaluations_are_told(tmp_path):
+    app = write_app(tmp_path / "app", evaluate="raise KeyError('test set')")
+    run = run_app(app, FLEET, settings=Settings("local"), out=tmp_path / "run")
+    [error] = [error for error in run.summary["client_errors"] if error["kind"] == "evaluate"]
+    assert (error["reason"], error["jobs"], error["devices"]) == ("KeyError: 'test set'", 12, 6)
+
+
+@pytest.mark.ray
+def test_unruly_clients_give_the_same_digest_and_errors_on_ray(finished, tmp_path):
+    again = run_app(tmp_path / "app", FLEET, settings=Settings("ray", 2), out=tmp_path / "ray")
+    assert again.summary["digest"] == finished.summary["digest"]
+    assert again.summary["client_errors"] == finished.summary["client_errors"]
+    assert again.summary["virtual_time_s"] == finished.summary["virtual_time_s"]
+
+
+def test_a_run_in_which_nobody_ever_arrived_says_so_by_its_exit_code(tmp_path, monkeypatch, capsys):
+    client = CLIENT.replace("kind = context", "raise RuntimeError('always')\n    kind = context")
+    app = write_app(tmp_path / "app", client=client, fraction="0.0")
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text("name: f\nfleet: {devices: 3, mix: {pi-4b: 1}}\n")
+    words = ["fedlite", "app", str(app), "--fleet", str(fleet), "--backend", "local", "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", [*words, "--json"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 6
+    told = capsys.readouterr()
+    assert json.loads(told.out)["outcomes"] == {"client_error": 6}
+    assert "got no reply of any device" in told.err
+
+
+def test_after_a_server_that_raises_the_report_of_what_happened_is_there(tmp_path):
+    app = write_app(tmp_path / "app", afterwards="raise RuntimeError('disk of the server is full')")
+    out = tmp_path / "run"
+    with pytest.raises(FedliteError, match=r"(?s)RuntimeError: disk of the server.*what happened until then: .*report"):
+        run_app(app, FLEET, settings=Settings("local"), out=out)
+    run = read_run(out)
+    assert run.summary["failure"].startswith("server app: it raised RuntimeError")
+    assert run.rounds["round"].to_list() == [0, 1, 2]
+    [section] = [section for section in run_page(run).sections if section.id == "failures"]
+    assert "did not come to its end" in section.present()[0]
+    with pytest.raises(FedliteError, match="holds a run that failed, as its report says"):
+        run_app(app, FLEET, settings=Settings("local"), out=out)
+
+
+def test_a_failed_run_can_be_tried_again_where_it_stands(tmp_path):
+    flag = tmp_path / "mended"
+    wait = f"import os\n    if not os.path.exists({str(flag)!r}): raise RuntimeError('not yet')"
+    app = write_app(tmp_path / "app", afterwards=wait)
+    with pytest.raises(FedliteError, match="not yet"):
+        run_app(app, FLEET, settings=Settings("local"), out=tmp_path / "run")
+    flag.touch()
+    mended = resume(tmp_path / "run", settings=Settings("local"))
+    assert mended.summary["failure"] is None
+    assert "did not come to its end" not in (tmp_path / "run" / "report.html").read_text()
