@@ -11,7 +11,7 @@ from fedlite.compose.app_request import APP_FILE, AppRequest, read_request
 from fedlite.compose.app_results import app_particulars
 from fedlite.compose.app_rounds import AppRounds
 from fedlite.compose.record import Particulars, Record, Trained
-from fedlite.compose.runtimes import app_wire
+from fedlite.compose.runtimes import app_classes
 from fedlite.compose.runtimes import declared as declared_by
 from fedlite.errors import FedliteError
 from fedlite.flower.app_dir import AppDirectory, fingerprint, overridden, read_app
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fedlite.engine.pool import Pool
     from fedlite.engine.task import WorkerSpec
     from fedlite.fleet.state import Fleet
-    from fedlite.flower.app_wire import AppWire
+    from fedlite.flower.app_classes import AppClass
     from fedlite.flower.grid import FleetGrid
     from fedlite.learning.objectives import Metric
     from fedlite.results.directory import RunDirectory
@@ -48,7 +48,7 @@ class AppCampaign:
     server: Any
     fleet: Fleet
     worker: WorkerSpec
-    wire: AppWire
+    classes: Sequence[AppClass]
 
     @classmethod
     def prepare(
@@ -101,7 +101,8 @@ class AppCampaign:
         profiles = [load_profile(name) for name in scenario.fleet.mix]
         fleet = compose_fleet.build(scenario, profiles, [False] * len(profiles))
         worker = worker_spec(app.client, app.path, request.run_config)
-        return cls(scenario, app, request, server, fleet, worker, app_wire(scenario))
+        classes = app_classes(scenario, profiles, fleet.budgets)
+        return cls(scenario, app, request, server, fleet, worker, classes)
 
     @property
     def name(self) -> str:
@@ -134,7 +135,7 @@ class AppCampaign:
             AppPrices(population.profiles, self.request.declared),
             seed=self.scenario.seed,
             partitions=self.scenario.task.clients if self.scenario.task is not None else None,
-            wire=self.wire,
+            classes=self.classes,
         )
 
     def serve(self, grid: FleetGrid, log: RoundLog) -> Trained:

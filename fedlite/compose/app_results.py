@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedlite.compose.fleet_rows import ClassFacts, fleet_rows
+from fedlite.compose.app_rounds import in_columns
+from fedlite.compose.fleet_rows import ClassFacts, device_counts, fleet_rows
 from fedlite.compose.record import Particulars
 from fedlite.compose.round_log import metrics_of_rounds
-from fedlite.flower.app_exchange import PLAN
+from fedlite.flower.app_exchange import EXAMPLES
 from fedlite.report.measure import metric_records
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def app_particulars(
     """
     reported = metrics_of_rounds(record.rounds, metrics)
     return Particulars(
-        fleet=fleet_rows(record, _classes(record)),
-        evaluation=_no_evaluation(reported[0].name),
+        fleet=fleet_rows(record, _classes(record, runtime)),
+        evaluation=_evaluation(record, runtime, reported[0].name),
         manifest={
             "app": {
                 "folder": str(app.path),
@@ -63,7 +64,7 @@ def app_particulars(
         summary={
             "metrics": _metrics(record),
             **metric_records(reported),
-            "excluded": [],
+            "excluded": _excluded(record, runtime),
             "privacy": None,
             "epsilon": None,
             "uncounted": list(runtime.prices.uncounted),
@@ -82,23 +83,45 @@ def _metrics(record: Record) -> dict[str, float]:
     return {**columns, **record.trained.metrics}
 
 
-def _classes(record: Record) -> list[ClassFacts]:
+def _classes(record: Record, runtime: AppRuntime) -> list[ClassFacts]:
     """Return one entry per profile; what a job takes is known of the profiles that had one."""
     ledger = record.ledger.columns()
     train = ledger["kind"] == "train"
     classes = []
-    for profile in record.fleet.population.profiles:
-        mine = train & (ledger["profile"] == profile.name)
-        worked = mine & (ledger["train_s"] > 0)
+    for profile, mine in zip(record.fleet.population.profiles, runtime.classes, strict=True):
+        rows = train & (ledger["profile"] == profile.name)
+        worked = rows & (ledger["train_s"] > 0)
         train_s = float(ledger["train_s"][worked].mean()) if worked.any() else float("nan")
-        classes.append(ClassFacts(profile, PLAN, train_s, int(ledger["peak_bytes"][mine].max(initial=0))))
+        peak_bytes = int(ledger["peak_bytes"][rows].max(initial=0))
+        classes.append(ClassFacts(profile, mine.plan, train_s, peak_bytes, runtime.misfits.get(profile.name, "")))
     return classes
 
 
-def _no_evaluation(metric: str) -> dict[str, Array]:
-    """Return the empty table: how good the model is for whom, an app's own messages say or nobody."""
-    kinds = {"client": np.int32, "device": np.int32, "samples": np.int32, metric: np.float64, "loss": np.float64}
-    return {name: np.empty(0, dtype=kind) for name, kind in kinds.items()}
+def _excluded(record: Record, runtime: AppRuntime) -> list[dict[str, Any]]:
+    """Return the classes on which the app can never run; unlike a scenario's own they are asked all the same."""
+    profiles = record.fleet.population.profiles
+    return [
+        {"profile": profile.name, "devices": devices, "reason": runtime.misfits[profile.name]}
+        for profile, devices in zip(profiles, device_counts(record), strict=True)
+        if profile.name in runtime.misfits
+    ]
+
+
+def _evaluation(record: Record, runtime: AppRuntime, metric: str) -> dict[str, Array]:
+    """Return what the devices told of the model in the last round in which any tested it."""
+    ledger = record.ledger.columns()
+    told = (ledger["kind"] == "evaluate") & (ledger["outcome"] == "arrived")
+    last = told & (ledger["round"] == ledger["round"][told].max(initial=-1))
+    devices = np.unique(ledger["device"][last])
+    found = [runtime.tested[device] for device in devices.tolist()]
+    columns = [in_columns(metrics) for metrics in found]
+    samples = [metrics.get(EXAMPLES, 0.0) for metrics in found]
+    return {
+        "client": np.array([runtime.node_config(device)["partition-id"] for device in devices.tolist()], np.int32),
+        "device": devices.astype(np.int32),
+        "samples": np.nan_to_num(np.array(samples, np.float64)).astype(np.int32),
+        **{name: np.array([each.get(name, np.nan) for each in columns], np.float64) for name in (metric, "loss")},
+    }
 
 
 def _command(app: AppDirectory, request: AppRequest, scenario: Path) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fedlite.client.assignment import ByProfile
+from fedlite.compression.plan import Plan
+from fedlite.compression.structure.full import FULL
 from fedlite.errors import FedliteError
+from fedlite.fleet.demands import wall_bytes
 from fedlite.flower import app_runtime
+from fedlite.flower.app_classes import PLAN, AppClass
 from fedlite.flower.app_prices import AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime
 from fedlite.flower.app_wire import AppWire
@@ -23,14 +29,18 @@ if TYPE_CHECKING:
 
     from fedlite.compose.fleet import DeviceClass
     from fedlite.compose.learning import Learning
+    from fedlite.devices.profile import DeviceProfile
     from fedlite.engine.pool import Pool
     from fedlite.engine.task import WorkerSpec
+    from fedlite.fleet.rules import Budgets
     from fedlite.fleet.state import Fleet
     from fedlite.flower.strategies import Served
     from fedlite.scenario.schema import FleetScenario, Scenario
     from fedlite.scenario.task import App
 
 AnyRuntime = NativeRuntime | AppRuntime
+
+_log = logging.getLogger(__name__)
 
 
 def native_task(
@@ -77,9 +87,15 @@ def runtime(scenario: Scenario, task: NativeTask, fleet: Fleet, pool: Pool, serv
         )
         return NativeRuntime(clients)
     prices = AppPrices(population.profiles, declared(app))
-    wire = app_wire(scenario)
+    classes = app_classes(scenario, population.profiles, fleet.budgets)
     return AppRuntime(
-        pool, population.profiles, population.profile_of, prices, seed=scenario.seed, partitions=task.clients, wire=wire
+        pool,
+        population.profiles,
+        population.profile_of,
+        prices,
+        seed=scenario.seed,
+        partitions=task.clients,
+        classes=classes,
     )
 
 
@@ -88,17 +104,38 @@ def declared(app: App) -> Declared:
     return Declared(app.macs or {}, app.memory_bytes)
 
 
-def app_wire(scenario: FleetScenario) -> AppWire:
-    """Return how a scenario encodes the arrays of an app's messages.
+def app_classes(scenario: FleetScenario, profiles: Sequence[DeviceProfile], budgets: Budgets) -> list[AppClass]:
+    """Return what holds for an app's jobs on each profile: the codecs of its plan, and what fits.
+
+    Of plans an app gets the two codecs: what else they do, it would have to do itself. Parts that have no effect are
+    named in the log.
 
     Raises
     ------
     FedliteError
-        If it asks for error feedback, which needs to know what the app's arrays mean.
+        If the scenario asks for error feedback, which needs to know what the app's arrays mean.
     """
     if scenario.wire.error_feedback:
         raise FedliteError("wire.error_feedback: got true with a Flower app, expected false; remove it")
-    return AppWire(scenario.wire.down, scenario.wire.up)
+    wires: dict[tuple[tuple[str, ...], tuple[str, ...]], AppWire] = {}
+    classes = []
+    for profile in profiles:
+        plan = scenario.plan_for(profile=profile.name, tier=str(profile.tier))
+        idle = [part.name for part in plan.parts if part != FULL]
+        if idle:
+            _log.warning(
+                "clients: got the plan %r for %s with a Flower app, of which only 'up' and 'down' act (not %s);"
+                " remove the rest, or do it in the app",
+                plan.name,
+                profile.name,
+                ", ".join(idle),
+            )
+        codecs = (plan.down, plan.up)
+        storage_bytes = min(profile.storage_bytes.value, budgets.storage_bytes or math.inf)
+        name = PLAN if plan.name == Plan().name else plan.name
+        wire = wires.setdefault(codecs, AppWire(*codecs))
+        classes.append(AppClass(name, wire, wall_bytes(profile, budgets), storage_bytes))
+    return classes
 
 
 def run_config(scenario: Scenario) -> dict[str, Any]:

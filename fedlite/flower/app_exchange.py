@@ -21,7 +21,7 @@ from fedlite.fleet.booking import Facts
 from fedlite.fleet.demands import Demands
 from fedlite.flower import compat
 from fedlite.flower.app_prices import JobCost
-from fedlite.flower.app_wire import AppWire, Sent
+from fedlite.flower.app_wire import Sent
 from fedlite.flower.app_worker import packed, unpacked
 from fedlite.flower.records import distinct
 from fedlite.rng import seed_of
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fedlite.engine.pool import Pool
+    from fedlite.flower.app_classes import AppClass
     from fedlite.flower.app_prices import AppPrices
+    from fedlite.flower.app_wire import AppWire
 
 Ids = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -38,8 +40,6 @@ Bools = NDArray[np.bool_]
 EXAMPLES: Final = "num-examples"
 LOSSES: Final = ("train_loss", "eval_loss", "loss")
 """Names under which Flower's examples and strategies report a loss."""
-PLAN: Final = "app"
-"""What the ledger says of the compression plan: the app trains what it likes."""
 LONGEST_REASON: Final = 300
 """Characters of a reason that the ledger keeps."""
 KEYS_WITHOUT_WORK: Final = frozenset({"server-round", "lr", "learning-rate", "learning_rate", compat.CLIPPING_NORM_KEY})
@@ -53,7 +53,8 @@ class AppClients(Protocol):
     prices: AppPrices
     profile_of: NDArray[np.int16]
     """Profile of each device, shape (N,)."""
-    wire: AppWire
+    classes: Sequence[AppClass]
+    """What holds for the devices of each profile."""
     seed: int
     states: dict[int, bytes]
     """Each device's context state, as it was after its last reply that arrived."""
@@ -66,6 +67,9 @@ class AppClients(Protocol):
 
     def node_config(self, device: int) -> dict[str, Any]:
         """Return what a node knows of itself."""
+
+    def tell_misfits(self, kind: str, count: Mapping[str, Any] | None, down_bytes: float) -> None:
+        """Tell of every class, once, on which jobs of this work can never run."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ class AppExchange:
         self._clients = clients
         self._devices = devices
         self._kind = messages[0].metadata.message_type.partition(".")[0]
-        self._contents, self._content_of = _contents(messages, clients.wire)
+        self._classes: list[AppClass] = [clients.classes[position] for position in clients.profile_of[devices].tolist()]
+        self._contents, self._content_of = _contents(messages, [each.wire for each in self._classes])
         self._jobs: list[dict[str, Any]] = [
             {
                 "fields": compat.fields_of(message),
@@ -162,7 +167,7 @@ class AppExchange:
             length = compat.error_bytes(error)
             return Sent(b"", length, length)
         received = self._contents[self._content_of[position]].sent.data
-        return self._clients.wire.up(reply, received, self._jobs[position]["seed"])
+        return self._classes[position].wire.up(reply, received, self._jobs[position]["seed"])
 
     # -- pricing ------------------------------------------------------------------------------------------------------
 
@@ -172,13 +177,15 @@ class AppExchange:
         types = [job["fields"]["type"] for job in self._jobs]
         keys = [self._work_key(position, ended) for position, ended in enumerate(jobs)]
         first: dict[str, int] = {}
-        for position, (key, kind) in enumerate(zip(keys, types, strict=True)):
-            if key not in clients.counts and not clients.prices.declares(kind):
+        for position, key in enumerate(keys):
+            if key not in clients.counts and not clients.prices.declares(types[position]):
                 first.setdefault(key, position)
         submit, task = clients.pool.submit, self._task
         tickets = [(key, submit(task("count", [position]), self._shared)) for key, position in first.items()]
         for key, ticket in tickets:
             clients.counts[key] = clients.pool.collect(ticket).meta["counts"][0]
+            sent = self._contents[self._content_of[first[key]]].sent
+            clients.tell_misfits(types[first[key]], clients.counts[key], sent.encoded_bytes)
         for ended, key, kind, device in zip(jobs, keys, types, self._devices.tolist(), strict=True):
             count, profile, failed = clients.counts.get(key), int(clients.profile_of[device]), ended.error is not None
             ended.cost = clients.prices.of(kind, count, profile, failed=failed)
@@ -220,7 +227,7 @@ class AppExchange:
         """What the ledger says about the jobs."""
         ended = self._ended
         return Facts(
-            plan=np.full(len(ended), PLAN),
+            plan=np.array([each.plan for each in self._classes]),
             down_raw_bytes=np.array([self._contents[content].sent.raw_bytes for content in self._content_of]),
             up_raw_bytes=np.array([e.reply.raw_bytes for e in ended]),
             examples=np.array([e.examples for e in ended], dtype=np.int64),
@@ -257,12 +264,17 @@ def _reason(error: Error) -> str:
     return " ".join((error.reason or "").split())[:LONGEST_REASON] or f"error {error.code} without a reason"
 
 
-def _contents(messages: Sequence[Message], wire: AppWire) -> tuple[list[_Content], Ids]:
-    """Return what the messages carry, as clients read it, and which of it each message carries."""
-    records, record_of = distinct([message.content for message in messages], id)
+def _contents(messages: Sequence[Message], wires: Sequence[AppWire]) -> tuple[list[_Content], Ids]:
+    """Return what the messages carry, as clients read it, and which of it each message carries.
+
+    `wires` are those of the messages' devices.
+    """
+    pairs = [(message.content, wire) for message, wire in zip(messages, wires, strict=True)]
+    records, record_of = distinct(pairs, lambda pair: (id(pair[0]), id(pair[1])))
     # Records apart may still say the same: strategies in a loop of their own make one per node.
     contents, content_of = distinct(
-        [_Content(wire.down(record), _shape(record)) for record in records], lambda content: content.sent.data
+        [_Content(wire.down(record), _shape(record)) for record, wire in records],
+        lambda content: (content.sent.data, content.sent.encoded_bytes),
     )
     return contents, content_of[record_of]
 

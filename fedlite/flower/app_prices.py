@@ -107,6 +107,11 @@ class AppPrices:
         self.uncounted: dict[str, None] = {}
         """Types of messages that learn or test, with a job in which counting saw no work: it costs its bytes only."""
 
+    @property
+    def memory_declared(self) -> bool:
+        """Whether the memory of a job is declared, and known before one runs."""
+        return self._declared.memory_bytes is not None
+
     def declares(self, kind: str) -> bool:
         """Tell whether the work of a type of message is declared, and need not be counted."""
         return self._declared.of(kind) is not None

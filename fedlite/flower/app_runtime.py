@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.engine.task import WorkerSpec
+from fedlite.flower.app_classes import AppClass
 from fedlite.flower.app_exchange import AppExchange
-from fedlite.flower.app_wire import AppWire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from fedlite.flower.exchange import Exchange
 
 Ids = NDArray[np.int64]
+
+_log = logging.getLogger(__name__)
 
 
 class AppRuntime:
@@ -40,8 +43,8 @@ class AppRuntime:
         Names the streams that the app's own random draws come from.
     partitions : int, optional
         What nodes are told as `num-partitions`; one per device if not given. Device d gets partition `d % partitions`.
-    wire : AppWire, optional
-        How arrays are encoded; without it messages travel as Flower sends them.
+    classes : sequence of AppClass, optional
+        What holds for the devices of each profile; without it everything fits, and travels as Flower sends it.
     """
 
     def __init__(
@@ -53,13 +56,13 @@ class AppRuntime:
         *,
         seed: int,
         partitions: int | None = None,
-        wire: AppWire | None = None,
+        classes: Sequence[AppClass] | None = None,
     ) -> None:
         self.pool = pool
         self.prices = prices
         self.profile_of = profile_of
         self.seed = seed
-        self.wire = wire or AppWire()
+        self.classes = classes or [AppClass()] * len(profiles)
         self.modes: set[str] = set()
         """Execution modes of fedlite's trainer: an app uses none."""
         self._profiles = profiles
@@ -72,6 +75,27 @@ class AppRuntime:
         """The first traceback of each reason for which a job's code failed."""
         self.tested: dict[int, Mapping[str, float]] = {}
         """What each device's last evaluation that arrived told."""
+        self.misfits: dict[str, str] = {}
+        """Why the app can never run on devices of a profile."""
+        if prices.memory_declared:
+            self.tell_misfits("train", None, 0.0)
+
+    def tell_misfits(self, kind: str, count: Mapping[str, Any] | None, down_bytes: float) -> None:
+        """Tell of every class, once, on which jobs of this work can never run."""
+        found: dict[str, str] = {}
+        for position, (profile, mine) in enumerate(zip(self._profiles, self.classes, strict=True)):
+            reason = mine.misfit(kind, self.prices.of(kind, count, position).peak_bytes, down_bytes)
+            if reason is not None and profile.name not in self.misfits:
+                found[profile.name] = reason
+        if found:
+            first, reason = next(iter(found.items()))
+            _log.warning(
+                "fleet.mix: got %s, which can never take part: on %s %s; leave out who cannot, or make the app smaller",
+                ", ".join(found),
+                first,
+                reason,
+            )
+        self.misfits |= found
 
     def open(self, messages: Sequence[Message], devices: Ids, now_s: float) -> Exchange:
         """Begin an exchange."""

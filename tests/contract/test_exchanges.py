@@ -17,6 +17,7 @@ from fedlite.compose import runtimes
 from fedlite.compose.learning import prepare
 from fedlite.engine.pool import LocalPool
 from fedlite.flower import compat, strategies
+from fedlite.flower.app_classes import AppClass
 from fedlite.flower.app_prices import WORKING, AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime, worker_spec
 from fedlite.flower.app_wire import AppWire
@@ -89,7 +90,7 @@ def app(folder, *, up="fp32", down="fp32"):
         fleet.population.profile_of,
         AppPrices(profiles, Declared(dict.fromkeys(WORKING, 1e6))),
         seed=4,
-        wire=AppWire((down,), (up,)),
+        classes=[AppClass(wire=AppWire((down,), (up,)))] * len(profiles),
     )
     arrays = [np.linspace(-1, 1, 40, dtype=np.float32).reshape(8, 5), np.array(3, np.int64)]
     return SimpleNamespace(runtime=runtime, names=("weight", "count"), arrays=arrays)

@@ -280,10 +280,11 @@ def train(msg, context):
 
 
 def test_a_wire_codec_really_changes_what_clients_read_and_what_is_charged(app_grid):
+    from fedlite.flower.app_classes import AppClass
     from fedlite.flower.app_wire import AppWire
 
     lab = app_grid(WIRED, devices=2, declared=Declared(dict.fromkeys(WORKING, 1e6)))
-    lab.runtime.wire = AppWire(down=("fp16",), up=("int8",))
+    lab.runtime.classes = [AppClass(wire=AppWire(down=("fp16",), up=("int8",)))] * len(lab.runtime.classes)
     sent = np.linspace(0, 1 / 3, 1000, dtype=np.float32)
     content = RecordDict({"arrays": ArrayRecord([sent]), "config": ConfigRecord({})})
     replies = list(lab.grid.send_and_receive([Message(content, node, "train") for node in lab.grid.get_node_ids()]))
@@ -300,12 +301,49 @@ def test_a_wire_codec_really_changes_what_clients_read_and_what_is_charged(app_g
 
 
 def test_a_top_k_upload_is_an_update_of_what_came_down(app_grid):
+    from fedlite.flower.app_classes import AppClass
     from fedlite.flower.app_wire import AppWire
 
     lab = app_grid(WIRED, devices=1, declared=Declared(dict.fromkeys(WORKING, 1e6)))
-    lab.runtime.wire = AppWire(up=("topk:0.1",))
+    lab.runtime.classes = [AppClass(wire=AppWire(up=("topk:0.1",)))] * len(lab.runtime.classes)
     sent = np.arange(100, dtype=np.float32)
     content = RecordDict({"arrays": ArrayRecord([sent]), "config": ConfigRecord({})})
     [reply] = lab.grid.send_and_receive([Message(content, lab.grid.get_node_ids()[0], "train")])
     [got] = reply.content["arrays"].to_numpy_ndarrays()
     assert sorted((got - sent).tolist()) == [0.0] * 90 + [1.0] * 10
+
+
+def test_classes_have_codecs_of_their_own(app_grid):
+    from fedlite.flower.app_classes import AppClass
+    from fedlite.flower.app_wire import AppWire
+
+    lab = app_grid(WIRED, devices=2, declared=Declared(dict.fromkeys(WORKING, 1e6)))
+    lab.runtime.profile_of = np.array([0, 1], np.int16)
+    lab.runtime.prices._profiles = lab.runtime._profiles = [lab.runtime._profiles[0]] * 2
+    lab.runtime.classes = [AppClass(), AppClass("small", AppWire(down=("int8",), up=("fp16",)))]
+    sent = np.linspace(0, 1 / 3, 1000, dtype=np.float32)
+    content = RecordDict({"arrays": ArrayRecord([sent]), "config": ConfigRecord({})})
+    replies = list(lab.grid.send_and_receive([Message(content, node, "train") for node in lab.grid.get_node_ids()]))
+    received = [np.array(reply.content["metrics"]["received"]) for reply in replies]
+    np.testing.assert_array_equal(received[0], sent)
+    assert 0 < np.abs(received[1] - sent).max() < 0.01
+    rows = lab.ledger.columns()
+    assert rows["plan"].tolist() == ["app", "small"]
+    assert rows["down_bytes"][1] < rows["down_bytes"][0] / 3
+    assert rows["up_bytes"][1] < rows["up_bytes"][0] - 1500
+
+
+@pytest.mark.parametrize("declared", [Declared({}, 1e12), Declared()])
+def test_a_class_that_can_never_run_is_told_before_its_first_job_is_priced(app_grid, caplog, declared):
+    from fedlite.flower.app_classes import AppClass
+
+    lab = app_grid(LEARNER, devices=2, declared=declared)
+    lab.runtime.classes = [AppClass(wall_bytes=1e6)] * len(lab.runtime.classes)
+    lab.runtime.tell_misfits("train", None, 0.0)
+    assert bool(lab.runtime.misfits) == (declared.memory_bytes is not None)
+    for _ in range(2):
+        lab.grid.send_and_receive(messages(lab.grid, "train"))
+    assert list(lab.runtime.misfits) == [profile.name for profile in lab.runtime._profiles]
+    assert all("is killed at 1 MB" in reason for reason in lab.runtime.misfits.values())
+    told = [record.getMessage() for record in caplog.records if "can never take part" in record.getMessage()]
+    assert [", ".join(lab.runtime.misfits) in text for text in told] == [True]

@@ -181,3 +181,23 @@ def test_a_failed_run_can_be_tried_again_where_it_stands(tmp_path):
     mended = resume(tmp_path / "run", settings=Settings("local"))
     assert mended.summary["failure"] is None
     assert "did not come to its end" not in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_what_each_client_told_of_the_model_is_in_the_table_of_tests(finished):
+    table = finished.evaluation.sort("device")
+    assert table["device"].to_list() == [0, 1, 2, 3, 4, 5]
+    assert table["samples"].to_list() == [2] * 6
+    assert table["accuracy"].to_list() == [0.5] * 6
+
+
+def test_plans_give_an_app_their_codecs_and_say_what_has_no_effect(tmp_path, caplog):
+    text = (
+        "name: f\nfleet: {devices: 6, mix: {pi-4b: 1, pixel-6: 1}}\ntask: {data: digits, model: mlp}\n"
+        "clients: [{for: {profile: pi-4b}, plan: {up: int8, width: 0.5}}]\n"
+    )
+    app = write_app(tmp_path / "app")
+    run = run_app(app, parse_scenario(text), settings=Settings("local"), out=tmp_path / "run")
+    assert any("of which only 'up' and 'down' act (not" in record.getMessage() for record in caplog.records)
+    jobs = run.clients.filter((run.clients["kind"] == "train") & (run.clients["outcome"] == "arrived"))
+    saved = {row["profile"]: row["up_raw_bytes"] - row["up_bytes"] for row in jobs.iter_rows(named=True)}
+    assert saved.get("pixel-6", 0) == 0 < saved["pi-4b"]
