@@ -61,6 +61,7 @@ def app_particulars(
         },
         summary={
             "metrics": _metrics(record),
+            "trained": bool((record.ledger.columns()["kind"] == "train").any()),
             **metric_records(reported),
             "excluded": [],
             "privacy": None,

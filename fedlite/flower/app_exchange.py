@@ -36,7 +36,12 @@ Bools = NDArray[np.bool_]
 
 PLAN: Final = "app"
 """What the ledger says of the compression plan: the app trains what it likes."""
-KEYS_WITHOUT_WORK: Final = frozenset({"server-round", "lr", "learning-rate", "learning_rate", compat.CLIPPING_NORM_KEY})
+KEYS_WITHOUT_WORK: Final = frozenset(
+    {
+        *("server-round", "server_round", "current_round", "round", "lr", "learning-rate", "learning_rate"),
+        compat.CLIPPING_NORM_KEY,
+    }
+)
 """Entries of a message's config that change from round to round without changing how much there is to do."""
 
 
@@ -226,7 +231,8 @@ def _shape(record: RecordDict) -> str:
     """Return what of a content decides how much work it means: shapes of arrays, and the config."""
     parts: list[Any] = []
     for name, arrays in record.array_records.items():
-        parts.append((name, [(key, array.dtype, tuple(array.shape)) for key, array in arrays.items()]))
+        # Older servers tell neither type nor shape.
+        parts.append((name, [(key, array.dtype, tuple(array.shape), len(array.data)) for key, array in arrays.items()]))
     for name, config in record.config_records.items():
         parts.append((name, [(key, config[key]) for key in config if key not in KEYS_WITHOUT_WORK]))
     return repr(parts)

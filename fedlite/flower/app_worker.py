@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-EXAMPLES: Final = "num-examples"
+EXAMPLES: Final = ("num-examples", "num_examples")
+"""Names under which messages of today and older clients report how many examples a job used."""
 LOSSES: Final = ("train_loss", "eval_loss", "loss")
 """Names under which Flower's examples and strategies report a loss."""
 
@@ -86,7 +87,7 @@ class AppWorker:
         answer, context = self._answer(job, state, shared)
         if isinstance(answer, Error):
             return {"error": [answer.code, answer.reason]}, b"", state
-        summary = {"error": None, "examples": scalar(answer, (EXAMPLES,)), "loss": scalar(answer, LOSSES)}
+        summary = {"error": None, "examples": scalar(answer, EXAMPLES), "loss": scalar(answer, LOSSES)}
         return summary, compat.to_bytes(answer), compat.to_bytes(context.state)
 
     def _count(self, job: Mapping[str, Any], state: bytes, shared: Arrays) -> dict[str, Any]:
@@ -162,9 +163,10 @@ def _no_collector() -> Iterator[None]:
 
 
 def scalar(record: RecordDict, names: Sequence[str]) -> float | int | None:
-    """Return the first of some metrics that a reply holds as one number."""
+    """Return the first of some metrics that a reply holds as one number; older clients put theirs into configs."""
+    records: list[Any] = [*record.metric_records.values(), *record.config_records.values()]
     for name in names:
-        for metrics in record.metric_records.values():
+        for metrics in records:
             value = metrics.get(name)
             if isinstance(value, int | float):
                 return value

@@ -106,8 +106,8 @@ class FleetGrid(Grid):
         self.eligible = 0
         """Devices that could be asked when nodes were last counted."""
         self.run_id = run_id
-        self.on_train: Callable[[int, bool], None] | None = None
-        """Called before train messages leave, with their round and whether the server waits for the whole batch."""
+        self.on_exchange: Callable[[str, int | None], int] | None = None
+        """Called before messages leave, with their kind and the round that they name; returns their round."""
         self._runtime = runtime
         self._sent = 0
         self._exchanges = 0
@@ -160,7 +160,7 @@ class FleetGrid(Grid):
         batch = list(messages)
         if not batch:
             return []
-        flight = self._launch(batch, Closing(), waits=False)
+        flight = self._launch(batch, Closing())
         ids = [message.metadata.message_id for message in batch]
         for index, name in enumerate(ids):
             self._schedule(float(flight.computed_s[index]), name, _Due(flight, index))
@@ -191,7 +191,7 @@ class FleetGrid(Grid):
         if not batch:
             return []
         patience_s = min(math.inf if timeout is None else float(timeout), self.policy.deadline_s)
-        flight = self._launch(batch, Closing(patience_s, self.policy.first if _is_train(batch) else None), waits=True)
+        flight = self._launch(batch, Closing(patience_s, self.policy.first if _kind(batch) == "train" else None))
         land(self.fleet, flight)
         book(self.fleet, self.ledger, flight.jobs, np.arange(len(batch)))
         self._advance(self._round_end_s(flight))
@@ -209,7 +209,7 @@ class FleetGrid(Grid):
         FleetExhaustedError
             If nobody can ever become eligible, or too few were for a month of virtual time.
         """
-        now_s = self.clock.now_s
+        now_s, self._polls = self.clock.now_s, 0
         if self._starving_since_s is None:
             self._starving_since_s = now_s
         if now_s - self._starving_since_s > PATIENCE_S:
@@ -250,7 +250,7 @@ class FleetGrid(Grid):
         self.fleet.advance(self.clock.now_s)
         self._known = None
 
-    def _launch(self, batch: Sequence[Message], closing: Closing, *, waits: bool) -> Flight:
+    def _launch(self, batch: Sequence[Message], closing: Closing) -> Flight:
         self._polls, self._known, self._starving_since_s = 0, None, None
         self._exchanges += 1
         for message in batch:
@@ -258,9 +258,11 @@ class FleetGrid(Grid):
             compat.set_ids(message, f"{self.run_id}-{self._sent}", self.run_id)
         devices = np.array([message.metadata.dst_node_id - FIRST_NODE_ID for message in batch], dtype=np.int64)
         self._check_nodes(devices)
-        round_ = _round_of(batch[0], self._exchanges)
-        if self.on_train is not None and _is_train(batch):
-            self.on_train(round_, waits)
+        named = _round_of(batch[0])
+        if self.on_exchange is not None:
+            round_ = self.on_exchange(_kind(batch), named)
+        else:
+            round_ = self._exchanges if named is None else named
         exchange = self._runtime.open(batch, devices)
         return launch(self.fleet, exchange, batch, devices, self.clock.now_s, round_, closing)
 
@@ -323,14 +325,15 @@ class FleetGrid(Grid):
         self._inbox[name] = answer
 
 
-def _is_train(batch: Sequence[Message]) -> bool:
-    return batch[0].metadata.message_type.partition(".")[0] == "train"
+def _kind(batch: Sequence[Message]) -> str:
+    return batch[0].metadata.message_type.partition(".")[0]
 
 
-def _round_of(message: Message, fallback: int) -> int:
-    """Return the round that a message says it belongs to, as Flower's strategies write it into the config."""
+def _round_of(message: Message) -> int | None:
+    """Return the round that a message names: in its config, as strategies do, or as its group, as older servers do."""
     for config in message.content.config_records.values():
         number = config.get("server-round")
         if isinstance(number, int):
             return number
-    return fallback
+    group = str(message.metadata.group_id)
+    return int(group) if group.isdecimal() else None

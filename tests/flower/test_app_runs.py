@@ -266,21 +266,6 @@ def test_a_server_loop_that_pushes_pulls_and_sleeps_runs_in_virtual_time(app_fle
     assert run.rounds["arrived"].to_list() == [0, 4, 4]
 
 
-LEGACY = """
-from flwr.server import ServerApp, ServerAppComponents, ServerConfig
-
-def server_fn(context):
-    return ServerAppComponents(config=ServerConfig(num_rounds=1))
-
-app = ServerApp(server_fn=server_fn)
-"""
-
-
-def test_a_legacy_server_app_is_refused_with_the_way_out(app_fleet, tmp_path):
-    with pytest.raises(FedliteError, match=r"port it to @app.main\(\)"):
-        run_app(own_app(tmp_path / "own", LEGACY), app_fleet(4), settings=LOCAL, out=tmp_path / "run")
-
-
 INCONSISTENT = """
 import numpy as np
 from flwr.app import ArrayRecord
