@@ -63,10 +63,10 @@ def fedlite():
 
 
 def _declared():
-    from fedlite.flower.app_prices import WORKING, Declared
+    from fedlite.flower.app_prices import Declared
 
     # Clients that only echo have nothing to count.
-    return None if os.environ["BENCH_WORK"] == "train" else Declared(dict.fromkeys(WORKING, 1e6))
+    return None if os.environ["BENCH_WORK"] == "train" else Declared.working(1e6)
 
 
 RUNNERS = {"fedlite": fedlite, "flower": flower}

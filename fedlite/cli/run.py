@@ -108,7 +108,8 @@ def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run
         row = bar.add_task("starting", total=None, state="")
 
         def say(now: Progress) -> None:
-            bar.update(row, description="rounds", completed=now.round_, total=now.rounds or None, state=_state(now))
+            kind = "rounds" if now.trains else "rounds of queries"
+            bar.update(row, description=kind, completed=now.round_, total=now.rounds or None, state=_state(now))
 
         try:
             return work(say)
@@ -122,7 +123,8 @@ def _state(now: Progress) -> str:
     from fedlite.units import show
 
     value = "" if math.isnan(now.value) else f"{now.metric.replace('_', ' ')} {now.value:.3f} · "
-    return f"{value}virtual {show(now.virtual_time_s, 'time')} · {show(now.energy_j, 'energy')}"
+    state = f"{value}virtual {show(now.virtual_time_s, 'time')} · {show(now.energy_j, 'energy')}"
+    return state if now.trains else f"nothing trained · {state}"
 
 
 def show_outcome(finished: Run) -> None:

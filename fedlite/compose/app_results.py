@@ -11,7 +11,7 @@ from fedlite.compose.app_rounds import in_columns
 from fedlite.compose.fleet_rows import ClassFacts, device_counts, fleet_rows
 from fedlite.compose.record import Particulars
 from fedlite.compose.round_log import metrics_of_rounds
-from fedlite.flower.app_exchange import EXAMPLES
+from fedlite.flower.app_exchange import examples_of
 from fedlite.report.measure import metric_records
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def app_particulars(
         },
         summary={
             "metrics": _metrics(record),
+            "trained": bool((record.ledger.columns()["kind"] == "train").any()),
             **metric_records(reported),
             "excluded": _excluded(record, runtime),
             "privacy": None,
@@ -115,11 +116,10 @@ def _evaluation(record: Record, runtime: AppRuntime, metric: str) -> dict[str, A
     devices = np.unique(ledger["device"][last])
     found = [runtime.tested[device] for device in devices.tolist()]
     columns = [in_columns(metrics) for metrics in found]
-    samples = [metrics.get(EXAMPLES, 0.0) for metrics in found]
     return {
         "client": np.array([runtime.node_config(device)["partition-id"] for device in devices.tolist()], np.int32),
         "device": devices.astype(np.int32),
-        "samples": np.nan_to_num(np.array(samples, np.float64)).astype(np.int32),
+        "samples": np.array([examples_of(metrics) for metrics in found], np.int32),
         **{name: np.array([each.get(name, np.nan) for each in columns], np.float64) for name in (metric, "loss")},
     }
 

@@ -26,6 +26,9 @@ TOLD: Final = {
         "val_acc",
         "val_accuracy",
         "acc",
+        "cen_accuracy",
+        "centralized_accuracy",
+        "federated_evaluate_accuracy",
     ),
     "loss": ("loss", "eval_loss", "test_loss", "val_loss"),
     "macro_f1": ("macro_f1", "eval_macro_f1", "f1"),
@@ -43,7 +46,11 @@ class _Span:
 
 
 class AppRounds:
-    """Fills the table of rounds while an app runs. A round begins when its train messages leave.
+    """Fills the table of rounds while an app runs.
+
+    A round begins when its first message leaves. Messages that name a round belong to it, however many exchanges it
+    takes; where they name none, every exchange that trains is a round. What was asked before anything was trained is
+    part of round 0; an app that never trains has a round per query.
 
     Parameters
     ----------
@@ -58,22 +65,28 @@ class AppRounds:
         """The last strategy's final arrays; none if the app keeps its model to itself."""
         self._grid = grid
         self._log = log
+        self.trained = False
+        """Whether anything was."""
         self._open = 0
+        self._named = True
+        self._starts = False
         self._eligible = 0
         self._live: dict[str, float] = {}
         self._span_from = 0
         self._spans: list[_Span] = []
-        grid.on_train = self._trains
+        grid.on_exchange = self._leaves
+        log.trains = False
 
     def begin(self, rounds: int) -> None:
         """Note that a strategy starts."""
         self._log.expected += rounds
+        self._starts = True
         self._span_from = len(self._log.table.rows)
 
     def evaluated(self, round_: int, metrics: Mapping[str, Any]) -> None:
         """Note what the server's own test of the global model said."""
         del round_
-        self._live = in_columns(metrics)
+        self._live |= in_columns(metrics)
 
     def end(self, result: Any) -> None:
         """Note a strategy's result."""
@@ -98,12 +111,27 @@ class AppRounds:
                         row[name] = value
         return last
 
-    def _trains(self, round_: int, waits: bool) -> None:  # noqa: FBT001
-        """Begin a round, unless single messages of the same round follow each other."""
-        if not waits and round_ == self._open:
-            return
-        self._close()
-        self._open, self._eligible = round_, self._grid.eligible
+    def _leaves(self, kind: str, named: int | None) -> int:
+        """Begin a round where messages that leave do, and return the one that they belong to."""
+        trains = kind == "train"
+        begins, first = self._begins(named, trains=trains), trains and not self.trained
+        if first:
+            self.trained = self._log.trains = True
+        if begins:
+            self._close()
+            self._open = (0 if first else self._open) + 1 if named is None else named
+            self._named, self._starts, self._eligible = named is not None, False, self._grid.eligible
+        if first:
+            self._span_from = max(0, self._span_from - self._log.table.join())
+        return self._open if named is None else named
+
+    def _begins(self, named: int | None, *, trains: bool) -> bool:
+        if named is None:
+            return trains or not self.trained
+        if trains or not self.trained:
+            return not self._named or named != self._open or (self._starts and named > 0)
+        # Servers also ask clients about themselves before they train them; tests may number themselves as they like.
+        return named == self._open + 1
 
     def _close(self) -> None:
         self._log.close(self._open, eligible=self._eligible, metrics=self._live)

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """Finished rounds of `rounds` (0: unknown), virtual time, the main metric's latest value or NaN, energy so far."""
+    """Finished rounds of `rounds` (0: unknown), virtual time, the main metric's latest value or NaN, energy so far.
+
+    With `trains` false the rounds are of queries: nothing was trained so far.
+    """
 
     round_: int
     rounds: int
@@ -15,3 +18,4 @@ class Progress:
     metric: str
     value: float
     energy_j: float
+    trains: bool = True

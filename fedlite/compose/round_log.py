@@ -35,6 +35,8 @@ class RoundLog:
         self._metrics = metrics
         self.expected = 0
         """Rounds that there will be; 0 while nobody knows."""
+        self.trains = True
+        """Whether rounds are of training; else they are of queries, and every job counts."""
         self._grid = grid
         self._progress = progress
         self._began_s = grid.clock.now_s
@@ -66,6 +68,7 @@ class RoundLog:
             jobs=self._grid.ledger.columns(self._rows_seen),
             metrics=metrics,
             wall_s=now_wall_s - self._start_wall_s,
+            trains=self.trains,
         )
         self._rows_seen = len(self._grid.ledger)
         self._start_s, self._start_wall_s = now_s, now_wall_s
@@ -73,11 +76,12 @@ class RoundLog:
             energy_j = sum(float(done["energy_j"]) for done in self.table.rows)
             done = len(self.table.rows) - 1
             name = self.main.name
-            self._progress(Progress(done, self.expected, now_s - self._began_s, name, float(row[name]), energy_j))
+            virtual_s, value = now_s - self._began_s, float(row[name])
+            self._progress(Progress(done, self.expected, virtual_s, name, value, energy_j, self.trains))
 
     def settle(self) -> None:
         """Add the jobs that were under way when the last round was closed to its row."""
-        self.table.settle(self._grid.ledger.columns(self._rows_seen))
+        self.table.settle(self._grid.ledger.columns(self._rows_seen), trains=self.trains)
 
 
 def metrics_of_rounds(table: Rounds, metrics: Sequence[Metric]) -> list[Metric]:

@@ -37,12 +37,18 @@ if TYPE_CHECKING:
 Ids = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-EXAMPLES: Final = "num-examples"
+EXAMPLES: Final = ("num-examples", "num_examples")
+"""Names under which messages of today and older clients report how many examples a job used."""
 LOSSES: Final = ("train_loss", "eval_loss", "loss")
 """Names under which Flower's examples and strategies report a loss."""
 LONGEST_REASON: Final = 300
 """Characters of a reason that the ledger keeps."""
-KEYS_WITHOUT_WORK: Final = frozenset({"server-round", "lr", "learning-rate", "learning_rate", compat.CLIPPING_NORM_KEY})
+KEYS_WITHOUT_WORK: Final = frozenset(
+    {
+        *("server-round", "server_round", "current_round", "round", "lr", "learning-rate", "learning_rate"),
+        compat.CLIPPING_NORM_KEY,
+    }
+)
 """Entries of a message's config that change from round to round without changing how much there is to do."""
 
 
@@ -97,8 +103,7 @@ class _Ended:
     @property
     def examples(self) -> int:
         """How many examples the reply is about, 0 if it does not say."""
-        told = self.metrics.get(EXAMPLES, 0.0)
-        return int(told) if np.isfinite(told) else 0
+        return examples_of(self.metrics)
 
     @property
     def loss(self) -> float:
@@ -259,6 +264,12 @@ class AppExchange:
         ]
 
 
+def examples_of(metrics: Mapping[str, float]) -> int:
+    """Return how many examples a reply's metrics are about, 0 if they do not say."""
+    told = next((metrics[name] for name in EXAMPLES if name in metrics), 0.0)
+    return int(told) if np.isfinite(told) else 0
+
+
 def _reason(error: Error) -> str:
     """Return what an error says, in one line that is never empty."""
     return " ".join((error.reason or "").split())[:LONGEST_REASON] or f"error {error.code} without a reason"
@@ -283,7 +294,8 @@ def _shape(record: RecordDict) -> str:
     """Return what of a content decides how much work it means: shapes of arrays, and the config."""
     parts: list[Any] = []
     for name, arrays in record.array_records.items():
-        parts.append((name, [(key, array.dtype, tuple(array.shape)) for key, array in arrays.items()]))
+        # Older servers tell neither type nor shape.
+        parts.append((name, [(key, array.dtype, tuple(array.shape), len(array.data)) for key, array in arrays.items()]))
     for name, config in record.config_records.items():
         parts.append((name, [(key, config[key]) for key in config if key not in KEYS_WITHOUT_WORK]))
     return repr(parts)

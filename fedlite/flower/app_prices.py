@@ -53,6 +53,11 @@ class Declared:
                 f"memory: got {self.memory_bytes:g}, expected from 1 to {MOST_DECLARED:g}; declare what one job takes"
             )
 
+    @classmethod
+    def working(cls, macs: float, memory_bytes: float | None = None) -> Declared:
+        """Return the declaration of one number for every job that trains or tests."""
+        return cls(dict.fromkeys(WORKING, macs), memory_bytes)
+
     def of(self, kind: str) -> float | None:
         """Return the multiply-accumulates declared for a type of message, None if they are to be counted."""
         return self.macs.get(kind, self.macs.get(kind.partition(".")[0]))

@@ -8,7 +8,7 @@ from flwr.serverapp import ServerApp
 
 from fedlite import own_code
 from fedlite.errors import FedliteError
-from fedlite.flower import compat
+from fedlite.flower import compat, legacy
 from fedlite.flower.app_dir import load_component
 from fedlite.flower.app_time import AppCode, adopt, app_time
 from fedlite.flower.app_worker import seeded
@@ -27,18 +27,12 @@ def load_server(reference: str, folder: Path) -> ServerApp:
     Raises
     ------
     FedliteError
-        If it is none, or one of the kind that Flower only keeps for compatibility.
+        If it is none.
     """
     app = load_component(reference, folder)
     if not isinstance(app, ServerApp):
         raise FedliteError(
             f"{reference}: got a {type(app).__name__}, expected a flwr.serverapp.ServerApp; name the ServerApp object"
-        )
-    if compat.is_legacy(app):
-        raise FedliteError(
-            f"{reference}: got a ServerApp without @app.main() (server_fn, or no main at all), whose clients Flower"
-            " asks one by one from threads, so that they share no virtual time; port it to @app.main() and"
-            " flwr.serverapp.strategy"
         )
     return app
 
@@ -77,9 +71,10 @@ def serve_app(
         compat.virtual_sleep(grid.wait),
         app_time(code, grid),
         compat.observed_starts(observer),
+        legacy.served(grid, folder, observer) as older,
     ):
         try:
-            app(grid, context)
+            app(older if legacy.is_legacy(app) else grid, context)
         except exits as error:
             raise FedliteError(f"server app: {type(error).__name__}: {error}") from error
         except FedliteError:

@@ -197,9 +197,13 @@ def _array_bytes(record: RecordDict) -> list[bytes]:
 
 
 def scalars(record: RecordDict) -> dict[str, float]:
-    """Return the metrics of a reply that are one number each, under their own names; of equal names the first."""
+    """Return the metrics of a reply that are one number each, under their own names; of equal names the first.
+
+    Older clients put theirs into configs.
+    """
     found: dict[str, float] = {}
-    for metrics in record.metric_records.values():
+    records: list[Any] = [*record.metric_records.values(), *record.config_records.values()]
+    for metrics in records:
         found = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)} | found
     return found
 

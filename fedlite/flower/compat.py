@@ -96,11 +96,6 @@ def error_bytes(error: Error) -> int:
     raise ImportError(f"flwr {VERSION} has its protobuf forms in none of the places that fedlite knows")
 
 
-def is_legacy(server_app: Any) -> bool:
-    """Tell whether a ServerApp has no `@app.main()`: Flower then polls from threads, one message per thread."""
-    return getattr(server_app, "_main", None) is None
-
-
 def exits() -> tuple[type[Exception], ...]:
     """Return the exceptions by which Flower's server side ends a run on purpose; older releases have fewer."""
     found: list[type[Exception]] = []
@@ -290,7 +285,6 @@ __all__ = [
     "fields_of",
     "from_bytes",
     "instruction",
-    "is_legacy",
     "new_context",
     "observed_starts",
     "quiet_logs",

@@ -92,8 +92,8 @@ class FleetGrid(Grid):
         self.eligible = 0
         """Devices that could be asked when nodes were last counted."""
         self.run_id = run_id
-        self.on_train: Callable[[int, bool], None] | None = None
-        """Called before train messages leave, with their round and whether the server waits for the whole batch."""
+        self.on_exchange: Callable[[str, int | None], int] | None = None
+        """Called before messages leave, with their kind and the round that they name; returns their round."""
         self._runtime = runtime
         self._sent = 0
         self._exchanges = 0
@@ -144,7 +144,7 @@ class FleetGrid(Grid):
         batch = list(messages)
         if not batch:
             return []
-        round_ = self._announce(batch, waits=False)
+        round_ = self._announce(batch)
         self._post.push(batch, round_)
         self._forget_nodes()
         return [message.metadata.message_id for message in batch]
@@ -170,8 +170,8 @@ class FleetGrid(Grid):
         if not batch:
             return []
         patience_s = min(math.inf if timeout is None else float(timeout), self.policy.deadline_s)
-        closing = Closing(patience_s, self.policy.first if _is_train(batch) else None)
-        round_ = self._announce(batch, waits=True)
+        closing = Closing(patience_s, self.policy.first if _kind(batch) == "train" else None)
+        round_ = self._announce(batch)
         self._post.leave()
         devices = devices_of(batch)
         if not self._post.can_leave(devices).all():
@@ -205,7 +205,7 @@ class FleetGrid(Grid):
         FleetExhaustedError
             If nobody can ever become eligible, or too few were for a month of virtual time.
         """
-        now_s = self.clock.now_s
+        now_s, self._polls = self.clock.now_s, 0
         if self._starving_since_s is None:
             self._starving_since_s = now_s
         if now_s - self._starving_since_s > PATIENCE_S:
@@ -239,7 +239,7 @@ class FleetGrid(Grid):
         """Count anew who may be asked, next time."""
         self._known = None
 
-    def _announce(self, batch: Sequence[Message], *, waits: bool) -> int:
+    def _announce(self, batch: Sequence[Message]) -> int:
         """Give the messages of a batch their ids, and return the round that they are part of."""
         self._polls, self._known, self._starving_since_s = 0, None, None
         self._exchanges += 1
@@ -247,10 +247,10 @@ class FleetGrid(Grid):
             self._sent += 1
             compat.set_ids(message, f"{self.run_id}-{self._sent}", self.run_id)
         self._check_nodes(batch)
-        round_ = _round_of(batch[0], self._exchanges)
-        if self.on_train is not None and _is_train(batch):
-            self.on_train(round_, waits)
-        return round_
+        named = _round_of(batch[0])
+        if self.on_exchange is not None:
+            return self.on_exchange(_kind(batch), named)
+        return self._exchanges if named is None else named
 
     def _check_nodes(self, batch: Sequence[Message]) -> None:
         devices = devices_of(batch)
@@ -272,14 +272,15 @@ class FleetGrid(Grid):
         return float(flight.end_s.max())
 
 
-def _is_train(batch: Sequence[Message]) -> bool:
-    return batch[0].metadata.message_type.partition(".")[0] == "train"
+def _kind(batch: Sequence[Message]) -> str:
+    return batch[0].metadata.message_type.partition(".")[0]
 
 
-def _round_of(message: Message, fallback: int) -> int:
-    """Return the round that a message says it belongs to, as Flower's strategies write it into the config."""
+def _round_of(message: Message) -> int | None:
+    """Return the round that a message names: in its config, as strategies do, or as its group, as older servers do."""
     for config in message.content.config_records.values():
         number = config.get("server-round")
         if isinstance(number, int):
             return number
-    return fallback
+    group = str(message.metadata.group_id)
+    return int(group) if group.isdecimal() else None

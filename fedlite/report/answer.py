@@ -19,20 +19,28 @@ if TYPE_CHECKING:
 
 Summary = dict[str, Any]
 
+_ROUNDS = {True: ("round", "rounds"), False: ("round of queries", "rounds of queries")}
+"""What rounds are called, by whether any trained."""
+
 
 def metric(summary: Summary, name: str) -> float:
     """Return a final metric, not-a-number if the run has none of that name."""
     return number((summary.get("metrics") or {}).get(name))
 
 
+def trained(summary: Summary) -> bool:
+    """Tell whether a run trained anything: a Flower app may only ask or test."""
+    return bool(summary.get("trained", True))
+
+
 def answer(summary: Summary, metrics: Sequence[Metric]) -> Safe:
     """Return what the run reached and what that cost, in one sentence."""
     start = (
         "After ",
-        tag("strong", plural(summary["rounds"], "round")),
+        tag("strong", plural(summary["rounds"], *_ROUNDS[trained(summary)])),
         " and ",
         tag("strong", quantity(summary["virtual_time_s"], "time")),
-        " of fleet time the model ",
+        " of fleet time ",
     )
     interval = band(summary.get("energy_low_j"), summary.get("energy_high_j"), "energy")
     cost = (
@@ -44,7 +52,15 @@ def answer(summary: Summary, metrics: Sequence[Metric]) -> Safe:
         tag("strong", quantity(summary["down_bytes"], "bytes")),
         " down.",
     )
-    return safe_join((*start, *_reached(summary, metrics[0]), *cost))
+    return safe_join((*start, *_came_of_it(summary, metrics[0]), *cost))
+
+
+def _came_of_it(summary: Summary, main: Metric) -> tuple[Safe | str, ...]:
+    if trained(summary):
+        return ("the model ", *_reached(summary, main))
+    if math.isfinite(metric(summary, main.name)):
+        return ("nothing was trained; the model that was tested ", *_reached(summary, main))
+    return ("nothing was trained",)
 
 
 def _reached(summary: Summary, main: Metric) -> tuple[Safe | str, ...]:
@@ -63,13 +79,12 @@ def arrived(outcomes: pl.DataFrame) -> tuple[int, int]:
     return int(came), int(outcomes["jobs"].sum())
 
 
-def remark(outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Safe:
+def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Safe:
     """Return how reliably the fleet answered, and who could not take part at all."""
     came, asked = arrived(outcomes)
-    said = (
-        f"{count(came)} of {plural(asked, 'training job')} arrived in time." if asked else "No device was ever asked."
-    )
-    if asked and not came:
+    job = "training job" if trained(summary) else "job"
+    said = f"{count(came)} of {plural(asked, job)} arrived in time." if asked else "No device was ever asked."
+    if asked and not came and trained(summary):
         said += " The model is the one that the run began with."
     out = fleet.filter(pl.col("excluded_reason") != "")
     if out.is_empty():
@@ -98,7 +113,11 @@ def tiles(summary: Summary, metrics: Sequence[Metric], outcomes: pl.DataFrame, f
         Tile(
             measure.heading(main), measure.text(main, metric(summary, main.name)), *(other or ["central test set"])[:1]
         ),
-        Tile("Fleet time", quantity(summary["virtual_time_s"], "time"), plural(summary["rounds"], "round")),
+        Tile(
+            "Fleet time",
+            quantity(summary["virtual_time_s"], "time"),
+            plural(summary["rounds"], *_ROUNDS[trained(summary)]),
+        ),
         Tile(
             "Energy",
             quantity(summary["energy_j"], "energy"),

@@ -47,7 +47,7 @@ def summary(run: RunData) -> Group:
     return Group(
         Text(run.name, style="bold"),
         Text(plain(answer(run.summary, run.metrics))),
-        Text(plain(remark(outcomes, run.fleet)).replace(" (why)", ""), style="dim"),
+        Text(plain(remark(run.summary, outcomes, run.fleet)).replace(" (why)", ""), style="dim"),
         Text(""),
         numbers,
         Text(""),

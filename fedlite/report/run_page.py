@@ -88,7 +88,7 @@ def run_page(run: RunData) -> Page:
         title=_title(run),
         kind="A federated campaign, simulated",
         answer=answer(run.summary, run.metrics),
-        remark=remark(found.outcomes, run.fleet),
+        remark=remark(run.summary, found.outcomes, run.fleet),
         tiles=tiles(run.summary, run.metrics, found.outcomes, run.fleet),
         sections=[
             Section("failures", "What went wrong", None, [failures(run.summary)]),

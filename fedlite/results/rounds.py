@@ -24,6 +24,8 @@ TAKEN: Final = frozenset(
 )
 """Names that columns of the tables of rounds, clients and comparisons have, so that no metric can."""
 
+_OF_TRAINING: Final = ("selected", "arrived", "late", "failed")
+
 
 def refuse_taken(metrics: Sequence[str]) -> None:
     """Raise FedliteError if a metric has the name of another column."""
@@ -63,8 +65,9 @@ class Rounds:
         jobs: Columns,
         metrics: dict[str, float],
         wall_s: float,
+        trains: bool = True,
     ) -> dict[str, float | int]:
-        """Add a round from the ledger columns of its jobs, and return its row."""
+        """Add a round from the ledger columns of its jobs, and return its row; without `trains`, every job counts."""
         train, arrived = jobs["kind"] == "train", jobs["outcome"] == "arrived"
         useful = arrived & train & ~np.isnan(jobs["loss"])
         weights = jobs["examples"][useful].astype(np.float64)
@@ -74,7 +77,7 @@ class Rounds:
             "start_s": start_s,
             "end_s": end_s,
             "eligible": eligible,
-            **_sums(jobs),
+            **_sums(jobs, trains=trains),
             **{name: metrics.get(name, float("nan")) for name in self.metrics},
             "train_loss": train_loss,
             "wall_s": wall_s,
@@ -82,21 +85,33 @@ class Rounds:
         self.rows.append(row)
         return row
 
-    def settle(self, jobs: Columns) -> None:
+    def join(self) -> int:
+        """Make one row, in which nobody was trained, of all that there are; return how many are fewer."""
+        rows = self.rows
+        if len(rows) > 1:
+            first, last = rows[0], rows[-1]
+            sums = {name: sum(row[name] for row in rows) for name in ("energy_j", "up_bytes", "down_bytes", "wall_s")}
+            self.rows = [{**first, **sums, "end_s": last["end_s"]}]
+        for row in self.rows:
+            row.update(dict.fromkeys(_OF_TRAINING, 0))
+        return len(rows) - len(self.rows)
+
+    def settle(self, jobs: Columns, *, trains: bool = True) -> None:
         """Add jobs that were under way when the last round closed to its row, so that rounds add up to the run."""
         if self.rows and len(jobs["kind"]):
             row = self.rows[-1]
-            row.update({name: row[name] + value for name, value in _sums(jobs).items()})
+            row.update({name: row[name] + value for name, value in _sums(jobs, trains=trains).items()})
 
 
-def _sums(jobs: Columns) -> dict[str, float | int]:
-    train = jobs["kind"] == "train"
+def _sums(jobs: Columns, *, trains: bool) -> dict[str, float | int]:
+    """Return what a round's jobs sum up to, those of training alone counted if there is any."""
+    main = (jobs["kind"] == "train") | (not trains)
     arrived, late = jobs["outcome"] == "arrived", jobs["outcome"] == "late"
     return {
-        "selected": int(train.sum()),
-        "arrived": int((train & arrived).sum()),
-        "late": int((train & late).sum()),
-        "failed": int((train & ~arrived & ~late).sum()),
+        "selected": int(main.sum()),
+        "arrived": int((main & arrived).sum()),
+        "late": int((main & late).sum()),
+        "failed": int((main & ~arrived & ~late).sum()),
         "energy_j": float(jobs["energy_j"].sum()),
         "up_bytes": int(jobs["up_bytes"].sum()),
         "down_bytes": int(jobs["down_bytes"].sum()),

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run tests/flower with several releases of flwr, each in a virtual environment of its own outside the tree.
+# Run tests/flower and tests/compat with several releases of flwr, each in a virtual environment of its own outside the tree.
 #
 #   tests/compat/run.sh [VERSION ...]        default: 1.31.0 1.38.0 1.41.0 and the newest that installs ("latest")
 #
@@ -28,7 +28,7 @@ for version in $versions; do
     PYTHONPATH=$root; export PYTHONPATH
     echo "== flwr $("$venv/bin/python" -c 'import importlib.metadata as m; print(m.version("flwr"))') =="
     # shellcheck disable=SC2086
-    (cd "$root" && "$venv/bin/python" -m pytest tests/flower -m 'not ray and not slow' -p no:cacheprovider ${PYTEST_ARGS:-}) ||
+    (cd "$root" && "$venv/bin/python" -m pytest tests/flower tests/compat -m 'not ray and not slow' -p no:cacheprovider ${PYTEST_ARGS:-}) ||
         failed="$failed $version"
 done
 [ -z "$failed" ] || { echo "failed with:$failed" >&2; exit 1; }

@@ -18,7 +18,7 @@ from fedlite.compose.learning import prepare
 from fedlite.engine.pool import LocalPool
 from fedlite.flower import compat, strategies
 from fedlite.flower.app_classes import AppClass
-from fedlite.flower.app_prices import WORKING, AppPrices, Declared
+from fedlite.flower.app_prices import AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime, worker_spec
 from fedlite.flower.app_wire import AppWire
 from fedlite.flower.records import from_record, in_types, to_record, types_of
@@ -88,7 +88,7 @@ def app(folder, *, up="fp32", down="fp32"):
         LocalPool(worker_spec(f"{name}:app", folder, {})),
         profiles,
         fleet.population.profile_of,
-        AppPrices(profiles, Declared(dict.fromkeys(WORKING, 1e6))),
+        AppPrices(profiles, Declared.working(1e6)),
         seed=4,
         classes=[AppClass(wire=AppWire((down,), (up,)))] * len(profiles),
     )

@@ -5,7 +5,7 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from fedlite.errors import FedliteError
-from fedlite.flower.app_prices import WORKING, Declared
+from fedlite.flower.app_prices import Declared
 from fedlite.flower.grid import RoundPolicy
 
 LEARNER = """
@@ -161,7 +161,7 @@ def test_work_that_nobody_can_count_costs_its_bytes_and_is_told_once(app_grid, c
 def test_declared_work_is_priced_in_proportion_and_nothing_is_counted(app_grid):
     times = []
     for macs in (1e6, 2e6):
-        lab = app_grid(NUMPY_ONLY, devices=2, declared=Declared(dict.fromkeys(WORKING, macs), 5e6))
+        lab = app_grid(NUMPY_ONLY, devices=2, declared=Declared.working(macs, 5e6))
         lab.grid.send_and_receive(messages(lab.grid, "train"))
         rows = lab.ledger.columns()
         times.append(rows["train_s"])
@@ -171,7 +171,7 @@ def test_declared_work_is_priced_in_proportion_and_nothing_is_counted(app_grid):
 
 
 def test_a_job_that_does_not_fit_the_memory_is_refused_and_its_state_thrown_away(app_grid):
-    lab = app_grid(NUMPY_ONLY, devices=2, declared=Declared(dict.fromkeys(WORKING, 1e6), 1e12))
+    lab = app_grid(NUMPY_ONLY, devices=2, declared=Declared.working(1e6, 1e12))
     assert next(iter(lab.grid.send_and_receive(messages(lab.grid, "train"), timeout=9))).has_error()
     assert set(lab.ledger.columns()["outcome"]) == {"out_of_memory"}
     assert lab.runtime.states == {}
@@ -283,7 +283,7 @@ def test_a_wire_codec_really_changes_what_clients_read_and_what_is_charged(app_g
     from fedlite.flower.app_classes import AppClass
     from fedlite.flower.app_wire import AppWire
 
-    lab = app_grid(WIRED, devices=2, declared=Declared(dict.fromkeys(WORKING, 1e6)))
+    lab = app_grid(WIRED, devices=2, declared=Declared.working(1e6))
     lab.runtime.classes = [AppClass(wire=AppWire(down=("fp16",), up=("int8",)))] * len(lab.runtime.classes)
     sent = np.linspace(0, 1 / 3, 1000, dtype=np.float32)
     content = RecordDict({"arrays": ArrayRecord([sent]), "config": ConfigRecord({})})
@@ -304,7 +304,7 @@ def test_a_top_k_upload_is_an_update_of_what_came_down(app_grid):
     from fedlite.flower.app_classes import AppClass
     from fedlite.flower.app_wire import AppWire
 
-    lab = app_grid(WIRED, devices=1, declared=Declared(dict.fromkeys(WORKING, 1e6)))
+    lab = app_grid(WIRED, devices=1, declared=Declared.working(1e6))
     lab.runtime.classes = [AppClass(wire=AppWire(up=("topk:0.1",)))] * len(lab.runtime.classes)
     sent = np.arange(100, dtype=np.float32)
     content = RecordDict({"arrays": ArrayRecord([sent]), "config": ConfigRecord({})})
@@ -317,7 +317,7 @@ def test_classes_have_codecs_of_their_own(app_grid):
     from fedlite.flower.app_classes import AppClass
     from fedlite.flower.app_wire import AppWire
 
-    lab = app_grid(WIRED, devices=2, declared=Declared(dict.fromkeys(WORKING, 1e6)))
+    lab = app_grid(WIRED, devices=2, declared=Declared.working(1e6))
     lab.runtime.profile_of = np.array([0, 1], np.int16)
     lab.runtime.prices._profiles = lab.runtime._profiles = [lab.runtime._profiles[0]] * 2
     lab.runtime.classes = [AppClass(), AppClass("small", AppWire(down=("int8",), up=("fp16",)))]

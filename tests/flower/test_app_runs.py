@@ -8,7 +8,7 @@ import pytest
 
 from fedlite.cli.init import write_app
 from fedlite.errors import FedliteError
-from fedlite.flower.app_prices import WORKING, Declared
+from fedlite.flower.app_prices import Declared
 from fedlite.runner import Settings, resume, run_app
 
 LOCAL = Settings("local")
@@ -259,28 +259,11 @@ def main(grid, context):
 
 def test_a_server_loop_that_pushes_pulls_and_sleeps_runs_in_virtual_time(app_fleet, tmp_path):
     app = own_app(tmp_path / "own", POLLING)
-    run = run_app(
-        app, app_fleet(6), settings=LOCAL, declared=Declared(dict.fromkeys(WORKING, 1e6)), out=tmp_path / "run"
-    )
+    run = run_app(app, app_fleet(6), settings=LOCAL, declared=Declared.working(1e6), out=tmp_path / "run")
     assert run.summary["outcomes"] == {"arrived": 8}
     assert run.summary["wall_time_s"] < 600 < run.summary["virtual_time_s"]
     assert run.rounds["round"].to_list() == [0, 1, 2]
     assert run.rounds["arrived"].to_list() == [0, 4, 4]
-
-
-LEGACY = """
-from flwr.server import ServerApp, ServerAppComponents, ServerConfig
-
-def server_fn(context):
-    return ServerAppComponents(config=ServerConfig(num_rounds=1))
-
-app = ServerApp(server_fn=server_fn)
-"""
-
-
-def test_a_legacy_server_app_is_refused_with_the_way_out(app_fleet, tmp_path):
-    with pytest.raises(FedliteError, match=r"port it to @app.main\(\)"):
-        run_app(own_app(tmp_path / "own", LEGACY), app_fleet(4), settings=LOCAL, out=tmp_path / "run")
 
 
 INCONSISTENT = """
@@ -301,7 +284,7 @@ def main(grid, context):
 def test_an_exit_of_the_strategy_is_told_without_a_traceback(app_fleet, tmp_path):
     app = own_app(tmp_path / "own", INCONSISTENT)
     with pytest.raises(FedliteError, match="server app: InconsistentMessageReplies"):
-        run_app(app, app_fleet(4), settings=LOCAL, declared=Declared(dict.fromkeys(WORKING, 1e6)), out=tmp_path / "run")
+        run_app(app, app_fleet(4), settings=LOCAL, declared=Declared.working(1e6), out=tmp_path / "run")
 
 
 def test_the_command_prints_the_summary_last(template, app_fleet, tmp_path):

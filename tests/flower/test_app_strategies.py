@@ -6,7 +6,7 @@ from flwr.app import ArrayRecord
 from flwr.serverapp import strategy as flower
 
 from fedlite.flower import compat
-from fedlite.flower.app_prices import WORKING, Declared
+from fedlite.flower.app_prices import Declared
 from fedlite.flower.app_worker import seeded
 from fedlite.flower.grid import RoundPolicy
 
@@ -67,7 +67,7 @@ def off(weights):
 def test_a_stock_strategy_learns_on_the_grid_and_twice_the_same(app_grid, name):
     seen = []
     for _ in range(2):
-        lab = app_grid(CLIENT.format(imports="", mods=""), devices=8, declared=Declared(dict.fromkeys(WORKING, 1e6)))
+        lab = app_grid(CLIENT.format(imports="", mods=""), devices=8, declared=Declared.working(1e6))
         result, weights = run(lab, getattr(flower, name)(**SAMPLING, **STOCK[name]))
         assert len(result.evaluate_metrics_clientapp) == 4
         seen.append((weights.tobytes(), lab.ledger.digest(), lab.grid.clock.now_s))
@@ -87,7 +87,7 @@ WRAPPERS = {
 def test_a_privacy_wrapper_works_with_its_mod(app_grid, name):
     mod, options = WRAPPERS[name]
     imports = f"from flwr.clientapp.mod import {mod}" if mod else ""
-    lab = app_grid(CLIENT.format(imports=imports, mods=mod), devices=8, declared=Declared(dict.fromkeys(WORKING, 1e6)))
+    lab = app_grid(CLIENT.format(imports=imports, mods=mod), devices=8, declared=Declared.working(1e6))
     wrapped = getattr(flower, name)(flower.FedAvg(**SAMPLING), 1e-3, num_sampled_clients=8, **options)
     result, weights = run(lab, wrapped)
     assert len(result.train_metrics_clientapp) == 4
@@ -98,9 +98,7 @@ def test_one_dead_phone_does_not_void_a_private_round_if_it_stays_silent(app_gri
     source = CLIENT.format(imports="", mods="").replace(
         "gap = TARGET", "assert context.node_config['partition-id']\n    gap = TARGET"
     )
-    lab = app_grid(
-        source, devices=8, declared=Declared(dict.fromkeys(WORKING, 1e6)), policy=RoundPolicy(failures="missing")
-    )
+    lab = app_grid(source, devices=8, declared=Declared.working(1e6), policy=RoundPolicy(failures="missing"))
     guarded = flower.DifferentialPrivacyServerSideFixedClipping(flower.FedAvg(**SAMPLING), 1e-3, 5.0, 8)
     result, _ = run(lab, guarded, rounds=1)
     assert len(result.train_metrics_clientapp) == 1
@@ -110,7 +108,7 @@ def test_local_privacy_adds_noise_on_the_client(app_grid):
     told = {}
     for mods in ("", "LocalDpMod(1.0, 0.5, 1.0, 1e-5)"):
         source = CLIENT.format(imports="from flwr.clientapp.mod import LocalDpMod", mods=mods)
-        lab = app_grid(source, devices=8, declared=Declared(dict.fromkeys(WORKING, 1e6)))
+        lab = app_grid(source, devices=8, declared=Declared.working(1e6))
         told[mods], weights = run(lab, flower.FedAvg(**SAMPLING), rounds=1)
         told[mods] = weights
     assert not np.allclose(*told.values(), atol=1e-3)

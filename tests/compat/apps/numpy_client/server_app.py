@@ -1,0 +1,15 @@
+"""FedAvg over clients in numpy."""
+
+import numpy as np
+from flwr.app import Array, ArrayRecord
+from flwr.serverapp import ServerApp
+from flwr.serverapp.strategy import FedAvg
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid, context):
+    FedAvg(fraction_evaluate=0.0, min_available_nodes=4).start(
+        grid, ArrayRecord({"w": Array(np.zeros(3))}), num_rounds=context.run_config["num-server-rounds"]
+    )
