@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import compress
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from flwr.app import ConfigRecord, Message, RecordDict
@@ -15,12 +16,11 @@ from fedlite.client.stages.clip import Clip
 from fedlite.fleet.demands import Demands
 from fedlite.flower import compat
 from fedlite.flower.records import distinct, from_record, in_types
-from fedlite.learning.training.records import LocalConfig
 from fedlite.pricing import Job, Work, price
-from fedlite.rng import seed_of, stream
+from fedlite.rng import seeds_of, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from fedlite.compression.plan import Plan
     from fedlite.compression.structure.base import Placement
@@ -98,16 +98,19 @@ class JobSheet:
         self.clients = devices % side.task.clients
         self.profiles = side.task.profile_of[devices]
         ids = [message.metadata.message_id for message in messages]
-        self.seeds = np.array([seed_of(side.seed, kind, name) for name in ids], dtype=np.uint64)
+        self.seeds = seeds_of(side.seed, kind, names=ids)
         records, content_of = distinct([message.content for message in messages], id)
         contents = [_content(record, side.task) for record in records]
-        plans = _plans(side.task, contents, content_of, devices)
-        pairs, self.leg_of = distinct(list(zip(content_of.tolist(), plans, strict=True)), lambda pair: pair)
+        pairs, self.leg_of = _pairs(side.task, contents, content_of, devices)
         # Each content's stream is named after its messages, whatever their order.
-        named = [min(np.array(ids)[content_of == content].tolist()) for content in range(len(contents))]
+        named = [min(compress(ids, content_of == content)) for content in range(len(contents))]
         self.legs = [_leg(side, contents[content], plan, named[content]) for content, plan in pairs]
         self.contents = contents
         self._locals = [replace(side.task.local, **leg.content.local) for leg in self.legs]
+        self.own_examples: Ids = (side.task.test_examples if kind == "evaluate" else side.task.examples)[self.clients]
+        """Examples that each job's client owns."""
+        self.steps, self.samples = self._counted()
+        """Optimiser steps of each job, 0 for evaluation; samples that go through the net."""
 
     def __len__(self) -> int:
         return len(self.devices)
@@ -117,25 +120,15 @@ class JobSheet:
         """Each job's plan."""
         return [self.legs[leg].plan for leg in self.leg_of.tolist()]
 
-    @property
-    def own_examples(self) -> Ids:
-        """Examples that each job's client owns."""
-        task = self._task
-        return np.asarray((task.test_examples if self.kind == "evaluate" else task.examples)[self.clients])
-
-    @property
-    def steps(self) -> Ids:
-        """Optimiser steps of each job; 0 for evaluation."""
-        return self._counted(LocalConfig.steps) if self.kind == "train" else np.zeros(len(self), dtype=np.int64)
-
-    @property
-    def samples(self) -> Ids:
-        """Samples that go through the net in each job."""
-        return self._counted(LocalConfig.samples) if self.kind == "train" else self.own_examples
-
-    def _counted(self, count: Callable[[LocalConfig, int], int]) -> Ids:
-        pairs = zip(self.own_examples.tolist(), self.leg_of.tolist(), strict=True)
-        return np.array([count(self._locals[leg], n) for n, leg in pairs], dtype=np.int64)
+    def _counted(self) -> tuple[Ids, Ids]:
+        if self.kind == "evaluate":
+            return np.zeros(len(self), dtype=np.int64), self.own_examples
+        # Clients with as many examples on one leg take as many steps.
+        keys, alike = np.unique(self.own_examples * len(self.legs) + self.leg_of, return_inverse=True)
+        pairs = [divmod(key, len(self.legs)) for key in keys.tolist()]
+        steps = [self._locals[leg].steps(n) for n, leg in pairs]
+        samples = [self._locals[leg].samples(n) for n, leg in pairs]
+        return np.array(steps, dtype=np.int64)[alike], np.array(samples, dtype=np.int64)[alike]
 
     def works(self) -> list[tuple[Ids, Work]]:
         """Return the price of all jobs of one profile on one leg together, with their positions."""
@@ -176,16 +169,22 @@ def _content(record: RecordDict, task: NativeTask) -> Content:
     return Content(arrays, next(iter(record.config_records.values()), ConfigRecord()).copy())
 
 
-def _plans(task: NativeTask, contents: Sequence[Content], content_of: Ids, devices: Ids) -> list[Plan]:
-    """Return each job's plan; a server that asks for clipping has it done after the plan's own stages."""
-    rounds = {content.round_ for content in contents}
-    assigned = task.assignment.plans(devices, min(rounds))
-    plans = []
-    for plan, content in zip(assigned, content_of.tolist(), strict=True):
-        norm = contents[content].config.get(compat.CLIPPING_NORM_KEY)
-        asked = () if norm is None else (Clip(float(norm)),)
-        plans.append(replace(plan, stages=(*plan.stages, *asked)) if asked else plan)
-    return plans
+def _pairs(
+    task: NativeTask, contents: Sequence[Content], content_of: Ids, devices: Ids
+) -> tuple[list[tuple[int, Plan]], Ids]:
+    """Return the pairs of content and plan that there are, and for each job which is its own."""
+    assigned = task.assignment.plans(devices, min(content.round_ for content in contents))
+    # Most plans are one object for many devices, which is seen sooner than that two objects are one plan.
+    named = list(zip(content_of.tolist(), assigned, strict=True))
+    few, first = distinct(named, lambda pair: (pair[0], id(pair[1])))
+    pairs, second = distinct([(number, _as_asked(plan, contents[number])) for number, plan in few], lambda pair: pair)
+    return pairs, second[first]
+
+
+def _as_asked(plan: Plan, content: Content) -> Plan:
+    """Return a plan as a server wants it that asks for clipping: after the plan's own stages."""
+    norm = content.config.get(compat.CLIPPING_NORM_KEY)
+    return plan if norm is None else replace(plan, stages=(*plan.stages, Clip(float(cast("float", norm)))))
 
 
 def _leg(side: NativeClients, content: Content, plan: Plan, name: str) -> Leg:

@@ -75,12 +75,12 @@ def decode_many(packets: Sequence[bytes], *, like: Sequence[Array] | None = None
     """
     if not packets:
         raise WireError("packets: got none, expected at least one, whose arrays say what to return; pass one")
-    read = [packet.opened(one, like, None) for one in packets]
+    read = packet.opened_alike(packets, like)
     layout = read[0][0]
-    if any(other.tensors != layout.tensors for other, _, _ in read):
+    if any(other is not layout and other.tensors != layout.tensors for other, _, _ in read):
         raise WireError("packets: got other arrays than in the first one, expected the same; sort them by model")
     plain = layout.codec.sparsifier is None and not layout.integers
-    if not plain or any(flags or other.codec != layout.codec for other, flags, _ in read):
+    if not plain or any(flags or (other is not layout and other.codec != layout.codec) for other, flags, _ in read):
         decoded = (packet.decode(one, like=like) for one in packets)
         return [np.stack(tensors) for tensors in zip(*decoded, strict=True)]
     flat = np.empty((len(read), layout.segments.total), np.float32)
