@@ -53,7 +53,7 @@ def _column(values: Any, kind: type, n: int) -> NDArray[Any]:
     """Return one value per row in the column's type."""
     if kind is np.str_:
         return np.broadcast_to(np.array(values, dtype=kind), (n,))
-    column = np.empty(n, dtype=kind)
+    column: NDArray[Any] = np.empty(n, dtype=kind)
     column[...] = values
     return column
 

@@ -11,6 +11,7 @@ from fedlite.wire import packet
 from fedlite.wire.codec import Codec, parse_codec
 from fedlite.wire.errors import WireError
 from fedlite.wire.layout import Layout, layout_of
+from fedlite.wire.segments import Segments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,10 @@ def encode_many(
     layout = layout_of(codec, tensors)
     flat = _flat(layout, stacked, clients)
     packet.refuse_infinite(flat)
+    if codec.elementwise and not layout.integers:
+        numbers = memoryview(packet.number_bytes(codec, flat.reshape(-1), Segments([flat.size]), None))
+        each = len(numbers) // max(clients, 1)
+        return [packet.sealed(layout, numbers[k * each : (k + 1) * each], 0) for k in range(clients)]
     packets = []
     for k, rng in enumerate(rngs):
         integers = packet.integer_part(layout, [array[k] for array in stacked]) if layout.integers else b""
@@ -58,7 +63,15 @@ def _flat(layout: Layout, stacked: Sequence[Array], clients: int) -> NDArray[np.
         return np.concatenate(rows, axis=1, dtype=np.float32, casting="same_kind")
 
 
-def decode_many(packets: Sequence[bytes], *, like: Sequence[Array] | None = None) -> list[Array]:
+def _numbers(layout: Layout, bodies: Sequence[memoryview]) -> NDArray[np.float32]:
+    """Return the floats of plain packets of one layout and codec in one row each, (K, P)."""
+    if layout.codec.elementwise and all(len(body) == len(bodies[0]) for body in bodies):
+        values = packet.numbers(layout.codec, Segments([len(bodies) * layout.segments.total]), b"".join(bodies))
+        return values.reshape(len(bodies), layout.segments.total)
+    return np.stack([packet.numbers(layout.codec, layout.segments, body) for body in bodies])
+
+
+def decode_many(packets: Sequence[bytes], *, like: Sequence[Array] | None = None, intact: bool = False) -> list[Array]:
     """Return the tensors of packets of one layout, stacked: each (K, *shape).
 
     Parameters
@@ -67,6 +80,9 @@ def decode_many(packets: Sequence[bytes], *, like: Sequence[Array] | None = None
         At least one.
     like : sequence of arrays, optional
         As for `decode`: what is expected of each packet, without the leading K.
+    intact : bool
+        These are the very buffers that `encode_many` returned in this process, so that their checksums need not be
+        counted a second time.
 
     Raises
     ------
@@ -75,7 +91,7 @@ def decode_many(packets: Sequence[bytes], *, like: Sequence[Array] | None = None
     """
     if not packets:
         raise WireError("packets: got none, expected at least one, whose arrays say what to return; pass one")
-    read = packet.opened_alike(packets, like)
+    read = packet.opened_alike(packets, like, intact=intact)
     layout = read[0][0]
     if any(other is not layout and other.tensors != layout.tensors for other, _, _ in read):
         raise WireError("packets: got other arrays than in the first one, expected the same; sort them by model")
@@ -83,9 +99,7 @@ def decode_many(packets: Sequence[bytes], *, like: Sequence[Array] | None = None
     if not plain or any(flags or (other is not layout and other.codec != layout.codec) for other, flags, _ in read):
         decoded = (packet.decode(one, like=like) for one in packets)
         return [np.stack(tensors) for tensors in zip(*decoded, strict=True)]
-    flat = np.empty((len(read), layout.segments.total), np.float32)
-    for k, (_, _, body) in enumerate(read):
-        flat[k] = packet.numbers(layout, body)
+    flat = _numbers(layout, [body for _, _, body in read])
     ends = np.cumsum([layout.sizes[i] for i in layout.floats])[:-1]
     parts = np.split(flat, ends, axis=1)
     return [

@@ -79,10 +79,10 @@ def encode(arrays: Sequence[Array], codec: Sequence[str] | Codec, rng: np.random
     return sealed(layout, *body_of(layout, integer_part(layout, arrays), _flat(layout, arrays), rng))
 
 
-def sealed(layout: Layout, body: bytes, flags: int) -> bytes:
+def sealed(layout: Layout, body: bytes | memoryview, flags: int) -> bytes:
     """Return the packet around a body: the last stage, the header and the checksum."""
     if layout.codec.lossless is not None:
-        smaller = layout.codec.lossless.compress(body)
+        smaller = layout.codec.lossless.compress(bytes(body))
         if len(smaller) < len(body):
             body, flags = smaller, flags | _COMPRESSED
     start, head = MAGIC + bytes([VERSION, flags]), layout.head
@@ -191,17 +191,23 @@ def body_of(layout: Layout, integers: bytes, values: Floats, rng: np.random.Gene
             )
         parts.append(positions.pack(kept, values.size))
         values, segments = values[kept], segments.at(kept)
+    numbers = number_bytes(codec, values, segments, rng)
+    # The shuffle brings similar exponents together, but tears whole zeros apart, which compress better in one piece.
+    wide = codec.number.stride > 1 and len(numbers) % codec.number.stride == 0
+    shuffled = codec.lossless is not None and wide and 2 * np.count_nonzero(values) > values.size
+    parts.append(shuffle(numbers, codec.number.stride) if shuffled else numbers)
+    return b"".join(parts), _SHUFFLED if shuffled else 0
+
+
+def number_bytes(codec: Codec, values: Floats, segments: Segments, rng: np.random.Generator | None) -> bytes:
+    """Return values in the codec's number format, or raise if it does not give as many bytes as it announces."""
     numbers = codec.number.encode(values, segments, rng)
     if len(numbers) != codec.number.encoded_bytes(segments):
         raise CodecError(
             f"{codec.text}: got {len(numbers)} bytes from encode, expected the {codec.number.encoded_bytes(segments)} "
             "of encoded_bytes; mend the number format"
         )
-    # The shuffle brings similar exponents together, but tears whole zeros apart, which compress better in one piece.
-    wide = codec.number.stride > 1 and len(numbers) % codec.number.stride == 0
-    shuffled = codec.lossless is not None and wide and 2 * np.count_nonzero(values) > values.size
-    parts.append(shuffle(numbers, codec.number.stride) if shuffled else numbers)
-    return b"".join(parts), _SHUFFLED if shuffled else 0
+    return numbers
 
 
 def _flat(layout: Layout, arrays: Sequence[Array]) -> Floats:
@@ -248,8 +254,13 @@ def opened(buffer: Buffer, like: Sequence[Array] | None, most_elements: int | No
     return layout, start[3], reader.rest()
 
 
-def opened_alike(buffers: Sequence[Buffer], like: Sequence[Array] | None) -> list[tuple[Layout, int, memoryview]]:
-    """Return the same of many packets; the header of the first is read once for all that have it too."""
+def opened_alike(
+    buffers: Sequence[Buffer], like: Sequence[Array] | None, *, intact: bool = False
+) -> list[tuple[Layout, int, memoryview]]:
+    """Return the same of many packets; the header of the first is read once for all that have it too.
+
+    `intact` packets have not left this process: their checksums are not counted again.
+    """
     layout, flags, body = opened(buffers[0], like, None)
     first = _view(buffers[0])
     begin = len(first) - len(body)
@@ -260,7 +271,8 @@ def opened_alike(buffers: Sequence[Buffer], like: Sequence[Array] | None) -> lis
         if view[:4] != fixed or view[_FIXED:begin] != head:
             read.append(opened(buffer, like, None))
             continue
-        _check_sum(view)
+        if not intact:
+            _check_sum(view)
         read.append((layout, flags, view[begin:]))
     return read
 
@@ -289,11 +301,6 @@ def _view(buffer: Buffer) -> memoryview:
     return memoryview(buffer).cast("B")
 
 
-def numbers(layout: Layout, body: memoryview) -> Floats:
-    """Return the values of a plain body: no integers, no sparsifier, not compressed."""
-    return _plain_numbers(layout.codec, layout.segments, body)
-
-
 def _numbers(layout: Layout, reader: varint.Reader, *, shuffled: bool) -> Floats:
     codec, segments, kept = layout.codec, layout.segments, None
     if codec.sparsifier is not None:
@@ -305,7 +312,7 @@ def _numbers(layout: Layout, reader: varint.Reader, *, shuffled: bool) -> Floats
         if len(payload) % codec.number.stride:
             raise WireError("corrupt packet: shuffled, but not in whole values; send the packet again")
         payload = memoryview(unshuffle(payload, codec.number.stride))
-    values = _plain_numbers(codec, segments, payload)
+    values = numbers(codec, segments, payload)
     if kept is None:
         return values
     flat = np.zeros(layout.segments.total, np.float32)
@@ -313,12 +320,13 @@ def _numbers(layout: Layout, reader: varint.Reader, *, shuffled: bool) -> Floats
     return flat
 
 
-def _plain_numbers(codec: Codec, segments: Segments, payload: memoryview) -> Floats:
+def numbers(codec: Codec, segments: Segments, payload: bytes | memoryview) -> Floats:
+    """Return the values of bytes in the codec's number format: no integers, no positions, not compressed."""
     _check_length(codec, segments, payload)
-    return _as_promised(codec, codec.number.decode(payload, segments), segments.total)
+    return _as_promised(codec, codec.number.decode(memoryview(payload), segments), segments.total)
 
 
-def _check_length(codec: Codec, segments: Segments, payload: memoryview) -> None:
+def _check_length(codec: Codec, segments: Segments, payload: bytes | memoryview) -> None:
     wanted = codec.number.encoded_bytes(segments)
     if len(payload) != wanted:
         raise WireError(
