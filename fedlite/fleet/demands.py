@@ -46,11 +46,12 @@ class Links:
 
 @dataclass(frozen=True)
 class Priced:
-    """n jobs as the timeline runs them, the links they use, and each upload's rate and delay drawn for this job."""
+    """n jobs as the timeline runs them, their links, rates and delays drawn for this job, and their charge before."""
 
     phases: Phases
     links: Links
     rates: network.Rates
+    charge_j: Floats
 
 
 def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
@@ -69,6 +70,7 @@ def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
     train_s = _trained_s(fleet, profile, demands.train_s, np.where(killed, 0.0, demands.peak_bytes))
     extra_w = (facts.active_w[profile] - facts.idle_w[profile]) * share
     metered_bytes = (demands.down_bytes + demands.up_bytes) * links.metered
+    charge_j = fleet.charge_at(devices, now_s)
     largest_bytes = np.maximum(demands.down_bytes, demands.up_bytes)
     refused = _refusals(
         [
@@ -89,11 +91,11 @@ def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
         up_j,
         cpu_limit_s=np.full(len(devices), fleet.budgets.cpu_time_s / share),
         energy_limit_j=fleet.allowance_j(devices, now_s),
-        battery_limit_j=_battery_limit(fleet, devices, now_s),
+        battery_limit_j=_battery_limit(fleet, devices, now_s, charge_j),
         idle_w=facts.idle_w[profile],
         **_interruptions(fleet, devices, now_s),
     )
-    return Priced(phases, links, rates)
+    return Priced(phases, links, rates, charge_j)
 
 
 def price_uploads(fleet: Fleet, devices: Ids, priced: Priced, demands: Demands, computed: NDArray[np.bool_]) -> Priced:
@@ -127,10 +129,10 @@ def _refusals(reasons: list[tuple[Outcome, NDArray[np.bool_]]], n: int) -> NDArr
     return refused
 
 
-def _battery_limit(fleet: Fleet, devices: Ids, now_s: float) -> Floats:
+def _battery_limit(fleet: Fleet, devices: Ids, now_s: float, charge_j: Floats) -> Floats:
     capacity_j = fleet.capacity_of(devices)
     finite_j = np.where(np.isinf(capacity_j), 0.0, capacity_j)
-    above_floor_j = fleet.charge_at(devices, now_s) - fleet.budgets.battery_floor * finite_j
+    above_floor_j = charge_j - fleet.budgets.battery_floor * finite_j
     return np.where(fleet.plugged(devices, now_s), np.inf, np.maximum(above_floor_j, 0.0))
 
 

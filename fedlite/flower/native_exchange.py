@@ -123,7 +123,6 @@ class NativeExchange:
         train = sheet.kind == "train"
         meta = {
             "plan": plan.record,
-            "packet": "packet",
             "sum": train and aggregation.one_reply and self._final and _summable(plan),
             "equal_weights": aggregation.equal_weights,
             "config": sheet.legs[leg].content.local,

@@ -11,6 +11,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from numpy.typing import NDArray
 
 from fedlite import wire
+from fedlite.client.job import pack_received
 from fedlite.client.stages.base import Stage
 from fedlite.client.stages.clip import Clip
 from fedlite.fleet.demands import Demands
@@ -132,22 +133,24 @@ class JobSheet:
 
     def works(self) -> list[tuple[Ids, Work]]:
         """Return the price of all jobs of one profile on one leg together, with their positions."""
-        samples, steps = self.samples, self.steps
+        samples, steps = self.samples.astype(np.float64), self.steps.astype(np.float64)
+        workloads = [self._task.workload_of(leg.plan.structure) for leg in self.legs]
+        most = int(self._task.examples.max(initial=1))
         found = []
         keys = self.profiles.astype(np.int64) * len(self.legs) + self.leg_of
         for key in np.unique(keys):
             mine = np.flatnonzero(keys == key)
-            leg, local = self.legs[int(self.leg_of[mine[0]])], self._locals[int(self.leg_of[mine[0]])]
+            leg = int(self.leg_of[mine[0]])
+            local = self._locals[leg]
             profile = self._task.profiles[int(self.profiles[mine[0]])]
-            counted = None if self.kind == "evaluate" else steps[mine].astype(np.float64)
             job = Job(
-                samples=samples[mine].astype(np.float64),
-                steps=counted,
-                batch=min(local.batch_size, int(self._task.examples.max(initial=1))),
+                samples=samples[mine],
+                steps=None if self.kind == "evaluate" else steps[mine],
+                batch=min(local.batch_size, most),
                 optimizer=local.optimizer,
                 momentum=local.momentum,
             )
-            found.append((mine, price(profile, leg.plan, self._task.workload_of(leg.plan.structure), job)))
+            found.append((mine, price(profile, self.legs[leg].plan, workloads[leg], job)))
         return found
 
     def demands(self, works: Sequence[tuple[Ids, Work]], lengths: Sequence[int]) -> Demands:
@@ -191,7 +194,10 @@ def _leg(side: NativeClients, content: Content, plan: Plan, name: str) -> Leg:
     """Encode a content for a plan, as it crosses the wire, with a stream of the message's and the plan's own."""
     placement = plan.structure.place(side.task.spec, content.arrays)
     part = placement.take()
-    rng = stream(side.seed, "downlink", name, plan.structure.key, "+".join(plan.down))
-    packet = wire.encode(part, plan.down, rng)
-    shared = side.pool.share({"packet": np.frombuffer(packet, np.uint8)})
-    return Leg(content, plan, placement, packet, wire.decode(packet, like=part), shared)
+    codec = wire.parse_codec(plan.down)
+    named = ("downlink", name, plan.structure.key, "+".join(plan.down))
+    packet = wire.encode(part, codec, stream(side.seed, *named) if codec.stochastic else None)
+    received = wire.decode(packet, like=part)
+    for values in received:
+        values.flags.writeable = False  # as in an actor, which reads it out of shared memory
+    return Leg(content, plan, placement, packet, received, side.pool.share(pack_received(received)))

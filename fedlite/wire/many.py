@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Array = NDArray[Any]
+
+BLOCK_BYTES: Final = 2**20
+"""What is treated at a time: it stays in the cache, and in memory that the allocator keeps (twice as fast as 2 MiB)."""
 
 
 def encode_many(
@@ -38,9 +41,21 @@ def encode_many(
         As `encode` does.
     """
     codec = parse_codec(codec)
-    clients = len(rngs)
-    tensors = tuple((array.dtype.name, array.shape[1:]) for array in stacked)
-    layout = layout_of(codec, tensors)
+    layout = layout_of(codec, tuple((array.dtype.name, array.shape[1:]) for array in stacked))
+    packets: list[bytes] = []
+    for part in blocks(len(rngs), 4 * layout.segments.total):
+        packets += _encoded(layout, [array[part] for array in stacked], rngs[part])
+    return packets
+
+
+def blocks(clients: int, client_bytes: int) -> list[slice]:
+    """Return the clients of a chunk in runs that are treated at a time, for arrays of so many bytes each."""
+    few = max(1, BLOCK_BYTES // max(client_bytes, 1))
+    return [slice(first, min(first + few, clients)) for first in range(0, clients, few)]
+
+
+def _encoded(layout: Layout, stacked: Sequence[Array], rngs: Sequence[np.random.Generator | None]) -> list[bytes]:
+    clients, codec = len(rngs), layout.codec
     flat = _flat(layout, stacked, clients)
     packet.refuse_infinite(flat)
     if codec.elementwise and not layout.integers:
