@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from fedlite.compose.finished import Run
     from fedlite.compose.progress import Progress
 
+Backend = Annotated[str, typer.Option(help="ray, local (no Ray), or auto: Ray where there is work enough for it.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a key: training.rounds=5 (repeatable).")]
 
 
 def run(
     scenario: Annotated[Path | None, typer.Argument(help="Scenario file; left out with --resume.")] = None,
-    backend: Annotated[str, typer.Option(help="ray, or local for tests and tiny runs.")] = "ray",
+    backend: Backend = "auto",
     actors: Annotated[
         int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")
     ] = None,
@@ -92,6 +93,10 @@ def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run
         row = bar.add_task("starting", total=None, state="")
 
         def say(now: Progress) -> None:
+            if now.doing:
+                bar.update(row, state=now.doing)
+                bar.console.print(now.doing, markup=False, highlight=False)
+                return
             bar.update(row, description="rounds", completed=now.round_, total=now.rounds or None, state=_state(now))
 
         try:

@@ -113,6 +113,11 @@ class AppCampaign:
         return objective("cross-entropy").metrics
 
     @property
+    def load(self) -> None:
+        """Nobody knows what an app's code will ask for."""
+        return None
+
+    @property
     def first(self) -> int | None:
         """As the scenario says; how many are asked, the app decides."""
         return self.scenario.training.first

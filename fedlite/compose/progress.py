@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """Finished rounds of `rounds` (0: unknown), virtual time, the main metric's latest value or NaN, energy so far."""
+    """Finished rounds of `rounds` (0: unknown), virtual time, the main metric's latest value or NaN, energy so far.
+
+    `doing` says what is under way where that is no round: before the first one, on which backend and why.
+    """
 
     round_: int
     rounds: int
@@ -15,3 +18,4 @@ class Progress:
     metric: str
     value: float
     energy_j: float
+    doing: str = ""
