@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 Key = int | str
@@ -28,8 +30,22 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 def seed_of(seed: int, *keys: Key) -> int:
     """Return the 64-bit seed of the stream named by `keys`. Keys 1 and "1" name different streams."""
-    text = "\x1f".join([str(int(seed)), *(f"{type(key).__name__}:{key}" for key in keys)])
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(_text(seed, keys).encode(), digest_size=8).digest(), "little")
+
+
+def _text(seed: int, keys: Sequence[Key]) -> str:
+    return "\x1f".join([str(int(seed)), *(f"{type(key).__name__}:{key}" for key in keys)])
+
+
+def seeds_of(seed: int, *keys: Key, names: Sequence[str]) -> NDArray[np.uint64]:
+    """Return `seed_of(seed, *keys, name)` of every name, shape (n,): what they have in common is hashed once."""
+    begun = hashlib.blake2b(_text(seed, keys).encode(), digest_size=8)
+    digests = []
+    for name in names:
+        state = begun.copy()
+        state.update(f"\x1fstr:{name}".encode())
+        digests.append(state.digest())
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
 
 def stream(seed: int, *keys: Key) -> np.random.Generator:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fedlite.compose.finished import Run
+    from fedlite.compose.pools import Wanted
     from fedlite.compose.progress import Progress
     from fedlite.flower.app_prices import Declared
     from fedlite.scenario.schema import FleetScenario
@@ -27,11 +28,12 @@ if TYPE_CHECKING:
 class Settings:
     """How to run, as opposed to what: none of it changes a result.
 
-    `backend` is "ray" or "local"; `actors` defaults to the processors of the machine (at most 8); `ray_address` joins
-    an existing cluster.
+    `backend` is "ray", "local", or "auto": Ray where a round and the run are enough work for it (`compose.backend`),
+    or where one of the other two is given. `actors` defaults to the processors of the machine (at most 8);
+    `ray_address` joins an existing cluster.
     """
 
-    backend: str = "ray"
+    backend: str = "auto"
     actors: int | None = None
     ray_address: str | None = None
 
@@ -44,7 +46,7 @@ def run(
     scenario: Scenario | str | Path,
     *,
     out: str | Path | None = None,
-    settings: Settings | None = None,
+    settings: Wanted | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Run a scenario and return where its results are.
@@ -56,7 +58,7 @@ def run(
         Run directory, new or without a run in it; the next free `runs/NAME-001` if not given.
     settings : Settings, optional
     progress : callable, optional
-        Called after every round.
+        Called as the engine starts and after every round.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def run_app(
     run_config: str = "",
     declared: Declared | None = None,
     out: str | Path | None = None,
-    settings: Settings | None = None,
+    settings: Wanted | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Run a Flower app directory on a scenario's fleet and return where its results are.
@@ -108,7 +110,7 @@ def run_app(
 
 
 def resume(
-    path: str | Path, *, settings: Settings | None = None, progress: Callable[[Progress], None] | None = None
+    path: str | Path, *, settings: Wanted | None = None, progress: Callable[[Progress], None] | None = None
 ) -> Run:
     """Continue an interrupted run, a scenario's or an app's, to the bit-identical result.
 

@@ -25,6 +25,7 @@ from fedlite.scenario.study import load_study
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from fedlite.compose.pools import Wanted
     from fedlite.compose.progress import Progress
     from fedlite.scenario.study import LoadedStudy
 
@@ -135,11 +136,11 @@ def sweep(
     out : Path, optional
         The study's directory; `runs/NAME` if not given.
     settings : Settings, optional
-        Ray is started once for the whole study.
+        Ray is started once for the whole study, when the first run needs it.
     seed_free : bool
         Run each variant once, with the base scenario's own seed: a first look.
     progress : callable, optional
-        Called before and after every run, and after every round.
+        Called before and after every run, as its engine starts, and after every round.
 
     Raises
     ------
@@ -153,12 +154,12 @@ def sweep(
     failures: dict[Path, str] = {}
     todo = [run for run in runs if run.state is not State.FINISHED]
     _write_manifest(directory, loaded, runs, failures)
-    with open_engine(chosen) if todo else nullcontext():
+    with open_engine(chosen) if todo else nullcontext(chosen) as wanted:
         for run in todo:
             tell = _Narrator(progress, runs.index(run) + 1, len(runs), run)
             tell(run.state)
             try:
-                _run(run, chosen, tell)
+                _run(run, wanted, tell)
             except FedliteError as error:
                 failures[run.path] = str(error)
             tell(State.FAILED if run.path in failures else State.FINISHED)
@@ -189,7 +190,7 @@ class _Narrator:
         self(State.INTERRUPTED, within)
 
 
-def _run(run: StudyRun, settings: Settings, tell: _Narrator) -> None:
+def _run(run: StudyRun, settings: Wanted, tell: _Narrator) -> None:
     """Run or continue one run of the study."""
     if run.state is State.INTERRUPTED:
         resume(run.path, settings=settings, progress=tell.round_)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedlite.cli.run import shown, told
+from fedlite.cli.run import Backend, shown, told
 from fedlite.errors import FedliteError, UnitError
 
 Fleet = Annotated[
@@ -30,7 +30,7 @@ def app(
     directory: Annotated[Path | None, typer.Argument(help="The app's directory; left out with --resume.")] = None,
     fleet: Fleet = None,
     run_config: RunConfig = "",
-    backend: Annotated[str, typer.Option(help="ray, or local for tests and tiny runs.")] = "ray",
+    backend: Backend = "auto",
     actors: Annotated[
         int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")
     ] = None,

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 NOBODY_ARRIVED: Final = 6
 """Exit code of a run that came to its end without a single reply."""
 
+Backend = Annotated[str, typer.Option(help="ray, local (no Ray), or auto: Ray where there is work enough for it.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a key: training.rounds=5 (repeatable).")]
 
 
 def run(
     scenario: Annotated[Path | None, typer.Argument(help="Scenario file; left out with --resume.")] = None,
-    backend: Annotated[str, typer.Option(help="ray, or local for tests and tiny runs.")] = "ray",
+    backend: Backend = "auto",
     actors: Annotated[
         int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")
     ] = None,
@@ -108,6 +109,10 @@ def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run
         row = bar.add_task("starting", total=None, state="")
 
         def say(now: Progress) -> None:
+            if now.doing:
+                bar.update(row, state=now.doing)
+                bar.console.print(now.doing, markup=False, highlight=False)
+                return
             kind = "rounds" if now.trains else "rounds of queries"
             bar.update(row, description=kind, completed=now.round_, total=now.rounds or None, state=_state(now))
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlite.cli.run import Backend
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,7 +24,7 @@ SOME_FAILED = 5
 def sweep(
     study: Annotated[Path, typer.Argument(help="Study file: a base scenario, what is varied, and seeds.")],
     out: Annotated[Path | None, typer.Option(help="The study's directory; default: runs/NAME.")] = None,
-    backend: Annotated[str, typer.Option(help="ray, or local for tests and tiny runs.")] = "ray",
+    backend: Backend = "auto",
     actors: Annotated[int | None, typer.Option(min=1, help="Ray actors; default: one per core, at most 8.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="Join this Ray cluster instead of starting one.")] = None,
     seed_free: Annotated[
@@ -71,10 +73,12 @@ def _behind_bars(work: Callable[[Callable[[SweepProgress], None] | None], Sweep]
             over = now.state in ("finished", "failed")
             note = f"{now.label}, seed {now.seed}" + (" failed" if now.state == "failed" else "")
             bar.update(study, total=now.runs, completed=now.number if over else now.number - 1, note=note)
-            if now.within is not None:
+            if now.within is not None and now.within.doing:
+                bar.update(rounds, note=now.within.doing)
+            elif now.within is not None:
                 bar.update(rounds, total=now.within.rounds, completed=now.within.round_)
             elif not over:
-                bar.reset(rounds)
+                bar.reset(rounds, note="")
 
         return work(say)
 

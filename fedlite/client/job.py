@@ -2,6 +2,7 @@
 
 A task carries a chunk of jobs of one plan; its meta data are JSON values, its arrays plain numbers:
 
+    shared   the model as devices decoded it: 0, 1, ...
     task     clients, seeds, memory/K/PART/KEY
     result   num_examples, loss, steps; lengths, extra_bytes; packets, or sum/I and weight; held/I; metric/NAME;
              memory/K/PART/KEY
@@ -34,6 +35,16 @@ EQUAL_WEIGHT: Final = "equal-weight"
 """Metric that is 1 in every reply: the key for strategies that weigh clients equally."""
 EVERY_REPLY: Final = (EXAMPLES, TRAIN_LOSS, EQUAL_WEIGHT)
 """Metrics of every reply; a stage's are called otherwise."""
+
+
+def pack_received(arrays: Sequence[Array]) -> Arrays:
+    """Return the model as devices decoded it, as named arrays."""
+    return {str(i): values for i, values in enumerate(arrays)}
+
+
+def unpack_received(arrays: Mapping[str, Array]) -> list[Array]:
+    """Undo `pack_received`."""
+    return [arrays[str(i)] for i in range(len(arrays))]
 
 
 def pack_memories(memories: Sequence[JobMemory]) -> Arrays:

@@ -146,8 +146,8 @@ def decoded_weights(packet: bytes, codec: wire.Codec, start: Sequence[Array]) ->
 
 
 def decoded_stack(packets: Sequence[bytes], codec: wire.Codec, start: Sequence[Array]) -> list[Array]:
-    """Return the same for the packets of one chunk, stacked: each tensor (K, *shape)."""
-    stacked = wire.decode_many(packets, like=start)
+    """Return the same for the packets of one chunk as they were just encoded, stacked: each tensor (K, *shape)."""
+    stacked = wire.decode_many(packets, like=start, intact=True)
     return wire.from_update(stacked, start) if codec.sends_update else stacked
 
 

@@ -1,7 +1,8 @@
-"""The worker of native clients: decodes what came down, trains a chunk of jobs of one plan, encodes what goes up.
+"""The worker of native clients: trains a chunk of jobs of one plan from what came down, encodes what goes up.
 
-Everything on the wire is really encoded and really decoded here. Where the server only needs the weighted mean, the
-decoded results are summed in the actor and one sum comes back; otherwise every client's packet does.
+Everything on the wire is really encoded and really decoded: down once per leg, on the server's side, and up here. Where
+the server only needs the weighted mean, the decoded results are summed in the actor and one sum comes back; otherwise
+every client's packet does.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite import own_code, wire
-from fedlite.client.job import METRIC, pack_held, pack_memories, unpack_memories
+from fedlite.client.job import METRIC, pack_held, pack_memories, unpack_memories, unpack_received
 from fedlite.client.memory import storable
 from fedlite.client.sending import Sent, decoded_stack, send
 from fedlite.compression.overlap import weighted_sums
@@ -68,7 +69,7 @@ class ClientWorker:
     def run(self, task: Task, shared: Arrays) -> Result:
         """Run a "train" or an "evaluate" task."""
         plan = self._plan(task.meta["plan"])
-        received = wire.decode(shared[task.meta["packet"]], most_elements=wire.MOST_ELEMENTS)
+        received = unpack_received(shared)
         trainer = self._trainer(plan.structure)
         if task.kind == "evaluate":
             return self._evaluate(task, trainer, received)
@@ -179,8 +180,11 @@ class _Report:
         return [storable({**kept, **stage}) for kept, stage in zip(constraints, self._sent.memories, strict=True)]
 
     def _summed(self, cohort: CohortResult) -> dict[str, Array]:
-        stacked = decoded_stack(self._sent.packets, wire.parse_codec(self._plan.up), cohort.start)
+        codec, packets = wire.parse_codec(self._plan.up), self._sent.packets
         counts = cohort.num_examples
         weights = np.ones(len(counts)) if self._task.meta["equal_weights"] else counts.astype(np.float64)
-        sums = {f"sum/{i}": values for i, values in enumerate(weighted_sums(stacked, weights))}
-        return {**sums, "weight": np.asarray(sum(weights.tolist()), dtype=np.float64)}
+        sums: list[Array] | None = None
+        for part in wire.blocks(len(packets), sum(array.nbytes for array in cohort.start)):
+            sums = weighted_sums(decoded_stack(packets[part], codec, cohort.start), weights[part], sums)
+        named = {f"sum/{i}": values for i, values in enumerate(sums or [])}
+        return {**named, "weight": np.asarray(sum(weights.tolist()), dtype=np.float64)}

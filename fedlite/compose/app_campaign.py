@@ -101,7 +101,7 @@ class AppCampaign:
         profiles = [load_profile(name) for name in scenario.fleet.mix]
         fleet = compose_fleet.build(scenario, profiles, [False] * len(profiles))
         worker = worker_spec(app.client, app.path, request.run_config)
-        classes = app_classes(scenario, profiles, fleet.budgets)
+        classes = app_classes(scenario, fleet)
         return cls(scenario, app, request, server, fleet, worker, classes)
 
     @property
@@ -113,6 +113,11 @@ class AppCampaign:
     def metrics(self) -> Sequence[Metric]:
         """Those that most apps tell; whether this one does shows when it runs."""
         return objective("cross-entropy").metrics
+
+    @property
+    def load(self) -> None:
+        """Nobody knows what an app's code will ask for."""
+        return None
 
     @property
     def policy(self) -> RoundPolicy:

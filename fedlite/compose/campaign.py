@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from fedlite.compose.app_campaign import AppCampaign
 from fedlite.compose.app_request import APP_FILE
+from fedlite.compose.backend import START_S, choose
 from fedlite.compose.finished import Run, completed
-from fedlite.compose.pools import check_backend, open_pool
+from fedlite.compose.pools import Lasting, check_backend, open_pool
+from fedlite.compose.progress import Progress
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.round_log import RoundLog
 from fedlite.compose.scenario_campaign import ScenarioCampaign
@@ -23,8 +26,8 @@ from fedlite.scenario.dump import dump_scenario
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from fedlite.compose.backend import Choice, Load
     from fedlite.compose.pools import Wanted
-    from fedlite.compose.progress import Progress
     from fedlite.engine.pool import Pool
     from fedlite.engine.task import WorkerSpec
     from fedlite.fleet.state import Fleet
@@ -54,6 +57,10 @@ class Campaign(Protocol[R]):
     @property
     def worker(self) -> WorkerSpec:
         """How an actor builds what computes the clients' jobs."""
+
+    @property
+    def load(self) -> Load | None:
+        """What it expects to train, for the choice of a backend; None if nobody knows."""
 
     @property
     def policy(self) -> RoundPolicy:
@@ -97,7 +104,7 @@ def run(
     settings : Wanted
         Backend, actors, Ray address.
     progress : callable, optional
-        Called after every round.
+        Called as the engine starts and after every round.
 
     Raises
     ------
@@ -147,7 +154,10 @@ def _finish(campaign: Campaign[R], directory: RunDirectory, settings: Wanted, pr
     """Train, as far as the journal does not have it already, and write what came of it."""
     scenario = campaign.scenario
     ledger = Ledger()
-    pool = open_pool(campaign.worker, settings, directory.journal)
+    choice = choose(settings, campaign.load)
+    if progress is not None and settings.backend != "local":
+        progress(_starting(campaign, choice, up=isinstance(settings, Lasting) and settings.up))
+    pool = open_pool(campaign.worker, settings, choice.backend, directory.journal)
     try:
         runtime = campaign.runtime(pool)
         grid = FleetGrid(campaign.fleet, runtime, ledger, policy=campaign.policy, start_s=scenario.fleet.start_s)
@@ -165,7 +175,7 @@ def _finish(campaign: Campaign[R], directory: RunDirectory, settings: Wanted, pr
             end_s=grid.clock.now_s,
             wall_s=time.perf_counter() - began_s,
             engine=pool.description,
-            backend=settings.backend,
+            choice=choice,
         )
     finally:
         pool.close()
@@ -174,3 +184,9 @@ def _finish(campaign: Campaign[R], directory: RunDirectory, settings: Wanted, pr
         trained.failure.args = (f"{trained.failure}\nwhat happened until then: {directory.report}",)
         raise trained.failure
     return finished
+
+
+def _starting(campaign: Campaign[R], choice: Choice, *, up: bool) -> Progress:
+    ray = "on Ray" if up else f"starting Ray ({START_S})"
+    doing = f"{ray if choice.backend == 'ray' else 'no Ray'}: {choice.why}"
+    return Progress(0, 0, 0.0, campaign.metrics[0].name, math.nan, 0.0, doing=doing)

@@ -12,7 +12,7 @@ import numpy as np
 from fedlite.compose import auto_plans
 from fedlite.devices import radio
 from fedlite.fleet import population
-from fedlite.fleet.demands import wall_bytes
+from fedlite.fleet.hardware import wall_bytes
 from fedlite.fleet.rules import Budgets, Rules
 from fedlite.fleet.state import Fleet
 from fedlite.pricing import Job, Work, heat_of, on_device_s, price

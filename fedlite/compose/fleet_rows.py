@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedlite.fleet.demands import ram_bytes
+from fedlite.fleet.hardware import ram_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from fedlite.compose.backend import BACKENDS, usable_processors
 from fedlite.engine.journal import JournaledPool
 from fedlite.engine.pool import LocalPool, Pool
 from fedlite.errors import FedliteError, UnknownNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from fedlite.engine.task import WorkerSpec
@@ -24,7 +25,7 @@ class Wanted(Protocol):
 
     @property
     def backend(self) -> str:
-        """`ray` or `local`."""
+        """`auto`, `ray` or `local`."""
         ...
 
     @property
@@ -38,19 +39,40 @@ class Wanted(Protocol):
         ...
 
 
-def open_engine(wanted: Wanted) -> AbstractContextManager[None]:
-    """Keep what pools run on up while several are opened one after another: Ray, where that is wanted.
+class Lasting:
+    """What a user wants of several pools, one after another: the Ray that the first of them needs stays up."""
+
+    def __init__(self, wanted: Wanted, stack: ExitStack) -> None:
+        self.backend = wanted.backend
+        self.actors = wanted.actors
+        self.ray_address = wanted.ray_address
+        self.up = False
+        """Whether Ray has been started or joined."""
+        self._stack = stack
+
+    def start(self) -> None:
+        """Start Ray, or join it, unless that is done."""
+        from fedlite.engine.ray_pool import cluster
+
+        if not self.up:
+            self._stack.enter_context(cluster(_actors(self), self.ray_address))
+            self.up = True
+
+
+@contextmanager
+def open_engine(wanted: Wanted) -> Iterator[Lasting]:
+    """Keep what pools run on up while several are opened one after another: Ray, from when it is needed.
 
     Raises
     ------
     FedliteError
-        On entry, if Ray does not start.
+        On entry, if Ray is asked for and does not start.
     """
-    if wanted.backend != "ray":
-        return nullcontext()
-    from fedlite.engine.ray_pool import cluster
-
-    return cluster(_actors(wanted), wanted.ray_address)
+    with ExitStack() as stack:
+        lasting = Lasting(wanted, stack)
+        if wanted.backend == "ray":
+            lasting.start()
+        yield lasting
 
 
 def check_backend(wanted: Wanted) -> None:
@@ -59,10 +81,10 @@ def check_backend(wanted: Wanted) -> None:
     Raises
     ------
     FedliteError
-        If the backend is neither "ray" nor "local", an address comes with "local", or nobody answers there.
+        If there is no such backend, an address comes with "local", or nobody answers there.
     """
-    if wanted.backend not in ("ray", "local"):
-        raise UnknownNameError("backend", wanted.backend, ["ray", "local"])
+    if wanted.backend not in BACKENDS:
+        raise UnknownNameError("backend", wanted.backend, list(BACKENDS))
     if wanted.backend == "local" and wanted.ray_address is not None:
         raise FedliteError(
             f"--ray-address: got {wanted.ray_address!r} with backend 'local', expected backend 'ray'; leave one out"
@@ -73,21 +95,16 @@ def check_backend(wanted: Wanted) -> None:
         check_address(wanted.ray_address)
 
 
-def open_pool(spec: WorkerSpec, wanted: Wanted, journal: Path | None) -> Pool:
-    """Start the pool that runs chunks.
-
-    Raises
-    ------
-    UnknownNameError
-        If the backend is neither "ray" nor "local".
-    """
+def open_pool(spec: WorkerSpec, wanted: Wanted, backend: str, journal: Path | None) -> Pool:
+    """Start the pool that runs chunks, on the backend that was chosen: "ray" or "local"."""
     pool: Pool
-    check_backend(wanted)
-    if wanted.backend == "local":
+    if backend == "local":
         pool = LocalPool(spec)
     else:
         from fedlite.engine.ray_pool import RayPool
 
+        if isinstance(wanted, Lasting):
+            wanted.start()
         pool = RayPool(spec, _actors(wanted), wanted.ray_address)
     if journal is None:
         return pool
@@ -99,4 +116,4 @@ def open_pool(spec: WorkerSpec, wanted: Wanted, journal: Path | None) -> Pool:
 
 
 def _actors(wanted: Wanted) -> int:
-    return wanted.actors or min(os.cpu_count() or 1, MOST_ACTORS)
+    return wanted.actors or min(usable_processors(), MOST_ACTORS)

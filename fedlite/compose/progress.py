@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Progress:
     """Finished rounds of `rounds` (0: unknown), virtual time, the main metric's latest value or NaN, energy so far.
 
-    With `trains` false the rounds are of queries: nothing was trained so far.
+    With `trains` false the rounds are of queries: nothing was trained so far. `doing` says what is under way where that
+    is no round: before the first one, on which backend and why.
     """
 
     round_: int
@@ -19,3 +20,4 @@ class Progress:
     value: float
     energy_j: float
     trains: bool = True
+    doing: str = ""

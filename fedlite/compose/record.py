@@ -21,6 +21,7 @@ from fedlite.results.directory import FORMAT, RunDirectory
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fedlite.compose.backend import Choice
     from fedlite.errors import FedliteError
     from fedlite.fleet.ledger import Ledger
     from fedlite.fleet.state import Fleet
@@ -78,7 +79,7 @@ class Record:
     end_s: float
     wall_s: float
     engine: str
-    backend: str
+    choice: Choice
 
     @property
     def digest(self) -> str:
@@ -124,10 +125,14 @@ class Record:
             "client_errors": client_errors(ledger, self.tracebacks),
             "clients_per_second": clients_per_second(self.rounds.rows),
             "devices": len(self.fleet),
-            "backend": self.backend,
-            "engine": self.engine,
+            **self._engine,
             **particulars,
         }
+
+    @property
+    def _engine(self) -> dict[str, str]:
+        """What ran it, and why that."""
+        return {"backend": self.choice.backend, "backend_why": self.choice.why, "engine": self.engine}
 
     def _manifest(self, particulars: Mapping[str, Any]) -> dict[str, Any]:
         """Return what made the run."""
@@ -138,7 +143,7 @@ class Record:
             "platform": platform.platform(),
             "libraries": {name: metadata.version(name) for name in LIBRARIES},
             "seed": self.scenario.seed,
-            "engine": self.engine,
+            **self._engine,
             **particulars,
         }
 

@@ -42,6 +42,7 @@ class RoundLog:
         self._began_s = grid.clock.now_s
         self._start_s, self._start_wall_s = grid.clock.now_s, time.perf_counter()
         self._rows_seen = 0
+        self._energy_j = 0.0
 
     @property
     def main(self) -> Metric:
@@ -71,13 +72,13 @@ class RoundLog:
             trains=self.trains,
         )
         self._rows_seen = len(self._grid.ledger)
+        self._energy_j += float(row["energy_j"])
         self._start_s, self._start_wall_s = now_s, now_wall_s
         if self._progress is not None:
-            energy_j = sum(float(done["energy_j"]) for done in self.table.rows)
             done = len(self.table.rows) - 1
             name = self.main.name
             virtual_s, value = now_s - self._began_s, float(row[name])
-            self._progress(Progress(done, self.expected, virtual_s, name, value, energy_j, self.trains))
+            self._progress(Progress(done, self.expected, virtual_s, name, value, self._energy_j, self.trains))
 
     def settle(self) -> None:
         """Add the jobs that were under way when the last round was closed to its row."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from fedlite.client.assignment import ByProfile
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.full import FULL
 from fedlite.errors import FedliteError
-from fedlite.fleet.demands import wall_bytes
 from fedlite.flower import app_runtime
 from fedlite.flower.app_classes import PLAN, AppClass
 from fedlite.flower.app_prices import AppPrices, Declared
@@ -29,10 +27,8 @@ if TYPE_CHECKING:
 
     from fedlite.compose.fleet import DeviceClass
     from fedlite.compose.learning import Learning
-    from fedlite.devices.profile import DeviceProfile
     from fedlite.engine.pool import Pool
     from fedlite.engine.task import WorkerSpec
-    from fedlite.fleet.rules import Budgets
     from fedlite.fleet.state import Fleet
     from fedlite.flower.strategies import Served
     from fedlite.scenario.schema import FleetScenario, Scenario
@@ -87,7 +83,7 @@ def runtime(scenario: Scenario, task: NativeTask, fleet: Fleet, pool: Pool, serv
         )
         return NativeRuntime(clients)
     prices = AppPrices(population.profiles, declared(app))
-    classes = app_classes(scenario, population.profiles, fleet.budgets)
+    classes = app_classes(scenario, fleet)
     return AppRuntime(
         pool,
         population.profiles,
@@ -104,7 +100,7 @@ def declared(app: App) -> Declared:
     return Declared(app.macs or {}, app.memory_bytes)
 
 
-def app_classes(scenario: FleetScenario, profiles: Sequence[DeviceProfile], budgets: Budgets) -> list[AppClass]:
+def app_classes(scenario: FleetScenario, fleet: Fleet) -> list[AppClass]:
     """Return what holds for an app's jobs on each profile: the codecs of its plan, and what fits.
 
     Of plans an app gets the two codecs: what else they do, it would have to do itself. Parts that have no effect are
@@ -119,7 +115,7 @@ def app_classes(scenario: FleetScenario, profiles: Sequence[DeviceProfile], budg
         raise FedliteError("wire.error_feedback: got true with a Flower app, expected false; remove it")
     wires: dict[tuple[tuple[str, ...], tuple[str, ...]], AppWire] = {}
     classes = []
-    for profile in profiles:
+    for position, profile in enumerate(fleet.population.profiles):
         plan = scenario.plan_for(profile=profile.name, tier=str(profile.tier))
         idle = [part.name for part in plan.parts if part != FULL]
         if idle:
@@ -131,10 +127,10 @@ def app_classes(scenario: FleetScenario, profiles: Sequence[DeviceProfile], budg
                 ", ".join(idle),
             )
         codecs = (plan.down, plan.up)
-        storage_bytes = min(profile.storage_bytes.value, budgets.storage_bytes or math.inf)
         name = PLAN if plan.name == Plan().name else plan.name
         wire = wires.setdefault(codecs, AppWire(*codecs))
-        classes.append(AppClass(name, wire, wall_bytes(profile, budgets), storage_bytes))
+        wall_bytes, storage_bytes = fleet.hardware.wall_bytes[position], fleet.hardware.storage_bytes[position]
+        classes.append(AppClass(name, wire, float(wall_bytes), float(storage_bytes)))
     return classes
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from fedlite.compose import fleet as compose_fleet
 from fedlite.compose import learning as compose_learning
 from fedlite.compose import runtimes
+from fedlite.compose.backend import Load
 from fedlite.compose.privacy_spent import planned_noise
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.scenario_results import scenario_particulars
@@ -94,6 +97,19 @@ class ScenarioCampaign:
     def metrics(self) -> Sequence[Metric]:
         """Those of the objective."""
         return self.learning.goal.metrics
+
+    @property
+    def load(self) -> Load | None:
+        """The work of the devices that are asked, were they an average of those that may be."""
+        if self.scenario.task.app is not None:
+            return None
+        kept = [not each.excluded for each in self.classes]
+        shares = np.bincount(self.task.profile_of, minlength=len(kept)) * kept
+        sizes, clients = np.unique(self.task.examples, return_counts=True)
+        mean = np.average([self.task.local.samples(n) for n in sizes.tolist()], weights=clients)
+        samples = self.scenario.asked * float(mean)
+        macs = [self.task.training_macs(each.plan.structure, samples) for each in self.classes]
+        return Load(float(np.average(macs, weights=shares)), self.scenario.training.rounds)
 
     @property
     def policy(self) -> RoundPolicy:

@@ -145,21 +145,26 @@ def is_whole(index: IndexMap) -> bool:
     return all(isinstance(part, slice) and part == slice(None) for part in index)
 
 
-def weighted_sums(stacked: Sequence[Array], weights: NDArray[np.float64]) -> list[Sum]:
+def weighted_sums(
+    stacked: Sequence[Array], weights: NDArray[np.float64], begun: Sequence[Sum] | None = None
+) -> list[Sum]:
     """Return per tensor `w0 v0 + w1 v1 + ...` over the clients, one after the other, in float64.
 
     Parameters
     ----------
     stacked : sequence of arrays, each (K, *shape)
     weights : ndarray, shape (K,)
+    begun : sequence of arrays, optional
+        The sums over the clients before these, to be continued.
     """
-    return [_in_order(np.asarray(values), np.asarray(weights, np.float64)) for values in stacked]
+    totals = [np.zeros(values.shape[1:]) for values in stacked] if begun is None else begun
+    weights = np.asarray(weights, np.float64)
+    return [_in_order(np.asarray(values), weights, total) for values, total in zip(stacked, totals, strict=True)]
 
 
-def _in_order(values: Array, weights: Sum) -> Sum:
+def _in_order(values: Array, weights: Sum, total: Sum) -> Sum:
     size = int(np.prod(values.shape[1:]))
     rows = max(1, _ELEMENTS_AT_ONCE // max(1, size))
-    total: Sum = np.zeros(values.shape[1:])
     for first in range(0, weights.size, rows):
         part = values[first : first + rows]
         share = weights[first : first + rows].reshape(-1, *(1,) * (part.ndim - 1))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fedlite.compression.constraint.base import Constraint
@@ -87,7 +88,7 @@ class Plan:
         yield from self.terms
         yield from self.stages
 
-    @property
+    @cached_property
     def effects(self) -> Effects:
         """What the parts change in the cost of a job, together."""
         return Effects.of(self.parts)

@@ -9,6 +9,7 @@ first tensor).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -76,6 +77,7 @@ def tensor_bytes(
     return FP32_BYTES * (copies * total + max(float(walk.max(initial=0.0)), total))
 
 
+@lru_cache(maxsize=4096)
 def training_peak_bytes(
     workload: Workload,
     batch: int,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,11 @@ from fedlite.devices.profile import Kind
 from fedlite.errors import UnknownNameError
 from fedlite.units import DAY_S, HOUR_S, UNITS
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
 Number = float | Floats
 
 
@@ -197,29 +201,63 @@ def transfer(
     time_s, energy_j : arrays
         Until the last byte has arrived; energy includes the tail that follows.
     """
+    payload, rate, rtt = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (payload_bytes, rate_bps, rtt_s)))
+    one = [(access_name, generation)], np.zeros(payload.size, np.int64)
+    time_s, energy_j = transfers(*one, payload.ravel(), rate.ravel(), rtt.ravel(), uplink=uplink)
+    return time_s.reshape(payload.shape), energy_j.reshape(payload.shape)
+
+
+def transfers(
+    channels: Sequence[tuple[str, str]],
+    channel_of: Ids,
+    payload_bytes: Floats,
+    rate_bps: Floats,
+    rtt_s: Floats,
+    *,
+    uplink: bool,
+) -> tuple[Floats, Floats]:
+    """Return time and energy of n transfers over different radios, as `transfer` does.
+
+    Parameters
+    ----------
+    channels : sequence of (access type, generation)
+    channel_of : ndarray of int, shape (n,)
+        Which of them each transfer uses.
+    payload_bytes, rate_bps, rtt_s : ndarrays, shape (n,)
+    uplink : bool
+    """
+    table = np.array([_terms(*channel, uplink=uplink) for channel in channels], dtype=np.float64).reshape(-1, 7)
+    ramp_s, ramp_j, tail_j, trips, listening_w, base_w, slope = np.moveaxis(table[channel_of], -1, 0)
+    sends = payload_bytes > 0
+    air_s, wait_s = _air(_on_lorawan(channels)[channel_of], payload_bytes, rate_bps)
+    greet_s = trips * rtt_s
+    time_s = np.where(sends, ramp_s + greet_s + air_s + wait_s, 0.0)
+    # Waiting for an answer is listening.
+    spent_j = ramp_j + listening_w * greet_s + (base_w + slope * rate_bps) * air_s + tail_j
+    return time_s, np.where(sends, spent_j, 0.0)
+
+
+@cache
+def _terms(access_name: str, generation: str, *, uplink: bool) -> tuple[float, ...]:
     model = radio(access_name, generation)
-    payload = np.asarray(payload_bytes, dtype=np.float64)
-    rate = np.asarray(rate_bps, dtype=np.float64)
-    sends = payload > 0
-    air_s, wait_s = _air(access_name, payload, rate)
-    greet_s = HANDSHAKES.get(access_name, 3) * np.asarray(rtt_s, dtype=np.float64)
     base_w, slope = (model.up_base_w, model.up_w_per_bps) if uplink else (model.down_base_w, model.down_w_per_bps)
-    time_s = np.where(sends, model.ramp_s + greet_s + air_s + wait_s, 0.0)
-    energy_j = np.where(
-        sends,
-        model.ramp_w * model.ramp_s
-        + model.down_base_w * greet_s  # waiting for an answer is listening
-        + (base_w + slope * rate) * air_s
-        + model.tail_w * model.tail_s,
-        0.0,
-    )
-    return time_s, energy_j
+    ramp_j, tail_j = model.ramp_w * model.ramp_s, model.tail_w * model.tail_s
+    return model.ramp_s, ramp_j, tail_j, HANDSHAKES.get(access_name, 3), model.down_base_w, base_w, slope
 
 
-def _air(access_name: str, payload: Floats, rate: Floats) -> tuple[Floats, Floats]:
+def _on_lorawan(channels: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
+    return np.array([access_name == "lorawan" for access_name, _ in channels], dtype=np.bool_)
+
+
+def _air(lorawan: NDArray[np.bool_], payload: Floats, rate: Floats) -> tuple[Floats, Floats]:
     """Return the seconds on air and the seconds of silence that a duty cycle imposes between packets."""
-    if access_name != "lorawan":
-        return payload * 8.0 / rate, np.zeros_like(payload * rate)
+    air_s, wait_s = payload * 8.0 / rate, np.zeros(payload.shape)
+    if lorawan.any():
+        air_s[lorawan], wait_s[lorawan] = _lorawan_air(payload[lorawan], rate[lorawan])
+    return air_s, wait_s
+
+
+def _lorawan_air(payload: Floats, rate: Floats) -> tuple[Floats, Floats]:
     largest = LORAWAN_PAYLOAD_BYTES[np.searchsorted(LORAWAN_RATES_BPS, rate, side="right")]
     packets = np.ceil(payload / largest)
     air_s = (payload + LORAWAN_OVERHEAD_BYTES * packets) * 8.0 / rate
@@ -228,11 +266,18 @@ def _air(access_name: str, payload: Floats, rate: Floats) -> tuple[Floats, Float
     return air_s, silence_s * (1.0 - 1.0 / np.maximum(packets, 1.0))
 
 
-def best_s(access_name: str, payload_bytes: Number) -> Floats:
-    """Return the least time (N,) in which payloads can cross, at the best rate that the access type knows."""
-    payload = np.asarray(payload_bytes, dtype=np.float64)
-    air_s, silence_s = _air(access_name, payload, np.full(payload.shape, _best_bps(access_name)))
+def least_s(channels: Sequence[tuple[str, str]], channel_of: Ids, payload_bytes: Floats) -> Floats:
+    """Return the least time (n,) in which payloads can cross, at the best rate that each access type knows."""
+    rates = np.array([_best_bps(access_name) for access_name, _ in channels], dtype=np.float64)
+    air_s, silence_s = _air(_on_lorawan(channels)[channel_of], payload_bytes, rates[channel_of])
     return air_s + silence_s
+
+
+def best_s(access_name: str, payload_bytes: Number) -> Floats:
+    """Return the least time (N,) in which payloads can cross one access type."""
+    payload = np.asarray(payload_bytes, dtype=np.float64)
+    least = least_s([(access_name, "")], np.zeros(payload.size, np.int64), payload.ravel())
+    return least.reshape(payload.shape)
 
 
 @cache

@@ -6,7 +6,9 @@ needs no hook in it, and does not care at which moment the run was killed.
 
 One file holds one record per chunk, appended when the chunk is collected:
 
-    8 bytes length | 32 bytes SHA-256 of the body | body: zstd(safetensors(arrays, metadata={key, meta}))
+    8 bytes length | 32 bytes SHA-256 of the body | body: safetensors(arrays, metadata={key, meta})
+
+Nothing is compressed: trained numbers hardly shrink, and a round would wait for it.
 
 A torn or damaged record ends the journal; it and what follows are dropped and trained again.
 """
@@ -20,7 +22,6 @@ import struct
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import zstandard
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -111,11 +112,11 @@ class JournaledPool:
 
 def _append(file: BinaryIO, key: str, result: Result) -> int:
     tensors = {name: np.asarray(values, order="C") for name, values in result.arrays.items()}
-    packed = save(tensors, metadata={"key": key, "meta": json.dumps(result.meta)})
-    body = zstandard.ZstdCompressor(level=1).compress(packed)
+    body = save(tensors, metadata={"key": key, "meta": json.dumps(result.meta)})
     file.seek(0, io.SEEK_END)
     offset = file.tell()
-    file.write(_HEAD.pack(len(body), hashlib.sha256(body).digest()) + body)
+    file.write(_HEAD.pack(len(body), hashlib.sha256(body).digest()))
+    file.write(body)
     file.flush()
     return offset
 
@@ -123,15 +124,14 @@ def _append(file: BinaryIO, key: str, result: Result) -> int:
 def _read(file: BinaryIO, offset: int) -> Result:
     file.seek(offset)
     length, _ = _HEAD.unpack(file.read(_HEAD.size))
-    packed = zstandard.ZstdDecompressor().decompress(file.read(length))
-    metadata = _metadata(packed)
-    return Result(json.loads(metadata["meta"]), load(packed))
+    body = file.read(length)
+    return Result(json.loads(_metadata(body)["meta"]), load(body))
 
 
-def _metadata(packed: bytes) -> dict[str, Any]:
+def _metadata(body: bytes) -> dict[str, Any]:
     # safetensors: 8 bytes little-endian header length, then a JSON header with the metadata under one key.
-    (length,) = struct.unpack_from("<Q", packed)
-    header: dict[str, Any] = json.loads(packed[8 : 8 + length])
+    (length,) = struct.unpack_from("<Q", body)
+    header: dict[str, Any] = json.loads(body[8 : 8 + length])
     metadata: dict[str, Any] = header["__metadata__"]
     return metadata
 
@@ -149,8 +149,8 @@ def _scan(path: Path) -> tuple[dict[str, int], int]:
             if len(body) != length or hashlib.sha256(body).digest() != checksum:
                 break
             try:
-                key = _metadata(zstandard.ZstdDecompressor().decompress(body))["key"]
-            except (zstandard.ZstdError, SafetensorError, ValueError, KeyError, struct.error):
+                key = _metadata(body)["key"]
+            except (SafetensorError, ValueError, KeyError, struct.error):
                 break
             offsets[key] = end
             end = file.tell()

@@ -17,7 +17,7 @@ from fedlite import own_code
 from fedlite.engine.pool import Shared, Ticket, closed
 from fedlite.engine.task import Arrays, Result, Task, WorkerSpec
 from fedlite.errors import FedliteError
-from fedlite.units import MIB
+from fedlite.units import KIB, MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,8 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 STORE_BYTES = 512 * MIB
+INLINE_BYTES = 64 * KIB
+"""Shared arrays up to here are sent along: the store takes a millisecond to put and one to get (benchmarks/speed)."""
 ANSWER_S = 10.0
 """How long a cluster may take to accept a connection."""
 ATTEMPTS = 4
@@ -108,8 +110,9 @@ class RayPool:
         return [slot.actor for slot in self._slots]
 
     def share(self, arrays: Arrays) -> Shared:
-        """Put arrays into the object store; actors read them there without a copy."""
-        return Shared(arrays, ray.put(dict(arrays)))
+        """Put arrays into the object store, where actors read them without a copy; few bytes travel with each task."""
+        small = sum(values.nbytes for values in arrays.values()) <= INLINE_BYTES
+        return Shared(arrays, dict(arrays) if small else ray.put(dict(arrays)))
 
     def submit(self, task: Task, shared: Shared) -> Ticket:
         """Give a task to the actor with the fewest tasks waiting."""

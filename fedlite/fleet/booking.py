@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from fedlite.fleet.ledger import Ledger
     from fedlite.fleet.state import Fleet
     from fedlite.fleet.timeline import Timeline
+
+_OUTCOMES: Final = np.array([str(outcome) for outcome in Outcome])
+"""By their codes."""
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -73,18 +76,18 @@ def book(fleet: Fleet, ledger: Ledger, jobs: Jobs, index: Ids) -> None:
         metered_bytes=np.where(metered, down_bytes + up_bytes, 0.0),
     )
     before_j = np.where(fleet.on_mains(devices), np.nan, jobs.battery_before_j[index])
-    profiles = [fleet.population.profiles[position] for position in fleet.population.profile_of[devices]]
+    profile = fleet.population.profile_of[devices]
     worked = events.train_s > 0
     ledger.append(
         {
             "round": jobs.round_,
             "kind": jobs.kind,
             "device": devices,
-            "profile": [profile.name for profile in profiles],
-            "tier": [str(profile.tier) for profile in profiles],
+            "profile": fleet.hardware.name[profile],
+            "tier": fleet.hardware.tier[profile],
             "plan": facts.plan[index],
             "access": jobs.links.access[index],
-            "outcome": [str(Outcome.of_code(int(code))) for code in events.outcome],
+            "outcome": _OUTCOMES[events.outcome],
             "reason": np.where(events.outcome == Outcome.CLIENT_ERROR.code, facts.reason[index], ""),
             "start_s": jobs.start_s,
             "down_s": events.down_s,

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlite.devices import memory, network, radio
-from fedlite.devices.profile import DeviceProfile, Tier
+from fedlite.devices import network, radio
 from fedlite.fleet.outcomes import Outcome
 from fedlite.fleet.timeline import Phases
-from fedlite.pricing import heat_of, on_device_s
+from fedlite.pricing import on_device_s
 from fedlite.units import DAY_S
 
 if TYPE_CHECKING:
-    from fedlite.fleet.rules import Budgets
     from fedlite.fleet.state import Fleet
 
 Ids = NDArray[np.int64]
@@ -50,11 +48,12 @@ class Links:
 
 @dataclass(frozen=True)
 class Priced:
-    """n jobs as the timeline runs them, the links they use, and each upload's rate and delay drawn for this job."""
+    """n jobs as the timeline runs them, their links, rates and delays drawn for this job, and their charge before."""
 
     phases: Phases
     links: Links
     rates: network.Rates
+    charge_j: Floats
 
 
 def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
@@ -64,20 +63,21 @@ def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
     starts decides for all of it: which link it uses, and whether the charger or the battery pays.
     """
     links, rates = _links(fleet, devices, now_s)
-    down_s, down_j = _transfers(fleet, devices, links, rates, demands.down_bytes, uplink=False)
-    up_s, up_j = _transfers(fleet, devices, links, rates, demands.up_bytes, uplink=True)
-    killed = _killed(fleet, devices, demands.peak_bytes)
+    channels = _channels(fleet, devices, links)
+    down_s, down_j = radio.transfers(*channels, demands.down_bytes, rates.down_bps, rates.rtt_s, uplink=False)
+    up_s, up_j = radio.transfers(*channels, demands.up_bytes, rates.up_bps, rates.rtt_s, uplink=True)
+    facts, profile = fleet.hardware, fleet.population.profile_of[devices]
+    killed = demands.peak_bytes > facts.wall_bytes[profile]
     share = fleet.budgets.cpu_share
-    train_s = _trained_s(fleet, devices, demands.train_s, np.where(killed, 0.0, demands.peak_bytes))
-    extra_w = (_per_profile(fleet, devices, "active_w") - _per_profile(fleet, devices, "idle_w")) * share
+    train_s = _trained_s(fleet, profile, demands.train_s, np.where(killed, 0.0, demands.peak_bytes))
+    extra_w = (facts.active_w[profile] - facts.idle_w[profile]) * share
     metered_bytes = (demands.down_bytes + demands.up_bytes) * links.metered
-    storage_bytes = _per_profile(fleet, devices, "storage_bytes")
-    if fleet.budgets.storage_bytes is not None:
-        storage_bytes = np.minimum(storage_bytes, fleet.budgets.storage_bytes)
+    charge_j = fleet.charge_at(devices, now_s)
+    largest_bytes = np.maximum(demands.down_bytes, demands.up_bytes)
     refused = _refusals(
         [
-            (Outcome.INFEASIBLE_LINK, _impossible(links, np.maximum(demands.down_bytes, demands.up_bytes))),
-            (Outcome.STORAGE_FULL, demands.storage_bytes > storage_bytes),
+            (Outcome.INFEASIBLE_LINK, radio.least_s(*channels, largest_bytes) > DAY_S),
+            (Outcome.STORAGE_FULL, demands.storage_bytes > facts.storage_bytes[profile]),
             (Outcome.OUT_OF_MEMORY, killed),
             (Outcome.DATA_CAP, metered_bytes > fleet.metered_left_bytes(devices, now_s)),
         ],
@@ -94,48 +94,33 @@ def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
         # A job that sleeps uses no processor meanwhile.
         cpu_limit_s=fleet.budgets.cpu_time_s / share + demands.slept_s,
         energy_limit_j=fleet.allowance_j(devices, now_s),
-        battery_limit_j=_battery_limit(fleet, devices, now_s),
-        idle_w=fleet.batteries.idle_w(devices),
+        battery_limit_j=_battery_limit(fleet, devices, now_s, charge_j),
+        idle_w=facts.idle_w[profile],
         **_interruptions(fleet, devices, now_s),
     )
-    return Priced(phases, links, rates)
+    return Priced(phases, links, rates, charge_j)
 
 
 def price_uploads(fleet: Fleet, devices: Ids, priced: Priced, demands: Demands, computed: NDArray[np.bool_]) -> Priced:
     """Return the prices with the uploads of the jobs that have computed as they were really encoded."""
     up_bytes = np.where(computed, demands.up_bytes, 0.0)
-    up_s, up_j = _transfers(fleet, devices, priced.links, priced.rates, up_bytes, uplink=True)
+    channels, rates = _channels(fleet, devices, priced.links), priced.rates
+    up_s, up_j = radio.transfers(*channels, up_bytes, rates.up_bps, rates.rtt_s, uplink=True)
     refused = priced.phases.refused.copy()
-    refused[computed & _impossible(priced.links, up_bytes)] = Outcome.INFEASIBLE_LINK.code
+    refused[computed & (radio.least_s(*channels, up_bytes) > DAY_S)] = Outcome.INFEASIBLE_LINK.code
     return replace(priced, phases=replace(priced.phases, up_s=up_s, up_j=up_j, refused=refused))
 
 
-def wall_bytes(profile: DeviceProfile, budgets: Budgets) -> float:
-    """Return the memory at which a job is killed: the scenario's budget, or what the device can stretch to by swapping.
-
-    Microcontrollers have nothing to swap to.
-    """
-    stretch = 1.0 if profile.tier in (Tier.MCU, Tier.NPU) else memory.WALL_AT
-    return min(profile.job_ram_bytes.value * stretch, budgets.memory_bytes or np.inf)
-
-
-def ram_bytes(profile: DeviceProfile, budgets: Budgets) -> float:
-    """Return the memory that a job may have before it swaps or is killed: the device's, or the scenario's budget."""
-    return min(profile.job_ram_bytes.value, budgets.memory_bytes or np.inf)
-
-
-def _killed(fleet: Fleet, devices: Ids, peak_bytes: Floats) -> NDArray[np.bool_]:
-    """Tell which jobs are killed for their memory."""
-    walls = np.array([wall_bytes(profile, fleet.budgets) for profile in fleet.population.profiles])
-    return np.asarray(peak_bytes > walls[fleet.population.profile_of[devices]])
-
-
-def _trained_s(fleet: Fleet, devices: Ids, time_s: Floats, peak_bytes: Floats) -> Floats:
-    heat = np.array([heat_of(profile) for profile in fleet.population.profiles])
-    onset_s, sustained = heat[fleet.population.profile_of[devices]].T
-    ram = _per_profile(fleet, devices, "job_ram_bytes")
-    share = fleet.budgets.cpu_share
-    taken_s = on_device_s(time_s, peak_bytes, ram_bytes=ram, cpu_share=share, onset_s=onset_s, sustained=sustained)
+def _trained_s(fleet: Fleet, profile: NDArray[np.int16], time_s: Floats, peak_bytes: Floats) -> Floats:
+    facts = fleet.hardware
+    taken_s = on_device_s(
+        time_s,
+        peak_bytes,
+        ram_bytes=facts.job_ram_bytes[profile],
+        cpu_share=fleet.budgets.cpu_share,
+        onset_s=facts.onset_s[profile],
+        sustained=facts.sustained[profile],
+    )
     return np.asarray(taken_s, dtype=np.float64)
 
 
@@ -147,15 +132,10 @@ def _refusals(reasons: list[tuple[Outcome, NDArray[np.bool_]]], n: int) -> NDArr
     return refused
 
 
-def _per_profile(fleet: Fleet, devices: Ids, field: str) -> Floats:
-    values = np.array([getattr(profile, field).value for profile in fleet.population.profiles], dtype=np.float64)
-    return np.asarray(values[fleet.population.profile_of[devices]])
-
-
-def _battery_limit(fleet: Fleet, devices: Ids, now_s: float) -> Floats:
+def _battery_limit(fleet: Fleet, devices: Ids, now_s: float, charge_j: Floats) -> Floats:
     capacity_j = fleet.capacity_of(devices)
     finite_j = np.where(np.isinf(capacity_j), 0.0, capacity_j)
-    above_floor_j = fleet.charge_at(devices, now_s) - fleet.budgets.battery_floor * finite_j
+    above_floor_j = charge_j - fleet.budgets.battery_floor * finite_j
     return np.where(fleet.plugged(devices, now_s), np.inf, np.maximum(above_floor_j, 0.0))
 
 
@@ -199,27 +179,10 @@ def _links(fleet: Fleet, devices: Ids, now_s: float) -> tuple[Links, network.Rat
     return Links(access.astype(str), metered), rates
 
 
-def _transfers(
-    fleet: Fleet, devices: Ids, links: Links, rates: network.Rates, payload_bytes: Floats, *, uplink: bool
-) -> tuple[Floats, Floats]:
-    """Return seconds and radio joules of one transfer per job."""
-    generations = np.array([profile.radio_generation for profile in fleet.population.profiles])
-    generation = generations[fleet.population.profile_of[devices]]
-    time_s, energy_j = np.zeros(len(devices)), np.zeros(len(devices))
-    rate_bps = rates.up_bps if uplink else rates.down_bps
-    for name in np.unique(links.access):
-        for model in np.unique(generation):
-            mine = (links.access == name) & (generation == model)
-            time_s[mine], energy_j[mine] = radio.transfer(
-                str(name), str(model), payload_bytes[mine], rate_bps[mine], rates.rtt_s[mine], uplink=uplink
-            )
-    return time_s, energy_j
-
-
-def _impossible(links: Links, payload_bytes: Floats) -> NDArray[np.bool_]:
-    """Tell which payloads their link can never carry."""
-    impossible = np.zeros(len(payload_bytes), dtype=bool)
-    for name in np.unique(links.access):
-        mine = links.access == name
-        impossible[mine] = radio.best_s(str(name), payload_bytes[mine]) > DAY_S
-    return impossible
+def _channels(fleet: Fleet, devices: Ids, links: Links) -> tuple[list[tuple[str, str]], Ids]:
+    """Return the pairs of access type and radio generation that there are, and which of them each job uses."""
+    generation = fleet.hardware.radio_generation[fleet.population.profile_of[devices]]
+    numbers: dict[tuple[str, str], int] = {}
+    pairs = zip(links.access.tolist(), generation.tolist(), strict=True)
+    used = np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs], dtype=np.int64)
+    return list(numbers), used

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -50,11 +51,22 @@ COLUMNS: Final[dict[str, type]] = {
 what a client's own code said when it failed, text of any length."""
 
 
+def _column(values: Any, kind: type, n: int) -> NDArray[Any]:
+    """Return one value per row in the column's type."""
+    if kind is np.str_:
+        return np.broadcast_to(np.array(values, dtype=kind), (n,))
+    column: NDArray[Any] = np.empty(n, dtype=kind)
+    column[...] = values
+    return column
+
+
 class Ledger:
     """Rows of device jobs in the order in which they were booked."""
 
     def __init__(self) -> None:
         self._parts: list[dict[str, NDArray[Any]]] = []
+        self._starts: list[int] = []
+        """The row with which each part begins."""
         self._rows = 0
 
     def __len__(self) -> int:
@@ -71,22 +83,17 @@ class Ledger:
         if set(rows) != set(COLUMNS):
             raise ValueError(f"ledger: got columns {sorted(set(rows) ^ set(COLUMNS))} missing or unknown")
         n = len(np.atleast_1d(rows["device"]))
-        part: dict[str, NDArray[Any]] = {
-            name: np.broadcast_to(np.asarray(rows[name]).astype(kind), (n,)) for name, kind in COLUMNS.items()
-        }
-        self._parts.append(part)
+        self._parts.append({name: _column(rows[name], kind, n) for name, kind in COLUMNS.items()})
+        self._starts.append(self._rows)
         self._rows += n
 
     def columns(self, first_row: int = 0) -> dict[str, NDArray[Any]]:
         """Return every column as one array, from a row on."""
-        if not self._parts:
+        if first_row >= self._rows:
             return {name: np.empty(0, dtype=kind) for name, kind in COLUMNS.items()}
-        skipped, parts = 0, self._parts
-        while parts and skipped + len(parts[0]["device"]) <= first_row:
-            skipped, parts = skipped + len(parts[0]["device"]), parts[1:]
-        if not parts:
-            return {name: np.empty(0, dtype=kind) for name, kind in COLUMNS.items()}
-        return {name: np.concatenate([part[name] for part in parts])[first_row - skipped :] for name in COLUMNS}
+        first = bisect_right(self._starts, first_row) - 1
+        skipped, parts = first_row - self._starts[first], self._parts[first:]
+        return {name: np.concatenate([part[name] for part in parts])[skipped:] for name in COLUMNS}
 
     def digest(self) -> str:
         """Return the SHA-256 of every cell, column by column; text counts as UTF-8.

@@ -50,7 +50,6 @@ class Flight:
     exchange: Exchange
     priced: demands.Priced
     timeline: timeline.Timeline
-    battery_before_j: Floats
     uploading: Bools
     """Jobs that finish their training and begin to send, whether the server still waits for them or not."""
     landed: bool = False
@@ -69,7 +68,7 @@ class Flight:
             kind=self.messages[0].metadata.message_type.partition(".")[0],
             devices=self.devices,
             start_s=self.start_s,
-            battery_before_j=self.battery_before_j,
+            battery_before_j=self.priced.charge_j,
             events=self.timeline,
             links=self.priced.links,
             demands=self.exchange.demands,
@@ -102,8 +101,7 @@ def launch(
     # Before the server closes the round: the devices do not know when it does.
     uploading = (events.outcome == Outcome.ARRIVED.code) | (events.up_share > 0)
     closed = _close(events, closing if exchange.final else Closing(closing.patience_s))
-    before_j = fleet.charge_at(devices, now_s)
-    flight = Flight(messages, devices, now_s, round_, closing, exchange, priced, closed, before_j, uploading)
+    flight = Flight(messages, devices, now_s, round_, closing, exchange, priced, closed, uploading)
     exchange.start(flight.arrived, uploading)
     fleet.reserve(devices)
     return flight

@@ -65,6 +65,10 @@ class NativeTask:
     local: LocalConfig
     metrics: tuple[str, ...]
 
+    def training_macs(self, structure: Structure, samples: float) -> float:
+        """Return the multiply-accumulates of training; a backward pass takes twice those of a forward one."""
+        return 3.0 * self.workload_of(structure).macs * samples
+
 
 @dataclass(frozen=True)
 class Aggregation:

@@ -112,9 +112,9 @@ class NativeExchange:
             self._chunks.append(_Chunk(ticket, positions, leg))
 
     def _macs(self, group: Ids) -> float:
-        """Return the multiply-accumulates of a group of one leg; a backward pass takes twice those of a forward one."""
+        """Return the multiply-accumulates of a group of one leg."""
         structure = self._sheet.legs[int(self._sheet.leg_of[group[0]])].plan.structure
-        return 3.0 * self._side.task.workload_of(structure).macs * float(self._sheet.samples[group].sum())
+        return self._side.task.training_macs(structure, float(self._sheet.samples[group].sum()))
 
     def _task(self, positions: Ids, leg: int) -> Task:
         sheet, plan = self._sheet, self._sheet.legs[leg].plan
@@ -123,7 +123,6 @@ class NativeExchange:
         train = sheet.kind == "train"
         meta = {
             "plan": plan.record,
-            "packet": "packet",
             "sum": train and aggregation.one_reply and self._final and _summable(plan),
             "equal_weights": aggregation.equal_weights,
             "config": sheet.legs[leg].content.local,

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import compress
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from flwr.app import ConfigRecord, Message, RecordDict
 from numpy.typing import NDArray
 
 from fedlite import wire
+from fedlite.client.job import pack_received
 from fedlite.client.stages.base import Stage
 from fedlite.client.stages.clip import Clip
 from fedlite.fleet.demands import Demands
 from fedlite.flower import compat
 from fedlite.flower.records import distinct, from_record, in_types
-from fedlite.learning.training.records import LocalConfig
 from fedlite.pricing import Job, Work, price
-from fedlite.rng import seed_of, stream
+from fedlite.rng import seeds_of, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from fedlite.compression.plan import Plan
     from fedlite.compression.structure.base import Placement
@@ -98,16 +99,19 @@ class JobSheet:
         self.clients = devices % side.task.clients
         self.profiles = side.task.profile_of[devices]
         ids = [message.metadata.message_id for message in messages]
-        self.seeds = np.array([seed_of(side.seed, kind, name) for name in ids], dtype=np.uint64)
+        self.seeds = seeds_of(side.seed, kind, names=ids)
         records, content_of = distinct([message.content for message in messages], id)
         contents = [_content(record, side.task) for record in records]
-        plans = _plans(side.task, contents, content_of, devices)
-        pairs, self.leg_of = distinct(list(zip(content_of.tolist(), plans, strict=True)), lambda pair: pair)
+        pairs, self.leg_of = _pairs(side.task, contents, content_of, devices)
         # Each content's stream is named after its messages, whatever their order.
-        named = [min(np.array(ids)[content_of == content].tolist()) for content in range(len(contents))]
+        named = [min(compress(ids, content_of == content)) for content in range(len(contents))]
         self.legs = [_leg(side, contents[content], plan, named[content]) for content, plan in pairs]
         self.contents = contents
         self._locals = [replace(side.task.local, **leg.content.local) for leg in self.legs]
+        self.own_examples: Ids = (side.task.test_examples if kind == "evaluate" else side.task.examples)[self.clients]
+        """Examples that each job's client owns."""
+        self.steps, self.samples = self._counted()
+        """Optimiser steps of each job, 0 for evaluation; samples that go through the net."""
 
     def __len__(self) -> int:
         return len(self.devices)
@@ -117,44 +121,36 @@ class JobSheet:
         """Each job's plan."""
         return [self.legs[leg].plan for leg in self.leg_of.tolist()]
 
-    @property
-    def own_examples(self) -> Ids:
-        """Examples that each job's client owns."""
-        task = self._task
-        return np.asarray((task.test_examples if self.kind == "evaluate" else task.examples)[self.clients])
-
-    @property
-    def steps(self) -> Ids:
-        """Optimiser steps of each job; 0 for evaluation."""
-        return self._counted(LocalConfig.steps) if self.kind == "train" else np.zeros(len(self), dtype=np.int64)
-
-    @property
-    def samples(self) -> Ids:
-        """Samples that go through the net in each job."""
-        return self._counted(LocalConfig.samples) if self.kind == "train" else self.own_examples
-
-    def _counted(self, count: Callable[[LocalConfig, int], int]) -> Ids:
-        pairs = zip(self.own_examples.tolist(), self.leg_of.tolist(), strict=True)
-        return np.array([count(self._locals[leg], n) for n, leg in pairs], dtype=np.int64)
+    def _counted(self) -> tuple[Ids, Ids]:
+        if self.kind == "evaluate":
+            return np.zeros(len(self), dtype=np.int64), self.own_examples
+        # Clients with as many examples on one leg take as many steps.
+        keys, alike = np.unique(self.own_examples * len(self.legs) + self.leg_of, return_inverse=True)
+        pairs = [divmod(key, len(self.legs)) for key in keys.tolist()]
+        steps = [self._locals[leg].steps(n) for n, leg in pairs]
+        samples = [self._locals[leg].samples(n) for n, leg in pairs]
+        return np.array(steps, dtype=np.int64)[alike], np.array(samples, dtype=np.int64)[alike]
 
     def works(self) -> list[tuple[Ids, Work]]:
         """Return the price of all jobs of one profile on one leg together, with their positions."""
-        samples, steps = self.samples, self.steps
+        samples, steps = self.samples.astype(np.float64), self.steps.astype(np.float64)
+        workloads = [self._task.workload_of(leg.plan.structure) for leg in self.legs]
+        most = int(self._task.examples.max(initial=1))
         found = []
         keys = self.profiles.astype(np.int64) * len(self.legs) + self.leg_of
         for key in np.unique(keys):
             mine = np.flatnonzero(keys == key)
-            leg, local = self.legs[int(self.leg_of[mine[0]])], self._locals[int(self.leg_of[mine[0]])]
+            leg = int(self.leg_of[mine[0]])
+            local = self._locals[leg]
             profile = self._task.profiles[int(self.profiles[mine[0]])]
-            counted = None if self.kind == "evaluate" else steps[mine].astype(np.float64)
             job = Job(
-                samples=samples[mine].astype(np.float64),
-                steps=counted,
-                batch=min(local.batch_size, int(self._task.examples.max(initial=1))),
+                samples=samples[mine],
+                steps=None if self.kind == "evaluate" else steps[mine],
+                batch=min(local.batch_size, most),
                 optimizer=local.optimizer,
                 momentum=local.momentum,
             )
-            found.append((mine, price(profile, leg.plan, self._task.workload_of(leg.plan.structure), job)))
+            found.append((mine, price(profile, self.legs[leg].plan, workloads[leg], job)))
         return found
 
     def demands(self, works: Sequence[tuple[Ids, Work]], lengths: Sequence[int]) -> Demands:
@@ -177,23 +173,32 @@ def _content(record: RecordDict, task: NativeTask) -> Content:
     return Content(arrays, next(iter(record.config_records.values()), ConfigRecord()).copy())
 
 
-def _plans(task: NativeTask, contents: Sequence[Content], content_of: Ids, devices: Ids) -> list[Plan]:
-    """Return each job's plan; a server that asks for clipping has it done after the plan's own stages."""
-    rounds = {content.round_ for content in contents}
-    assigned = task.assignment.plans(devices, min(rounds))
-    plans = []
-    for plan, content in zip(assigned, content_of.tolist(), strict=True):
-        norm = contents[content].config.get(compat.CLIPPING_NORM_KEY)
-        asked = () if norm is None else (Clip(float(norm)),)
-        plans.append(replace(plan, stages=(*plan.stages, *asked)) if asked else plan)
-    return plans
+def _pairs(
+    task: NativeTask, contents: Sequence[Content], content_of: Ids, devices: Ids
+) -> tuple[list[tuple[int, Plan]], Ids]:
+    """Return the pairs of content and plan that there are, and for each job which is its own."""
+    assigned = task.assignment.plans(devices, min(content.round_ for content in contents))
+    # Most plans are one object for many devices, which is seen sooner than that two objects are one plan.
+    named = list(zip(content_of.tolist(), assigned, strict=True))
+    few, first = distinct(named, lambda pair: (pair[0], id(pair[1])))
+    pairs, second = distinct([(number, _as_asked(plan, contents[number])) for number, plan in few], lambda pair: pair)
+    return pairs, second[first]
+
+
+def _as_asked(plan: Plan, content: Content) -> Plan:
+    """Return a plan as a server wants it that asks for clipping: after the plan's own stages."""
+    norm = content.config.get(compat.CLIPPING_NORM_KEY)
+    return plan if norm is None else replace(plan, stages=(*plan.stages, Clip(float(cast("float", norm)))))
 
 
 def _leg(side: NativeClients, content: Content, plan: Plan, name: str) -> Leg:
     """Encode a content for a plan, as it crosses the wire, with a stream of the message's and the plan's own."""
     placement = plan.structure.place(side.task.spec, content.arrays)
     part = placement.take()
-    rng = stream(side.seed, "downlink", name, plan.structure.key, "+".join(plan.down))
-    packet = wire.encode(part, plan.down, rng)
-    shared = side.pool.share({"packet": np.frombuffer(packet, np.uint8)})
-    return Leg(content, plan, placement, packet, wire.decode(packet, like=part), shared)
+    codec = wire.parse_codec(plan.down)
+    named = ("downlink", name, plan.structure.key, "+".join(plan.down))
+    packet = wire.encode(part, codec, stream(side.seed, *named) if codec.stochastic else None)
+    received = wire.decode(packet, like=part)
+    for values in received:
+        values.flags.writeable = False  # as in an actor, which reads it out of shared memory
+    return Leg(content, plan, placement, packet, received, side.pool.share(pack_received(received)))

@@ -7,7 +7,10 @@ integer up to 2^53, and what comes out of it is brought back to the model's type
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+import io
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from flwr.app import Array as FlowerArray
@@ -20,15 +23,80 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 _Item = TypeVar("_Item")
 
+_NPY: Final = "numpy.ndarray"
+"""How Flower calls numpy's own file format, in which it carries arrays."""
+
+
+class Numbers(FlowerArray):
+    """A Flower array that stays numbers, and is written down in numpy's format only if somebody asks for its `data`.
+
+    Writing and reading that format takes longer than most of what strategies do with a small array.
+
+    Parameters
+    ----------
+    values : ndarray
+        Copied, so that no later change of them shows here.
+    """
+
+    def __init__(self, values: Array) -> None:
+        # Flower's own constructor would write the array down.
+        self._numbers = np.array(values, order="C")
+        self.dtype, self.shape, self.stype = str(values.dtype), tuple(values.shape), _NPY
+
+    @property
+    def data(self) -> bytes:
+        """The array in numpy's format."""
+        buffer = io.BytesIO()
+        np.save(buffer, self._numbers, allow_pickle=False)
+        return buffer.getvalue()
+
+    @data.setter
+    def data(self, data: bytes) -> None:
+        self._numbers = _read(data)
+
+    def numpy(self) -> Array:
+        """Return a copy of the numbers."""
+        return self._numbers.copy()
+
 
 def to_record(names: Sequence[str], arrays: Sequence[Array]) -> ArrayRecord:
     """Return arrays as Flower carries them, single numbers (shape ()) included."""
-    return ArrayRecord({name: FlowerArray(np.asarray(a, order="C")) for name, a in zip(names, arrays, strict=True)})
+    record = ArrayRecord()
+    for name, values in zip(names, arrays, strict=True):
+        record[name] = Numbers(values)
+    return record
 
 
 def from_record(record: ArrayRecord) -> list[Array]:
     """Return the arrays of a record, which keeps them."""
-    return [np.asarray(array) for array in record.to_numpy_ndarrays(keep_input=True)]
+    return [_values(array) for array in record.values()]
+
+
+def _values(array: FlowerArray) -> Array:
+    npy = not isinstance(array, Numbers) and array.stype == _NPY
+    return _read(array.data) if npy else np.asarray(array.numpy())
+
+
+def _read(data: bytes) -> Array:
+    """Return the array of a buffer in numpy's format, whose few headers are parsed once each."""
+    start = int.from_bytes(data[8:10], "little") + 10
+    if data[:8] != _VERSION_1 or len(data) < start:
+        return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
+    shape, fortran, dtype = _header(data[:start])
+    if dtype.hasobject:
+        raise ValueError("array: got Python objects, expected numbers")
+    values = np.frombuffer(data, dtype, count=math.prod(shape), offset=start)
+    return values.reshape(shape, order="F" if fortran else "C").copy()
+
+
+_VERSION_1: Final = b"\x93NUMPY\x01\x00"
+
+
+@lru_cache(maxsize=512)
+def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    stream = io.BytesIO(head)
+    np.lib.format.read_magic(stream)
+    return np.lib.format.read_array_header_1_0(stream)
 
 
 def averageable(arrays: Sequence[Array]) -> list[Array]:

@@ -197,7 +197,7 @@ def reproduction(run: RunData) -> Safe:
     facts = [
         ("Digest", tag("code", str(summary["digest"]), class_="long")),
         ("Seed", str(seed)),
-        ("Backend", " · ".join(str(summary[key]) for key in ("backend", "engine") if summary.get(key))),
+        ("Backend", " · ".join(str(summary[key]) for key in ("backend", "backend_why", "engine") if summary.get(key))),
         *(
             (_KEYS.get(key, capitalised(key.replace("_", " "))), _words(value))
             for key, value in sorted(manifest.items())
@@ -216,7 +216,7 @@ def reproduction(run: RunData) -> Safe:
 
 
 _KEYS = {"macs": "Multiply-adds of one forward pass", "fedlite": "fedlite"}
-_TOLD = frozenset({"seed", "backend", "engine", "digest", "format", "command", "counted_work"})
+_TOLD = frozenset({"seed", "backend", "backend_why", "engine", "digest", "format", "command", "counted_work"})
 
 
 def _words(value: Any) -> str:

@@ -13,7 +13,7 @@ from fedlite.wire.codec import (
     sends_update,
 )
 from fedlite.wire.errors import CodecError, WireError
-from fedlite.wire.many import decode_many, encode_many
+from fedlite.wire.many import blocks, decode_many, encode_many
 from fedlite.wire.packet import MOST_ELEMENTS, PacketInfo, decode, encode, inspect, most_bytes
 from fedlite.wire.update import from_update, is_float, to_update
 
@@ -26,6 +26,7 @@ __all__ = [
     "CodecError",
     "PacketInfo",
     "WireError",
+    "blocks",
     "check_downlink",
     "check_error_feedback",
     "decode",

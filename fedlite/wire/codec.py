@@ -99,6 +99,12 @@ class Codec:
         return self.number.stochastic
 
     @property
+    def elementwise(self) -> bool:
+        """Whether the floats of many packets may be encoded and decoded as if they were those of one."""
+        alone = self.sparsifier is None and self.lossless is None
+        return alone and bool(getattr(self.number, "elementwise", False))
+
+    @property
     def lengthens(self) -> bool:
         """Whether an update may come out with a larger 2-norm; a number format that does not say is taken to do so."""
         return bool(getattr(self.number, "lengthens", True))

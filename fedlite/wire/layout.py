@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -58,6 +58,11 @@ class Layout:
     segments: Segments
     integer_bytes: int
     elements: int
+
+    @cached_property
+    def head(self) -> bytes:
+        """The header as it stands in a packet, after its length."""
+        return varint.put(len(self.header)) + self.header
 
 
 @lru_cache(maxsize=512)

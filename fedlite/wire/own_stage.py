@@ -25,7 +25,7 @@ _KINDS: Final[tuple[tuple[str, type], ...]] = (
     ("number format", NumberFormat),
     ("lossless stage", Lossless),
 )
-_MAY_BE_UNSAID: Final = frozenset({"text", "carries_model", "lengthens"})
+_MAY_BE_UNSAID: Final = frozenset({"text", "carries_model", "lengthens", "elementwise"})
 
 Made = tuple[str, Any]
 """Kind of a stage, and the stage."""

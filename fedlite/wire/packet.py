@@ -24,7 +24,7 @@ from fedlite.wire.shuffle import shuffle, unshuffle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fedlite.wire.segments import Floats
+    from fedlite.wire.segments import Floats, Segments
 
 MAGIC: Final = b"\xf5L"
 VERSION: Final = 1
@@ -79,15 +79,15 @@ def encode(arrays: Sequence[Array], codec: Sequence[str] | Codec, rng: np.random
     return sealed(layout, *body_of(layout, integer_part(layout, arrays), _flat(layout, arrays), rng))
 
 
-def sealed(layout: Layout, body: bytes, flags: int) -> bytes:
+def sealed(layout: Layout, body: bytes | memoryview, flags: int) -> bytes:
     """Return the packet around a body: the last stage, the header and the checksum."""
     if layout.codec.lossless is not None:
-        smaller = layout.codec.lossless.compress(body)
+        smaller = layout.codec.lossless.compress(bytes(body))
         if len(smaller) < len(body):
             body, flags = smaller, flags | _COMPRESSED
-    start = MAGIC + bytes([VERSION, flags])
-    rest = varint.put(len(layout.header)) + layout.header + body
-    return start + zlib.crc32(rest, zlib.crc32(start)).to_bytes(4, "little") + rest
+    start, head = MAGIC + bytes([VERSION, flags]), layout.head
+    checksum = zlib.crc32(body, zlib.crc32(head, zlib.crc32(start)))
+    return b"".join((start, checksum.to_bytes(4, "little"), head, body))
 
 
 def decode(buffer: Buffer, *, like: Sequence[Array] | None = None, most_elements: int | None = None) -> list[Array]:
@@ -170,8 +170,7 @@ def most_bytes(arrays: Sequence[Array], codec: Sequence[str] | Codec) -> int:
     Exact for codecs without a sparsifier and without a lossless stage.
     """
     layout = layout_of(parse_codec(codec), tuple(describe(np.asarray(array)) for array in arrays))
-    head = _FIXED + len(varint.put(len(layout.header))) + len(layout.header)
-    return head + layout.integer_bytes + _most_number_bytes(layout)
+    return _FIXED + len(layout.head) + layout.integer_bytes + _most_number_bytes(layout)
 
 
 def integer_part(layout: Layout, arrays: Sequence[Array]) -> bytes:
@@ -192,17 +191,23 @@ def body_of(layout: Layout, integers: bytes, values: Floats, rng: np.random.Gene
             )
         parts.append(positions.pack(kept, values.size))
         values, segments = values[kept], segments.at(kept)
+    numbers = number_bytes(codec, values, segments, rng)
+    # The shuffle brings similar exponents together, but tears whole zeros apart, which compress better in one piece.
+    wide = codec.number.stride > 1 and len(numbers) % codec.number.stride == 0
+    shuffled = codec.lossless is not None and wide and 2 * np.count_nonzero(values) > values.size
+    parts.append(shuffle(numbers, codec.number.stride) if shuffled else numbers)
+    return b"".join(parts), _SHUFFLED if shuffled else 0
+
+
+def number_bytes(codec: Codec, values: Floats, segments: Segments, rng: np.random.Generator | None) -> bytes:
+    """Return values in the codec's number format, or raise if it does not give as many bytes as it announces."""
     numbers = codec.number.encode(values, segments, rng)
     if len(numbers) != codec.number.encoded_bytes(segments):
         raise CodecError(
             f"{codec.text}: got {len(numbers)} bytes from encode, expected the {codec.number.encoded_bytes(segments)} "
             "of encoded_bytes; mend the number format"
         )
-    # The shuffle brings similar exponents together, but tears whole zeros apart, which compress better in one piece.
-    wide = codec.number.stride > 1 and len(numbers) % codec.number.stride == 0
-    shuffled = codec.lossless is not None and wide and 2 * np.count_nonzero(values) > values.size
-    parts.append(shuffle(numbers, codec.number.stride) if shuffled else numbers)
-    return b"".join(parts), _SHUFFLED if shuffled else 0
+    return numbers
 
 
 def _flat(layout: Layout, arrays: Sequence[Array]) -> Floats:
@@ -233,9 +238,8 @@ def opened(buffer: Buffer, like: Sequence[Array] | None, most_elements: int | No
         raise WireError(f"not a packet: it starts with {start[:2]!r}, expected {MAGIC!r}; pass what encode returned")
     if start[2] != VERSION:
         raise WireError(f"packet of version {start[2]}, expected {VERSION}; sender and receiver need the same version")
-    checksum = int.from_bytes(reader.take(4), "little")
-    if zlib.crc32(view[reader.position :], zlib.crc32(start)) != checksum:
-        raise WireError("corrupt or truncated packet: the checksum does not match; send the packet again")
+    reader.take(_FIXED - len(start))
+    _check_sum(view)
     layout = read_layout(bytes(reader.take(reader.varint())))
     if like is not None:
         _check_alike(layout, like)
@@ -248,6 +252,35 @@ def opened(buffer: Buffer, like: Sequence[Array] | None, most_elements: int | No
             "pass most_elements, or the expected arrays as 'like', if the model is this large"
         )
     return layout, start[3], reader.rest()
+
+
+def opened_alike(
+    buffers: Sequence[Buffer], like: Sequence[Array] | None, *, intact: bool = False
+) -> list[tuple[Layout, int, memoryview]]:
+    """Return the same of many packets; the header of the first is read once for all that have it too.
+
+    `intact` packets have not left this process: their checksums are not counted again.
+    """
+    layout, flags, body = opened(buffers[0], like, None)
+    first = _view(buffers[0])
+    begin = len(first) - len(body)
+    fixed, head = first[:4], first[_FIXED:begin]
+    read = [(layout, flags, body)]
+    for buffer in buffers[1:]:
+        view = _view(buffer)
+        if view[:4] != fixed or view[_FIXED:begin] != head:
+            read.append(opened(buffer, like, None))
+            continue
+        if not intact:
+            _check_sum(view)
+        read.append((layout, flags, view[begin:]))
+    return read
+
+
+def _check_sum(view: memoryview) -> None:
+    checksum = int.from_bytes(view[4:_FIXED], "little")
+    if zlib.crc32(view[_FIXED:], zlib.crc32(view[:4])) != checksum:
+        raise WireError("corrupt or truncated packet: the checksum does not match; send the packet again")
 
 
 def _check_alike(layout: Layout, like: Sequence[Array]) -> None:
@@ -268,30 +301,37 @@ def _view(buffer: Buffer) -> memoryview:
     return memoryview(buffer).cast("B")
 
 
-def numbers(layout: Layout, body: memoryview) -> Floats:
-    """Return the values of a plain body: no integers, no sparsifier, not compressed."""
-    return _numbers(layout, varint.Reader(body), shuffled=False)
-
-
 def _numbers(layout: Layout, reader: varint.Reader, *, shuffled: bool) -> Floats:
     codec, segments, kept = layout.codec, layout.segments, None
     if codec.sparsifier is not None:
         kept = positions.unpack(reader, segments.total)
         segments = segments.at(kept)
-    wanted = codec.number.encoded_bytes(segments)
-    if reader.left != wanted:
-        raise WireError(f"corrupt packet: {wanted} bytes of numbers expected, got {reader.left}; send the packet again")
     payload = reader.rest()
     if shuffled:
+        _check_length(codec, segments, payload)
         if len(payload) % codec.number.stride:
             raise WireError("corrupt packet: shuffled, but not in whole values; send the packet again")
         payload = memoryview(unshuffle(payload, codec.number.stride))
-    values = _as_promised(codec, codec.number.decode(payload, segments), segments.total)
+    values = numbers(codec, segments, payload)
     if kept is None:
         return values
     flat = np.zeros(layout.segments.total, np.float32)
     flat[kept] = values
     return flat
+
+
+def numbers(codec: Codec, segments: Segments, payload: bytes | memoryview) -> Floats:
+    """Return the values of bytes in the codec's number format: no integers, no positions, not compressed."""
+    _check_length(codec, segments, payload)
+    return _as_promised(codec, codec.number.decode(memoryview(payload), segments), segments.total)
+
+
+def _check_length(codec: Codec, segments: Segments, payload: bytes | memoryview) -> None:
+    wanted = codec.number.encoded_bytes(segments)
+    if len(payload) != wanted:
+        raise WireError(
+            f"corrupt packet: {wanted} bytes of numbers expected, got {len(payload)}; send the packet again"
+        )
 
 
 def _as_promised(codec: Codec, values: object, count: int) -> Floats:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from fedlite.engine.chunks import (
     CHUNK_MACS,
-    FEWEST_CHUNKS,
     FEWEST_CLIENTS,
     MOST_CHUNKS,
     MOST_CLIENTS,
@@ -46,30 +45,30 @@ def test_the_number_of_chunks_keeps_its_bounds_and_their_lengths_differ_by_one_a
     least = -(-size // MOST_CLIENTS)
     assert least <= len(chunks) <= max(MOST_CHUNKS, least)
     if len(chunks) > max(least, 1):
-        assert size > FEWEST_CLIENTS * (len(chunks) - 1)
+        assert min(lengths) >= FEWEST_CLIENTS
+        assert len(chunks).bit_count() == 1
+        assert work >= len(chunks) * CHUNK_MACS
 
 
 @pytest.mark.parametrize(
     ("size", "work", "lengths"),
     [
         (3, None, [3]),
-        (FEWEST_CLIENTS, None, [4]),
-        (5, None, [3, 2]),
-        (12, 0.0, [6, 6]),
-        (12, 3 * CHUNK_MACS, [4, 4, 4]),
-        (12, 100 * CHUNK_MACS, [4, 4, 4]),
-        (40, 5.9 * CHUNK_MACS, [8] * 5),
+        (2 * FEWEST_CLIENTS - 1, None, [9]),
+        (2 * FEWEST_CLIENTS, None, [5, 5]),
+        (19, None, [10, 9]),
+        (20, None, [5] * 4),
+        (20, 3.9 * CHUNK_MACS, [10, 10]),
+        (20, 1.9 * CHUNK_MACS, [20]),
+        (12, 0.0, [12]),
+        (100, 0.0, [100]),
         (40, None, [5] * MOST_CHUNKS),
-        (200, 0.0, [50] * 4),
+        (200, 0.0, [100] * 2),
         (0, None, []),
     ],
 )
 def test_cuts(size, work, lengths):
     assert [len(chunk) for chunk in cut(groups_of([size]), None if work is None else [work])] == lengths
-
-
-def test_small_work_still_gives_two_workers_something_to_do():
-    assert len(cut(groups_of([60]), [1.0])) == FEWEST_CHUNKS
 
 
 def test_a_group_is_cut_the_same_whoever_stands_beside_it():

@@ -73,7 +73,7 @@ def test_a_mistake_is_told_before_anything_is_written(fedlite, tiny, change):
 
 def test_an_unknown_backend_is_told_before_a_directory_is_made(fedlite, tiny):
     code, told = fedlite("run", "tiny.yaml", "--backend", "spark")
-    assert (code, told.strip()) == (2, "backend: got 'spark', expected one of local, ray")
+    assert (code, told.strip()) == (2, "backend: got 'spark', expected one of auto, local, ray")
     assert not (tiny / "runs").exists()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fedlite import wire
-from fedlite.client.job import METRIC, held_by, packet_of, unpack_memories
+from fedlite.client.job import METRIC, held_by, pack_received, packet_of, unpack_memories
 from fedlite.client.sending import decoded_stack, decoded_update, decoded_weights, held_only, send
 from fedlite.client.stages.base import Applied, Sending, Stage
 from fedlite.client.stages.clip import CLIPPED, Clip
@@ -51,7 +51,6 @@ def arrays_of(structure):
 def task(plan, *, kind="train", sums=False, equal=False, config=None, memory=None):
     meta = {
         "plan": plan.record,
-        "packet": "down",
         "sum": sums,
         "equal_weights": equal,
         "config": config or {},
@@ -62,8 +61,7 @@ def task(plan, *, kind="train", sums=False, equal=False, config=None, memory=Non
 
 
 def down(plan):
-    packet = wire.encode(arrays_of(plan.structure), plan.down)
-    return {"down": np.frombuffer(packet, np.uint8)}
+    return pack_received(wire.decode(wire.encode(arrays_of(plan.structure), plan.down)))
 
 
 def run(plan, **told):

@@ -11,7 +11,8 @@ import pytest
 from fedlite.devices import memory, network, radio
 from fedlite.devices.profile import Tier
 from fedlite.fleet import population
-from fedlite.fleet.demands import Demands, price, price_uploads, ram_bytes, wall_bytes
+from fedlite.fleet.demands import Demands, price, price_uploads
+from fedlite.fleet.hardware import ram_bytes, wall_bytes
 from fedlite.fleet.outcomes import Outcome
 from fedlite.fleet.rules import Budgets, Rules
 from fedlite.fleet.state import Fleet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class Structure(Part, ABC):
     """Whether `place` follows the values of the full model, so that a coordinate means another thing every round: what
     a device remembers of earlier ones would be added to the wrong places."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Names the net: equal keys mean equal nets, so that nets, traces and a device's memory are kept by it."""
         options = ", ".join(f"{name}={value!r}" for name, value in sorted(self.record.items()) if name != "part")

@@ -47,6 +47,13 @@ class NumberFormat(Protocol):
     def stride(self) -> int:
         """Bytes of one value, for the byte shuffle before a lossless stage; 1 if values are not whole bytes."""
 
+    @property
+    def elementwise(self) -> bool:
+        """Whether each value becomes `stride` bytes of its own, so that the vectors of many clients are one vector.
+
+        May be left unsaid, which means no.
+        """
+
     def encoded_bytes(self, segments: Segments) -> int:
         """Return the exact length that `encode` gives."""
 

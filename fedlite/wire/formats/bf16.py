@@ -25,6 +25,7 @@ class Bf16:
     lengthens: bool = True
     stochastic: bool = False
     stride: int = 2
+    elementwise: bool = True
 
     def encoded_bytes(self, segments: Segments) -> int:
         """Return 2 bytes a value."""

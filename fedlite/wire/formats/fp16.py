@@ -29,6 +29,7 @@ class Fp16:
     lengthens: bool = True
     stochastic: bool = False
     stride: int = 2
+    elementwise: bool = True
 
     def encoded_bytes(self, segments: Segments) -> int:
         """Return 2 bytes a value."""

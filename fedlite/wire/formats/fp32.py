@@ -21,6 +21,7 @@ class Fp32:
     lengthens: bool = False
     stochastic: bool = False
     stride: int = 4
+    elementwise: bool = True
 
     def encoded_bytes(self, segments: Segments) -> int:
         """Return 4 bytes a value."""

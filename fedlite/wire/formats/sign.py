@@ -34,6 +34,7 @@ class Sign:
     lengthens: bool = True
     stochastic: bool = False
     stride: int = 1
+    elementwise: bool = False
 
     def encoded_bytes(self, segments: Segments) -> int:
         """Return 4 bytes a tensor and 1 bit a value."""

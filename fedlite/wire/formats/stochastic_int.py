@@ -44,6 +44,7 @@ class StochasticInt:
     lengthens: bool = True
     stochastic: bool = True
     stride: int = 1
+    elementwise: bool = False
 
     @classmethod
     def parse(cls, bits: int, argument: str | None) -> StochasticInt:
