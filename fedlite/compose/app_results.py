@@ -54,7 +54,6 @@ def app_particulars(
                 "server": app.server,
                 "client": app.client,
                 "run_config": request.run_config,
-                "fingerprint": request.fingerprint,
             },
             "counted_work": list(counted_work.values()),
             "command": _command(app, request, record.directory.path / "scenario.yaml"),

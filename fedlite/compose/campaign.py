@@ -11,6 +11,7 @@ from fedlite.compose.app_campaign import AppCampaign
 from fedlite.compose.app_request import APP_FILE
 from fedlite.compose.finished import Run, completed
 from fedlite.compose.pools import check_backend, open_pool
+from fedlite.compose.program import ProgramRecord
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.round_log import RoundLog
 from fedlite.compose.scenario_campaign import ScenarioCampaign
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fedlite.compose.pools import Wanted
+    from fedlite.compose.program import Program
     from fedlite.compose.progress import Progress
     from fedlite.engine.pool import Pool
     from fedlite.engine.task import WorkerSpec
@@ -63,6 +65,10 @@ class Campaign(Protocol[R]):
     @property
     def metrics(self) -> Sequence[Metric]:
         """What tests of the global model may tell, the main one first."""
+
+    @property
+    def program(self) -> Program:
+        """What the run's bits rest on beside the scenario."""
 
     @property
     def files(self) -> Mapping[str, Mapping[str, Any]]:
@@ -118,8 +124,10 @@ def run(
         (directory.path / APP_FILE).unlink(missing_ok=True)
         for name, content in campaign.files.items():
             directory.write_json(name, content)
+        record = ProgramRecord(campaign.program)
+        record.write(directory)
         directory.write_text("scenario.yaml", text)
-        return _finish(campaign, directory, settings, progress, began_s)
+        return _finish(campaign, directory, record, settings, progress, began_s)
 
 
 def resume(path: Path, *, settings: Wanted, progress: Watcher) -> Run:
@@ -138,16 +146,28 @@ def resume(path: Path, *, settings: Wanted, progress: Watcher) -> Run:
             return completed(directory)
         began_s = time.perf_counter()
         check_backend(settings)
-        if (path / APP_FILE).exists():
-            return _finish(AppCampaign.reopen(directory), directory, settings, progress, began_s)
-        return _finish(ScenarioCampaign.reopen(directory), directory, settings, progress, began_s)
+        campaign = _reopen(directory)
+        record = ProgramRecord.read(directory).go_on(campaign.program, directory)
+        return _finish(campaign, directory, record, settings, progress, began_s)
 
 
-def _finish(campaign: Campaign[R], directory: RunDirectory, settings: Wanted, progress: Watcher, began_s: float) -> Run:
+def _reopen(directory: RunDirectory) -> Campaign[Any]:
+    kind = AppCampaign if (directory.path / APP_FILE).exists() else ScenarioCampaign
+    return kind.reopen(directory)
+
+
+def _finish(
+    campaign: Campaign[R],
+    directory: RunDirectory,
+    begun: ProgramRecord,
+    settings: Wanted,
+    progress: Watcher,
+    began_s: float,
+) -> Run:
     """Train, as far as the journal does not have it already, and write what came of it."""
     scenario = campaign.scenario
     ledger = Ledger()
-    pool = open_pool(campaign.worker, settings, directory.journal)
+    pool = open_pool(campaign.worker, settings, directory.journal, begun.program.digest)
     try:
         runtime = campaign.runtime(pool)
         grid = FleetGrid(campaign.fleet, runtime, ledger, policy=_policy(campaign), start_s=scenario.fleet.start_s)
@@ -165,6 +185,7 @@ def _finish(campaign: Campaign[R], directory: RunDirectory, settings: Wanted, pr
             wall_s=time.perf_counter() - began_s,
             engine=pool.description,
             backend=settings.backend,
+            begun=begun,
         )
     finally:
         pool.close()

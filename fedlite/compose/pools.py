@@ -73,8 +73,8 @@ def check_backend(wanted: Wanted) -> None:
         check_address(wanted.ray_address)
 
 
-def open_pool(spec: WorkerSpec, wanted: Wanted, journal: Path | None) -> Pool:
-    """Start the pool that runs chunks.
+def open_pool(spec: WorkerSpec, wanted: Wanted, journal: Path | None, program: str = "") -> Pool:
+    """Start the pool that runs chunks; what another `program` wrote into the journal is not taken.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def open_pool(spec: WorkerSpec, wanted: Wanted, journal: Path | None) -> Pool:
     if journal is None:
         return pool
     try:
-        return JournaledPool(pool, journal, spec.digest)
+        return JournaledPool(pool, journal, f"{spec.digest} {program}")
     except FedliteError:
         pool.close()
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from fedlite.results.directory import FORMAT, RunDirectory
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fedlite.compose.program import ProgramRecord
     from fedlite.fleet.ledger import Ledger
     from fedlite.fleet.state import Fleet
     from fedlite.results.rounds import Rounds
@@ -71,6 +72,7 @@ class Record:
     wall_s: float
     engine: str
     backend: str
+    begun: ProgramRecord
 
     @property
     def digest(self) -> str:
@@ -127,6 +129,8 @@ class Record:
             "python": platform.python_version(),
             "platform": platform.platform(),
             "libraries": {name: metadata.version(name) for name in LIBRARIES},
+            "program": asdict(self.begun.program),
+            "resumed": self.begun.resumed,
             "seed": self.scenario.seed,
             "engine": self.engine,
             **particulars,

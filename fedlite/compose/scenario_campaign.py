@@ -9,6 +9,7 @@ from fedlite.compose import fleet as compose_fleet
 from fedlite.compose import learning as compose_learning
 from fedlite.compose import runtimes
 from fedlite.compose.privacy_spent import planned_noise
+from fedlite.compose.program import Program
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.scenario_results import scenario_particulars
 from fedlite.errors import FedliteError
@@ -82,6 +83,11 @@ class ScenarioCampaign:
     def name(self) -> str:
         """The scenario's."""
         return self.scenario.name
+
+    @property
+    def program(self) -> Program:
+        """What the bits rest on."""
+        return Program.of(self.scenario, self.worker, self.fleet)
 
     @property
     def clients(self) -> int:

@@ -216,7 +216,7 @@ def reproduction(run: RunData) -> Safe:
 
 
 _KEYS = {"macs": "Multiply-adds of one forward pass", "fedlite": "fedlite"}
-_TOLD = frozenset({"seed", "backend", "engine", "digest", "format", "command", "counted_work"})
+_TOLD = frozenset({"seed", "backend", "engine", "digest", "format", "command", "counted_work", "program"})
 
 
 def _words(value: Any) -> str:
