@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlite.cli import stopping
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
@@ -68,12 +68,8 @@ def _changes(overrides: list[str], seed: int | None) -> dict[str, str]:
 
 def shown(quiet: bool, work: Callable[[Callable[[Progress], None] | None], Run]) -> Run:
     """Do the work behind a progress bar; programs get none. Whoever stops it is told how to go on."""
-    try:
+    with stopping.told():
         return work(None) if quiet else _behind_bar(work)
-    except KeyboardInterrupt as stop:
-        for note in getattr(stop, "__notes__", []):
-            print(note, file=sys.stderr)
-        raise
 
 
 def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run:

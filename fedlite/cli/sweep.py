@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlite.cli import stopping
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,7 +44,8 @@ def sweep(
     def work(say: Callable[[SweepProgress], None] | None) -> Sweep:
         return sweep_study(study, out=out, settings=settings, seed_free=seed_free, progress=say)
 
-    done = work(None) if as_json else _behind_bars(work)
+    with stopping.told():
+        done = work(None) if as_json else _behind_bars(work)
     if as_json:
         print(json.dumps(done.summary))
     else:

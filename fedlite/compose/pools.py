@@ -48,7 +48,7 @@ def open_engine(wanted: Wanted) -> AbstractContextManager[None]:
     """
     if wanted.backend != "ray":
         return nullcontext()
-    from fedlite.engine.ray_pool import cluster
+    from fedlite.engine.ray_cluster import cluster
 
     return cluster(_actors(wanted), wanted.ray_address)
 
@@ -68,7 +68,7 @@ def check_backend(wanted: Wanted) -> None:
             f"--ray-address: got {wanted.ray_address!r} with backend 'local', expected backend 'ray'; leave one out"
         )
     if wanted.ray_address is not None:
-        from fedlite.engine.ray_pool import check_address
+        from fedlite.engine.ray_cluster import check_address
 
         check_address(wanted.ray_address)
 

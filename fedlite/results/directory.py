@@ -15,7 +15,7 @@ from polars.exceptions import PolarsError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from fedlite.errors import FedliteError, unwritten
+from fedlite.errors import EngineLostError, FedliteError, unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +130,7 @@ class RunDirectory:
                     " wait for it to end, or choose another --out"
                 ) from error
             yield
-        except KeyboardInterrupt as stop:
+        except (KeyboardInterrupt, EngineLostError) as stop:
             stop.add_note(f"Stopped. Continue with --resume {self.path}")
             raise
         finally:
