@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedlite.cli.run import show_outcome, shown
+from fedlite.cli.run import shown, tell
 from fedlite.errors import FedliteError, UnitError
 
 Fleet = Annotated[
@@ -65,7 +64,4 @@ def app(
                 directory, scenario, run_config=run_config, declared=declared, out=out, settings=settings, progress=say
             ),
         )
-    if as_json:
-        print(json.dumps(finished.summary))
-    else:
-        show_outcome(finished)
+    tell(finished, as_json)

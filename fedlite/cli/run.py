@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from fedlite.compose.finished import Run
     from fedlite.compose.progress import Progress
 
+DIVERGED = 7
+"""Exit code of a run that is written, but whose model or all of whose updates diverged."""
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a key: training.rounds=5 (repeatable).")]
 
 
@@ -50,10 +53,24 @@ def run(
             raise FedliteError("run: got no scenario, expected a file; write 'fedlite run scenarios/quickstart.yaml'")
         chosen = load_scenario(scenario, _changes(overrides or [], seed))
         finished = shown(as_json, lambda say: running.run(chosen, out=out, settings=settings, progress=say))
+    tell(finished, as_json)
+
+
+def tell(finished: Run, as_json: bool) -> None:
+    """Show what came of a run.
+
+    Raises
+    ------
+    SystemExit
+        If nothing sound did: its results are written, and the last line says why they are no good.
+    """
     if as_json:
         print(json.dumps(finished.summary))
     else:
         show_outcome(finished)
+    if verdict := finished.summary.get("verdict"):
+        print(f"{finished.path}: {verdict}", file=sys.stderr)
+        raise SystemExit(DIVERGED)
 
 
 def _changes(overrides: list[str], seed: int | None) -> dict[str, str]:

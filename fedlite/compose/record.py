@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 import fedlite
 from fedlite.compose.finished import Run, completed
 from fedlite.devices import carbon
 from fedlite.engine.task import digest
+from fedlite.fleet.outcomes import Outcome
 from fedlite.results.directory import FORMAT, RunDirectory
 
 if TYPE_CHECKING:
@@ -33,11 +35,15 @@ LIBRARIES = ("flwr", "torch", "ray", "numpy", "polars", "pydantic", "dp-accounti
 
 @dataclass(frozen=True)
 class Trained:
-    """The last global model, its keys, and what its own server last said of it (of an app, under the app's names)."""
+    """The last global model, its keys, and what its own server last said of it (of an app, under the app's names).
+
+    `verdict` says why training ended before its last round, if it did.
+    """
 
     names: Sequence[str]
     final: Sequence[Array]
     metrics: Mapping[str, float] = field(default_factory=dict)
+    verdict: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class Record:
             "up_bytes": int(ledger["up_bytes"].sum()),
             "down_bytes": int(ledger["down_bytes"].sum()),
             "metered_bytes": int(moved[ledger["metered"]].sum()),
+            "verdict": self.trained.verdict or _nothing_learned(ledger),
             "outcomes": dict(sorted(Counter(ledger["outcome"].tolist()).items())),
             "clients_per_second": clients_per_second(self.rounds.rows),
             "devices": len(self.fleet),
@@ -135,6 +142,23 @@ class Record:
             "engine": self.engine,
             **particulars,
         }
+
+
+HOPELESS_ROUNDS = 3
+"""Last rounds of nothing but diverged updates that make a run hopeless."""
+
+
+def _nothing_learned(ledger: Mapping[str, Array]) -> str | None:
+    """Say so if all updates had diverged, or all of the last rounds: of one round that is nobody's verdict."""
+    train = ledger["kind"] == "train"
+    rounds, outcomes = ledger["round"][train], ledger["outcome"][train]
+    learned = int(rounds[outcomes == Outcome.ARRIVED].max(initial=0))
+    lost = np.unique(rounds[(outcomes == Outcome.DIVERGED) & (rounds > learned)])
+    if len(lost) < (HOPELESS_ROUNDS if learned else 1):
+        return None
+    since = f"every update since round {learned + 1} diverged" if learned else "every update diverged"
+    of = f"of round {learned}" if learned else "that the run began with"
+    return f"{since}, so the model is the one {of}. {Outcome.DIVERGED.advice}"
 
 
 def clients_per_second(rows: Sequence[dict[str, Any]]) -> float:

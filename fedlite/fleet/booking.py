@@ -37,6 +37,8 @@ class Facts:
     """Jobs whose client code raised an error."""
     energy_low: Floats
     energy_high: Floats
+    diverged: NDArray[np.bool_] | None = None
+    """Jobs whose update the server throws away as it comes, for it is no number; None: nobody's."""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,12 @@ class Flight:
         return arrived
 
     @property
+    def heard(self) -> Bools:
+        """Jobs of which something reached the server in time, be it an update that it had to throw away."""
+        heard: Bools = self.arrived | (self.timeline.outcome == Outcome.DIVERGED.code)
+        return heard
+
+    @property
     def jobs(self) -> booking.Jobs:
         """The jobs as the ledger knows them; final once `landed`."""
         return booking.Jobs(
@@ -122,6 +128,8 @@ def land(fleet: Fleet, flight: Flight) -> None:
         settled.outcome[~flight.uploading] = flight.timeline.outcome[~flight.uploading]
         flight.timeline = _close(settled, flight.closing)
     flight.timeline.outcome[flight.exchange.facts.failed & flight.arrived] = Outcome.CLIENT_ERROR.code
+    if (diverged := flight.exchange.facts.diverged) is not None:
+        flight.timeline.outcome[diverged & flight.arrived] = Outcome.DIVERGED.code
     flight.exchange.settle(flight.arrived)
     flight.landed = True
 

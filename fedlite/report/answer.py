@@ -63,14 +63,16 @@ def arrived(outcomes: pl.DataFrame) -> tuple[int, int]:
     return int(came), int(outcomes["jobs"].sum())
 
 
-def remark(outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Safe:
-    """Return how reliably the fleet answered, and who could not take part at all."""
+def remark(outcomes: pl.DataFrame, fleet: pl.DataFrame, verdict: str | None = None) -> Safe:
+    """Return how reliably the fleet answered, and who could not take part at all; first, why the model is no good."""
     came, asked = arrived(outcomes)
     said = (
         f"{count(came)} of {plural(asked, 'training job')} arrived in time." if asked else "No device was ever asked."
     )
     if asked and not came:
         said += " The model is the one that the run began with."
+    if verdict:
+        said = f"Mind: {verdict.rstrip('.')}. {said}"
     out = fleet.filter(pl.col("excluded_reason") != "")
     if out.is_empty():
         return safe_join([said, " Every device class was able to take part."])

@@ -87,7 +87,7 @@ def run_page(run: RunData) -> Page:
         title=_title(run),
         kind="A federated campaign, simulated",
         answer=answer(run.summary, run.metrics),
-        remark=remark(found.outcomes, run.fleet),
+        remark=remark(found.outcomes, run.fleet, run.summary.get("verdict")),
         tiles=tiles(run.summary, run.metrics, found.outcomes, run.fleet),
         sections=[
             _learning(found),
