@@ -32,7 +32,9 @@ HEAD = """\
 run something it is the last line. Arguments and options in bold must be given.
 
 Exit codes: 0 done; 1 `doctor` found something missing; 2 a mistake in a file or on the command line; 3 no device can
-ever take part; 4 a dataset cannot be had; 5 some runs of a study failed; 130 interrupted.
+ever take part; 4 a dataset cannot be had; 5 some runs of a study failed; 6 Ray died in mid-run; 7 the run is written,
+but nothing came of it (nobody's reply arrived, or the model or all updates diverged); 130 stopped by Ctrl-C, 143 by
+SIGTERM. A run that was stopped or lost Ray says how to continue it.
 """
 
 

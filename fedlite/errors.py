@@ -64,6 +64,12 @@ class DataUnavailableError(FedliteError):
     exit_code = 4
 
 
+class EngineLostError(FedliteError):
+    """What the clients' jobs run on is gone in mid-run; the run can be continued."""
+
+    exit_code = 6
+
+
 class UnknownNameError(FedliteError):
     """A name is in no table. The message lists the names that are."""
 

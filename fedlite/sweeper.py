@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import fedlite
 from fedlite.compose.finished import Run
 from fedlite.compose.pools import open_engine
 from fedlite.compose.study_runs import State, StudyRun, study_runs
-from fedlite.errors import FedliteError
+from fedlite.errors import EngineLostError, FedliteError
 from fedlite.report import run_sets
 from fedlite.report.figures import fronts
 from fedlite.report.study_page import Study, read_study, write_study_page
@@ -23,7 +23,7 @@ from fedlite.runner import run as run_scenario
 from fedlite.scenario.study import load_study
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fedlite.compose.pools import Wanted
     from fedlite.compose.progress import Progress
@@ -154,12 +154,14 @@ def sweep(
     failures: dict[Path, str] = {}
     todo = [run for run in runs if run.state is not State.FINISHED]
     _write_manifest(directory, loaded, runs, failures)
-    with open_engine(chosen) if todo else nullcontext(chosen) as wanted:
+    with _continued(directory), open_engine(chosen) if todo else nullcontext(chosen) as wanted:
         for run in todo:
             tell = _Narrator(progress, runs.index(run) + 1, len(runs), run)
             tell(run.state)
             try:
                 _run(run, wanted, tell)
+            except EngineLostError:
+                raise
             except FedliteError as error:
                 failures[run.path] = str(error)
             tell(State.FAILED if run.path in failures else State.FINISHED)
@@ -170,6 +172,16 @@ def sweep(
         not_finished = [(failure.label, failure.seed, failure.error) for failure in failed]
         write_study_page(_as_rows(finished), directory.path / PAGE, name=loaded.study.name, failed=not_finished)
     return Sweep(directory.path, finished, failed, len(todo) - len(failed))
+
+
+@contextmanager
+def _continued(directory: RunDirectory) -> Iterator[None]:
+    """Tell whoever stops a study, or whose engine is lost, how it goes on: not by its run alone."""
+    try:
+        yield
+    except (KeyboardInterrupt, EngineLostError) as stop:
+        stop.__notes__ = [f"Stopped. Continue with the same sweep again; {directory.path} has what is finished"]
+        raise
 
 
 @dataclass(frozen=True)

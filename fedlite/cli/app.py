@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedlite.cli.run import Backend, shown, told
+from fedlite.cli.run import Backend, shown, tell
 from fedlite.errors import FedliteError, UnitError
 
 Fleet = Annotated[
@@ -68,4 +68,4 @@ def app(
                 directory, scenario, run_config=run_config, declared=declared, out=out, settings=settings, progress=say
             ),
         )
-    told(finished, as_json)
+    tell(finished, as_json)

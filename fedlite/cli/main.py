@@ -23,6 +23,7 @@ from fedlite.cli import doctor as doctor_command
 from fedlite.cli import init as init_command
 from fedlite.cli import report as report_command
 from fedlite.cli import run as run_command
+from fedlite.cli import stopping
 from fedlite.cli import sweep as sweep_command
 from fedlite.cli import validate as validate_command
 from fedlite.cli.data import data_app
@@ -92,17 +93,18 @@ def main() -> None:
         # Names of files need not be text: what cannot be written is shown as its code.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    stopping.listen()
     try:
         with own_code.blamed(click.ClickException, click.Abort):
             code = app(standalone_mode=False)
     except FedliteError as error:
-        print(error, file=sys.stderr)
+        print(error, *getattr(error, "__notes__", []), sep="\n", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except click.ClickException as error:
         error.show()
         raise SystemExit(error.exit_code) from None
     except (click.Abort, KeyboardInterrupt):
-        raise SystemExit(130) from None
+        raise SystemExit(stopping.exit_code()) from None
     except OSError as error:
         if error.errno not in PATH_ERRORS:
             raise

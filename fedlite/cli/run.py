@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from fedlite.cli import stopping
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from fedlite.compose.finished import Run
     from fedlite.compose.progress import Progress
 
-NOBODY_ARRIVED: Final = 6
-"""Exit code of a run that came to its end without a single reply."""
+NO_GOOD: Final = 7
+"""Exit code of a run that is written, but of which nothing came: nobody replied, or what they learned diverged."""
 
 Backend = Annotated[str, typer.Option(help="ray, local (no Ray), or auto: Ray where there is work enough for it.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a key: training.rounds=5 (repeatable).")]
@@ -54,23 +55,24 @@ def run(
             raise FedliteError("run: got no scenario, expected a file; write 'fedlite run scenarios/quickstart.yaml'")
         chosen = load_scenario(scenario, _changes(overrides or [], seed))
         finished = shown(as_json, lambda say: running.run(chosen, out=out, settings=settings, progress=say))
-    told(finished, as_json)
+    tell(finished, as_json)
 
 
-def told(finished: Run, as_json: bool) -> None:
-    """Tell what came of a run; the exit code says if no device's reply ever arrived."""
-    summary = finished.summary
+def tell(finished: Run, as_json: bool) -> None:
+    """Show what came of a run.
+
+    Raises
+    ------
+    SystemExit
+        If nothing sound did: its results are written, and the last line says why they are no good.
+    """
     if as_json:
-        print(json.dumps(summary))
+        print(json.dumps(finished.summary))
     else:
         show_outcome(finished)
-    if summary["outcomes"] and not summary["outcomes"].get("arrived"):
-        print(
-            f"{finished.path}: got no reply of any device, expected some to arrive; see how the jobs ended,"
-            " above or in the report",
-            file=sys.stderr,
-        )
-        raise typer.Exit(NOBODY_ARRIVED)
+    if verdict := finished.summary.get("verdict"):
+        print(f"{finished.path}: {verdict}", file=sys.stderr)
+        raise SystemExit(NO_GOOD)
 
 
 def _changes(overrides: list[str], seed: int | None) -> dict[str, str]:
@@ -85,12 +87,8 @@ def _changes(overrides: list[str], seed: int | None) -> dict[str, str]:
 
 def shown(quiet: bool, work: Callable[[Callable[[Progress], None] | None], Run]) -> Run:
     """Do the work behind a progress bar; programs get none. Whoever stops it is told how to go on."""
-    try:
+    with stopping.told():
         return work(None) if quiet else _behind_bar(work)
-    except KeyboardInterrupt as stop:
-        for note in getattr(stop, "__notes__", []):
-            print(note, file=sys.stderr)
-        raise
 
 
 def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run:

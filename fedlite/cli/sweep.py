@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlite.cli import stopping
 from fedlite.cli.run import Backend
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def sweep(
     def work(say: Callable[[SweepProgress], None] | None) -> Sweep:
         return sweep_study(study, out=out, settings=settings, seed_free=seed_free, progress=say)
 
-    done = work(None) if as_json else _behind_bars(work)
+    with stopping.told():
+        done = work(None) if as_json else _behind_bars(work)
     if as_json:
         print(json.dumps(done.summary))
     else:

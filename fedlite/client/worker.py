@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite import own_code, wire
+from fedlite.client.divergence import send_sound
 from fedlite.client.job import METRIC, pack_held, pack_memories, unpack_memories, unpack_received
 from fedlite.client.memory import storable
-from fedlite.client.sending import Sent, decoded_stack, send
+from fedlite.client.sending import Sent, decoded_stack
 from fedlite.compression.overlap import weighted_sums
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.base import net_of
@@ -75,8 +76,7 @@ class ClientWorker:
             return self._evaluate(task, trainer, received)
         memories = unpack_memories(task.arrays, len(task.arrays["clients"]))
         cohorts = self._train(task, plan, trainer, received, memories)
-        sent = self._send(task, plan, cohorts, memories)
-        return _Report(task, plan, cohorts, sent).result()
+        return self._report(task, plan, cohorts, memories).result()
 
     def _plan(self, record: Mapping[str, Any]) -> Plan:
         text = json.dumps(record, sort_keys=True)
@@ -122,14 +122,21 @@ class ClientWorker:
             for group in groups
         ]
 
-    def _send(self, task: Task, plan: Plan, cohorts: Sequence[CohortResult], memories: Sequence[JobMemory]) -> Sent:
+    def _report(
+        self, task: Task, plan: Plan, cohorts: Sequence[CohortResult], memories: Sequence[JobMemory]
+    ) -> _Report:
         seeds = [int(seed) for seed in task.arrays["seeds"]]
+        sound: list[CohortResult] = []
+        diverged: list[Array] = []
         sent, first = Sent(), 0
         for cohort in cohorts:
             part = slice(first, first + len(cohort.num_examples))
-            sent.extend(send(cohort, plan, seeds[part], memories[part], task.meta["round"]))
+            kept, packets, lost = send_sound(cohort, plan, seeds[part], memories[part], task.meta["round"])
+            sound.append(kept)
+            diverged.append(lost)
+            sent.extend(packets)
             first = part.stop
-        return sent
+        return _Report(task, plan, sound, sent, np.concatenate(diverged))
 
     def _evaluate(self, task: Task, trainer: Trainer, received: Sequence[Array]) -> Result:
         clients = task.arrays["clients"].tolist()
@@ -148,11 +155,14 @@ class ClientWorker:
 class _Report:
     """Puts together what a chunk answers."""
 
-    def __init__(self, task: Task, plan: Plan, cohorts: Sequence[CohortResult], sent: Sent) -> None:
+    def __init__(
+        self, task: Task, plan: Plan, cohorts: Sequence[CohortResult], sent: Sent, diverged: NDArray[np.bool_]
+    ) -> None:
         self._task = task
         self._plan = plan
         self._cohorts = cohorts
         self._sent = sent
+        self._diverged = diverged
 
     def result(self) -> Result:
         """Return the chunk's result: the weighted sum of what the server would decode, or every client's packet."""
@@ -161,6 +171,7 @@ class _Report:
             "lengths": np.array([len(packet) for packet in sent.packets], dtype=np.int64),
             "extra_bytes": np.array(sent.extra_bytes, dtype=np.int64),
             **{name: np.concatenate([getattr(c, name) for c in cohorts]) for name in ("num_examples", "loss", "steps")},
+            "diverged": self._diverged,
             **pack_held([cohort.held for cohort in cohorts]),
             **pack_memories(self._memories()),
         }
@@ -183,6 +194,7 @@ class _Report:
         codec, packets = wire.parse_codec(self._plan.up), self._sent.packets
         counts = cohort.num_examples
         weights = np.ones(len(counts)) if self._task.meta["equal_weights"] else counts.astype(np.float64)
+        weights = np.where(self._diverged, 0.0, weights)
         sums: list[Array] | None = None
         for part in wire.blocks(len(packets), sum(array.nbytes for array in cohort.start)):
             sums = weighted_sums(decoded_stack(packets[part], codec, cohort.start), weights[part], sums)

@@ -10,11 +10,12 @@ from fedlite.compose import fleet as compose_fleet
 from fedlite.compose.app_request import APP_FILE, AppRequest, read_request
 from fedlite.compose.app_results import app_particulars
 from fedlite.compose.app_rounds import AppRounds
+from fedlite.compose.program import Program
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.runtimes import app_classes
 from fedlite.compose.runtimes import declared as declared_by
 from fedlite.errors import FedliteError
-from fedlite.flower.app_dir import AppDirectory, fingerprint, overridden, read_app
+from fedlite.flower.app_dir import AppDirectory, app_files, overridden, read_app
 from fedlite.flower.app_prices import AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime, worker_spec
 from fedlite.flower.app_server import load_server, serve_app
@@ -74,7 +75,7 @@ class AppCampaign:
         """
         app = read_app(folder)
         config = overridden(app.config, run_config)
-        request = AppRequest(str(app.path), config, declared or _declared_in(scenario), fingerprint(app.path))
+        request = AppRequest(str(app.path), config, declared or _declared_in(scenario))
         return cls._of(scenario, app, request)
 
     @classmethod
@@ -84,15 +85,10 @@ class AppCampaign:
         Raises
         ------
         FedliteError
-            If its files are damaged, or the app's code is not what it was.
+            If its files are damaged, or the app cannot be imported any more.
         """
         request = read_request(directory)
         app = read_app(Path(request.folder))
-        if fingerprint(app.path) != request.fingerprint:
-            raise FedliteError(
-                f"--resume: got an app in {app.path} that has changed since {directory.path} was begun, expected the"
-                " same code; restore it, or start a new run"
-            )
         return cls._of(load_fleet(directory.path / "scenario.yaml"), app, request)
 
     @classmethod
@@ -124,6 +120,11 @@ class AppCampaign:
         """As the scenario says; how many are asked, the app decides."""
         training = self.scenario.training
         return RoundPolicy.of(training.first, training.deadline_s, training.failures, asks_busy=True)
+
+    @property
+    def program(self) -> Program:
+        """The app's files are part of it."""
+        return Program.of(self.scenario, self.worker, self.fleet, app_files(self.app.path))
 
     @property
     def files(self) -> Mapping[str, Mapping[str, Any]]:

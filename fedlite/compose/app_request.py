@@ -29,14 +29,11 @@ class AppRequest:
         The app's own, overrides included.
     declared : Declared
         Work and memory of one job, where they are not to be counted.
-    fingerprint : str
-        Digest of the app's source files.
     """
 
     folder: str
     run_config: RunConfig
     declared: Declared
-    fingerprint: str
 
 
 def read_request(directory: RunDirectory) -> AppRequest:

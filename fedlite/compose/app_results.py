@@ -56,7 +56,6 @@ def app_particulars(
                 "server": app.server,
                 "client": app.client,
                 "run_config": request.run_config,
-                "fingerprint": request.fingerprint,
             },
             "counted_work": list(runtime.counts.values()),
             "command": _command(app, request, record.directory.path / "scenario.yaml"),

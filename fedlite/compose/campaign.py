@@ -12,6 +12,7 @@ from fedlite.compose.app_request import APP_FILE
 from fedlite.compose.backend import START_S, choose
 from fedlite.compose.finished import Run, completed
 from fedlite.compose.pools import Lasting, check_backend, open_pool
+from fedlite.compose.program import ProgramRecord
 from fedlite.compose.progress import Progress
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.round_log import RoundLog
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from fedlite.compose.backend import Choice, Load
     from fedlite.compose.pools import Wanted
+    from fedlite.compose.program import Program
     from fedlite.engine.pool import Pool
     from fedlite.engine.task import WorkerSpec
     from fedlite.fleet.state import Fleet
@@ -69,6 +71,10 @@ class Campaign(Protocol[R]):
     @property
     def metrics(self) -> Sequence[Metric]:
         """What tests of the global model may tell, the main one first."""
+
+    @property
+    def program(self) -> Program:
+        """What the run's bits rest on beside the scenario."""
 
     @property
     def files(self) -> Mapping[str, Mapping[str, Any]]:
@@ -124,8 +130,10 @@ def run(
         (directory.path / APP_FILE).unlink(missing_ok=True)
         for name, content in campaign.files.items():
             directory.write_json(name, content)
+        record = ProgramRecord(campaign.program)
+        record.write(directory)
         directory.write_text("scenario.yaml", text)
-        return _finish(campaign, directory, settings, progress, began_s)
+        return _finish(campaign, directory, record, settings, progress, began_s)
 
 
 def resume(path: Path, *, settings: Wanted, progress: Watcher) -> Run:
@@ -145,19 +153,31 @@ def resume(path: Path, *, settings: Wanted, progress: Watcher) -> Run:
         directory.forget_end()
         began_s = time.perf_counter()
         check_backend(settings)
-        if (path / APP_FILE).exists():
-            return _finish(AppCampaign.reopen(directory), directory, settings, progress, began_s)
-        return _finish(ScenarioCampaign.reopen(directory), directory, settings, progress, began_s)
+        campaign = _reopen(directory)
+        record = ProgramRecord.read(directory).go_on(campaign.program, directory)
+        return _finish(campaign, directory, record, settings, progress, began_s)
 
 
-def _finish(campaign: Campaign[R], directory: RunDirectory, settings: Wanted, progress: Watcher, began_s: float) -> Run:
+def _reopen(directory: RunDirectory) -> Campaign[Any]:
+    kind = AppCampaign if (directory.path / APP_FILE).exists() else ScenarioCampaign
+    return kind.reopen(directory)
+
+
+def _finish(
+    campaign: Campaign[R],
+    directory: RunDirectory,
+    begun: ProgramRecord,
+    settings: Wanted,
+    progress: Watcher,
+    began_s: float,
+) -> Run:
     """Train, as far as the journal does not have it already, and write what came of it."""
     scenario = campaign.scenario
     ledger = Ledger()
     choice = choose(settings, campaign.load)
     if progress is not None and settings.backend != "local":
         progress(_starting(campaign, choice, up=isinstance(settings, Lasting) and settings.up))
-    pool = open_pool(campaign.worker, settings, choice.backend, directory.journal)
+    pool = open_pool(campaign.worker, settings, choice.backend, directory.journal, begun.program.digest)
     try:
         runtime = campaign.runtime(pool)
         grid = FleetGrid(campaign.fleet, runtime, ledger, policy=campaign.policy, start_s=scenario.fleet.start_s)
@@ -176,6 +196,7 @@ def _finish(campaign: Campaign[R], directory: RunDirectory, settings: Wanted, pr
             wall_s=time.perf_counter() - began_s,
             engine=pool.description,
             choice=choice,
+            begun=begun,
         )
     finally:
         pool.close()

@@ -52,7 +52,7 @@ class Lasting:
 
     def start(self) -> None:
         """Start Ray, or join it, unless that is done."""
-        from fedlite.engine.ray_pool import cluster
+        from fedlite.engine.ray_cluster import cluster
 
         if not self.up:
             self._stack.enter_context(cluster(_actors(self), self.ray_address))
@@ -90,13 +90,16 @@ def check_backend(wanted: Wanted) -> None:
             f"--ray-address: got {wanted.ray_address!r} with backend 'local', expected backend 'ray'; leave one out"
         )
     if wanted.ray_address is not None:
-        from fedlite.engine.ray_pool import check_address
+        from fedlite.engine.ray_cluster import check_address
 
         check_address(wanted.ray_address)
 
 
-def open_pool(spec: WorkerSpec, wanted: Wanted, backend: str, journal: Path | None) -> Pool:
-    """Start the pool that runs chunks, on the backend that was chosen: "ray" or "local"."""
+def open_pool(spec: WorkerSpec, wanted: Wanted, backend: str, journal: Path | None, program: str = "") -> Pool:
+    """Start the pool that runs chunks, on the backend that was chosen: "ray" or "local".
+
+    What another `program` wrote into the journal is not taken.
+    """
     pool: Pool
     if backend == "local":
         pool = LocalPool(spec)
@@ -109,7 +112,7 @@ def open_pool(spec: WorkerSpec, wanted: Wanted, backend: str, journal: Path | No
     if journal is None:
         return pool
     try:
-        return JournaledPool(pool, journal, spec.digest)
+        return JournaledPool(pool, journal, f"{spec.digest} {program}")
     except FedliteError:
         pool.close()
         raise

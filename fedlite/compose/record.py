@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,14 @@ import fedlite
 from fedlite.compose.finished import Run, completed, failed
 from fedlite.devices import carbon
 from fedlite.engine.task import digest
+from fedlite.fleet.outcomes import Outcome
 from fedlite.results.directory import FORMAT, RunDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fedlite.compose.backend import Choice
+    from fedlite.compose.program import ProgramRecord
     from fedlite.errors import FedliteError
     from fedlite.fleet.ledger import Ledger
     from fedlite.fleet.state import Fleet
@@ -37,13 +39,15 @@ LIBRARIES = ("flwr", "torch", "ray", "numpy", "polars", "pydantic", "dp-accounti
 class Trained:
     """The last global model, its keys, and what its own server last said of it (of an app, under the app's names).
 
-    `failure` is why the server did not come to its end, if it did not.
+    `failure` is why the server did not come to its end, if it raised; `verdict` says why training ended before its last
+    round, if it did.
     """
 
     names: Sequence[str]
     final: Sequence[Array]
     metrics: Mapping[str, float] = field(default_factory=dict)
     failure: FedliteError | None = None
+    verdict: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class Record:
     wall_s: float
     engine: str
     choice: Choice
+    begun: ProgramRecord
 
     @property
     def digest(self) -> str:
@@ -120,6 +125,7 @@ class Record:
             "up_bytes": int(ledger["up_bytes"].sum()),
             "down_bytes": int(ledger["down_bytes"].sum()),
             "metered_bytes": int(moved[ledger["metered"]].sum()),
+            "verdict": self.trained.verdict or _nothing_learned(ledger) or _nobody_arrived(ledger),
             "outcomes": dict(sorted(Counter(ledger["outcome"].tolist()).items())),
             "failure": None if self.trained.failure is None else str(self.trained.failure),
             "client_errors": client_errors(ledger, self.tracebacks),
@@ -142,6 +148,8 @@ class Record:
             "python": platform.python_version(),
             "platform": platform.platform(),
             "libraries": {name: metadata.version(name) for name in LIBRARIES},
+            "program": asdict(self.begun.program),
+            "resumed": self.begun.resumed,
             "seed": self.scenario.seed,
             **self._engine,
             **particulars,
@@ -173,6 +181,29 @@ def client_errors(ledger: Mapping[str, Array], tracebacks: Mapping[str, str]) ->
         }
         for (kind, reason), mine in found.items()
     ]
+
+
+HOPELESS_ROUNDS = 3
+"""Last rounds of nothing but diverged updates that make a run hopeless."""
+
+
+def _nothing_learned(ledger: Mapping[str, Array]) -> str | None:
+    """Say so if all updates had diverged, or all of the last rounds: of one round that is nobody's verdict."""
+    train = ledger["kind"] == "train"
+    rounds, outcomes = ledger["round"][train], ledger["outcome"][train]
+    learned = int(rounds[outcomes == Outcome.ARRIVED].max(initial=0))
+    lost = np.unique(rounds[(outcomes == Outcome.DIVERGED) & (rounds > learned)])
+    if len(lost) < (HOPELESS_ROUNDS if learned else 1):
+        return None
+    since = f"every update since round {learned + 1} diverged" if learned else "every update diverged"
+    of = f"of round {learned}" if learned else "that the run began with"
+    return f"{since}, so the model is the one {of}. {Outcome.DIVERGED.advice}"
+
+
+def _nobody_arrived(ledger: Mapping[str, Array]) -> str | None:
+    if not len(ledger["outcome"]) or (ledger["outcome"] == Outcome.ARRIVED).any():
+        return None
+    return "no reply of any device ever arrived; see in the report how the jobs ended"
 
 
 def clients_per_second(rows: Sequence[dict[str, Any]]) -> float:

@@ -12,18 +12,21 @@ from fedlite.compose import learning as compose_learning
 from fedlite.compose import runtimes
 from fedlite.compose.backend import Load
 from fedlite.compose.privacy_spent import planned_noise
+from fedlite.compose.program import Program
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.scenario_results import scenario_particulars
 from fedlite.errors import FedliteError
 from fedlite.flower import compat, serving, strategies
 from fedlite.flower.app_runtime import AppRuntime
 from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff, Rule
+from fedlite.flower.finite import FiniteModel, ModelDivergedError
 from fedlite.flower.grid import RoundPolicy
 from fedlite.learning.training.trainer import Trainer
 from fedlite.rng import seed_of
 from fedlite.scenario.loader import parse_scenario
 from fedlite.scenario.strategies import FedAsync as FedAsyncSection
 from fedlite.scenario.strategies import FedBuff as FedBuffSection
+from fedlite.wire import WireError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,6 +92,11 @@ class ScenarioCampaign:
         return self.scenario.name
 
     @property
+    def program(self) -> Program:
+        """What the bits rest on."""
+        return Program.of(self.scenario, self.worker, self.fleet)
+
+    @property
     def clients(self) -> int:
         """Data partitions: whose data there is."""
         return len(self.learning.rows)
@@ -128,14 +136,22 @@ class ScenarioCampaign:
         names, arrays = self.learning.names, self.learning.arrays
         log.expected = training.rounds
         tester = self._tester(grid, Trainer(self.learning.build(), objective=self.learning.objective), log)
-        if self.served is None:
-            rule, concurrency = _rule(training.strategy)
-            server = AsyncServer(grid, rule, concurrency, names, seed)
-            with compat.quiet_logs():
-                final = server.run(arrays, training.rounds, tester)
-        else:
-            strategy, seed = self.served.strategy, seed_of(seed, "flower")
-            final = serving.serve(grid, strategy, names, arrays, training.rounds, tester, seed)
+        finite = FiniteModel(tester)
+        try:
+            if self.served is None:
+                rule, concurrency = _rule(training.strategy)
+                server = AsyncServer(grid, rule, concurrency, names, seed)
+                with compat.quiet_logs():
+                    final = server.run(arrays, training.rounds, finite)
+            else:
+                strategy, seed = self.served.strategy, seed_of(seed, "flower")
+                final = serving.serve(grid, strategy, names, arrays, training.rounds, finite, seed)
+        except (ModelDivergedError, WireError) as error:
+            # What no codec takes from the first round on is a mistake; later the model has outgrown it.
+            if isinstance(error, WireError) and finite.round_ == 0:
+                raise
+            grid.finish()
+            return Trained(names, finite.arrays, verdict=f"{error}; this is the model of round {finite.round_}")
         return Trained(names, final)
 
     def particulars(self, record: Record, runtime: runtimes.AnyRuntime) -> Particulars:

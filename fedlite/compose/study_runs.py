@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from fedlite.compose.program import Program, ProgramRecord
 from fedlite.errors import FedliteError
 from fedlite.results.directory import RunDirectory
 from fedlite.scenario.dump import dump_scenario
@@ -64,7 +65,7 @@ def study_runs(loaded: LoadedStudy, folder: Path, *, seed_free: bool = False) ->
     Raises
     ------
     FedliteError
-        If two runs have the same label and seed, or a directory holds a run of another scenario.
+        If two runs have the same label and seed, or a directory holds a run of another scenario or program.
     """
     runs = []
     for variant in loaded.variants:
@@ -81,7 +82,7 @@ def study_runs(loaded: LoadedStudy, folder: Path, *, seed_free: bool = False) ->
             " give them labels of their own"
         )
     for run in runs:
-        _refuse_other_scenario(run)
+        _refuse_other(run)
     return runs
 
 
@@ -100,8 +101,8 @@ def _twice(runs: list[StudyRun]) -> list[str]:
     return [label for (label, _), count in counts.items() if count > 1]
 
 
-def _refuse_other_scenario(run: StudyRun) -> None:
-    """A study that was changed must not mix with runs of what it was before."""
+def _refuse_other(run: StudyRun) -> None:
+    """A study must not mix with runs of what it was before it was changed, nor of other code."""
     if run.state is State.NEW:
         return
     if RunDirectory(run.path).read_text("scenario.yaml") != dump_scenario(run.scenario):
@@ -109,3 +110,5 @@ def _refuse_other_scenario(run: StudyRun) -> None:
             f"{run.path}: got a run of another scenario, expected one of this study as it is written now;"
             " remove the directory to run it again, or choose another --out"
         )
+    directory = RunDirectory(run.path)
+    ProgramRecord.read(directory).refuse_other(Program.of_code(run.scenario), directory)

@@ -46,7 +46,7 @@ class JournaledPool:
     path : Path
         The journal; created if missing, continued if there.
     worker : str
-        Digest of what the pool's workers are built from: a result made by another worker is never taken.
+        Digests of what the pool's workers are built from and of the program: a result of others is never taken.
 
     Raises
     ------

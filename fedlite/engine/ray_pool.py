@@ -1,4 +1,4 @@
-"""Ray actors that run tasks: the only module that imports ray.
+"""Ray actors that run tasks.
 
 Actors hold nothing that a crash could lose. When one dies its tasks are submitted again, with everything they need,
 so that a killed actor costs time and nothing else.
@@ -6,34 +6,24 @@ so that a killed actor costs time and nothing else.
 
 from __future__ import annotations
 
-import os
-import socket
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from fedlite import own_code
-from fedlite.engine.pool import Shared, Ticket, closed
-from fedlite.engine.task import Arrays, Result, Task, WorkerSpec
-from fedlite.errors import FedliteError
-from fedlite.units import KIB, MIB
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-# Ray prints warnings about these unless told; set before ray is imported, and inherited by its processes.
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-STORE_BYTES = 512 * MIB
+from fedlite import own_code
+from fedlite.engine.pool import Shared, Ticket, closed
+from fedlite.engine.ray_cluster import Cluster, dead_processes
+from fedlite.engine.task import Arrays, Result, Task, WorkerSpec
+from fedlite.errors import EngineLostError, FedliteError
+from fedlite.units import KIB
+
 INLINE_BYTES = 64 * KIB
 """Shared arrays up to here are sent along: the store takes a millisecond to put and one to get (benchmarks/speed)."""
-ANSWER_S = 10.0
-"""How long a cluster may take to accept a connection."""
+LOOK_S = 1.0
+"""How often a waiting driver looks whether its cluster is still there."""
 ATTEMPTS = 4
 """A task that brings down this many actors in a row is at fault itself."""
 
@@ -90,10 +80,8 @@ class RayPool:
     """
 
     def __init__(self, spec: WorkerSpec, actors: int, address: str | None = None) -> None:
-        self._owns_ray = not ray.is_initialized()
+        self._cluster = None if ray.is_initialized() else Cluster(actors, address)
         self._address = address
-        if self._owns_ray:
-            _start_ray(actors, address)
         self._spec = WorkerSpec(spec.target, spec.options)
         self._data = ray.put(dict(spec.data))
         self._slots = [_Slot(self._new_actor()) for _ in range(actors)]
@@ -111,11 +99,13 @@ class RayPool:
 
     def share(self, arrays: Arrays) -> Shared:
         """Put arrays into the object store, where actors read them without a copy; few bytes travel with each task."""
+        self._refuse_lost()
         small = sum(values.nbytes for values in arrays.values()) <= INLINE_BYTES
         return Shared(arrays, dict(arrays) if small else ray.put(dict(arrays)))
 
     def submit(self, task: Task, shared: Shared) -> Ticket:
         """Give a task to the actor with the fewest tasks waiting."""
+        self._refuse_lost()
         if not self._slots:
             raise closed()
         slot = min(self._slots, key=lambda candidate: candidate.waiting)
@@ -133,6 +123,7 @@ class RayPool:
         flight: _Flight = ticket.handle
         while True:
             try:
+                self._wait(flight.reference)
                 result: Result = ray.get(flight.reference)
             except RayTaskError as error:
                 flight.slot.waiting -= 1
@@ -140,15 +131,23 @@ class RayPool:
                 own = error.cause if isinstance(error.cause, FedliteError) else error.as_instanceof_cause()
                 raise own from None
             except RayActorError as error:
+                self._refuse_lost()
                 self._resubmit(ticket, flight, error)
                 continue
             except RayError as error:
-                raise FedliteError(
-                    f"engine: got {type(error).__name__} from Ray ({str(error).splitlines()[0]}), expected the cluster"
-                    " to last as long as the run; start it again and continue with --resume"
-                ) from error
+                raise _engine_lost(f"{type(error).__name__} from Ray ({str(error).splitlines()[0]})") from error
             flight.slot.waiting -= 1
             return result
+
+    def _wait(self, reference: Any) -> None:
+        """Wait for a task as long as the cluster is there."""
+        while not ray.wait([reference], timeout=LOOK_S, fetch_local=False)[0]:
+            self._refuse_lost()
+
+    def _refuse_lost(self) -> None:
+        if dead := dead_processes():
+            self._slots = []
+            raise _engine_lost(f"a dead {' and '.join(dead)}")
 
     def _resubmit(self, ticket: Ticket, flight: _Flight, error: RayActorError) -> None:
         if flight.attempts >= ATTEMPTS:
@@ -166,8 +165,8 @@ class RayPool:
         for slot in self._slots:
             ray.kill(slot.actor)
         self._slots = []
-        if self._owns_ray:
-            ray.shutdown()
+        if self._cluster is not None:
+            self._cluster.stop()
 
     def _new_actor(self) -> Any:
         # No restarts by Ray: it replays calls out of order; the pool replaces actors and resubmits in order instead.
@@ -176,23 +175,8 @@ class RayPool:
         )
 
 
-@contextmanager
-def cluster(actors: int, address: str | None = None) -> Iterator[None]:
-    """Keep one Ray up for several pools, one after another; a pool that finds Ray running does not stop it.
-
-    Raises
-    ------
-    FedliteError
-        If the cluster cannot be reached.
-    """
-    starts = not ray.is_initialized()
-    if starts:
-        _start_ray(actors, address)
-    try:
-        yield
-    finally:
-        if starts:
-            ray.shutdown()
+def _engine_lost(what: str) -> EngineLostError:
+    return EngineLostError(f"engine: got {what}, expected the Ray cluster to last as long as the run; start it again")
 
 
 def _alive(actor: Any) -> bool:
@@ -202,39 +186,3 @@ def _alive(actor: Any) -> bool:
     except RayActorError:
         return False
     return True
-
-
-def check_address(address: str) -> None:
-    """Refuse an address where nobody listens; Ray itself would try again and again for minutes.
-
-    Raises
-    ------
-    FedliteError
-        If nothing takes a connection there. Addresses without a port, such as "auto", are left to Ray.
-    """
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if not colon:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
-    except (OSError, OverflowError, ValueError) as error:
-        raise FedliteError(
-            f"--ray-address: got {address!r}, where nobody answers ({error}), expected HOST:PORT of a running cluster;"
-            " start one with 'ray start --head', or leave the option out"
-        ) from error
-
-
-def _start_ray(actors: int, address: str | None) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
-    try:
-        if address is None:
-            # "local", or Ray would join whatever cluster it finds on this machine: another run, say.
-            ray.init(address="local", num_cpus=actors, object_store_memory=STORE_BYTES, **quiet)
-        else:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RayError, ValueError, RuntimeError) as error:
-        where = f"a Ray cluster at {address}" if address else "a local Ray cluster"
-        raise FedliteError(
-            f"engine: got {error!r} while reaching {where}, expected it to answer;"
-            " check --ray-address, or run with --backend local"
-        ) from error

@@ -11,6 +11,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,7 +58,7 @@ class WorkerSpec:
         worker: Worker = getattr(importlib.import_module(module), name)(data=data, **self.options)
         return worker
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that a worker is built from."""
         return digest({"target": self.target, "options": self.options}, self.data)

@@ -40,6 +40,8 @@ class Facts:
     """Why the client's own code failed, in one line; "" where it did not."""
     energy_low: Floats
     energy_high: Floats
+    diverged: NDArray[np.bool_]
+    """Jobs whose update the server throws away as it comes, for it is no number."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ class Outcome(StrEnum):
     LOST_NETWORK = "lost_network"
     INTERRUPTED = "interrupted"
     CLIENT_ERROR = "client_error"
+    DIVERGED = "diverged"
 
     @property
     def advice(self) -> str:
@@ -52,6 +53,7 @@ _ADVICE = {
     Outcome.LOST_NETWORK: "The device lost its allowed network in mid-job; send fewer bytes or over-select.",
     Outcome.INTERRUPTED: "Its owner picked the device up in mid-job; shorten the job or over-select.",
     Outcome.CLIENT_ERROR: "The client's own code raised an error; see the reason in its reply.",
+    Outcome.DIVERGED: "Training ended in numbers that are none or that the codec cannot hold; lower the rate, or clip.",
 }
 _MEMBERS = tuple(Outcome)
 _CODES = {member: position for position, member in enumerate(_MEMBERS)}

@@ -5,17 +5,16 @@ Reading takes `tomllib` and `importlib` only; Flower's own loader starts a Super
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fedlite import own_code
+from fedlite import own_code, sources
 from fedlite.errors import FedliteError
 
 Value = bool | int | float | str
@@ -23,7 +22,7 @@ RunConfig = dict[str, Value]
 
 _OVERRIDE: Final = re.compile(r"(\S+?)=('[^']*'|\"[^\"]*\"|\S+)")
 """The form in which `flwr run --run-config` takes values."""
-_SOURCES: Final = frozenset({".py", ".toml"})
+_SOURCES: Final = (".py", ".toml", ".csv", ".npy", ".npz", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -143,21 +142,9 @@ def load_component(reference: str, folder: Path | None) -> Any:
         ) from error
 
 
-def fingerprint(folder: Path) -> str:
-    """Return the SHA-256 of an app's source files: a resumed run must run the same code."""
-    sha = hashlib.sha256()
-    for path in sorted(_sources(folder)):
-        sha.update(f"{path.relative_to(folder).as_posix()}\x1f".encode())
-        sha.update(hashlib.sha256(path.read_bytes()).digest())
-    return sha.hexdigest()
-
-
-def _sources(folder: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.name.startswith((".", "__")) and not (path / "pyvenv.cfg").exists():
-            yield from _sources(path)
-        elif path.suffix in _SOURCES and path.is_file():
-            yield path
+def app_files(folder: Path) -> dict[str, Path]:
+    """Return an app's files of code and data, by path in its folder: a resumed run must find them as they were."""
+    return {path.relative_to(folder).as_posix(): path for path in sources.files_in(folder, _SOURCES)}
 
 
 def _put_first(folder: Path) -> None:

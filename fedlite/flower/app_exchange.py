@@ -241,6 +241,8 @@ class AppExchange:
             reason=np.array(["" if e.error is None else _reason(e.error) for e in ended], dtype=np.object_),
             energy_low=np.array([e.cost.low for e in ended]),
             energy_high=np.array([e.cost.high for e in ended]),
+            # What an app's strategy does with numbers that are none is its own affair, as it is in Flower.
+            diverged=np.zeros(len(ended), dtype=bool),
         )
 
     # -- answering ----------------------------------------------------------------------------------------------------

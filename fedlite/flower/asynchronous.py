@@ -18,6 +18,7 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from numpy.typing import NDArray
 
+from fedlite.flower.finite import ModelDivergedError
 from fedlite.flower.records import from_record, in_types, to_record, types_of
 from fedlite.rng import stream
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from fedlite.flower.serving import Tester
 
 Array = NDArray[Any]
+MOST_FAILED = 1000
+"""Failures in a row after which a server stops: from a model that diverged nobody ever learns."""
 
 
 class Rule(Protocol):
@@ -109,13 +112,25 @@ class AsyncServer:
         self._at_work: dict[str, _Version] = {}
 
     def run(self, arrays: Sequence[Array], steps: int, test: Tester) -> list[Array]:
-        """Run until the global model has taken `steps` steps, and return it."""
+        """Run until the global model has taken `steps` steps, and return it.
+
+        Raises
+        ------
+        ModelDivergedError
+            If it is certain that it never will.
+        """
         version = self._version(0, list(arrays))
         test(0, version.arrays)
+        failed = 0
         while version.number < steps:
             self._ask(version)
             for reply in self._grid.pull_messages(list(self._at_work)):
                 base = self._at_work.pop(reply.metadata.reply_to_message_id)
+                failed = failed + 1 if reply.has_error() else 0
+                if failed > MOST_FAILED:
+                    raise ModelDivergedError(
+                        f"{failed} jobs failed one after the other from the model of step {version.number}"
+                    )
                 if reply.has_error() or version.number >= steps:
                     continue
                 received = from_record(next(iter(reply.content.array_records.values())))

@@ -61,6 +61,12 @@ class Flight:
         return arrived
 
     @property
+    def heard(self) -> Bools:
+        """Jobs of which something reached the server in time, be it an update that it had to throw away."""
+        heard: Bools = self.arrived | (self.timeline.outcome == Outcome.DIVERGED.code)
+        return heard
+
+    @property
     def jobs(self) -> booking.Jobs:
         """The jobs as the ledger knows them; final once `landed`."""
         return booking.Jobs(
@@ -120,6 +126,7 @@ def land(fleet: Fleet, flight: Flight) -> None:
         settled.outcome[~flight.uploading] = flight.timeline.outcome[~flight.uploading]
         flight.timeline = _close(settled, flight.closing)
     flight.timeline.outcome[(flight.exchange.facts.reason != "") & flight.arrived] = Outcome.CLIENT_ERROR.code
+    flight.timeline.outcome[flight.exchange.facts.diverged & flight.arrived] = Outcome.DIVERGED.code
     flight.exchange.settle(flight.arrived)
     flight.landed = True
 

@@ -263,11 +263,11 @@ class FleetGrid(Grid):
 
     def _round_end_s(self, flight: Flight) -> float:
         """Return when the server closes a synchronous round."""
-        arrived, closing = flight.arrived, flight.closing
-        if closing.first is not None and int(arrived.sum()) >= closing.first:
-            return float(flight.end_s[arrived].max())
+        heard, closing = flight.heard, flight.closing
+        if closing.first is not None and int(heard.sum()) >= closing.first:
+            return float(flight.end_s[heard].max())
         late = flight.timeline.outcome == Outcome.LATE.code
-        if (late | (~arrived & (self.policy.failures == "missing"))).any():
+        if (late | (~heard & (self.policy.failures == "missing"))).any():
             return flight.start_s + min(closing.patience_s, DEFAULT_TTL_S)
         return float(flight.end_s.max())
 

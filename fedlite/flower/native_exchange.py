@@ -53,6 +53,7 @@ class NativeExchange:
         self._final = None not in lengths
         self._demands = self._sheet.demands(self._works, [length or 0 for length in lengths])
         self._loss = np.full(len(devices), np.nan)
+        self._diverged = np.zeros(len(devices), dtype=bool)
         self._chunks: list[_Chunk] = []
         self._computed: list[Computed] = []
 
@@ -93,6 +94,7 @@ class NativeExchange:
             reason=np.full(len(sheet), "", dtype=object),
             energy_low=low,
             energy_high=high,
+            diverged=self._diverged,
         )
 
     # -- computing ----------------------------------------------------------------------------------------------------
@@ -144,6 +146,7 @@ class NativeExchange:
             self._computed.append(Computed(self._sheet.legs[chunk.leg], chunk.positions, result.arrays))
             self._loss[chunk.positions] = result.arrays["loss" if self._sheet.kind == "train" else METRIC + "loss"]
             if "lengths" in result.arrays:
+                self._diverged[chunk.positions] = result.arrays["diverged"]
                 up_bytes[chunk.positions] = result.arrays["lengths"] + result.arrays["extra_bytes"]
             self._note(result)
         self._demands = replace(self._demands, up_bytes=up_bytes)

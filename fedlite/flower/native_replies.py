@@ -130,6 +130,8 @@ class Answers:
         """Return the sums over the arrivals of chunks of one content."""
         total = OverlapSum([array.shape for array in computed[0].leg.content.arrays])
         for done in computed:
+            if done.summed and not done.arrays["weight"]:
+                continue
             if done.summed:
                 sums = [done.arrays[f"sum/{i}"] for i in range(len(done.leg.received))]
                 done.leg.placement.add(total, sums, float(done.arrays["weight"]), done.held(0))

@@ -257,7 +257,7 @@ class Post:
             return
         if due.step is _Step.ENDED:
             self._end(flight, index, name)
-            if name not in self._unheard and not flight.arrived[index] and self._failures == "missing":
+            if name not in self._unheard and not flight.heard[index] and self._failures == "missing":
                 # The device is free again, but the server hears nothing until the message expires.
                 self._schedule(flight.start_s + DEFAULT_TTL_S, name, _Due(flight, index, _Step.EXPIRED))
                 return

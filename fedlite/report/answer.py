@@ -80,12 +80,14 @@ def arrived(outcomes: pl.DataFrame) -> tuple[int, int]:
 
 
 def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Safe:
-    """Return how reliably the fleet answered, and who could not take part at all."""
+    """Return how reliably the fleet answered, and who could not take part at all; first, why the model is no good."""
     came, asked = arrived(outcomes)
     job = "training job" if trained(summary) else "job"
     said = f"{count(came)} of {plural(asked, job)} arrived in time." if asked else "No device was ever asked."
     if asked and not came and trained(summary):
         said += " The model is the one that the run began with."
+    if verdict := summary.get("verdict"):
+        said = f"Mind: {verdict.rstrip('.')}. {said}"
     out = fleet.filter(pl.col("excluded_reason") != "")
     if out.is_empty():
         return safe_join([said, " Every device class was able to take part."])

@@ -216,7 +216,9 @@ def reproduction(run: RunData) -> Safe:
 
 
 _KEYS = {"macs": "Multiply-adds of one forward pass", "fedlite": "fedlite"}
-_TOLD = frozenset({"seed", "backend", "backend_why", "engine", "digest", "format", "command", "counted_work"})
+_TOLD = frozenset(
+    {"seed", "backend", "backend_why", "engine", "digest", "format", "command", "counted_work", "program"}
+)
 
 
 def _words(value: Any) -> str:

@@ -15,7 +15,7 @@ from polars.exceptions import PolarsError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from fedlite.errors import FedliteError, unwritten
+from fedlite.errors import EngineLostError, FedliteError, unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,7 @@ FORMAT = 1
 FILES = (
     "scenario.yaml",
     "app.json",
+    "program.json",
     "manifest.json",
     "summary.json",
     "rounds.parquet",
@@ -41,6 +42,10 @@ FILES = (
     "report.html",
 )
 """What a run writes."""
+
+
+BEGINNING = ("program.json", "app.json", "scenario.yaml")
+"""What it writes before it trains."""
 
 
 class RunDirectory:
@@ -89,12 +94,13 @@ class RunDirectory:
         Raises
         ------
         FedliteError
-            If it holds a run, or a file that a run writes; the very scenario, alone or with what was asked of an app,
-            is what a run leaves that could not begin.
+            If it holds a run, or a file that a run writes; the very scenario, alone or with what was asked of an app
+            and its program, is what a run leaves that could not begin.
         """
         taken = [name for name in FILES if (path / name).exists()]
-        begun = taken in (["scenario.yaml"], ["scenario.yaml", "app.json"])
-        if not taken or (begun and cls(path).read_text("scenario.yaml") == scenario):
+        begun = {"scenario.yaml", "program.json"} & set(taken) and set(taken) <= set(BEGINNING)
+        same = "scenario.yaml" not in taken or cls(path).read_text("scenario.yaml") == scenario
+        if not taken or (begun and same):
             return
         if "summary.json" in taken:
             kind = "a finished run" if cls(path).failure is None else "a run that failed, as its report says"
@@ -125,7 +131,7 @@ class RunDirectory:
                     " wait for it to end, or choose another --out"
                 ) from error
             yield
-        except KeyboardInterrupt as stop:
+        except (KeyboardInterrupt, EngineLostError) as stop:
             stop.add_note(f"Stopped. Continue with --resume {self.path}")
             raise
         finally:

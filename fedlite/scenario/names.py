@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import AfterValidator
 
@@ -13,7 +13,7 @@ from fedlite.errors import FedliteError, InvalidFileError, UnitError
 from fedlite.scenario.base import mistake, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from pydantic_core import PydanticCustomError
@@ -209,3 +209,17 @@ def habits() -> list[str]:
     from fedlite.simulation.diurnal import DiurnalHabits
 
     return [field.name for field in dataclasses.fields(DiurnalHabits) if field.name != "time_zones_h"]
+
+
+def references_in(value: Any) -> Iterator[str]:
+    """Yield every text in a scenario's plain values that may name code of the user's own: `pkg.mod:name...`."""
+    if isinstance(value, str):
+        if found := _REFERENCE.match(value):
+            yield found[0]
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from references_in(key)
+            yield from references_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from references_in(item)

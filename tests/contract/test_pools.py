@@ -79,7 +79,7 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def one_cluster(place):
     """Keep one Ray for all tests: starting it takes longer than the tests do."""
-    from fedlite.engine.ray_pool import cluster
+    from fedlite.engine.ray_cluster import cluster
 
     del place
     with cluster(2):

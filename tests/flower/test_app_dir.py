@@ -1,7 +1,7 @@
 import pytest
 
 from fedlite.errors import FedliteError
-from fedlite.flower.app_dir import fingerprint, load_component, overridden, read_app
+from fedlite.flower.app_dir import app_files, load_component, overridden, read_app
 
 PYPROJECT = """
 [project]
@@ -95,11 +95,12 @@ def test_a_component_that_cannot_be_imported_is_told(tmp_path):
         load_component("no_such_pkg.app:app", tmp_path)
 
 
-def test_the_fingerprint_follows_the_source_and_nothing_else(folder):
-    before = fingerprint(folder)
+def test_the_files_of_an_app_are_its_sources_and_data_and_nothing_else(folder):
+    before = app_files(folder)
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "x.py").write_text("1", encoding="utf-8")
     (folder / "notes.txt").write_text("1", encoding="utf-8")
-    assert fingerprint(folder) == before
+    assert app_files(folder) == before
     (folder / "client.py").write_text("1", encoding="utf-8")
-    assert fingerprint(folder) != before
+    (folder / "rows.csv").write_text("1", encoding="utf-8")
+    assert set(app_files(folder)) - set(before) == {"client.py", "rows.csv"}

@@ -37,7 +37,7 @@ def test_the_template_learns_and_leaves_a_whole_run_directory(template, app_flee
     assert run.rounds["accuracy"].is_not_nan().all()
     assert run.rounds["selected"].to_list() == [0, 5, 5, 5, 5, 5]
     assert run.rounds["energy_j"].sum() == pytest.approx(summary["energy_j"])
-    assert [now.doing for now in told if now.doing] == ["no Ray: asked for"]
+    assert not any(now.doing for now in told)
     assert [now.round_ for now in told if not now.doing] == [0, 1, 2, 3, 4, 5]
     assert {now.rounds for now in told[1:]} == {5}
     assert (run.path / "report.html").stat().st_size > 10_000
@@ -126,7 +126,7 @@ def test_a_run_whose_app_has_changed_is_not_resumed(template, app_fleet, tmp_pat
         run_app(template, app_fleet(10), settings=LOCAL, out=tmp_path / "cut", progress=kill)
     with (template / "digits_app" / "task.py").open("a", encoding="utf-8") as file:
         file.write("\nMORE = 1\n")
-    with pytest.raises(FedliteError, match="has changed"):
+    with pytest.raises(FedliteError, match=r"digits_app/task\.py was edited"):
         resume(tmp_path / "cut", settings=LOCAL)
 
 

@@ -66,6 +66,7 @@ class EchoExchange:
             np.full(n, "", dtype=object),
             np.ones(n) * 0.9,
             np.ones(n) * 1.1,
+            np.zeros(n, dtype=bool),
         )
 
     def settle(self, arrived):

@@ -62,7 +62,7 @@ class ToyExchange:
         n = len(self.devices)
         ones = np.ones(n)
         reason = np.where(np.isin(self.devices, self.runtime.failing), "as asked", "").astype(object)
-        return Facts(np.full(n, "full"), ones, ones, ones, ones, ones, reason, 0.9 * ones, 1.1 * ones)
+        return Facts(np.full(n, "full"), ones, ones, ones, ones, ones, reason, 0.9 * ones, 1.1 * ones, ones < 0)
 
     def replies(self, arrived):
         reply = RecordDict({"metrics": MetricRecord({"num-examples": 1})})

@@ -151,10 +151,10 @@ def test_a_run_in_which_nobody_ever_arrived_says_so_by_its_exit_code(tmp_path, m
     monkeypatch.setattr("sys.argv", [*words, "--json"])
     with pytest.raises(SystemExit) as stop:
         main()
-    assert stop.value.code == 6
+    assert stop.value.code == 7
     told = capsys.readouterr()
     assert json.loads(told.out)["outcomes"] == {"client_error": 6}
-    assert "got no reply of any device" in told.err
+    assert "no reply of any device ever arrived" in told.err
 
 
 def test_after_a_server_that_raises_the_report_of_what_happened_is_there(tmp_path):

@@ -55,6 +55,7 @@ def jobs(fleet):
         reason=np.full(4, "", dtype=object),
         energy_low=np.array([0.5, 0.5, 0.5, 0.25]),
         energy_high=np.array([2.0, 2.0, 2.0, 4.0]),
+        diverged=np.zeros(4, bool),
     )
     asked = Demands(
         np.full(4, 2001.0), np.full(4, 1001.0), events.train_s, np.array([1e6, 2e6, 3e6, 4e6]), np.zeros(4), np.zeros(4)

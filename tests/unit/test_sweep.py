@@ -208,13 +208,13 @@ def test_the_command_prints_one_line_of_json_and_tells_failures_by_its_exit_code
 
 @pytest.mark.ray
 def test_one_ray_serves_the_whole_study_and_gives_the_same_bits(study, monkeypatch):
-    from fedlite.engine import ray_pool
+    from fedlite.engine import ray_cluster
 
     started = []
-    original = ray_pool._start_ray
-    monkeypatch.setattr(ray_pool, "_start_ray", lambda *a: started.append(a) or original(*a))
+    original = ray_cluster.Cluster._start
+    monkeypatch.setattr(ray_cluster.Cluster, "_start", lambda *a: started.append(a) or original(*a))
     local = sweep(study, seed_free=True)
     done = sweep_study(study, out=study.parent / "ray", settings=Settings("ray", 1), seed_free=True)
     assert len(started) == 1
-    assert not ray_pool.ray.is_initialized()
+    assert not ray_cluster.ray.is_initialized()
     assert [run.summary["digest"] for run in done.runs] == [run.summary["digest"] for run in local.runs]
