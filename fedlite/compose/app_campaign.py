@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedlite.compose import fleet as compose_fleet
+from fedlite.compose.app_privacy import app_privacy
 from fedlite.compose.app_request import APP_FILE, AppRequest, read_request
 from fedlite.compose.app_results import app_particulars
 from fedlite.compose.app_rounds import AppRounds
@@ -140,9 +141,15 @@ class AppCampaign:
             population.profile_of,
             AppPrices(population.profiles, self.request.declared),
             seed=self.scenario.seed,
-            partitions=self.scenario.task.clients if self.scenario.task is not None else None,
+            partitions=self._partitions,
             classes=self.classes,
         )
+
+    @property
+    def _partitions(self) -> int:
+        """Number of parts that nodes are told their data is dealt into."""
+        task = self.scenario.task
+        return (task.clients if task is not None else None) or len(self.fleet)
 
     def serve(self, grid: FleetGrid, log: RoundLog) -> Trained:
         """Run the ServerApp; its rounds are seen at the grid."""
@@ -156,7 +163,8 @@ class AppCampaign:
                 raise
             failure = error
         metrics = rounds.finish()
-        return Trained(rounds.names, rounds.final, metrics, failure)
+        privacy = app_privacy(rounds.starts, grid.ledger.columns(), self._partitions)
+        return Trained(rounds.names, rounds.final, metrics, failure=failure, privacy=privacy)
 
     def particulars(self, record: Record, runtime: AppRuntime) -> Particulars:
         """Return what an app adds to the record of its run."""

@@ -40,7 +40,7 @@ class Trained:
     """The last global model, its keys, and what its own server last said of it (of an app, under the app's names).
 
     `failure` is why the server did not come to its end, if it raised; `verdict` says why training ended before its last
-    round, if it did.
+    round, if it did; `privacy` what an app's own strategies guarantee.
     """
 
     names: Sequence[str]
@@ -48,6 +48,7 @@ class Trained:
     metrics: Mapping[str, float] = field(default_factory=dict)
     failure: FedliteError | None = None
     verdict: str | None = None
+    privacy: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def book(fleet: Fleet, ledger: Ledger, jobs: Jobs, index: Ids) -> None:
     )
     before_j = np.where(fleet.on_mains(devices), np.nan, jobs.battery_before_j[index])
     profile = fleet.population.profile_of[devices]
-    worked = events.train_s > 0
+    worked = (events.train_s > 0) | (events.outcome == Outcome.ARRIVED.code)
     ledger.append(
         {
             "round": jobs.round_,

@@ -112,7 +112,7 @@ def exits() -> tuple[type[Exception], ...]:
 class StartObserver(Protocol):
     """Learns what strategies do while a ServerApp runs; a ServerApp itself returns nothing."""
 
-    def begin(self, rounds: int) -> None:
+    def begin(self, rounds: int, strategy: Any) -> None:
         """Note that a strategy starts, for so many rounds (0 if it does not say)."""
 
     def evaluated(self, round_: int, metrics: Mapping[str, Any]) -> None:
@@ -155,7 +155,7 @@ def _observed(start: Callable[..., Any], observer: StartObserver, running: list[
                 return cast("MetricRecord | None", metrics)
 
             bound.arguments["evaluate_fn"] = watched
-        observer.begin(int(bound.arguments.get("num_rounds") or 0))
+        observer.begin(int(bound.arguments.get("num_rounds") or 0), args[0] if args else None)
         running.append(None)
         try:
             result = start(*bound.args, **bound.kwargs)

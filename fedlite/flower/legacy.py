@@ -171,7 +171,7 @@ def _wait_for(grid: FleetGrid, client_manager: Any, num_clients: int, timeout: f
 def _watched_server(run_fl: Callable[..., Any], observer: compat.StartObserver) -> Callable[..., Any]:
     @functools.wraps(run_fl)
     def wrapper(server: Any, config: Any) -> Any:
-        observer.begin(int(config.num_rounds))
+        observer.begin(int(config.num_rounds), getattr(server, "strategy", None))
         history = run_fl(server=server, config=config)
         parameters = getattr(server, "parameters", None)
         tensors = getattr(parameters, "tensors", [])
@@ -187,7 +187,8 @@ def _watched_workflow(workflow: Any, own: LegacyGrid, observer: compat.StartObse
 
     @functools.wraps(original)
     def wrapper(self: Any, grid: Any, context: Any) -> None:
-        observer.begin(int(getattr(getattr(context, "config", None), "num_rounds", 0)))
+        rounds = int(getattr(getattr(context, "config", None), "num_rounds", 0))
+        observer.begin(rounds, getattr(context, "strategy", None))
         original(self, own if grid is own.fleet_grid else grid, context)
         arrays = context.state.array_records.get(PARAMETERS, {})
         observer.end(

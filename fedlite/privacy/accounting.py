@@ -36,10 +36,19 @@ class Spent:
 
 @dataclass(frozen=True)
 class Release:
-    """What a released mean is made of: `count` updates, and `most_shares` from the owner who sent most of them."""
+    """What a released mean is made of: `count` updates, and `most_shares` from the owner who sent most of them.
+
+    `weight` is the greatest part of the mean that is one owner's, in (0, 1], where updates do not weigh the same.
+    """
 
     count: int
     most_shares: int = 1
+    weight: float | None = None
+
+    @property
+    def part(self) -> float:
+        """The greatest part of the mean that is one owner's."""
+        return self.most_shares / self.count if self.weight is None else self.weight
 
 
 def spent(noise_multiplier: float, planned: int, replies: Sequence[Release], delta: float) -> Spent:
@@ -61,7 +70,7 @@ def spent(noise_multiplier: float, planned: int, replies: Sequence[Release], del
     "Gaussian differential privacy", corollary 3.3), whose epsilon dp-accounting gives exactly (Balle and Wang 2018).
     """
     released = [reply for reply in replies if reply.count]
-    effective = [noise_multiplier * reply.count / (planned * reply.most_shares) for reply in released]
+    effective = [noise_multiplier / (planned * reply.part) for reply in released]
     if not released:
         return Spent(0.0, delta, "Nothing was released.")
     if min(effective) < LEAST_NOISE:
@@ -70,6 +79,8 @@ def spent(noise_multiplier: float, planned: int, replies: Sequence[Release], del
     epsilon = float(gaussian_mechanism.get_epsilon_gaussian(combined, delta))
     counts, most = [reply.count for reply in released], max(reply.most_shares for reply in released)
     devices = "one device" if most == 1 else f"up to {most} devices"
+    weights = [reply.weight for reply in released if reply.weight is not None]
+    weighed = f" Updates were weighted, and up to {max(weights):.1%} of a mean was one owner's." if weights else ""
     return Spent(
         epsilon,
         delta,
@@ -77,7 +88,7 @@ def spent(noise_multiplier: float, planned: int, replies: Sequence[Release], del
         f" whoever sees the released models, if that owner took part in all {len(released)} released rounds. Replacing"
         " all its updates by nothing (zero-out) is the neighbouring relation; no amplification by sampling is claimed,"
         f" since who takes part depends on the devices. Noise was planned for {planned} clients a round;"
-        f" {min(counts)} to {max(counts)} replied and the epsilon is for those. Metrics are not covered.",
+        f" {min(counts)} to {max(counts)} replied and the epsilon is for those.{weighed} Metrics are not covered.",
     )
 
 
