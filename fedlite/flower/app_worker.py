@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _ACCELERATED: Final = torch.cuda.is_available()
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]{4,}\b")
+_OLDER_METRICS: Final = "res.metrics"
+"""End of the names of the records in which older clients report metrics."""
 _LONGEST_TRACEBACK: Final = 8_000
 """Characters of a traceback that are kept: its end, where the error is."""
 
@@ -199,10 +201,11 @@ def _array_bytes(record: RecordDict) -> list[bytes]:
 def scalars(record: RecordDict) -> dict[str, float]:
     """Return the metrics of a reply that are one number each, under their own names; of equal names the first.
 
-    Older clients put theirs into configs.
+    Older clients put theirs into a config.
     """
     found: dict[str, float] = {}
-    records: list[Any] = [*record.metric_records.values(), *record.config_records.values()]
+    records: list[Any] = [*record.metric_records.values()]
+    records += [config for name, config in record.config_records.items() if name.endswith(_OLDER_METRICS)]
     for metrics in records:
         found = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)} | found
     return found

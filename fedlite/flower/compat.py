@@ -1,4 +1,4 @@
-"""Every touch of what Flower keeps private, in one place, for flwr 1.31 to the newest.
+"""Every touch of what Flower keeps private, in one place, for flwr 1.31 to the newest; older servers are in `legacy`.
 
 Public names come from `flwr.app`, `flwr.serverapp` and `flwr.clientapp`. Private and version-dependent are: the task
 identity that instruction messages read (1.38 and later), the message ids that only a SuperLink writes, the protobuf
