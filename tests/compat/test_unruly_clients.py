@@ -1,7 +1,7 @@
 """Clients that sleep, raise, end their program or do nothing: told, charged, and the same on every backend."""
 
 import json
-import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -16,72 +16,12 @@ FLEET = parse_scenario(
     "name: f\nfleet: {devices: 6, mix: {pi-4b: 1, pixel-6: 1}, availability: always}\n"
     "task: {data: digits, model: mlp}\ntraining: {failures: error}\n"
 )
-CLIENT = """
-import sys, time
-import torch
-from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
-from flwr.clientapp import ClientApp
-
-app = ClientApp()
-
-@app.train()
-def train(msg, context):
-    kind = context.node_config["partition-id"]
-    if kind == 1:
-        time.sleep(100)
-    if kind == 2:
-        raise ValueError(f"no data in {object()}")
-    if kind == 3:
-        sys.exit(3)
-    if kind == 4:
-        import a_library_that_is_not_there
-    arrays = msg.content["arrays"]
-    if kind != 5:
-        weights = torch.from_numpy(arrays.to_numpy_ndarrays()[0])
-        arrays = ArrayRecord([(weights @ weights.T @ weights * 0.01 + kind).numpy()])
-    content = {"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})}
-    return Message(RecordDict(content), reply_to=msg)
-
-@app.evaluate()
-def evaluate(msg, context):
-    EVALUATE
-"""
-SERVER = """
-import numpy as np, time
-from flwr.app import ArrayRecord
-from flwr.serverapp import ServerApp
-from flwr.serverapp.strategy import FedAvg
-
-app = ServerApp()
-
-@app.main()
-def main(grid, context):
-    started = time.time()
-    strategy = FedAvg(fraction_train=1.0, fraction_evaluate=FRACTION, min_available_nodes=2)
-    strategy.start(grid, ArrayRecord([np.eye(4, dtype=np.float32)]), num_rounds=2, timeout=5000)
-    AFTERWARDS
-"""
-TESTS = 'return Message(RecordDict({"metrics": MetricRecord({"num-examples": 2, "accuracy": 0.5})}), reply_to=msg)'
-
-
-def write_app(folder, *, fraction="1.0", evaluate=TESTS, afterwards="pass", client=CLIENT):
-    (folder / "unruly").mkdir(parents=True)
-    (folder / "pyproject.toml").write_text(
-        '[project]\nname = "unruly"\nversion = "1.0.0"\n[tool.flwr.app]\npublisher = "me"\n'
-        '[tool.flwr.app.components]\nserverapp = "unruly.server:app"\nclientapp = "unruly.client:app"\n'
-        "[tool.flwr.app.config]\n"
-    )
-    (folder / "unruly" / "__init__.py").touch()
-    (folder / "unruly" / "client.py").write_text(client.replace("EVALUATE", evaluate))
-    (folder / "unruly" / "server.py").write_text(
-        textwrap.dedent(SERVER).replace("FRACTION", fraction).replace("AFTERWARDS", afterwards)
-    )
-    return folder
+APP = Path(__file__).parent / "apps" / "unruly"
 
 
 @pytest.fixture
 def finished(tmp_path):
-    return run_app(write_app(tmp_path / "app"), FLEET, settings=Settings("local"), out=tmp_path / "run")
+    return run_app(APP, FLEET, settings=Settings("local"), out=tmp_path / "run")
 
 
 def test_every_unruly_client_is_an_outcome_of_its_own(finished):
@@ -109,7 +49,7 @@ def test_what_clients_raised_is_in_summary_report_and_on_the_terminal(finished, 
         4: ("ModuleNotF", 2, 1),
     }
     for error in errors:
-        assert error["traceback"].count("unruly/client.py") == 1
+        assert error["traceback"].count("unruly/client_app.py") == 1
         assert "fedlite/flower" not in error["traceback"]
     page = (finished.path / "report.html").read_text()
     assert "What went wrong" in page
@@ -128,27 +68,25 @@ def test_a_client_that_does_nothing_aborts_nothing_and_is_told(finished):
 
 
 def test_failed_evaluations_are_told(tmp_path):
-    app = write_app(tmp_path / "app", evaluate="raise KeyError('test set')")
-    run = run_app(app, FLEET, settings=Settings("local"), out=tmp_path / "run")
+    local, config = Settings("local"), "nobody-evaluates=true"
+    run = run_app(APP, FLEET, run_config=config, settings=local, out=tmp_path / "run")
     [error] = [error for error in run.summary["client_errors"] if error["kind"] == "evaluate"]
     assert (error["reason"], error["jobs"], error["devices"]) == ("KeyError: 'test set'", 12, 6)
 
 
 @pytest.mark.ray
 def test_unruly_clients_give_the_same_digest_and_errors_on_ray(finished, tmp_path):
-    again = run_app(tmp_path / "app", FLEET, settings=Settings("ray", 2), out=tmp_path / "ray")
+    again = run_app(APP, FLEET, settings=Settings("ray", 2), out=tmp_path / "ray")
     assert again.summary["digest"] == finished.summary["digest"]
     assert again.summary["client_errors"] == finished.summary["client_errors"]
     assert again.summary["virtual_time_s"] == finished.summary["virtual_time_s"]
 
 
 def test_a_run_in_which_nobody_ever_arrived_says_so_by_its_exit_code(tmp_path, monkeypatch, capsys):
-    client = CLIENT.replace("kind = context", "raise RuntimeError('always')\n    kind = context")
-    app = write_app(tmp_path / "app", client=client, fraction="0.0")
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text("name: f\nfleet: {devices: 3, mix: {pi-4b: 1}}\n")
-    words = ["fedlite", "app", str(app), "--fleet", str(fleet), "--backend", "local", "--out", str(tmp_path / "run")]
-    monkeypatch.setattr("sys.argv", [*words, "--json"])
+    words = ["fedlite", "app", str(APP), "--fleet", str(fleet), "--backend", "local", "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", [*words, "--run-config", "nobody-trains=true fraction-evaluate=0.0", "--json"])
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 7
@@ -158,25 +96,23 @@ def test_a_run_in_which_nobody_ever_arrived_says_so_by_its_exit_code(tmp_path, m
 
 
 def test_after_a_server_that_raises_the_report_of_what_happened_is_there(tmp_path):
-    app = write_app(tmp_path / "app", afterwards="raise RuntimeError('disk of the server is full')")
-    out = tmp_path / "run"
-    with pytest.raises(FedliteError, match=r"(?s)RuntimeError: disk of the server.*what happened until then: .*report"):
-        run_app(app, FLEET, settings=Settings("local"), out=out)
+    out, config = tmp_path / "run", "waits-for='/nowhere'"
+    with pytest.raises(FedliteError, match=r"(?s)RuntimeError: nothing to read.*what happened until then: .*report"):
+        run_app(APP, FLEET, run_config=config, settings=Settings("local"), out=out)
     run = read_run(out)
     assert run.summary["failure"].startswith("server app: it raised RuntimeError")
     assert run.rounds["round"].to_list() == [0, 1, 2]
     [section] = [section for section in run_page(run).sections if section.id == "failures"]
     assert "did not come to its end" in section.present()[0]
     with pytest.raises(FedliteError, match="holds a run that failed, as its report says"):
-        run_app(app, FLEET, settings=Settings("local"), out=out)
+        run_app(APP, FLEET, run_config=config, settings=Settings("local"), out=out)
 
 
 def test_a_failed_run_can_be_tried_again_where_it_stands(tmp_path):
     flag = tmp_path / "mended"
-    wait = f"import os\n    if not os.path.exists({str(flag)!r}): raise RuntimeError('not yet')"
-    app = write_app(tmp_path / "app", afterwards=wait)
-    with pytest.raises(FedliteError, match="not yet"):
-        run_app(app, FLEET, settings=Settings("local"), out=tmp_path / "run")
+    local, config = Settings("local"), f"waits-for='{flag}'"
+    with pytest.raises(FedliteError, match="nothing to read"):
+        run_app(APP, FLEET, run_config=config, settings=local, out=tmp_path / "run")
     flag.touch()
     mended = resume(tmp_path / "run", settings=Settings("local"))
     assert mended.summary["failure"] is None
@@ -195,8 +131,7 @@ def test_plans_give_an_app_their_codecs_and_say_what_has_no_effect(tmp_path, cap
         "name: f\nfleet: {devices: 6, mix: {pi-4b: 1, pixel-6: 1}}\ntask: {data: digits, model: mlp}\n"
         "clients: [{for: {profile: pi-4b}, plan: {up: int8, width: 0.5}}]\n"
     )
-    app = write_app(tmp_path / "app")
-    run = run_app(app, parse_scenario(text), settings=Settings("local"), out=tmp_path / "run")
+    run = run_app(APP, parse_scenario(text), settings=Settings("local"), out=tmp_path / "run")
     assert any("of which only 'up' and 'down' act (not" in record.getMessage() for record in caplog.records)
     jobs = run.clients.filter((run.clients["kind"] == "train") & (run.clients["outcome"] == "arrived"))
     saved = {row["profile"]: row["up_raw_bytes"] - row["up_bytes"] for row in jobs.iter_rows(named=True)}
