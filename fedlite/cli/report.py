@@ -19,6 +19,13 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write the page of a finished run again and show its key numbers."""
+    from fedlite.report.run_data import fitting
+
+    with fitting(run_dir):
+        _report(run_dir, out, as_json)
+
+
+def _report(run_dir: Path, out: Path | None, as_json: bool) -> None:
     from fedlite.report.run_data import read_run
     from fedlite.report.run_page import write_report
 
@@ -41,6 +48,13 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Set runs side by side: what they cost, what differs between them, and the cost of the same result."""
+    from fedlite.report.run_data import fitting
+
+    with fitting(*run_dirs):
+        _compare(run_dirs, out, as_json)
+
+
+def _compare(run_dirs: list[Path], out: Path, as_json: bool) -> None:
     from fedlite.report import run_sets
     from fedlite.report.compare_page import comparison_page, even_table, read_runs, settings_table, totals_table
     from fedlite.report.page import write_page

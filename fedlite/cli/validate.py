@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from fedlite.errors import Problem
+    from fedlite.scenario.strict_yaml import Document
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 File = Annotated[Path, typer.Argument(help="A scenario, study, device profile or mix.")]
@@ -19,11 +20,13 @@ FleetOnly = Annotated[bool, typer.Option("--fleet", help="Accept a scenario with
 def validate(path: File, as_json: AsJson = False, fleet_only: FleetOnly = False) -> None:
     """Check a file and say everything that is wrong with it; exit code 0 if nothing is, else 2."""
     from fedlite.errors import InvalidFileError
+    from fedlite.scenario.loader import open_document
 
     kind, problems = "file", []
     try:
-        kind = kind_of(path)
-        check(path, "fleet" if fleet_only and kind == "scenario" else kind)
+        document = open_document(path)
+        kind = kind_of(document)
+        check(path, "fleet" if fleet_only and kind == "scenario" else kind, document)
     except InvalidFileError as error:
         problems = error.problems
     if as_json:
@@ -36,11 +39,9 @@ def validate(path: File, as_json: AsJson = False, fleet_only: FleetOnly = False)
         raise SystemExit(InvalidFileError.exit_code)
 
 
-def kind_of(path: Path) -> str:
+def kind_of(document: Document) -> str:
     """Return what a file seems to be, by the keys that only this kind has: scenario, study, profile or mix."""
-    from fedlite.scenario.loader import open_document
-
-    value = open_document(path).value
+    value = document.value
     keys = set(value) if isinstance(value, dict) else set()
     if "base" in keys and "fleet" not in keys:
         return "study"
@@ -49,12 +50,12 @@ def kind_of(path: Path) -> str:
     return "profile" if "soc" in keys else "scenario"
 
 
-def check(path: Path, kind: str) -> None:
+def check(path: Path, kind: str, document: Document) -> None:
     """Load a file as what it is; raises `InvalidFileError` with every mistake."""
     if kind == "study":
         from fedlite.scenario.study import load_study
 
-        load_study(path)
+        load_study(path, document)
     elif kind == "profile":
         from fedlite.scenario.profiles import load_profile
 

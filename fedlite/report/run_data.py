@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
-from polars.exceptions import ComputeError
+from polars.exceptions import PanicException, PolarsError
 
 from fedlite.errors import FedliteError
 from fedlite.report.measure import metrics_of
 from fedlite.results.directory import FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from fedlite.learning.objectives import Metric
@@ -72,6 +73,36 @@ class RunData:
     def name(self) -> str:
         """The scenario's name, or the directory's if it has none."""
         return str(self.summary.get("name") or self.path.name)
+
+
+@contextmanager
+def fitting(*paths: Path) -> Iterator[None]:
+    """Tell of runs whose files can be read but say what no run says.
+
+    What a page is made of is checked where it is read, by name; the types of thousands of values are not.
+
+    Raises
+    ------
+    NotARunError
+        In place of what damaged values make of the code that reads them.
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        where, line = ", ".join(map(str, paths)), " ".join(str(error).split())[:_LONGEST]
+        raise NotARunError(
+            f"{where}: got values that no run has ({type(error).__name__}: {line}), expected what fedlite wrote;"
+            " run the scenario again"
+        ) from error
+
+
+_POLARS: Final = (PolarsError, PanicException)
+_DAMAGE: Final = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    *(NotImplementedError, RecursionError),  # comparisons of lists, nested without end
+    *_POLARS,
+)
+_LONGEST: Final = 200
 
 
 def read_run(path: Path) -> RunData:
@@ -145,8 +176,9 @@ def _table(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
     try:
         frame = pl.scan_parquet(path, glob=False)
         present = frame.collect_schema().names()
-    except ComputeError as error:
-        raise NotARunError(f"{path}: not a Parquet file ({error}); {_OTHER_VERSION}") from error
+    except (*_POLARS, OSError) as error:
+        line = " ".join(str(error).split())[:_LONGEST]
+        raise NotARunError(f"{path}: not a Parquet file ({line}); {_OTHER_VERSION}") from error
     _check_columns(path, present, columns)
     return frame
 

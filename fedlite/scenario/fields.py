@@ -11,7 +11,7 @@ from typing import Any, Final, Self, TypeVar
 from fedlite import units
 from fedlite.devices.profile import Kind, Sourced
 from fedlite.errors import InvalidFileError, Problem, UnitError
-from fedlite.scenario.strict_yaml import Document, KeyPath, dotted, read_bytes
+from fedlite.scenario.strict_yaml import Document, KeyPath, dotted, read_file
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -36,12 +36,7 @@ class FieldReader:
         InvalidFileError
             If the file cannot be read.
         """
-        try:
-            raw = path.read_bytes()
-        except OSError as error:
-            message = f"got no file to read ({(error.strerror or 'unreadable').lower()})"
-            raise InvalidFileError([Problem(str(path), 0, 0, "(file)", message, "check the path")]) from None
-        return cls(read_bytes(raw, str(path)))
+        return cls(read_file(path))
 
     def wrong(self, path: KeyPath, message: str, remedy: str, *, at_key: bool = False) -> None:
         """Note a mistake at a value (or its key), or at the nearest place above it that is written in the file."""

@@ -12,7 +12,7 @@ from fedlite.scenario import overriding, problems
 from fedlite.scenario.base import Section
 from fedlite.scenario.fleet import FOLDER
 from fedlite.scenario.schema import FleetScenario, Scenario
-from fedlite.scenario.strict_yaml import Document, KeyPath, read, read_bytes
+from fedlite.scenario.strict_yaml import Document, KeyPath, read, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,13 +54,7 @@ def _load(path: str | Path, schema: type[S], overrides: Mapping[str, Any] | None
 
 def open_document(path: str | Path) -> Document:
     """Return the YAML document in a file; a file that cannot be read is an `InvalidFileError` too."""
-    try:
-        raw = Path(path).read_bytes()
-    except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        problem = Problem(str(path), 0, 0, "(file)", f"got no file to read ({reason})", "check the path")
-        raise InvalidFileError([problem]) from None
-    return read_bytes(raw, str(path))
+    return read_file(path)
 
 
 def check(document: Document, schema: type[S], folder: Path, overrides: Mapping[str, Any] | None = None) -> S:

@@ -11,11 +11,11 @@ from fedlite.scenario.base import Argument, Section
 from fedlite.scenario.quantities import Means
 from fedlite.scenario.shorthand import expanding
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, le=1e38)]
+NonNegative = Annotated[float, Field(ge=0, le=1e38)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Whole = Annotated[int, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
 OWN = "pkg.mod:name"
 """Tag of a strategy that is the user's own code."""
 

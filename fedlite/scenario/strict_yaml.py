@@ -13,7 +13,9 @@ YAML 1.2.2 specification, section 10.3 (core schema).
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from yaml import nodes
@@ -24,16 +26,24 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from fedlite.errors import Problem
+from fedlite.errors import InvalidFileError, Problem
 
 KeyPath = tuple[str | int, ...]
 
 MAX_CHARACTERS: Final = 1_000_000
+MAX_BYTES: Final = 4 * MAX_CHARACTERS
 MAX_DEPTH: Final = 40
 MAX_NODES: Final = 100_000
 """Values of a file once every alias is written out."""
 MAX_DIGITS: Final = 40
 
+_KINDS: Final = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 _NULL = re.compile(r"|~|null|Null|NULL")
 _TRUE = re.compile(r"true|True|TRUE")
 _FALSE = re.compile(r"false|False|FALSE")
@@ -106,6 +116,32 @@ def read(text: str, path: str) -> Document:
         return document
     document.value = builder.build(root, (), ())
     return document
+
+
+def read_file(path: str | Path) -> Document:
+    """Return the document in a file.
+
+    Raises
+    ------
+    InvalidFileError
+        If there is no such file, or it is none that could be one of these: a device, a pipe, gigabytes.
+    """
+    try:
+        found = Path(path).stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise _unreadable(path, f"got {_KINDS.get(stat.S_IFMT(found.st_mode), 'no file')}, expected a plain file")
+        if found.st_size > MAX_BYTES:
+            raise _unreadable(path, f"got {found.st_size} bytes, expected at most {MAX_BYTES}")
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, f"got no file to read ({(error.strerror or 'unreadable').lower()})") from None
+    except ValueError as error:  # a name with a NUL in it
+        raise _unreadable(repr(str(path)), f"got no name of a file ({error})") from None
+    return read_bytes(raw, str(path))
+
+
+def _unreadable(path: str | Path, message: str) -> InvalidFileError:
+    return InvalidFileError([Problem(str(path), 0, 0, "(file)", message, "check the path")])
 
 
 def read_bytes(raw: bytes, path: str) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from fedlite.scenario.strict_yaml import Document, Place
 
-MAX_VARIANTS = 10_000
+MAX_RUNS = 1000
+"""More than a month of runs of an hour each."""
 
 
 def _choices(value: Any) -> Any:
@@ -83,28 +85,39 @@ class LoadedStudy:
     variants: tuple[Variant, ...]
 
 
-def load_study(path: str | Path) -> LoadedStudy:
-    """Return a study with its variants, after checking the scenario of each.
+def load_study(path: str | Path, document: Document | None = None) -> LoadedStudy:
+    """Return a study with its variants, after checking the scenario of each; `document` is its file if read already.
 
     Raises
     ------
     InvalidFileError
         With every mistake in the study, its base and its variants.
     """
-    document = open_document(path)
+    document = document or open_document(path)
     study = check(document, Study, Path(path).parent)
+    _refuse_too_many(study, document)
     base = Path(path).parent / study.base
     base_document = open_document(base)
     check(base_document, Scenario, base.parent)
     variants = tuple(expand(study))
-    if len(variants) > MAX_VARIANTS:
-        place = document.values[()]
-        message = f"got {len(variants)} runs, expected at most {MAX_VARIANTS}"
-        raise InvalidFileError([Problem(str(path), place.line, place.column, "grid", message, "try fewer values")])
-    found = [problem for variant in variants for problem in _mistakes(variant, document, base, study)]
+    # A seed makes no variant wrong.
+    alike = [variant for variant in variants if variant.seed == study.seeds[0]]
+    found = [problem for variant in alike for problem in _mistakes(variant, document, base, study)]
     if found:
         raise InvalidFileError(list(dict.fromkeys(found)))
     return LoadedStudy(study, Path(path), base, variants)
+
+
+def _refuse_too_many(study: Study, document: Document) -> None:
+    """Count the runs before any of them is made."""
+    points = math.prod(len(values) for values in study.grid.values())
+    runs = points * max(1, len(study.variants)) * len(study.seeds)
+    if runs <= MAX_RUNS:
+        return
+    key = "seeds" if len(study.seeds) > max(points, len(study.variants)) else "grid" if points > 1 else "list"
+    place = document.values.get((key,), document.values[()])
+    message = f"got {runs} runs, expected at most {MAX_RUNS}"
+    raise InvalidFileError([Problem(document.path, place.line, place.column, key, message, "try fewer values")])
 
 
 def expand(study: Study) -> list[Variant]:

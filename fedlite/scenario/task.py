@@ -12,9 +12,8 @@ from fedlite.scenario.base import Argument, Section, mistake, unknown
 from fedlite.scenario.quantities import Bytes, Means
 from fedlite.scenario.shorthand import expanding
 
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
 
 
 def _check_data(name: str) -> str:
@@ -104,9 +103,9 @@ class Quantity(Section):
     """Rows are dealt at random in unequal amounts: classes are alike, sizes are not."""
 
     kind: Literal["quantity"] = "quantity"
-    sigma: NonNegative | None = None
+    sigma: Annotated[float, Field(ge=0, le=10)] | None = None
     """Sizes are lognormal with this deviation of the logarithm; 1 if neither this nor exponent is given."""
-    exponent: NonNegative | None = None
+    exponent: Annotated[float, Field(ge=0, le=100)] | None = None
     """Sizes follow a power law with this exponent instead."""
     min_size: Count = 1
     """Fewest rows of a client."""

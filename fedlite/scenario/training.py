@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Local(Section):
     """What every client does with the model it was sent."""
 
-    epochs: Count = 1
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Passes over the client's own rows."""
     batch_size: Count = 16
     """Rows per step."""

@@ -1,0 +1,73 @@
+"""What cannot be is refused before it is opened, expanded or computed: little time, little memory, one line."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = (ROOT / "scenarios" / "digits-smoke.yaml").read_text(encoding="utf-8")
+KEYS = [
+    *("training.local.lr", "training.local.weight_decay", "training.local.proximal_mu", "training.rounds"),
+    *("training.local.epochs", "training.local.batch_size", "training.over_select", "training.evaluate_every"),
+    *("training.clients_per_round", "fleet.devices", "training.first", "seed"),
+]
+GRID = "".join(f"  {key}: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n" for key in KEYS)
+LIMIT_BYTES = 2**30
+"""Of address space: libraries take most of it."""
+SECONDS = 10
+"""Of the processor; what is unbounded takes them all."""
+BAD = {
+    "variants": ("name: s\nbase: base.yaml\ngrid:\n" + GRID, "got 1000000000000 runs, expected at most 1000"),
+    "seeds": (f"name: s\nbase: base.yaml\nseeds: [{', '.join(map(str, range(10_000)))}]\n", "seeds: got 10000 runs"),
+    "zero": ("name: s\nbase: /dev/zero\n", "/dev/zero: (file): got a device, expected a plain file"),
+    "pipe": ("name: s\nbase: pipe\n", "pipe: (file): got a pipe, expected a plain file"),
+    "folder": ("name: s\nbase: .\n", "got a folder, expected a plain file"),
+    "nothing": ('name: s\nbase: "\\0"\n', "got no name of a file (embedded null byte)"),
+    "big": ("name: s\nbase: big.yaml\n", "got 5000000 bytes, expected at most 4000000"),
+    "sigma": (
+        BASE.replace("{kind: dirichlet, alpha: 0.5}", "{kind: quantity, sigma: 1e6}"),
+        "task.partition.sigma: got 1000000.0, expected 10.0 or less",
+    ),
+    "epochs": (
+        BASE.replace("epochs: 2", "epochs: 1000000000"),
+        "training.local.epochs: got 1000000000, expected 10000",
+    ),
+    "batch": (
+        BASE.replace("batch_size: 16", "batch_size: 1000000000000"),
+        "training.local.batch_size: got 1000000000000",
+    ),
+    "mix": (BASE.replace("mix: consumer-phones", 'mix: {"/dev/zero": 1.0}'), "fleet.mix"),
+}
+
+
+def limited():
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_validate_refuses_what_is_too_much_without_doing_it(name, tmp_path):
+    text, told = BAD[name]
+    (tmp_path / "base.yaml").write_text(BASE, encoding="utf-8")
+    (tmp_path / "x.yaml").write_text(text, encoding="utf-8")
+    with (tmp_path / "big.yaml").open("wb") as big:
+        big.truncate(5_000_000)
+    os.mkfifo(tmp_path / "pipe")
+    done = subprocess.run(
+        [sys.executable, "-m", "fedlite.cli.main", "validate", "x.yaml"],
+        cwd=tmp_path,
+        preexec_fn=limited,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert told in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == 1
