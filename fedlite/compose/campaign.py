@@ -26,8 +26,7 @@ from fedlite.scenario.dump import dump_scenario
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from fedlite.compose.backend import Choice, Load
-    from fedlite.compose.pools import Wanted
+    from fedlite.compose.backend import Choice, Load, Wanted
     from fedlite.engine.pool import Pool
     from fedlite.engine.task import WorkerSpec
     from fedlite.fleet.state import Fleet
