@@ -175,7 +175,7 @@ class App(Section):
 
     client: Reference
     """The ClientApp, as `pkg.mod:app`."""
-    macs: Annotated[dict[str, NonNegative], BeforeValidator(_of_work)] | None = None
+    macs: Annotated[dict[str, Annotated[float, Field(ge=0, le=1e18)]], BeforeValidator(_of_work)] | None = None
     """Multiply-accumulates of one job, if you declare them: a number for all that trains or tests, or one by type of
     message (`{train: 2e6, train.setup: 0}`). What is not declared is counted while the app runs."""
     memory_bytes: Bytes | None = Field(default=None, alias="memory")
