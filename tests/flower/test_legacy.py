@@ -1,7 +1,6 @@
 """What of older servers is about time: waiting, timeouts, silence. Their results are held by tests/compat."""
 
 import textwrap
-import time
 
 import pytest
 
@@ -79,11 +78,10 @@ app = ServerApp(config=ServerConfig(num_rounds=1, round_timeout={timeout}), stra
 
 
 def test_round_timeouts_are_virtual_and_the_silent_are_failures(older):
-    began = time.monotonic()
-    run = older(PLAIN.format(timeout=30.0), macs=1e13)
-    assert time.monotonic() - began < 20
-    # Nobody is done after 30 s: the round ends then, and Flower hears of 8 failures.
-    assert run.summary["virtual_time_s"] == pytest.approx(30)
+    run = older(PLAIN.format(timeout=3600.0), macs=1e15)
+    # Nobody is done after an hour: the round ends then, and Flower hears of 8 failures.
+    assert run.summary["virtual_time_s"] == pytest.approx(3600)
+    assert run.summary["wall_time_s"] < 3600
     assert run.summary["outcomes"] == {"late": 8}
     assert run.summary["metrics"] == {"answers": 0.0, "failures": 8.0}
 
@@ -102,9 +100,8 @@ NOON = "consumer-phones, start: Mon 12:00, availability: diurnal, rules: {chargi
 
 
 def test_waiting_for_clients_passes_virtual_time_until_they_come(older):
-    began = time.monotonic()
     run = older(WAITING, devices=60, mix=NOON)
-    assert time.monotonic() - began < 20
+    assert run.summary["wall_time_s"] < 3600
     # Few phones charge at noon; the round begins in the evening, with as many as the strategy waits for.
     starts_h = (run.clients["start_s"].unique() / 3600).to_list()
     assert len(starts_h) == 1
