@@ -18,7 +18,6 @@ from fedlite.scenario.loader import parse_scenario
 
 NETS = {"mlp": "mlp", "cnn": "lenet5"}
 GUESS = {"mlp": 8000, "cnn": 300}
-BACKEND = os.environ.get("FEDLITE_BACKEND", "ray")
 
 SCENARIO = """
 name: speed
@@ -41,9 +40,9 @@ wire: {{up: fp32, down: fp32}}
 """
 
 
-def main():
+def main(backend="ray"):
     work = arguments()
-    watch = Stopwatch(work, f"fedlite ({BACKEND})")
+    watch = Stopwatch(work, f"fedlite ({backend})")
     rounds = max(ROUNDS_AT_LEAST, min(ROUNDS_AT_MOST, 1 + int(work.seconds * GUESS[work.model] / work.cohort)))
     text = SCENARIO.format(
         model=work.model,
@@ -56,9 +55,9 @@ def main():
     )
     here = str(Path(__file__).resolve().parent)
     os.environ["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
-    actors = len(os.sched_getaffinity(0)) if BACKEND == "ray" else None
+    actors = len(os.sched_getaffinity(0)) if backend == "ray" else None
     with tempfile.TemporaryDirectory() as folder:
-        done = run(parse_scenario(text), out=Path(folder) / "run", settings=Settings(backend=BACKEND, actors=actors))
+        done = run(parse_scenario(text), out=Path(folder) / "run", settings=Settings(backend=backend, actors=actors))
         table = done.rounds.filter(done.rounds["round"] > 0)
         if not (table["arrived"] == work.cohort).all():
             raise SystemExit(f"rounds trained {table['arrived'].to_list()} clients, expected {work.cohort} in each")

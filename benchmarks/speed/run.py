@@ -9,6 +9,7 @@ The peers live in environments of their own (their pins contradict each other):
 
 A runner without an environment is left out and named in the result. Runners take turns, `--repeats` times, so that a
 slow minute of the machine hits all of them; the figure is the median turn's median round, first round excluded.
+Ratios to the one-core trainer, and the fixed cost of a round beyond it, are taken turn by turn.
 """
 
 from __future__ import annotations
@@ -31,8 +32,13 @@ RUNNERS = {
     "pfl": "pfl_runner.py",
     "fedjax": "fedjax_runner.py",
     "trainer": "trainer_runner.py",
+    "fedlite-local": "fedlite_local_runner.py",
     "fedlite": "fedlite_runner.py",
 }
+HEADINGS = (
+    *("runner", "clients/s", "spread", "x bare", "x trainer", "beyond ms"),
+    *("processes", "rounds", "first round s", "accuracy"),
+)
 OWN_ENVIRONMENT = ("pfl", "fedjax")
 LIMIT_S = 600
 
@@ -55,10 +61,10 @@ def main():
                     failures[(name, *row)] = problem
                     print(f"{name} {row}: failed: {problem}", file=sys.stderr)
                     continue
-                samples.setdefault((name, *row), []).append(result)
+                samples.setdefault((name, *row), []).append(result | {"turn": turn})
                 print(f"turn {turn + 1} {row}: {name} {result['clients_per_second']:.1f} clients/s", flush=True)
             machine["load_average_after"] = os.getloadavg()[0]
-            _write(options, machine, [_median(turns) for turns in samples.values()], missing, failures)
+            _write(options, machine, _results(samples), missing, failures)
     print(f"wrote {options.out / 'speed.json'} and speed.md")
 
 
@@ -95,6 +101,20 @@ def _measure(python, name, row, seconds):
     if done.returncode or not lines:
         return None, (done.stderr.strip().splitlines() or ["no output"])[-1]
     return json.loads(lines[-1]), None
+
+
+def _results(samples):
+    """Return the median turn of every runner and row, compared with what the trainer did in the same turns."""
+    results = []
+    for (_, *row), turns in samples.items():
+        alone = {turn["turn"]: turn["round_s"] for turn in samples.get(("trainer", *row), [])}
+        pairs = [(turn["round_s"], alone[turn["turn"]]) for turn in turns if turn["turn"] in alone]
+        compared = {
+            "x_trainer": statistics.median(trainer_s / round_s for round_s, trainer_s in pairs),
+            "beyond_trainer_s": statistics.median(round_s - trainer_s for round_s, trainer_s in pairs),
+        }
+        results.append(_median(turns) | (compared if pairs else {}))
+    return results
 
 
 def _median(turns):
@@ -147,7 +167,8 @@ def _page(record):
         ),
         "",
         "50 samples per client, batch 10, one epoch of SGD, first round excluded; median turn and spread of all.",
-        "`x bare` compares with the bare loop of the same row (one core); accuracy only shows that it trained.",
+        "`x bare` compares with the bare loop of the same row (one core), `x trainer` with fedlite's trainer in the turn",
+        "(one core); `beyond ms` is what a round takes beyond that trainer's. Accuracy only shows that it trained.",
     ]
     for model, fleet, cohort in ROWS:
         rows = [r for r in results if (r["model"], r["fleet"], r["cohort"]) == (model, fleet, cohort)]
@@ -158,12 +179,14 @@ def _page(record):
             "",
             f"## {model}: {fleet} clients, cohort {cohort}",
             "",
-            "| runner | clients/s | spread | x bare | processes | rounds | first round s | accuracy |",
-            "|---|---:|---:|---:|---:|---:|---:|---:|",
+            f"| {' | '.join(HEADINGS)} |",
+            f"|---{'|---:' * (len(HEADINGS) - 1)}|",
         ]
         lines += [
             f"| {r['runner']} | {r['clients_per_second']:,.0f} | {r['slowest']:,.0f} - {r['fastest']:,.0f} "
-            f"| {'' if bare is None else format(r['clients_per_second'] / bare, '.1f')} | {r['processes']} "
+            f"| {'' if bare is None else format(r['clients_per_second'] / bare, '.1f')} "
+            f"| {format(r['x_trainer'], '.2f') if 'x_trainer' in r else ''} "
+            f"| {format(1e3 * r['beyond_trainer_s'], '.1f') if 'x_trainer' in r else ''} | {r['processes']} "
             f"| {r['rounds']} | {r['first_round_s']:.2f} | {r['accuracy']:.2f} |"
             for r in sorted(rows, key=lambda r: r["clients_per_second"])
         ]

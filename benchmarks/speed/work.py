@@ -2,7 +2,6 @@
 
 A federation of `fleet` clients with 50 samples each, dealt from scikit-learn's digits (again beyond 1,797 samples);
 per round `cohort` clients train one epoch of plain SGD at batch 10 and the server takes the weighted mean.
-A federation of `fleet` clients with 50 samples each, dealt from scikit-learn's digits (and again beyond 1,797 samples);
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 SAMPLES, BATCH, LR, CLASSES = 50, 10, {"mlp": 0.1, "cnn": 0.2}, 10
-ROUNDS_AT_LEAST, ROUNDS_AT_MOST = 4, 40
+ROUNDS_AT_LEAST, ROUNDS_AT_MOST = 4, 200
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-CHUNK_MACS = 300e6
-"""Multiply-accumulates that make a chunk worth sending to another process: some twenty milliseconds on one core."""
+CHUNK_MACS = 400e6
+"""Multiply-accumulates that make a chunk worth sending to another process: some thirty milliseconds on one core."""
 MOST_CHUNKS = 8
 FEWEST_CLIENTS = 5
 """With fewer, stacking gains too little: LeNet-5 trains at 85 % of its best speed by fives, at 60 % by twos."""

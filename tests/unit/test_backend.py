@@ -80,7 +80,7 @@ def test_a_run_says_which_backend_it_took_and_why_and_gets_the_same_result(tmp_p
     assert runner.Settings().backend == "auto"
     manifest = json.loads((tmp_path / "auto" / "manifest.json").read_text(encoding="utf-8"))
     assert done.summary["backend"] == manifest["backend"] == "local"
-    assert "fewer than 600 million" in done.summary["backend_why"]
+    assert "fewer than 800 million" in done.summary["backend_why"]
     assert manifest["backend_why"] == done.summary["backend_why"]
     assert [now.round_ for now in told] == [0, 0, 1, 2]
     assert told[0].doing == f"no Ray: {done.summary['backend_why']}"
