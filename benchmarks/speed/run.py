@@ -167,8 +167,8 @@ def _page(record):
         ),
         "",
         "50 samples per client, batch 10, one epoch of SGD, first round excluded; median turn and spread of all.",
-        "`x bare` compares with the bare loop of the same row (one core), `x trainer` with fedlite's trainer in the turn",
-        "(one core); `beyond ms` is what a round takes beyond that trainer's. Accuracy only shows that it trained.",
+        "`x bare` compares with the bare loop of the row, `x trainer` with fedlite's trainer in the same turns, on one",
+        "core both; `beyond ms` is what a round takes beyond that trainer's. Accuracy only shows that it trained.",
     ]
     for model, fleet, cohort in ROWS:
         rows = [r for r in results if (r["model"], r["fleet"], r["cohort"]) == (model, fleet, cohort)]

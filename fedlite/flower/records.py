@@ -58,6 +58,10 @@ class Numbers(FlowerArray):
         """Return a copy of the numbers."""
         return self._numbers.copy()
 
+    def deflate(self) -> bytes:
+        """Return the form in which Flower stores the array, which names its class."""
+        return FlowerArray(self.dtype, self.shape, self.stype, self.data).deflate()
+
 
 def to_record(names: Sequence[str], arrays: Sequence[Array]) -> ArrayRecord:
     """Return arrays as Flower carries them, single numbers (shape ()) included."""

@@ -156,6 +156,15 @@ def test_shared_arrays_stay_with_their_task(lab, build):
 
 
 @every_pool
+def test_shared_arrays_of_any_size_arrive_whole(lab, build):
+    pool = lab.open(build)
+    for rows in (1, 20_000):  # on Ray sent along, and in the store
+        many = np.arange(3.0 * rows).reshape(rows, 3)
+        got, none = (pool.collect(pool.submit(task("a"), pool.share({"y": y}))).arrays["out"] for y in (many, 0 * many))
+        np.testing.assert_allclose(got - none, many, rtol=0, atol=1e-9)
+
+
+@every_pool
 def test_shared_arrays_can_be_read_where_they_were_shared(lab, build):
     arrays = {"y": np.arange(3.0)}
     assert lab.open(build).share(arrays).arrays["y"].tolist() == [0.0, 1.0, 2.0]

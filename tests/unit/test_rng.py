@@ -31,3 +31,11 @@ def test_normal_draws_have_unit_variance():
     draws = rng.normal(1, "n", np.arange(200_000))
     assert abs(draws.mean()) < 0.01
     assert abs(draws.std() - 1) < 0.01
+
+
+def test_many_seeds_are_those_of_each_name():
+    names = ["1-1", "1-2", "", "ü"]
+    seeds = rng.seeds_of(7, "train", 3, names=names)
+    assert seeds.dtype == np.uint64
+    assert seeds.tolist() == [rng.seed_of(7, "train", 3, name) for name in names]
+    assert rng.seeds_of(7, "train", names=[]).shape == (0,)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedlite.rng import stream
-from fedlite.wire import WireError, decode, decode_many, encode, encode_many, packet, parse_codec
+from fedlite.wire import WireError, blocks, decode, decode_many, encode, encode_many, many, packet, parse_codec
 from fedlite.wire.layout import layout_of
 
 CLIENTS = 3
@@ -79,3 +79,34 @@ def test_the_layout_of_the_same_arrays_is_made_once():
     codec = parse_codec(("fp16",))
     assert layout_of(codec, (("float32", (3,)),)) is layout_of(codec, (("float32", (3,)),))
     assert layout_of(codec, (("float32", (3,)),)) is not layout_of(codec, (("float32", (4,)),))
+
+
+@pytest.mark.parametrize("codec", [("fp32",), ("fp16",), ("int8",), ("fp32", "zstd")], ids="+".join)
+def test_chunks_of_many_blocks_are_the_packets_of_each_client(codec, monkeypatch):
+    whole = encode_many(stacked(clients()), codec, draws())
+    monkeypatch.setattr(many, "BLOCK_BYTES", 1)
+    assert (
+        encode_many(stacked(clients()), codec, draws())
+        == whole
+        == [encode(one, codec, rng) for one, rng in zip(clients(), draws(), strict=True)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("clients_", "each", "sizes"), [(5, 2**19, [2, 2, 1]), (3, 2**30, [1, 1, 1]), (4, 0, [4]), (0, 9, [])]
+)
+def test_blocks_take_every_client_once(clients_, each, sizes):
+    runs = blocks(clients_, each)
+    assert [len(range(clients_)[run]) for run in runs] == sizes
+    assert [k for run in runs for k in range(clients_)[run]] == list(range(clients_))
+
+
+def test_only_packets_said_to_be_intact_go_unchecked():
+    packets = encode_many(stacked(clients()), ("fp32",), draws())
+    damaged = [packets[0], packets[1][:-1] + bytes([packets[1][-1] ^ 1]), packets[2]]
+    with pytest.raises(WireError, match="checksum"):
+        decode_many(damaged)
+    right, wrong = (decode_many(some, intact=True) for some in (packets, damaged))
+    assert [int((a != b).sum()) for a, b in zip(right, wrong, strict=True)] == [0, 1, 0]
+    with pytest.raises(WireError, match="checksum"):
+        decode_many([damaged[1]], intact=True)
