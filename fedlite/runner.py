@@ -17,8 +17,8 @@ from fedlite.scenario.schema import Scenario
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fedlite.compose.backend import Wanted
     from fedlite.compose.finished import Run
-    from fedlite.compose.pools import Wanted
     from fedlite.compose.progress import Progress
     from fedlite.flower.app_prices import Declared
     from fedlite.scenario.schema import FleetScenario

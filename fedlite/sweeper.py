@@ -25,7 +25,7 @@ from fedlite.scenario.study import load_study
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from fedlite.compose.pools import Wanted
+    from fedlite.compose.backend import Wanted
     from fedlite.compose.progress import Progress
     from fedlite.scenario.study import LoadedStudy
 

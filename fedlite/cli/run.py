@@ -101,7 +101,7 @@ def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[state]}"),
+        TextColumn("{task.fields[state]}", markup=False),
     ]
     with Bar(*columns, console=Console(stderr=True)) as bar:
         row = bar.add_task("starting", total=None, state="")
@@ -109,7 +109,6 @@ def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run
         def say(now: Progress) -> None:
             if now.doing:
                 bar.update(row, state=now.doing)
-                bar.console.print(now.doing, markup=False, highlight=False)
                 return
             kind = "rounds" if now.trains else "rounds of queries"
             bar.update(row, description=kind, completed=now.round_, total=now.rounds or None, state=_state(now))
@@ -138,6 +137,8 @@ def show_outcome(finished: Run) -> None:
 
     console = Console()
     console.print(summary_table(finished.path))
+    if why := finished.summary.get("backend_why"):  # runs of earlier versions do not say
+        console.print(f"backend: {finished.summary['backend']} ({why})", markup=False, highlight=False)
     console.print(
         f"report: [link=file://{(finished.path / 'report.html').resolve()}]{finished.path / 'report.html'}[/link]"
     )

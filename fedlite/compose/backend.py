@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from fedlite.engine.chunks import CHUNK_MACS
-
-if TYPE_CHECKING:
-    from fedlite.compose.pools import Wanted
 
 BACKENDS: Final = ("auto", "local", "ray")
 
@@ -22,6 +19,25 @@ RUN_MACS: Final = 200e9
 """Multiply-accumulates of a run: some twelve seconds on one core, of which two actors save what starting Ray takes."""
 START_S: Final = "4 to 8 s"
 """How long Ray takes to start, measured on two cores."""
+
+
+class Wanted(Protocol):
+    """Which pool a user wants."""
+
+    @property
+    def backend(self) -> str:
+        """`auto`, `ray` or `local`."""
+        ...
+
+    @property
+    def actors(self) -> int | None:
+        """How many Ray actors, None for one per processor."""
+        ...
+
+    @property
+    def ray_address(self) -> str | None:
+        """Cluster to join, None to start one."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,7 @@ from fedlite.scenario.dump import dump_scenario
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from fedlite.compose.backend import Choice, Load
-    from fedlite.compose.pools import Wanted
+    from fedlite.compose.backend import Choice, Load, Wanted
     from fedlite.compose.program import Program
     from fedlite.engine.pool import Pool
     from fedlite.engine.task import WorkerSpec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fedlite.compose.backend import BACKENDS, usable_processors
 from fedlite.engine.journal import JournaledPool
@@ -14,29 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from fedlite.compose.backend import Wanted
     from fedlite.engine.task import WorkerSpec
 
 MOST_ACTORS = 8
 """Without `--actors`; each takes a quarter of a gigabyte."""
-
-
-class Wanted(Protocol):
-    """Which pool a user wants."""
-
-    @property
-    def backend(self) -> str:
-        """`auto`, `ray` or `local`."""
-        ...
-
-    @property
-    def actors(self) -> int | None:
-        """How many Ray actors, None for one per processor."""
-        ...
-
-    @property
-    def ray_address(self) -> str | None:
-        """Cluster to join, None to start one."""
-        ...
 
 
 class Lasting:
