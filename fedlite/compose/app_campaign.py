@@ -20,6 +20,7 @@ from fedlite.flower.app_dir import AppDirectory, app_files, overridden, read_app
 from fedlite.flower.app_prices import AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime, worker_spec
 from fedlite.flower.app_server import load_server, serve_app
+from fedlite.flower.app_worker import load_client
 from fedlite.flower.grid import RoundPolicy
 from fedlite.learning.objectives import objective
 from fedlite.rng import seed_of
@@ -95,6 +96,8 @@ class AppCampaign:
     @classmethod
     def _of(cls, scenario: FleetScenario, app: AppDirectory, request: AppRequest) -> AppCampaign:
         server = load_server(app.server, app.path)
+        # Nobody needs it here, but what is wrong with it is told before the run, and alike on every backend.
+        load_client(app.client, app.path)
         profiles = [load_profile(name) for name in scenario.fleet.mix]
         fleet = compose_fleet.build(scenario, profiles, [False] * len(profiles))
         worker = worker_spec(app.client, app.path, request.run_config)

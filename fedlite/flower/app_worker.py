@@ -136,15 +136,25 @@ class AppWorker:
 
     def _loaded(self) -> ClientApp:
         if self._app is None:
-            app = load_component(self._client, self._folder)
-            if not isinstance(app, ClientApp):
-                raise FedliteError(
-                    f"{self._client}: got a {type(app).__name__}, expected a flwr.clientapp.ClientApp;"
-                    " name the ClientApp object"
-                )
+            self._app = load_client(self._client, self._folder)
             adopt(self._code)
-            self._app = app
         return self._app
+
+
+def load_client(reference: str, folder: Path | None) -> ClientApp:
+    """Import a ClientApp, from an app's folder if one is given.
+
+    Raises
+    ------
+    FedliteError
+        If it cannot be imported, or is none.
+    """
+    app = load_component(reference, folder)
+    if not isinstance(app, ClientApp):
+        raise FedliteError(
+            f"{reference}: got a {type(app).__name__}, expected a flwr.clientapp.ClientApp; name the ClientApp object"
+        )
+    return app
 
 
 def _check(answer: object, context: Context, run_config: Mapping[str, Any]) -> None:

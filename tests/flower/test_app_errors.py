@@ -41,6 +41,25 @@ def test_a_server_app_that_cannot_be_imported_is_told_with_its_place(app, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "import a_library_that_is_not_there",
+            r"cannot be imported \(No module named 'a_library_that_is_not_there' at",
+        ),
+        ("app = 3", r"client_app:app: got a int, expected a flwr\.clientapp\.ClientApp"),
+    ],
+)
+def test_a_client_app_that_cannot_be_imported_is_told_before_anything_is_written(app, tmp_path, code, said):
+    (client,) = app.rglob("client_app.py")
+    client.write_text(code)
+    for backend in ("local", "ray"):
+        with pytest.raises(FedliteError, match=said):
+            run_app(app, FLEET, settings=Settings(backend), out=tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
 def test_a_main_that_raises_is_told_with_its_place(app, tmp_path):
     (server,) = app.rglob("server_app.py")
     server.write_text(
