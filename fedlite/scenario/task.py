@@ -14,6 +14,7 @@ from fedlite.scenario.shorthand import expanding
 
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
+NonNegative = Annotated[float, Field(ge=0)]
 
 
 def _check_data(name: str) -> str:
