@@ -35,10 +35,10 @@ class Facts:
     loss: Floats
     failed: NDArray[np.bool_]
     """Jobs whose client code raised an error."""
+    diverged: NDArray[np.bool_]
+    """Jobs whose update the server throws away as it comes, for it is no number."""
     energy_low: Floats
     energy_high: Floats
-    diverged: NDArray[np.bool_] | None = None
-    """Jobs whose update the server throws away as it comes, for it is no number; None: nobody's."""
 
 
 @dataclass(frozen=True)

@@ -193,6 +193,7 @@ class AppExchange:
             steps=np.array([e.cost.steps for e in ended], dtype=np.int64),
             loss=np.array([np.nan if e.loss is None else float(e.loss) for e in ended]),
             failed=np.array([e.error is not None for e in ended]),
+            diverged=np.zeros(len(ended), dtype=bool),
             energy_low=np.array([e.cost.low for e in ended]),
             energy_high=np.array([e.cost.high for e in ended]),
         )

@@ -128,8 +128,7 @@ def land(fleet: Fleet, flight: Flight) -> None:
         settled.outcome[~flight.uploading] = flight.timeline.outcome[~flight.uploading]
         flight.timeline = _close(settled, flight.closing)
     flight.timeline.outcome[flight.exchange.facts.failed & flight.arrived] = Outcome.CLIENT_ERROR.code
-    if (diverged := flight.exchange.facts.diverged) is not None:
-        flight.timeline.outcome[diverged & flight.arrived] = Outcome.DIVERGED.code
+    flight.timeline.outcome[flight.exchange.facts.diverged & flight.arrived] = Outcome.DIVERGED.code
     flight.exchange.settle(flight.arrived)
     flight.landed = True
 

@@ -63,6 +63,7 @@ class EchoExchange:
             raw,
             np.zeros(n),
             np.zeros(n, dtype=bool),
+            np.zeros(n, dtype=bool),
             np.ones(n) * 0.9,
             np.ones(n) * 1.1,
         )

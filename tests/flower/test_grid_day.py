@@ -62,7 +62,9 @@ class ToyExchange:
         n = len(self.devices)
         ones = np.ones(n)
         failed = np.isin(self.devices, self.runtime.failing)
-        return Facts(np.full(n, "full"), ones, ones, ones, ones, ones, failed, 0.9 * ones, 1.1 * ones)
+        return Facts(
+            np.full(n, "full"), ones, ones, ones, ones, ones, failed, np.zeros(n, dtype=bool), 0.9 * ones, 1.1 * ones
+        )
 
     def replies(self, arrived):
         reply = RecordDict({"metrics": MetricRecord({"num-examples": 1})})

@@ -53,6 +53,7 @@ def jobs(fleet):
         steps=counts // 10,
         loss=np.array([0.1, 0.2, 0.3, 0.4]),
         failed=np.zeros(4, bool),
+        diverged=np.zeros(4, bool),
         energy_low=np.array([0.5, 0.5, 0.5, 0.25]),
         energy_high=np.array([2.0, 2.0, 2.0, 4.0]),
     )
