@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from fedlite.engine.reaper import Reaper
-from fedlite.errors import FedliteError
+from fedlite.errors import EngineLostError, FedliteError
 from fedlite.units import MIB
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 import ray
 import ray._raylet
 from ray._private import ray_constants
-from ray.exceptions import RayError
 
 STORE_BYTES = 512 * MIB
 ANSWER_S = 10.0
 """How long a cluster may take to accept a connection."""
+_LONGEST: Final = 300
 _LOOPBACK: Final = "127.0.0.1"
 _QUIET: Final[dict[str, Any]] = {"log_to_driver": False, "logging_level": "ERROR"}
 
@@ -58,11 +58,14 @@ class Cluster:
                     self._start(actors)
                 else:
                     ray.init(address=address, **_QUIET)
-            except (ConnectionError, RayError, ValueError, RuntimeError) as error:
+            # Ray raises all kinds when it does not start, plain `Exception` among them.
+            except Exception as error:
                 self.stop()
                 where = f"a Ray cluster at {address}" if address else "a local Ray cluster"
-                raise FedliteError(
-                    f"engine: got {error!r} while reaching {where}, expected it to answer;"
+                kind = FedliteError if address else EngineLostError
+                line = " ".join(str(error).split())[:_LONGEST]
+                raise kind(
+                    f"engine: got {type(error).__name__} ({line}) while reaching {where}, expected it to answer;"
                     " check --ray-address, or run with --backend local"
                 ) from error
             except BaseException:
