@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fedlite.flower.app_classes import AppClass
     from fedlite.flower.grid import FleetGrid
     from fedlite.learning.objectives import Metric
+    from fedlite.learning.training.accelerator import Accelerator
     from fedlite.results.directory import RunDirectory
     from fedlite.scenario.schema import FleetScenario
 
@@ -144,8 +145,9 @@ class AppCampaign:
             classes=self.classes,
         )
 
-    def serve(self, grid: FleetGrid, log: RoundLog) -> Trained:
-        """Run the ServerApp; its rounds are seen at the grid."""
+    def serve(self, grid: FleetGrid, log: RoundLog, accelerator: Accelerator) -> Trained:
+        """Run the ServerApp, which chooses its devices itself; its rounds are seen at the grid."""
+        del accelerator
         rounds = AppRounds(grid, log)
         seed = seed_of(self.scenario.seed, "server app") % 2**63
         failure = None

@@ -9,6 +9,7 @@ from fedlite.compose.backend import BACKENDS, usable_processors
 from fedlite.engine.journal import JournaledPool
 from fedlite.engine.pool import LocalPool, Pool
 from fedlite.errors import FedliteError, UnknownNameError
+from fedlite.learning.training import accelerator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_ACTORS = 8
 """Without `--actors`; each takes a quarter of a gigabyte."""
+MOST_ON_A_GPU = 4
+"""Without `--actors`; each has its own copy of the data there, and whatever CUDA takes. Not measured."""
 
 
 class Wanted(Protocol):
@@ -38,6 +41,11 @@ class Wanted(Protocol):
         """Cluster to join, None to start one."""
         ...
 
+    @property
+    def accelerator(self) -> str:
+        """One of `accelerator.WANTED`."""
+        ...
+
 
 class Lasting:
     """What a user wants of several pools, one after another: the Ray that the first of them needs stays up."""
@@ -46,6 +54,7 @@ class Lasting:
         self.backend = wanted.backend
         self.actors = wanted.actors
         self.ray_address = wanted.ray_address
+        self.accelerator = wanted.accelerator
         self.up = False
         """Whether Ray has been started or joined."""
         self._stack = stack
@@ -108,7 +117,8 @@ def open_pool(spec: WorkerSpec, wanted: Wanted, backend: str, journal: Path | No
 
         if isinstance(wanted, Lasting):
             wanted.start()
-        pool = RayPool(spec, _actors(wanted), wanted.ray_address)
+        on_gpus = accelerator.find(wanted.accelerator).kind == "cuda"
+        pool = RayPool(spec, _actors(wanted), wanted.ray_address, on_gpus=on_gpus)
     if journal is None:
         return pool
     try:
@@ -119,4 +129,7 @@ def open_pool(spec: WorkerSpec, wanted: Wanted, backend: str, journal: Path | No
 
 
 def _actors(wanted: Wanted) -> int:
-    return wanted.actors or min(usable_processors(), MOST_ACTORS)
+    most = min(usable_processors(), MOST_ACTORS)
+    if accelerator.find(wanted.accelerator).kind == "cuda":
+        most = min(most, MOST_ON_A_GPU * accelerator.count())
+    return wanted.actors or most
