@@ -26,16 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run, as opposed to what: none of it changes a result.
+    """How to run, as opposed to what: none of it changes a result, but for the last bits that an accelerator has.
 
     `backend` is "ray", "local", or "auto": Ray where a round and the run are enough work for it (`compose.backend`),
     or where one of the other two is given. `actors` defaults to the processors of the machine (at most 8);
-    `ray_address` joins an existing cluster.
+    `ray_address` joins an existing cluster. `accelerator` is "none", "cuda", "mps", or "auto": what torch sees here.
     """
 
     backend: str = "auto"
     actors: int | None = None
     ray_address: str | None = None
+    accelerator: str = "none"
 
     def __post_init__(self) -> None:
         if self.actors is not None and self.actors < 1:

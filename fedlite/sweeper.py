@@ -14,6 +14,7 @@ from fedlite.compose.finished import Run
 from fedlite.compose.pools import open_engine
 from fedlite.compose.study_runs import State, StudyRun, study_runs
 from fedlite.errors import EngineLostError, FedliteError
+from fedlite.learning.training.accelerator import find
 from fedlite.report import run_sets
 from fedlite.report.figures import fronts
 from fedlite.report.study_page import Study, read_study, write_study_page
@@ -149,8 +150,8 @@ def sweep(
     """
     loaded = load_study(study)
     directory = RunDirectory(out or Path("runs") / loaded.study.name)
-    runs = study_runs(loaded, directory.path, seed_free=seed_free)
     chosen = settings or Settings()
+    runs = study_runs(loaded, directory.path, seed_free=seed_free, accelerator=find(chosen.accelerator))
     failures: dict[Path, str] = {}
     todo = [run for run in runs if run.state is not State.FINISHED]
     _write_manifest(directory, loaded, runs, failures)

@@ -51,7 +51,7 @@ def fedlite():
         scenario = load_fleet(path)
     profiles = [load_profile(name) for name in scenario.fleet.mix]
     devices = compose_fleet.build(scenario, profiles, [False] * len(profiles))
-    two_actors = SimpleNamespace(backend="ray", actors=2, ray_address=None)
+    two_actors = SimpleNamespace(backend="ray", actors=2, ray_address=None, accelerator="none")
     pool = open_pool(worker_spec("client:app", HERE, {}), two_actors, None)
     prices = AppPrices(profiles, _declared())
     runtime = AppRuntime(pool, profiles, devices.population.profile_of, prices, seed=1)

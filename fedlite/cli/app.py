@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedlite.cli.run import Backend, shown, tell
+from fedlite.cli.run import Accelerator, Backend, shown, tell
 from fedlite.errors import FedliteError, UnitError
 
 Fleet = Annotated[
@@ -28,6 +28,7 @@ Memory = Annotated[str | None, typer.Option(help="Peak memory of one job, such a
 
 def app(
     directory: Annotated[Path | None, typer.Argument(help="The app's directory; left out with --resume.")] = None,
+    *,
     fleet: Fleet = None,
     run_config: RunConfig = "",
     backend: Backend = "auto",
@@ -35,6 +36,7 @@ def app(
         int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")
     ] = None,
     ray_address: Annotated[str | None, typer.Option(help="Join this Ray cluster instead of starting one.")] = None,
+    accelerator: Accelerator = "none",
     macs: Macs = None,
     memory: Memory = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed in place of the scenario's.")] = None,
@@ -48,7 +50,7 @@ def app(
     from fedlite.scenario.loader import load_fleet
     from fedlite.units import parse
 
-    settings = running.Settings(backend=backend, actors=actors, ray_address=ray_address)
+    settings = running.Settings(backend=backend, actors=actors, ray_address=ray_address, accelerator=accelerator)
     if resume is not None:
         if directory or fleet or run_config or macs or memory or out or seed is not None:
             raise FedliteError("--resume: got further options beside it; the run has its own already")

@@ -59,8 +59,8 @@ class Finding:
 
 
 def doctor(ray: WithRay = False, as_json: AsJson = False) -> None:
-    """Check Python, libraries, torch, data folder, memory and disk; exit code 1 if a run could not work."""
-    findings = [_python(), *_libraries(), _torch(), _data(), _memory(), _disk()]
+    """Check Python, libraries, torch, accelerators, data folder, memory, disk; exit code 1 if a run could not work."""
+    findings = [_python(), *_libraries(), _torch(), _accelerators(), _data(), _memory(), _disk()]
     if ray:
         findings.append(_ray())
     failed = any(finding.state == "failed" for finding in findings)
@@ -100,6 +100,17 @@ def _torch() -> Finding:
     right = bool((product == product.shape[0]).all())
     found = f"CPU, {torch.get_num_threads()} threads" + ("" if right else ", and a matrix product came out wrong")
     return Finding("torch computes", "ok" if right else "failed", found, "" if right else "reinstall torch")
+
+
+def _accelerators() -> Finding:
+    try:
+        from fedlite.learning.training import accelerator
+    except ImportError:
+        return Finding("accelerators", "warning", "torch is not there", "pip install torch==2.13.0")
+    found = [f"{kind}: {model}" for kind, model in accelerator.visible().items()]
+    if not found:
+        return Finding("accelerators", "ok", "torch sees none")
+    return Finding("accelerators", "ok", "; ".join(found), "none is used without --accelerator")
 
 
 def _data() -> Finding:

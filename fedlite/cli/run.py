@@ -23,6 +23,9 @@ NO_GOOD: Final = 7
 """Exit code of a run that is written, but of which nothing came: nobody replied, or what they learned diverged."""
 
 Backend = Annotated[str, typer.Option(help="ray, local (no Ray), or auto: Ray where there is work enough for it.")]
+Accelerator = Annotated[
+    str, typer.Option(help="What torch computes on: none (the processor), cuda, mps, or auto: whichever is there.")
+]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a key: training.rounds=5 (repeatable).")]
 
 
@@ -33,6 +36,7 @@ def run(
         int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")
     ] = None,
     ray_address: Annotated[str | None, typer.Option(help="Join this Ray cluster instead of starting one.")] = None,
+    accelerator: Accelerator = "none",
     seed: Annotated[int | None, typer.Option(min=0, help="Seed in place of the scenario's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default: the next free runs/NAME-001.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the interrupted run in this directory.")] = None,
@@ -43,7 +47,7 @@ def run(
     from fedlite import runner as running
     from fedlite.scenario.loader import load_scenario
 
-    settings = running.Settings(backend=backend, actors=actors, ray_address=ray_address)
+    settings = running.Settings(backend=backend, actors=actors, ray_address=ray_address, accelerator=accelerator)
     if resume is not None:
         if scenario is not None or overrides or seed is not None or out is not None:
             raise FedliteError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlite.cli import stopping
-from fedlite.cli.run import Backend
+from fedlite.cli.run import Accelerator, Backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,7 @@ def sweep(
     backend: Backend = "auto",
     actors: Annotated[int | None, typer.Option(min=1, help="Ray actors; default: one per core, at most 8.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="Join this Ray cluster instead of starting one.")] = None,
+    accelerator: Accelerator = "none",
     seed_free: Annotated[
         bool, typer.Option("--seed-free", help="Run each variant once, with the base scenario's own seed.")
     ] = False,
@@ -40,7 +41,7 @@ def sweep(
     from fedlite.runner import Settings
     from fedlite.sweeper import sweep as sweep_study
 
-    settings = Settings(backend=backend, actors=actors, ray_address=ray_address)
+    settings = Settings(backend=backend, actors=actors, ray_address=ray_address, accelerator=accelerator)
 
     def work(say: Callable[[SweepProgress], None] | None) -> Sweep:
         return sweep_study(study, out=out, settings=settings, seed_free=seed_free, progress=say)

@@ -25,6 +25,7 @@ from fedlite.compression.structure.base import net_of
 from fedlite.engine.task import Arrays, Result, Task
 from fedlite.learning.models.spec import ModelSpec
 from fedlite.learning.objectives.terms.base import Term
+from fedlite.learning.training.place import Place, Table
 from fedlite.learning.training.records import ClientJob, CohortResult, LocalConfig
 from fedlite.learning.training.trainer import Trainer
 
@@ -53,12 +54,22 @@ class ClientWorker:
         Name of the objective.
     mode : str
         Execution mode of the trainer.
+    accelerator : mapping, optional
+        Fields of the `Accelerator` that computes; the processor if not given.
     """
 
     def __init__(
-        self, data: Arrays, model: Mapping[str, Any], local: Mapping[str, Any], objective: str, mode: str
+        self,
+        data: Arrays,
+        model: Mapping[str, Any],
+        local: Mapping[str, Any],
+        objective: str,
+        mode: str,
+        accelerator: Mapping[str, str] | None = None,
     ) -> None:
         self._data = data
+        self._place = Place.of(accelerator)
+        self._tables: dict[str, Table] = {}
         self._spec = ModelSpec.from_record(model)
         self._local = LocalConfig(**local)
         self._objective = objective
@@ -90,8 +101,14 @@ class ClientWorker:
     def _trainer(self, structure: Structure) -> Trainer:
         if structure.key not in self._trainers:
             net = net_of(structure, self._spec)
-            self._trainers[structure.key] = Trainer(net, objective=self._objective, mode=self._mode)
+            self._trainers[structure.key] = Trainer(net, objective=self._objective, mode=self._mode, place=self._place)
         return self._trainers[structure.key]
+
+    def _table(self, name: str) -> Table:
+        """Return rows of data, which lie where they are computed on from their first use."""
+        if name not in self._tables:
+            self._tables[name] = Table(self._data[name], self._place)
+        return self._tables[name]
 
     def _rows(self, client: int, prefix: str = "") -> NDArray[np.int64]:
         starts = self._data[f"{prefix}starts"]
@@ -112,8 +129,8 @@ class ClientWorker:
             trainer.train(
                 received,
                 group,
-                self._data["x"],
-                self._data["y"],
+                self._table("x"),
+                self._table("y"),
                 config,
                 constraints=plan.constraints,
                 terms=[term for term in plan.terms if isinstance(term, Term)],
@@ -142,8 +159,8 @@ class ClientWorker:
         clients = task.arrays["clients"].tolist()
         rows = [self._rows(client, "test_") for client in clients]
         chosen, owner = np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(part) for part in rows])
-        x, y = self._data["test_x"][chosen], self._data["test_y"][chosen]
-        score = trainer.evaluate_many(list(received), x, y, owner)
+        x, y = self._table("test_x"), self._table("test_y")
+        score = trainer.evaluate_many(list(received), x, y, owner, chosen)
         arrays: dict[str, Array] = {"num_examples": np.zeros(len(rows), np.int64)}
         arrays["num_examples"][score.client] = score.num_examples
         for name, values in score.metrics.items():

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fedlite.flower.app_classes import AppClass
     from fedlite.flower.grid import FleetGrid
     from fedlite.learning.objectives import Metric
+    from fedlite.learning.training.accelerator import Accelerator
     from fedlite.results.directory import RunDirectory
     from fedlite.scenario.schema import FleetScenario
 
@@ -154,8 +155,9 @@ class AppCampaign:
         task = self.scenario.task
         return (task.clients if task is not None else None) or len(self.fleet)
 
-    def serve(self, grid: FleetGrid, log: RoundLog) -> Trained:
-        """Run the ServerApp; its rounds are seen at the grid."""
+    def serve(self, grid: FleetGrid, log: RoundLog, accelerator: Accelerator) -> Trained:
+        """Run the ServerApp, which chooses its devices itself; its rounds are seen at the grid."""
+        del accelerator
         rounds = AppRounds(grid, log)
         seed = seed_of(self.scenario.seed, "server app") % 2**63
         failure = None

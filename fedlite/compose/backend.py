@@ -39,6 +39,11 @@ class Wanted(Protocol):
         """Cluster to join, None to start one."""
         ...
 
+    @property
+    def accelerator(self) -> str:
+        """One of `accelerator.WANTED`."""
+        ...
+
 
 @dataclass(frozen=True)
 class Load:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -21,6 +22,7 @@ from fedlite.errors import FedliteError
 from fedlite.fleet.ledger import Ledger
 from fedlite.flower.exchange import Runtime
 from fedlite.flower.grid import FleetGrid, RoundPolicy
+from fedlite.learning.training.accelerator import find
 from fedlite.results.directory import RunDirectory
 from fedlite.scenario.dump import dump_scenario
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from fedlite.engine.task import WorkerSpec
     from fedlite.fleet.state import Fleet
     from fedlite.learning.objectives import Metric
+    from fedlite.learning.training.accelerator import Accelerator
     from fedlite.scenario.schema import FleetScenario
 
     Watcher = Callable[[Progress], None] | None
@@ -82,8 +85,8 @@ class Campaign(Protocol[R]):
     def runtime(self, pool: Pool) -> R:
         """Return what answers the grid's messages."""
 
-    def serve(self, grid: FleetGrid, log: RoundLog) -> Trained:
-        """Train from the first round to the last, close each, and return the model."""
+    def serve(self, grid: FleetGrid, log: RoundLog, accelerator: Accelerator) -> Trained:
+        """Train from the first round to the last, close each, and return the model; what tests it may compute there."""
 
     def particulars(self, record: Record, runtime: R) -> Particulars:
         """Return what this kind of campaign adds to the record of its run."""
@@ -107,7 +110,7 @@ def run(
     out : Path, optional
         Run directory, new or without a run in it; the next free `runs/NAME-001` if not given.
     settings : Wanted
-        Backend, actors, Ray address.
+        Backend, actors, Ray address, accelerator.
     progress : callable, optional
         Called as the engine starts and after every round.
 
@@ -118,6 +121,7 @@ def run(
     """
     began_s = time.perf_counter()
     check_backend(settings)
+    accelerator = find(settings.accelerator)
     text = dump_scenario(scenario)
     if out is not None:
         RunDirectory.refuse_used(out, text)
@@ -129,10 +133,10 @@ def run(
         (directory.path / APP_FILE).unlink(missing_ok=True)
         for name, content in campaign.files.items():
             directory.write_json(name, content)
-        record = ProgramRecord(campaign.program)
+        record = ProgramRecord(campaign.program.on(accelerator))
         record.write(directory)
         directory.write_text("scenario.yaml", text)
-        return _finish(campaign, directory, record, settings, progress, began_s)
+        return _finish(campaign, directory, record, settings, accelerator, progress, began_s)
 
 
 def resume(path: Path, *, settings: Wanted, progress: Watcher) -> Run:
@@ -152,9 +156,10 @@ def resume(path: Path, *, settings: Wanted, progress: Watcher) -> Run:
         directory.forget_end()
         began_s = time.perf_counter()
         check_backend(settings)
+        accelerator = find(settings.accelerator)
         campaign = _reopen(directory)
-        record = ProgramRecord.read(directory).go_on(campaign.program, directory)
-        return _finish(campaign, directory, record, settings, progress, began_s)
+        record = ProgramRecord.read(directory).go_on(campaign.program.on(accelerator), directory)
+        return _finish(campaign, directory, record, settings, accelerator, progress, began_s)
 
 
 def _reopen(directory: RunDirectory) -> Campaign[Any]:
@@ -167,6 +172,7 @@ def _finish(
     directory: RunDirectory,
     begun: ProgramRecord,
     settings: Wanted,
+    accelerator: Accelerator,
     progress: Watcher,
     began_s: float,
 ) -> Run:
@@ -176,12 +182,13 @@ def _finish(
     choice = choose(settings, campaign.load)
     if progress is not None and settings.backend != "local":
         progress(_starting(campaign, choice, up=isinstance(settings, Lasting) and settings.up))
-    pool = open_pool(campaign.worker, settings, choice.backend, directory.journal, begun.program.digest)
+    worker = replace(campaign.worker, where={"accelerator": asdict(accelerator)})
+    pool = open_pool(worker, settings, choice.backend, directory.journal, begun.program.digest)
     try:
         runtime = campaign.runtime(pool)
         grid = FleetGrid(campaign.fleet, runtime, ledger, policy=campaign.policy, start_s=scenario.fleet.start_s)
         log = RoundLog(grid, campaign.metrics, progress)
-        trained = campaign.serve(grid, log)
+        trained = campaign.serve(grid, log, accelerator)
         log.settle()
         record = Record(
             directory=directory,
@@ -196,6 +203,7 @@ def _finish(
             engine=pool.description,
             choice=choice,
             begun=begun,
+            accelerator=accelerator,
         )
     finally:
         pool.close()

@@ -20,6 +20,7 @@ from fedlite.learning.data.partition import partition
 from fedlite.learning.models.spec import ModelSpec, spec_of
 from fedlite.learning.objectives.fitting import check_fit
 from fedlite.learning.tracing import trace
+from fedlite.learning.training.place import Place
 from fedlite.learning.training.threads import single_thread
 from fedlite.learning.training.trainer import Trainer
 from fedlite.results.rounds import refuse_taken
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fedlite.devices.workload import Workload
     from fedlite.learning.data.dataset import Dataset
     from fedlite.learning.objectives import Objective
+    from fedlite.learning.training.accelerator import Accelerator
     from fedlite.learning.training.records import LocalConfig
     from fedlite.scenario.schema import Scenario
 
@@ -79,6 +81,10 @@ class Learning:
     def build(self) -> nn.Module:
         """Build the full net."""
         return self.spec.build()
+
+    def trainer(self, accelerator: Accelerator) -> Trainer:
+        """Return what tests the full net."""
+        return Trainer(self.build(), objective=self.objective, place=Place(accelerator.device()))
 
     def workload(self, structure: Structure | None = None) -> Workload:
         """Return the work of the net that a structure builds (the full one if none is given), traced once."""

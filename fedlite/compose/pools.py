@@ -9,6 +9,7 @@ from fedlite.compose.backend import BACKENDS, usable_processors
 from fedlite.engine.journal import JournaledPool
 from fedlite.engine.pool import LocalPool, Pool
 from fedlite.errors import FedliteError, UnknownNameError
+from fedlite.learning.training import accelerator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_ACTORS = 8
 """Without `--actors`; each takes a quarter of a gigabyte."""
+MOST_ON_A_GPU = 4
+"""Without `--actors`; each has its own copy of the data there, and whatever CUDA takes. Not measured."""
 
 
 class Lasting:
@@ -28,6 +31,7 @@ class Lasting:
         self.backend = wanted.backend
         self.actors = wanted.actors
         self.ray_address = wanted.ray_address
+        self.accelerator = wanted.accelerator
         self.up = False
         """Whether Ray has been started or joined."""
         self._stack = stack
@@ -90,7 +94,8 @@ def open_pool(spec: WorkerSpec, wanted: Wanted, backend: str, journal: Path | No
 
         if isinstance(wanted, Lasting):
             wanted.start()
-        pool = RayPool(spec, _actors(wanted), wanted.ray_address)
+        on_gpus = accelerator.find(wanted.accelerator).kind == "cuda"
+        pool = RayPool(spec, _actors(wanted), wanted.ray_address, on_gpus=on_gpus)
     if journal is None:
         return pool
     try:
@@ -101,4 +106,7 @@ def open_pool(spec: WorkerSpec, wanted: Wanted, backend: str, journal: Path | No
 
 
 def _actors(wanted: Wanted) -> int:
-    return wanted.actors or min(usable_processors(), MOST_ACTORS)
+    most = min(usable_processors(), MOST_ACTORS)
+    if accelerator.find(wanted.accelerator).kind == "cuda":
+        most = min(most, MOST_ON_A_GPU * accelerator.count())
+    return wanted.actors or most

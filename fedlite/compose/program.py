@@ -2,14 +2,15 @@
 
 A resumed run takes finished chunks from its journal and computes the others. Both must come from the same program, or
 the digest belongs to neither. Ray is no part of it: it carries arrays and changes none, and a run may go on without.
-Nor is what of fedlite only tells results. What one processor's kernels compute another's need not, so their kind is.
+Nor is what of fedlite only tells results. What one processor's kernels compute another's need not, so their kind is;
+the kind and model of an accelerator all the more.
 """
 
 from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from fedlite.engine.task import WorkerSpec
     from fedlite.fleet.state import Fleet
+    from fedlite.learning.training.accelerator import Accelerator
     from fedlite.results.directory import RunDirectory
     from fedlite.scenario.schema import FleetScenario
 
@@ -54,7 +56,7 @@ class Program:
     Attributes
     ----------
     versions : mapping
-        Of Python, of the libraries that compute and of fedlite, and the kind of processor.
+        Of Python, of the libraries that compute and of fedlite, and the kind of processor and of accelerator.
     sources : mapping
         SHA-256 of fedlite's own code, and of each file of the user's own code.
     inputs : mapping
@@ -91,6 +93,10 @@ class Program:
         if trace is not None:
             inputs[f"the trace {trace}"] = sources.hash_of(Path(trace))
         return cls(code.versions, code.sources, inputs)
+
+    def on(self, accelerator: Accelerator) -> Program:
+        """Return the program as it runs on an accelerator."""
+        return replace(self, versions={**self.versions, "accelerator": accelerator.label})
 
     @property
     def digest(self) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fedlite.errors import FedliteError
     from fedlite.fleet.ledger import Ledger
     from fedlite.fleet.state import Fleet
+    from fedlite.learning.training.accelerator import Accelerator
     from fedlite.results.rounds import Rounds
     from fedlite.scenario.schema import FleetScenario
 
@@ -86,6 +87,7 @@ class Record:
     engine: str
     choice: Choice
     begun: ProgramRecord
+    accelerator: Accelerator
 
     @property
     def digest(self) -> str:
@@ -152,6 +154,7 @@ class Record:
             "program": asdict(self.begun.program),
             "resumed": self.begun.resumed,
             "seed": self.scenario.seed,
+            "accelerator": {**asdict(self.accelerator), "promise": self.accelerator.promise},
             **self._engine,
             **particulars,
         }

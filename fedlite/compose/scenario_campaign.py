@@ -21,7 +21,6 @@ from fedlite.flower.app_runtime import AppRuntime
 from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff, Rule
 from fedlite.flower.finite import FiniteModel, ModelDivergedError
 from fedlite.flower.grid import RoundPolicy
-from fedlite.learning.training.trainer import Trainer
 from fedlite.rng import seed_of
 from fedlite.scenario.loader import parse_scenario
 from fedlite.scenario.strategies import FedAsync as FedAsyncSection
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
     from fedlite.flower.grid import FleetGrid
     from fedlite.flower.native_clients import NativeTask
     from fedlite.learning.objectives import Metric
+    from fedlite.learning.training.accelerator import Accelerator
+    from fedlite.learning.training.trainer import Trainer
     from fedlite.results.directory import RunDirectory
     from fedlite.scenario.schema import Scenario
 
@@ -130,12 +131,12 @@ class ScenarioCampaign:
         """Return what trains: fedlite's own trainer, or the user's ClientApp."""
         return runtimes.runtime(self.scenario, self.task, self.fleet, pool, self.served)
 
-    def serve(self, grid: FleetGrid, log: RoundLog) -> Trained:
+    def serve(self, grid: FleetGrid, log: RoundLog, accelerator: Accelerator) -> Trained:
         """Serve the scenario's strategy."""
         training, seed = self.scenario.training, self.scenario.seed
         names, arrays = self.learning.names, self.learning.arrays
         log.expected = training.rounds
-        tester = self._tester(grid, Trainer(self.learning.build(), objective=self.learning.objective), log)
+        tester = self._tester(grid, self.learning.trainer(accelerator), log)
         finite = FiniteModel(tester)
         try:
             if self.served is None:
@@ -169,11 +170,12 @@ class ScenarioCampaign:
     def _tester(self, grid: FleetGrid, trainer: Trainer, log: RoundLog) -> serving.Tester:
         every, last = self.scenario.training.evaluate_every, self.scenario.training.rounds
         data = self.learning.data
+        x, y = trainer.table(data.x_test), trainer.table(data.y_test)
 
         def test(round_: int, arrays: Sequence[Array]) -> dict[str, float]:
             metrics: dict[str, float] = {}
             if round_ == last or (every and round_ % every == 0):
-                metrics = trainer.evaluate(list(arrays), data.x_test, data.y_test).metrics
+                metrics = trainer.evaluate(list(arrays), x, y).metrics
             log.close(round_, eligible=grid.eligible, metrics=metrics)
             return metrics
 

@@ -13,7 +13,6 @@ from fedlite.compose.privacy_spent import privacy_spent
 from fedlite.compose.record import Particulars
 from fedlite.compose.target import target_of
 from fedlite.learning.objectives import LOSS
-from fedlite.learning.training.trainer import Trainer
 from fedlite.report.measure import metric_records
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def _evaluation_rows(scenario: Scenario, learning: Learning, record: Record) -> 
     if scenario.report.per_client_evaluation:
         for client, mine in enumerate(learning.test_rows):
             owner[mine] = client
-    trainer = Trainer(learning.build(), objective=learning.objective)
+    trainer = learning.trainer(record.accelerator)
     score = trainer.evaluate_many(list(record.trained.final), data.x_test, data.y_test, owner)
     return {
         "client": score.client.astype(np.int32),

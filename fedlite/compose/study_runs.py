@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fedlite.compose.program import Program, ProgramRecord
 from fedlite.errors import FedliteError
+from fedlite.learning.training.accelerator import HOST
 from fedlite.results.directory import RunDirectory
 from fedlite.scenario.dump import dump_scenario
 from fedlite.scenario.loader import load_scenario
@@ -18,6 +19,7 @@ from fedlite.scenario.loader import load_scenario
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fedlite.learning.training.accelerator import Accelerator
     from fedlite.scenario.schema import Scenario
     from fedlite.scenario.study import LoadedStudy
 
@@ -51,7 +53,9 @@ class StudyRun:
         return State.INTERRUPTED if (self.path / "scenario.yaml").exists() else State.NEW
 
 
-def study_runs(loaded: LoadedStudy, folder: Path, *, seed_free: bool = False) -> list[StudyRun]:
+def study_runs(
+    loaded: LoadedStudy, folder: Path, *, seed_free: bool = False, accelerator: Accelerator = HOST
+) -> list[StudyRun]:
     """Return the runs of a study in the order in which they are to be run.
 
     Parameters
@@ -61,6 +65,8 @@ def study_runs(loaded: LoadedStudy, folder: Path, *, seed_free: bool = False) ->
         The study's directory; each run's directory is named after its label and seed.
     seed_free : bool
         Run each variant once, with the base scenario's own seed, in place of the study's seeds.
+    accelerator : Accelerator
+        What is to compute them.
 
     Raises
     ------
@@ -82,7 +88,7 @@ def study_runs(loaded: LoadedStudy, folder: Path, *, seed_free: bool = False) ->
             " give them labels of their own"
         )
     for run in runs:
-        _refuse_other(run)
+        _refuse_other(run, accelerator)
     return runs
 
 
@@ -101,7 +107,7 @@ def _twice(runs: list[StudyRun]) -> list[str]:
     return [label for (label, _), count in counts.items() if count > 1]
 
 
-def _refuse_other(run: StudyRun) -> None:
+def _refuse_other(run: StudyRun, accelerator: Accelerator) -> None:
     """A study must not mix with runs of what it was before it was changed, nor of other code."""
     if run.state is State.NEW:
         return
@@ -111,4 +117,4 @@ def _refuse_other(run: StudyRun) -> None:
             " remove the directory to run it again, or choose another --out"
         )
     directory = RunDirectory(run.path)
-    ProgramRecord.read(directory).refuse_other(Program.of_code(run.scenario), directory)
+    ProgramRecord.read(directory).refuse_other(Program.of_code(run.scenario).on(accelerator), directory)

@@ -7,8 +7,8 @@ so that a killed actor costs time and nothing else.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -16,9 +16,11 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from fedlite import own_code
 from fedlite.engine.pool import Shared, Ticket, closed
 from fedlite.engine.ray_cluster import Cluster, dead_processes
-from fedlite.engine.task import Arrays, Result, Task, WorkerSpec
 from fedlite.errors import EngineLostError, FedliteError
 from fedlite.units import KIB
+
+if TYPE_CHECKING:
+    from fedlite.engine.task import Arrays, Result, Task, WorkerSpec
 
 INLINE_BYTES = 64 * KIB
 """Shared arrays up to here are sent along: the store takes a millisecond to put and one to get (benchmarks/speed)."""
@@ -26,6 +28,8 @@ LOOK_S = 1.0
 """How often a waiting driver looks whether its cluster is still there."""
 ATTEMPTS = 4
 """A task that brings down this many actors in a row is at fault itself."""
+GPU_PARTS = 10_000
+"""Into how many parts Ray divides a GPU."""
 
 
 class _Actor:
@@ -61,6 +65,28 @@ class _Flight:
     attempts: int = field(default=1)
 
 
+def actor_options(actors: int, gpus: float | None) -> dict[str, Any]:
+    """Return what Ray is told of each of so many actors, which share so many GPUs evenly; None if they want none.
+
+    Raises
+    ------
+    FedliteError
+        If there is no GPU to share.
+    """
+    # No restarts by Ray: it replays calls out of order; the pool replaces actors and resubmits in order instead.
+    options: dict[str, Any] = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0}
+    if gpus is None:
+        return options
+    if gpus < 1:
+        raise FedliteError(
+            "--accelerator: got a Ray cluster that has no GPU, expected one or more; start its nodes with"
+            " 'ray start --num-gpus', or leave the option out"
+        )
+    most_on_one = -(-actors // int(gpus))
+    # Rounded down to what Ray counts in, or the last actor would wait for ever.
+    return options | {"num_gpus": (GPU_PARTS // most_on_one) / GPU_PARTS}
+
+
 class RayPool:
     """Tasks on `actors` Ray actors, each with one processor and one torch thread.
 
@@ -72,17 +98,25 @@ class RayPool:
         Number of actors.
     address : str, optional
         An existing Ray cluster to join; None starts one on this machine for the life of the pool.
+    on_gpus : bool
+        Whether the actors share the GPUs of the cluster.
 
     Raises
     ------
     FedliteError
-        If the cluster cannot be reached.
+        If the cluster cannot be reached, or has no GPU to share.
     """
 
-    def __init__(self, spec: WorkerSpec, actors: int, address: str | None = None) -> None:
+    def __init__(self, spec: WorkerSpec, actors: int, address: str | None = None, *, on_gpus: bool = False) -> None:
         self._cluster = None if ray.is_initialized() else Cluster(actors, address)
         self._address = address
-        self._spec = WorkerSpec(spec.target, spec.options)
+        self._spec = replace(spec, data={})
+        try:
+            self._options = actor_options(actors, ray.cluster_resources().get("GPU", 0.0) if on_gpus else None)
+        except FedliteError:
+            if self._cluster is not None:
+                self._cluster.stop()
+            raise
         self._data = ray.put(dict(spec.data))
         self._slots = [_Slot(self._new_actor()) for _ in range(actors)]
 
@@ -90,7 +124,8 @@ class RayPool:
     def description(self) -> str:
         """What runs the tasks."""
         place = f" at {self._address}" if self._address else ""
-        return f"ray {ray.__version__}{place}, {len(self._slots)} actors"
+        share = f" with {self._options['num_gpus']:g} GPU each" if "num_gpus" in self._options else ""
+        return f"ray {ray.__version__}{place}, {len(self._slots)} actors{share}"
 
     @property
     def actors(self) -> list[Any]:
@@ -169,10 +204,7 @@ class RayPool:
             self._cluster.stop()
 
     def _new_actor(self) -> Any:
-        # No restarts by Ray: it replays calls out of order; the pool replaces actors and resubmits in order instead.
-        return ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Actor).remote(
-            self._spec, self._data, sys.path, own_code.loaded()
-        )
+        return ray.remote(**self._options)(_Actor).remote(self._spec, self._data, sys.path, own_code.loaded())
 
 
 def _engine_lost(what: str) -> EngineLostError:

@@ -46,21 +46,25 @@ class Worker(Protocol):
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """How every actor builds its worker: `module:Class` called with `options` and the shared dataset."""
+    """How every actor builds its worker: `module:Class` called with `options`, `where` and the shared dataset.
+
+    `where` holds options that say where it computes and not what; they are no part of the digest.
+    """
 
     target: str
     options: Mapping[str, Any] = field(default_factory=dict)
     data: Arrays = field(default_factory=dict)
+    where: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, data: Arrays) -> Worker:
         """Import the target and build the worker on `data` (this spec's, possibly from shared memory)."""
         module, _, name = self.target.partition(":")
-        worker: Worker = getattr(importlib.import_module(module), name)(data=data, **self.options)
+        worker: Worker = getattr(importlib.import_module(module), name)(data=data, **self.options, **self.where)
         return worker
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that a worker is built from."""
+        """SHA-256 of everything that a worker's results are built from."""
         return digest({"target": self.target, "options": self.options}, self.data)
 
 

@@ -25,7 +25,7 @@ from fedlite.flower import compat
 from fedlite.flower.app_dir import load_component
 from fedlite.flower.app_time import AppCode, JobTime, adopt, app_time
 from fedlite.learning.counting import OpCounter, WorkCount
-from fedlite.learning.training.threads import single_thread
+from fedlite.learning.training.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,10 +64,21 @@ class AppWorker:
     run_config : mapping
         What the app's contexts hold as `run_config`.
     run_id : int
+    accelerator : mapping, optional
+        Fields of the `Accelerator` that must be here. Whether the app uses it is its own affair.
     """
 
-    def __init__(self, data: Arrays, client: str, folder: str, run_config: Mapping[str, Any], run_id: int) -> None:
+    def __init__(
+        self,
+        data: Arrays,
+        client: str,
+        folder: str,
+        run_config: Mapping[str, Any],
+        run_id: int,
+        accelerator: Mapping[str, str] | None = None,
+    ) -> None:
         del data
+        self._place = Place.of(accelerator)
         self._client = client
         self._folder = Path(folder) if folder else None
         self._code = AppCode(self._folder, client.partition(":")[0].partition(".")[0])
@@ -81,7 +92,8 @@ class AppWorker:
         compat.become_server(self._run_id)
         states = unpacked(task.arrays["states"], task.arrays["state_lengths"])
         pairs = list(zip(task.meta["jobs"], states, strict=True))
-        with single_thread(), compat.quiet_logs():
+        # Not strictly: an app's operation that does not repeat itself is a warning, not the end of all its clients.
+        with self._place.computing(strict=False), compat.quiet_logs():
             if task.kind == "count":
                 return Result({"counts": [self._count(job, state, shared) for job, state in pairs]}, {})
             ended = [self._run(job, state, shared) for job, state in pairs]

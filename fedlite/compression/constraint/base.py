@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
+    import torch
     from torch import Tensor
 
 Array = NDArray[Any]
@@ -42,6 +43,8 @@ class Received:
         What this part kept on this device; empty unless the constraint is `individual`.
     rng : Generator
         Randomness of this part in this job; in the whole chunk of jobs unless the constraint is `individual`.
+    device : torch.device or str
+        Where training computes: tensors that a hook mixes with weights must be there.
     """
 
     parameters: Sequence[Array]
@@ -49,6 +52,7 @@ class Received:
     round_: int
     memory: Memory
     rng: np.random.Generator
+    device: torch.device | str = "cpu"
 
 
 @dataclass(frozen=True)

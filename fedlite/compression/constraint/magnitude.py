@@ -87,11 +87,11 @@ class Magnitude(Constraint):
         import torch
 
         found = masks(received.parameters, received.names, self.sparsity, self.scope)
-        return [None if mask is None else torch.from_numpy(mask) for mask in found]
+        return [None if mask is None else torch.from_numpy(mask).to(received.device) for mask in found]
 
     def held(self, state: list[torch.Tensor | None]) -> list[Array | None]:
         """Return the masks."""
-        return [None if mask is None else mask.numpy() for mask in state]
+        return [None if mask is None else mask.cpu().numpy() for mask in state]
 
     def after(self, parameters: list[torch.Tensor], state: list[torch.Tensor | None], *, stacked: bool) -> None:
         """Set the masked weights to zero."""

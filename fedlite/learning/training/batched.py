@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from fedlite.learning.training.optimiser import Optimiser
+from fedlite.learning.training.place import Table, to_host
 from fedlite.learning.training.records import Array, ClientJob, CohortResult, LocalConfig
 from fedlite.learning.training.schedule import schedules
 from fedlite.learning.training.tile import Tile, tile_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from fedlite.learning.training.constrained import Constrained
     from fedlite.learning.training.gradients import Gradients
+    from fedlite.learning.training.place import Place
     from fedlite.learning.training.template import Template
 
 
@@ -35,8 +37,8 @@ def train_batched(
     tile_clients: int,
     arrays: Sequence[Array],
     jobs: Sequence[ClientJob],
-    x: Array,
-    y: Array,
+    x: Table,
+    y: Table,
     config: LocalConfig,
     bound: Constrained,
 ) -> CohortResult:
@@ -58,8 +60,8 @@ def train_batched(
     plans = schedules(jobs, config)
     steps = np.array([plan.steps for plan in plans], dtype=np.int64)
     order = np.argsort(-steps, kind="stable")
-    stack = [np.repeat(np.asarray(array)[None], len(jobs), axis=0) for array in arrays]
-    parameters = [torch.from_numpy(stack[i]) for i in template.trainable]
+    place = template.place
+    parameters = [_repeated(place.copied(arrays[i]), len(jobs)) for i in template.trainable]
     losses = np.full(len(jobs), np.nan)
     for begin in range(0, len(jobs), tile_clients):
         members = order[begin : begin + tile_clients]
@@ -67,7 +69,10 @@ def train_batched(
         part = [parameter[begin : begin + tile_clients] for parameter in parameters]
         # Without autograd, torch can leave out its bookkeeping: a sixth of the time of small tiles.
         with nullcontext() if gradients.autograd else torch.inference_mode():
-            losses[members] = _train_tile(gradients, tile, part, x, y, config, bound)
+            losses[members] = _train_tile(gradients, tile, part, x, y, config, bound, place)
+    stack = [np.repeat(np.asarray(array)[None], len(jobs), axis=0) for array in arrays]
+    for i, parameter in zip(template.trainable, parameters, strict=True):
+        stack[i] = to_host(parameter)
     if not np.array_equal(order, np.arange(len(jobs))):
         back = np.argsort(order)
         stack = [array[back] for array in stack]
@@ -89,23 +94,24 @@ def _train_tile(
     gradients: Gradients,
     tile: Tile,
     parameters: list[Tensor],
-    x: Array,
-    y: Array,
+    x: Table,
+    y: Table,
     config: LocalConfig,
     bound: Constrained,
+    place: Place,
 ) -> NDArray[np.float64]:
     """Train the clients of one tile in place and return their mean losses over the last epoch."""
     optimiser = Optimiser(config, parameters, bound, stacked=True)
     _, clients, batch = tile.rows.shape
-    labels = torch.from_numpy(np.take(y, tile.rows, axis=0)).unbind()
-    weights, reported = (torch.from_numpy(shares).unbind() for shares in (tile.weights, tile.reported))
+    labels = y.take(y.index(tile.rows)).unbind()
+    weights, reported = (place.given(shares).unbind() for shares in (tile.weights, tile.reported))
     counts = np.asarray(tile.reported.any(axis=(1, 2)))
-    total = torch.zeros(clients, dtype=torch.float64)
-    for step, rows in enumerate(tile.rows):
+    told: list[Tensor] = []
+    for step, rows in enumerate(x.index(tile.rows)):
         active, width = int(tile.active[step]), int(tile.width[step])
         whole = active == clients and width == batch
         part = (slice(active), slice(width))
-        inputs = torch.from_numpy(np.take(x, rows if whole else rows[part], axis=0))
+        inputs = x.take(rows if whole else rows[part])
         head = parameters if active == clients else [parameter[:active] for parameter in parameters]
         batch_labels, batch_weights, shares = (
             values[step] if whole else values[step][part] for values in (labels, weights, reported)
@@ -113,5 +119,20 @@ def _train_tile(
         found, losses = gradients.step(head, inputs, batch_labels, batch_weights)
         optimiser.step(bound.gradients(found, stacked=True), None if active == clients else active)
         if counts[step]:
-            total[:active] += (losses * shares).sum(dim=1)
-    return total.numpy()
+            told.append((losses * shares).sum(dim=1))
+    return _summed(told, clients)
+
+
+def _repeated(tensor: Tensor, clients: int) -> Tensor:
+    """Return (K, *shape), of which every client changes its own."""
+    return tensor[None].expand(clients, *tensor.shape).contiguous()
+
+
+def _summed(told: Sequence[Tensor], clients: int) -> NDArray[np.float64]:
+    """Return the sums over steps of what the clients still active lost; read at the end, where a device may stop."""
+    total = np.zeros(clients)
+    if told:
+        losses = np.split(to_host(torch.cat(list(told))), np.cumsum([len(each) for each in told])[:-1])
+        for each in losses:
+            total[: len(each)] += each
+    return total

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from fedlite.compression.constraint.base import Constraint, Received
 from fedlite.learning.training.hook_results import check_masks, check_tensors
+from fedlite.learning.training.place import Place, to_host
 from fedlite.rng import stream
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Constrained:
     """Constraints and their states, in the order of the plan."""
 
     pairs: tuple[tuple[Constraint, Any], ...] = ()
+    place: Place = field(default_factory=Place, repr=False, compare=False)
     _fits: set[tuple[str, str]] = field(default_factory=set, repr=False, compare=False)
     """Constraints by name, each with a hook that has returned what it should."""
 
@@ -72,9 +73,9 @@ class Constrained:
         """Return what training begins from: the received state with every constraint met."""
         if not self.pairs:
             return list(arrays)
-        changed = [torch.from_numpy(np.array(arrays[i])) for i in trainable]
+        changed = [self.place.copied(arrays[i]) for i in trainable]
         self.after(changed)
-        begun = dict(zip(trainable, (tensor.numpy() for tensor in changed), strict=True))
+        begun = dict(zip(trainable, map(to_host, changed), strict=True))
         return [begun.get(i, array) for i, array in enumerate(arrays)]
 
     def held(self, arrays: Sequence[Array], trainable: Sequence[int]) -> Held | None:
@@ -120,6 +121,7 @@ def constrained(
             round_=round_,
             memory=memory,
             rng=stream(jobs[0].seed if jobs else 0, f"local {constraint.name}"),
+            device=template.place.device,
         )
         pairs.append((constraint, constraint.init(received)))
-    return Constrained(tuple(pairs))
+    return Constrained(tuple(pairs), template.place)

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 
 from fedlite.errors import FedliteError
+from fedlite.learning.training.place import to_host
 from fedlite.learning.training.records import Array, ClientEvaluation, Evaluation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fedlite.learning.objectives import Objective
+    from fedlite.learning.training.place import Table
     from fedlite.learning.training.template import Template
 
 
@@ -27,19 +29,21 @@ class Judged:
     losses: NDArray[np.float64]
 
 
-def judged(template: Template, objective: Objective, x: Array, y: Array, batch_size: int) -> Judged:
-    """Return how the loaded model does on every sample."""
-    scores, targets, losses = [], [], np.empty(len(x), dtype=np.float64)
+def judged(
+    template: Template, objective: Objective, x: Table, y: Table, rows: NDArray[np.int64], batch_size: int
+) -> Judged:
+    """Return how the loaded model does on the samples in these rows."""
+    scores, targets, losses = [], [], np.empty(len(rows), dtype=np.float64)
     template.model.eval()  # torch's switch: a test neither drops units nor changes batch statistics
     with torch.inference_mode():
-        for begin in range(0, len(x), batch_size):
+        for begin in range(0, len(rows), batch_size):
             part = slice(begin, begin + batch_size)
-            inputs = template.inputs(np.array(x[part]))
-            wanted = objective.targets(inputs, torch.from_numpy(np.array(y[part])))
+            inputs = template.inputs(x.take(x.index(rows[part])))
+            wanted = objective.targets(inputs, y.take(y.index(rows[part])))
             outputs = template.model(inputs)
-            losses[part] = objective.losses(outputs, wanted).numpy()
-            scores.append(objective.score(outputs, wanted).numpy())
-            targets.append(wanted.numpy())
+            losses[part] = to_host(objective.losses(outputs, wanted))
+            scores.append(to_host(objective.score(outputs, wanted)))
+            targets.append(to_host(wanted))
     none = np.empty(0)
     return Judged(np.concatenate(scores or [none]), np.concatenate(targets or [none]), losses)
 

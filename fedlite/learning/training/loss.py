@@ -56,14 +56,14 @@ class Loss:
         if self._terms:
             self._received = [parameter.detach().clone() for parameter in self._template.parameters]
 
-    def step(self, inputs: Tensor, targets: Tensor) -> tuple[float, list[Tensor]]:
+    def step(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the mean loss of a batch and the gradients of the weights, as the optimiser gets them."""
         parameters = self._template.parameters
         if self._bound.per_sample:
             value, found = self._per_sample(inputs, targets)
         else:
             loss = self._value(inputs, targets)
-            value = float(loss.detach())
+            value = loss.detach()
             found = list(torch.autograd.grad(loss, parameters, materialize_grads=True))
         with torch.no_grad():
             return value, self._bound.gradients(found)
@@ -103,7 +103,7 @@ class Loss:
             return F.cross_entropy(outputs, targets)
         return self._objective.losses(outputs, targets).mean()
 
-    def _per_sample(self, inputs: Tensor, targets: Tensor) -> tuple[float, list[Tensor]]:
+    def _per_sample(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the mean loss and one gradient per sample, each (B, *shape)."""
 
         def one(values: tuple[Tensor, ...], sample: Tensor, target: Tensor) -> Tensor:
@@ -113,4 +113,4 @@ class Loss:
         each = torch.func.vmap(torch.func.grad_and_value(one), in_dims=(None, 0, 0), randomness="different")
         plain = tuple(parameter.detach() for parameter in self._template.parameters)
         found, losses = each(plain, inputs, targets)
-        return float(losses.mean()), list(found)
+        return losses.mean(), list(found)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ACTIVATION_BUDGET = 700_000
 """Numbers in the largest activation of a tile: 2.8 MB, beyond which a step leaves the caches and gets slower again."""
 
+ACCELERATOR_BUDGET = 16_000_000
+"""The same on an accelerator, which has no such cache but many cores: 64 MB. Not measured; it bounds the memory."""
+
 LARGEST_TILE = 128
 """Clients per tile at most, however small the model."""
 
@@ -49,6 +52,8 @@ class Capability:
         Numbers in the largest activation of one sample.
     parameters : int
         Parameters of one client.
+    accelerated : bool
+        Whether it computes on an accelerator.
     """
 
     program: Program | None
@@ -56,12 +61,14 @@ class Capability:
     reason: str
     widest: int
     parameters: int
+    accelerated: bool = False
 
 
 def capability_of(template: Template, input_shape: tuple[int, ...]) -> Capability:
     """Return what the model can do side by side, for samples of `input_shape`."""
     model = template.model
     count = sum(parameter.numel() for parameter in model.parameters())
+    accelerated = not template.place.is_host
     reason = _never_side_by_side(template)
     if reason:
         return Capability(None, vmap=False, reason=reason, widest=0, parameters=count)
@@ -70,10 +77,11 @@ def capability_of(template: Template, input_shape: tuple[int, ...]) -> Capabilit
     except UnsupportedModelError as error:
         refused = _refused_by_vmap(template, input_shape)
         reason = f"{error}; vmap says: {refused}" if refused else str(error)
-        return Capability(None, vmap=not refused, reason=reason, widest=math.prod(input_shape), parameters=count)
+        widest = math.prod(input_shape)
+        return Capability(None, not refused, reason, widest=widest, parameters=count, accelerated=accelerated)
     values = {name: p.detach()[None] for name, p in model.named_parameters()}
-    widest = program.widest(torch.zeros(1, 1, *input_shape), values)
-    return Capability(program, vmap=True, reason="", widest=widest, parameters=count)
+    widest = program.widest(torch.zeros(1, 1, *input_shape, device=template.place.device), values)
+    return Capability(program, vmap=True, reason="", widest=widest, parameters=count, accelerated=accelerated)
 
 
 def _never_side_by_side(template: Template) -> str:
@@ -96,7 +104,8 @@ def _refused_by_vmap(template: Template, input_shape: tuple[int, ...]) -> str:
     }
     try:
         with torch.no_grad():
-            vmap_forward(template, frozen, Constrained())(values, torch.zeros(1, 1, *input_shape))
+            sample = torch.zeros(1, 1, *input_shape, device=template.place.device)
+            vmap_forward(template, frozen, Constrained())(values, sample)
     except RuntimeError as error:
         return str(error).partition("\n")[0]
     return ""
@@ -109,5 +118,6 @@ def automatic_mode(capability: Capability, clients: int) -> str:
 
 
 def tile_clients(capability: Capability, batch_size: int) -> int:
-    """Return how many clients run together: as many as keep the largest activation within `ACTIVATION_BUDGET`."""
-    return max(1, min(LARGEST_TILE, ACTIVATION_BUDGET // max(1, capability.widest * batch_size)))
+    """Return how many clients run together: as many as keep the largest activation within the device's budget."""
+    budget = ACCELERATOR_BUDGET if capability.accelerated else ACTIVATION_BUDGET
+    return max(1, min(LARGEST_TILE, budget // max(1, capability.widest * batch_size)))

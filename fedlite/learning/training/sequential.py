@@ -14,42 +14,44 @@ import torch
 from fedlite import rng
 from fedlite.learning.training.loss import Loss
 from fedlite.learning.training.optimiser import Optimiser
+from fedlite.learning.training.place import Table, to_host
 from fedlite.learning.training.records import Array, ClientJob, CohortResult, LocalConfig
 from fedlite.learning.training.schedule import Schedule, schedules
-from fedlite.learning.training.template import Template, as_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import Tensor
+
     from fedlite.learning.objectives import Objective
     from fedlite.learning.objectives.terms.base import Term
     from fedlite.learning.training.constrained import Constrained
+    from fedlite.learning.training.template import Template
 
 
 def train_sequentially(
     template: Template,
     arrays: Sequence[Array],
     jobs: Sequence[ClientJob],
-    x: Array,
-    y: Array,
+    x: Table,
+    y: Table,
     config: LocalConfig,
     objective: Objective,
     bound: Constrained,
     terms: Sequence[Term] = (),
 ) -> CohortResult:
     """Train every job from the same `arrays`, one after the other. The parameters are those of `Trainer.train`."""
-    start = as_tensors(arrays)
+    start = [template.place.copied(array) for array in arrays]
     stack = template.empty_stack(arrays, len(jobs))
     plans = schedules(jobs, config)
     losses = np.full(len(jobs), np.nan)
     template.model.train()
     for k, (job, plan) in enumerate(zip(jobs, plans, strict=True)):
         template.load(start)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(rng.seed_of(job.seed, "training/dropout"))
+        with template.place.draws(rng.seed_of(job.seed, "training/dropout")):
             losses[k] = _train_one(template, plan, x, y, config, Loss(template, objective, bound, terms), bound)
         for target, tensor in zip(stack, template.state.values(), strict=True):
-            target[k] = tensor.detach().numpy()
+            target[k] = to_host(tensor)
     sizes = np.array([len(job.indices) for job in jobs], dtype=np.int64)
     steps = np.array([plan.steps for plan in plans], dtype=np.int64)
     return CohortResult(
@@ -65,13 +67,13 @@ def train_sequentially(
 
 
 def _train_one(
-    template: Template, plan: Schedule, x: Array, y: Array, config: LocalConfig, loss: Loss, bound: Constrained
+    template: Template, plan: Schedule, x: Table, y: Table, config: LocalConfig, loss: Loss, bound: Constrained
 ) -> float:
     """Train the loaded module in place and return its mean loss over the last epoch."""
-    inputs = template.inputs(np.take(x, plan.rows, axis=0))
-    inputs, labels = bound.rows(inputs, torch.from_numpy(np.take(y, plan.rows, axis=0)))
+    inputs = template.inputs(x.take(x.index(plan.rows)))
+    inputs, labels = bound.rows(inputs, y.take(y.index(plan.rows)))
     targets = loss.targets(inputs, labels)
-    total, count = 0.0, 0
+    told: list[tuple[Tensor, int]] = []
     loss.remember_received()
     with torch.no_grad():
         optimiser = Optimiser(config, [p.detach() for p in template.parameters], bound)
@@ -81,6 +83,16 @@ def _train_one(
         with torch.no_grad():
             optimiser.step(gradients)
         if step >= plan.last_epoch:
-            total += value * (end - begin)
-            count += end - begin
-    return total / count if count else float("nan")
+            told.append((value, end - begin))
+    return _mean(told)
+
+
+def _mean(told: Sequence[tuple[Tensor, int]]) -> float:
+    """Return the mean of losses that count for so many samples; asked for once, as an accelerator then has to stop."""
+    if not told:
+        return float("nan")
+    values = to_host(torch.stack([value for value, _ in told])).tolist()
+    total = 0.0
+    for value, (_, samples) in zip(values, told, strict=True):
+        total += value * samples
+    return total / sum(samples for _, samples in told)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fedlite.errors import FedliteError
+from fedlite.learning.training.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import Tensor
 
     from fedlite.learning.training.records import Array
 
@@ -27,17 +30,21 @@ class Template:
     ----------
     model : nn.Module
         Copied, so that training never changes the caller's module.
+    place : Place, optional
+        Where it is to compute; the processor if not given.
 
     Attributes
     ----------
+    place : Place
     names : list of str
         Names of the state dict, in its order: the order of all lists of arrays.
     trainable : list of int
         Positions in `names` of the parameters that training changes.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = copy.deepcopy(model)
+    def __init__(self, model: nn.Module, place: Place | None = None) -> None:
+        self.place = place or Place()
+        self.model = copy.deepcopy(model).to(self.place.device)
         self._channels_last = _prefers_channels_last(self.model)
         if self._channels_last:
             for parameter in self.model.parameters():
@@ -69,11 +76,10 @@ class Template:
             for target, tensor in zip(self.state.values(), tensors, strict=True):
                 target.copy_(tensor)
 
-    def inputs(self, samples: Array) -> Tensor:
-        """Return gathered samples as the module likes them best; they must own their memory."""
-        tensor = torch.from_numpy(samples)
-        wanted = self._channels_last and tensor.dim() == 4  # noqa: PLR2004 (batch, channels, height, width)
-        return tensor.contiguous(memory_format=torch.channels_last) if wanted else tensor
+    def inputs(self, samples: Tensor) -> Tensor:
+        """Return gathered samples as the module likes them best."""
+        wanted = self._channels_last and samples.dim() == 4  # noqa: PLR2004 (batch, channels, height, width)
+        return samples.contiguous(memory_format=torch.channels_last) if wanted else samples
 
     def empty_stack(self, arrays: Sequence[Array], clients: int) -> list[Array]:
         """Return uninitialised arrays (K, *shape) for the result of a chunk."""
@@ -88,8 +94,3 @@ def _prefers_channels_last(model: nn.Module) -> bool:
     if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
         return False
     return sum(parameter.numel() for parameter in model.parameters()) < LARGEST_CHANNELS_LAST
-
-
-def as_tensors(arrays: Sequence[Array]) -> list[Tensor]:
-    """Return tensors that own their memory: arrays out of shared memory are read-only, which torch cannot express."""
-    return [torch.from_numpy(np.array(array)) for array in arrays]

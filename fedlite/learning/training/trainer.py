@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
 from fedlite.errors import FedliteError, UnknownNameError
 from fedlite.learning import objectives
@@ -18,12 +16,15 @@ from fedlite.learning.training.evaluation import client_evaluation_of, evaluatio
 from fedlite.learning.training.forwards import program_forward, vmap_forward
 from fedlite.learning.training.gradients import Gradients, by_autograd
 from fedlite.learning.training.modes import Capability, automatic_mode, capability_of, tile_clients
+from fedlite.learning.training.place import Place, Table
 from fedlite.learning.training.sequential import train_sequentially
 from fedlite.learning.training.template import Template
-from fedlite.learning.training.threads import single_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import nn
 
     from fedlite.compression.constraint.base import Constraint
     from fedlite.learning.objectives import Objective
@@ -52,27 +53,37 @@ class Trainer:
         What is learned, by its name or made already.
     mode : str
         "sequential", "batched", or "auto" (the fixed rule of `mode_for`).
+    place : Place, optional
+        Where it computes; the processor if not given.
 
     Notes
     -----
     All lists of arrays are in the order of `model.state_dict().values()`. Nothing here reads or changes torch's global
-    random state, and everything runs on one torch thread.
+    random state, and everything runs on one torch thread. Data may come as arrays or as a `Table`, which an accelerator
+    keeps; results are arrays.
     """
 
-    def __init__(self, model: nn.Module, *, objective: str | Objective = "cross-entropy", mode: str = "auto") -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        objective: str | Objective = "cross-entropy",
+        mode: str = "auto",
+        place: Place | None = None,
+    ) -> None:
         if mode not in MODES:
             raise UnknownNameError("trainer mode", mode, list(MODES))
         self._mode = mode
         self._objective = objectives.objective(objective) if isinstance(objective, str) else objective
-        self._template = Template(model)
+        self._template = Template(model, place)
         self._capabilities: dict[tuple[int, ...], Capability] = {}
 
     def train(
         self,
         arrays: Sequence[Array],
         jobs: Sequence[ClientJob],
-        x: Array,
-        y: Array,
+        x: Array | Table,
+        y: Array | Table,
         config: LocalConfig,
         *,
         constraints: Sequence[Constraint] = (),
@@ -87,7 +98,7 @@ class Trainer:
             The global model.
         jobs : sequence of ClientJob
             K clients.
-        x, y : NDArray
+        x, y : NDArray or Table
             The shared data, float32 (N, *input_shape) and labels (N, ...), one per row; only read.
         config : LocalConfig
             Epochs, batch size, optimiser.
@@ -105,7 +116,9 @@ class Trainer:
         """
         self._template.check(arrays)
         self._check_jobs(jobs, x, y)
-        with single_thread():
+        place = self._template.place
+        with place.computing():
+            x, y = Table.of(x, place), Table.of(y, place)
             bound = constrained(constraints, self._template, arrays, jobs, round_)
             if self._one_by_one(constraints, terms) or self.mode_for(jobs, x.shape[1:]) == "sequential":
                 return train_sequentially(self._template, arrays, jobs, x, y, config, self._objective, bound, terms)
@@ -131,12 +144,24 @@ class Trainer:
             )
         return bool(found)
 
-    def evaluate(self, arrays: Sequence[Array], x: Array, y: Array, batch_size: int = 512) -> Evaluation:
+    def table(self, rows: Array) -> Table:
+        """Return rows of data as they are kept where this computes."""
+        return Table.of(rows, self._template.place)
+
+    def evaluate(
+        self, arrays: Sequence[Array], x: Array | Table, y: Array | Table, batch_size: int = 512
+    ) -> Evaluation:
         """Return the objective's metrics and the loss of a model over one test set."""
-        return evaluation_of(self._objective, self._judged(arrays, x, y, batch_size))
+        return evaluation_of(self._objective, self._judged(arrays, x, y, None, batch_size))
 
     def evaluate_many(
-        self, arrays: Sequence[Array], x: Array, y: Array, client_index: Array, batch_size: int = 512
+        self,
+        arrays: Sequence[Array],
+        x: Array | Table,
+        y: Array | Table,
+        client_index: Array,
+        rows: NDArray[np.int64] | None = None,
+        batch_size: int = 512,
     ) -> ClientEvaluation:
         """Return metrics and loss of one model for each client, in one pass over all their samples.
 
@@ -144,14 +169,17 @@ class Trainer:
         ----------
         arrays : list of NDArray
             The model.
-        x, y : NDArray
+        x, y : NDArray or Table
             Samples of all clients together.
         client_index : NDArray
             The owner of each sample, shape (N,); negative: nobody's.
+        rows : NDArray, optional
+            Which rows of `x` and `y` the N samples are; all of them if not given.
         batch_size : int
             Samples per forward pass.
         """
-        return client_evaluation_of(self._objective, self._judged(arrays, x, y, batch_size), np.asarray(client_index))
+        found = self._judged(arrays, x, y, rows, batch_size)
+        return client_evaluation_of(self._objective, found, np.asarray(client_index))
 
     def mode_for(self, jobs: Sequence[ClientJob], input_shape: tuple[int, ...]) -> str:
         """Return the execution mode, "sequential" or "batched", that `train` uses for these jobs.
@@ -182,7 +210,7 @@ class Trainer:
     def _gradients(self, arrays: Sequence[Array], capability: Capability, bound: Constrained) -> Gradients:
         template = self._template
         frozen = {
-            name: torch.from_numpy(np.array(arrays[i]))
+            name: template.place.copied(arrays[i])
             for i, name in enumerate(template.names)
             if i not in template.trainable
         }
@@ -198,14 +226,24 @@ class Trainer:
             return dense_gradients(chain)
         return by_autograd(program_forward(template, capability.program, frozen, bound), self._objective)
 
-    def _judged(self, arrays: Sequence[Array], x: Array, y: Array, batch_size: int) -> Judged:
-        self._template.check(arrays)
-        with single_thread():
-            self._template.load([torch.from_numpy(np.array(array)) for array in arrays])
-            return judged(self._template, self._objective, x, y, batch_size)
+    def _judged(
+        self,
+        arrays: Sequence[Array],
+        x: Array | Table,
+        y: Array | Table,
+        rows: NDArray[np.int64] | None,
+        batch_size: int,
+    ) -> Judged:
+        template, place = self._template, self._template.place
+        template.check(arrays)
+        with place.computing():
+            template.load([place.copied(array) for array in arrays])
+            x, y = Table.of(x, place), Table.of(y, place)
+            chosen = np.arange(len(x)) if rows is None else rows
+            return judged(template, self._objective, x, y, chosen, batch_size)
 
     @staticmethod
-    def _check_jobs(jobs: Sequence[ClientJob], x: Array, y: Array) -> None:
+    def _check_jobs(jobs: Sequence[ClientJob], x: Array | Table, y: Array | Table) -> None:
         if len(x) != len(y):
             raise FedliteError(f"training data: got {len(x)} inputs and {len(y)} labels, expected one label per input")
         rows = np.concatenate([job.indices for job in jobs]) if jobs else np.empty(0, dtype=np.int64)
