@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from fedlite.compose.program import Program
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.runtimes import app_classes
 from fedlite.compose.runtimes import declared as declared_by
-from fedlite.errors import FedliteError
+from fedlite.errors import EngineLostError, FedliteError
 from fedlite.flower.app_dir import AppDirectory, app_files, overridden, read_app
 from fedlite.flower.app_prices import AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime, worker_spec
@@ -163,10 +164,15 @@ class AppCampaign:
         failure = None
         try:
             serve_app(grid, self.server, self.request.run_config, self.app.path, rounds, seed)
+        except EngineLostError:
+            raise
         except FedliteError as error:
             if not len(grid.ledger):
                 raise
             failure = error
+            # What was under way is paid for; if the failure is that it cannot be computed, it is told already.
+            with suppress(FedliteError):
+                grid.finish()
         metrics = rounds.finish()
         privacy = app_privacy(rounds.starts, grid.ledger.columns(), self._partitions)
         return Trained(rounds.names, rounds.final, metrics, failure=failure, privacy=privacy)

@@ -153,12 +153,12 @@ def resume(path: Path, *, settings: Wanted, progress: Watcher) -> Run:
     with directory.held():
         if directory.has_summary and directory.failure is None:
             return completed(directory)
-        directory.forget_end()
         began_s = time.perf_counter()
         check_backend(settings)
         accelerator = find(settings.accelerator)
         campaign = _reopen(directory)
         record = ProgramRecord.read(directory).go_on(campaign.program.on(accelerator), directory)
+        directory.forget_end()
         return _finish(campaign, directory, record, settings, accelerator, progress, began_s)
 
 

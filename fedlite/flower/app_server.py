@@ -83,5 +83,4 @@ def serve_app(
             raise FedliteError(
                 f"server app: it raised {own_code.raised(error)}; mend the app, or see whether its config is right"
             ) from error
-        finally:
-            grid.finish()
+    grid.finish()
