@@ -149,9 +149,10 @@ def sweep(
         If the study is wrong, or its directory holds runs of another scenario.
     """
     loaded = load_study(study)
-    directory = RunDirectory(out or Path("runs") / loaded.study.name)
     chosen = settings or Settings()
-    runs = study_runs(loaded, directory.path, seed_free=seed_free, accelerator=find(chosen.accelerator))
+    accelerator = find(chosen.accelerator)
+    directory = RunDirectory(out or Path("runs") / loaded.study.name)
+    runs = study_runs(loaded, directory.path, seed_free=seed_free, accelerator=accelerator)
     failures: dict[Path, str] = {}
     todo = [run for run in runs if run.state is not State.FINISHED]
     _write_manifest(directory, loaded, runs, failures)
