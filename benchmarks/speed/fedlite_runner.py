@@ -14,6 +14,7 @@ import torch
 from work import BATCH, ROUNDS_AT_LEAST, ROUNDS_AT_MOST, Stopwatch, arguments
 
 from fedlite.api import Settings, run
+from fedlite.compose.pools import MOST_ON_A_GPU
 from fedlite.scenario.loader import parse_scenario
 
 NETS = {"mlp": "mlp", "cnn": "lenet5"}
@@ -55,9 +56,11 @@ def main(backend="ray"):
     )
     here = str(Path(__file__).resolve().parent)
     os.environ["PYTHONPATH"] = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
-    actors = len(os.sched_getaffinity(0)) if backend == "ray" else None
+    cores = len(os.sched_getaffinity(0))
+    most = cores if work.accelerator == "none" else min(cores, MOST_ON_A_GPU)
+    settings = Settings(backend=backend, actors=most if backend == "ray" else None, accelerator=work.accelerator)
     with tempfile.TemporaryDirectory() as folder:
-        done = run(parse_scenario(text), out=Path(folder) / "run", settings=Settings(backend=backend, actors=actors))
+        done = run(parse_scenario(text), out=Path(folder) / "run", settings=settings)
         table = done.rounds.filter(done.rounds["round"] > 0)
         if not (table["arrived"] == work.cohort).all():
             raise SystemExit(f"rounds trained {table['arrived'].to_list()} clients, expected {work.cohort} in each")
@@ -65,7 +68,7 @@ def main(backend="ray"):
         watch.rounds_s = table["wall_s"].to_list()[:-1]
         accuracy = done.summary["metrics"]["accuracy"]
         modes = done.summary["trainer_modes"]
-    watch.report(accuracy, processes=actors or 1, torch=torch.__version__, mode=",".join(modes))
+    watch.report(accuracy, processes=settings.actors or 1, torch=torch.__version__, mode=",".join(modes))
 
 
 if __name__ == "__main__":

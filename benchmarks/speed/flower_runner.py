@@ -33,12 +33,14 @@ def client_app(work):
         if not cache:
             torch.set_num_threads(1)
             x, y, rows = data(work)
-            cache.update(x=torch.from_numpy(x), y=torch.from_numpy(y), rows=rows, net=build(work.model))
+            x, y = torch.from_numpy(x).to(work.device), torch.from_numpy(y).to(work.device)
+            cache.update(x=x, y=y, rows=rows, net=build(work.model).to(work.device))
         net = cache["net"]
         net.load_state_dict(message.content["arrays"].to_torch_state_dict())
-        own = torch.from_numpy(cache["rows"][context.node_config["partition-id"]])
+        own = torch.from_numpy(cache["rows"][context.node_config["partition-id"]]).to(work.device)
         local_epoch(net, cache["x"][own], cache["y"][own], work.lr)
-        content = {"arrays": ArrayRecord(net.state_dict()), "metrics": MetricRecord({"num-examples": SAMPLES})}
+        state = {name: value.cpu() for name, value in net.state_dict().items()}
+        content = {"arrays": ArrayRecord(state), "metrics": MetricRecord({"num-examples": SAMPLES})}
         return Message(content=RecordDict(content), reply_to=message)
 
     return app
@@ -65,7 +67,8 @@ def main():
         strategy = FedAvg(fraction_train=work.cohort / work.fleet, fraction_evaluate=0.0, min_train_nodes=work.cohort)
         strategy.start(grid, ArrayRecord(net.state_dict()), num_rounds=rounds, evaluate_fn=after_round)
 
-    resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}, "init_args": {"num_cpus": 2}}
+    share = 0.5 if work.accelerator == "cuda" else 0.0
+    resources = {"client_resources": {"num_cpus": 1, "num_gpus": share}, "init_args": {"num_cpus": 2}}
     run_simulation(server, client_app(work), num_supernodes=work.fleet, backend_config=resources)
     watch.report(
         accuracy(net, torch.from_numpy(x), torch.from_numpy(y)),

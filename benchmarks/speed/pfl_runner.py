@@ -57,15 +57,14 @@ def main():
     torch.set_num_threads(1)
     work = arguments()
     x, y, rows = data(work)
-    inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
+    inputs, labels = torch.from_numpy(x).to(work.device), torch.from_numpy(y).to(work.device)
     draw = np.random.default_rng(0)
     users = {
-        k: Dataset((inputs[torch.from_numpy(r)], labels[torch.from_numpy(r)]), user_id=str(k))
-        for k, r in enumerate(rows)
+        k: Dataset((inputs[r], labels[r]), user_id=str(k)) for k, r in enumerate(torch.from_numpy(rows).to(work.device))
     }
     federation = FederatedDataset(users.__getitem__, lambda: int(draw.integers(work.fleet)))
     backend = SimulatedBackend(training_data=federation, val_data=None)
-    net = Net(work.model)
+    net = Net(work.model).to(work.device)
     model = PyTorchModel(net, torch.optim.SGD, torch.optim.SGD(net.parameters(), lr=1.0))
     parameters = NNAlgorithmParams(
         central_num_iterations=1000, evaluation_frequency=10**9, train_cohort_size=work.cohort, val_cohort_size=None

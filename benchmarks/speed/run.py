@@ -7,8 +7,10 @@ The peers live in environments of their own (their pins contradict each other):
     python -m venv pfl-env    && pfl-env/bin/pip install torch==2.13.0 pfl scikit-learn
     python -m venv fedjax-env && fedjax-env/bin/pip install fedjax "jax<0.6" "jaxlib<0.6" scikit-learn
 
-A runner without an environment is left out and named in the result. Runners take turns, `--repeats` times, so that a
-slow minute of the machine hits all of them; the figure is the median turn's median round, first round excluded.
+With `--accelerator cuda` (or mps) all of them compute there, and the results are speed-cuda.json and speed-cuda.md; no
+such results are in the repository. A runner without an environment is left out and named in the result. Runners take
+turns, `--repeats` times, so that a slow minute of the machine hits all of them; the figure is the median turn's median
+round, first round excluded.
 Ratios to the one-core trainer, and the fixed cost of a round beyond it, are taken turn by turn.
 """
 
@@ -40,6 +42,7 @@ HEADINGS = (
     *("processes", "rounds", "first round s", "accuracy"),
 )
 OWN_ENVIRONMENT = ("pfl", "fedjax")
+PROCESSOR_ONLY = ("fedjax",)  # jax finds its accelerators by itself, in a build of its own
 LIMIT_S = 600
 
 
@@ -48,7 +51,9 @@ def main():
     pythons = dict(pair.split("=", 1) for pair in options.python)
     chosen = [name for name in RUNNERS if not options.only or name in options.only]
     missing = [name for name in chosen if name in OWN_ENVIRONMENT and name not in pythons]
-    machine, samples, failures = _machine(), {}, {}
+    if options.accelerator != "none":
+        missing += [name for name in chosen if name in PROCESSOR_ONLY and name not in missing]
+    machine, samples, failures = _machine(options.accelerator), {}, {}
     for turn in range(options.repeats):
         for row in ROWS:
             if options.models and row[0] not in options.models:
@@ -56,7 +61,7 @@ def main():
             for name in chosen:
                 if name in missing or (name, *row) in failures:
                     continue
-                result, problem = _measure(pythons.get(name, sys.executable), name, row, options.seconds)
+                result, problem = _measure(pythons.get(name, sys.executable), name, row, options)
                 if result is None:
                     failures[(name, *row)] = problem
                     print(f"{name} {row}: failed: {problem}", file=sys.stderr)
@@ -65,7 +70,7 @@ def main():
                 print(f"turn {turn + 1} {row}: {name} {result['clients_per_second']:.1f} clients/s", flush=True)
             machine["load_average_after"] = os.getloadavg()[0]
             _write(options, machine, _results(samples), missing, failures)
-    print(f"wrote {options.out / 'speed.json'} and speed.md")
+    print(f"wrote {_path(options, 'json')} and {_path(options, 'md').name}")
 
 
 def _options():
@@ -75,20 +80,23 @@ def _options():
     parser.add_argument("--models", nargs="*", choices=["mlp", "cnn"])
     parser.add_argument("--seconds", type=float, default=5.0, help="per runner, row and turn")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--accelerator", choices=["none", "cuda", "mps"], default="none")
     parser.add_argument("--out", type=Path, default=HERE / "results")
     return parser.parse_args()
 
 
-def _measure(python, name, row, seconds):
+def _measure(python, name, row, options):
     """Run one runner once; return its result, or None and the last line of its complaint."""
     model, fleet, cohort = row
     command = [python, str(HERE / RUNNERS[name]), "--model", model, "--fleet", str(fleet), "--cohort", str(cohort)]
     environment = dict(os.environ, OMP_NUM_THREADS="1")
+    if options.accelerator == "none":
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # pfl takes a GPU where it sees one
     if name not in OWN_ENVIRONMENT:
         environment["PYTHONPATH"] = str(REPOSITORY)
     try:
         done = subprocess.run(
-            [*command, "--seconds", str(seconds)],
+            [*command, "--seconds", str(options.seconds), *_on(name, options.accelerator)],
             check=False,
             capture_output=True,
             text=True,
@@ -117,6 +125,15 @@ def _results(samples):
     return results
 
 
+def _on(name, accelerator):
+    return [] if name in PROCESSOR_ONLY else ["--accelerator", accelerator]
+
+
+def _path(options, suffix):
+    on = "" if options.accelerator == "none" else f"-{options.accelerator}"
+    return options.out / f"speed{on}.{suffix}"
+
+
 def _median(turns):
     """Return the turn with the median speed, with the spread of all."""
     speeds = [turn["clients_per_second"] for turn in turns]
@@ -125,7 +142,9 @@ def _median(turns):
     return chosen | {"turns": len(turns), "slowest": min(speeds), "fastest": max(speeds)}
 
 
-def _machine():
+def _machine(accelerator):
+    from fedlite.learning.training.accelerator import find
+
     model = "unknown"
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
@@ -133,6 +152,7 @@ def _machine():
             break
     return {
         "cpu": model,
+        "accelerator": find(accelerator).label,
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": platform.platform(),
@@ -143,6 +163,7 @@ def _machine():
 
 def _write(options, machine, results, missing, failures):
     command = f"python benchmarks/speed/run.py --seconds {options.seconds:g} --repeats {options.repeats}"
+    command += "" if options.accelerator == "none" else f" --accelerator {options.accelerator}"
     record = {
         "command": command,
         "machine": machine,
@@ -151,8 +172,8 @@ def _write(options, machine, results, missing, failures):
         "failures": [{"runner": key[0], "row": key[1:], "problem": problem} for key, problem in failures.items()],
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "speed.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    (options.out / "speed.md").write_text(_page(record), encoding="utf-8")
+    _path(options, "json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    _path(options, "md").write_text(_page(record), encoding="utf-8")
 
 
 def _page(record):
@@ -162,6 +183,7 @@ def _page(record):
         "",
         (
             f"`{record['command']}` on {machine['cpu']}, {machine['cores']} cores, "
+            f"accelerator {machine.get('accelerator', 'none')}, "
             f"{machine['memory_bytes'] / 2**30:.0f} GiB, Python {machine['python']}; load average "
             f"{machine['load_average_before']:.1f} before and {machine['load_average_after']:.1f} after."
         ),

@@ -22,7 +22,7 @@ def build(model):
 def local_epoch(net, x, y, lr):
     """Train one epoch in place, as a tutorial would but without its DataLoader."""
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
-    order = torch.randperm(len(x))
+    order = torch.randperm(len(x), device=x.device)
     for begin in range(0, len(x), BATCH):
         rows = order[begin : begin + BATCH]
         optimizer.zero_grad()

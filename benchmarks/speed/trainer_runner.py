@@ -8,6 +8,8 @@ from torch_nets import build
 from work import BATCH, SAMPLES, Stopwatch, arguments, data
 
 from fedlite.learning.training import ClientJob, LocalConfig, Trainer
+from fedlite.learning.training.accelerator import find
+from fedlite.learning.training.place import Place
 
 
 def main():
@@ -16,7 +18,8 @@ def main():
     x, y, rows = data(work)
     model = build(work.model)
     central = [tensor.detach().numpy().copy() for tensor in model.state_dict().values()]
-    trainer = Trainer(model)
+    trainer = Trainer(model, place=Place(find(work.accelerator).device()))
+    resident = trainer.table(x), trainer.table(y)
     config = LocalConfig(batch_size=BATCH, lr=work.lr)
     draw = np.random.default_rng(0)
     watch = Stopwatch(work, "fedlite trainer, one core")
@@ -24,7 +27,7 @@ def main():
     while more:
         cohort = draw.choice(work.fleet, work.cohort, replace=False)
         jobs = [ClientJob(rows[client], seed=number * work.fleet + int(client)) for client in cohort]
-        result = trainer.train(central, jobs, x, y, config)
+        result = trainer.train(central, jobs, *resident, config)
         weights = np.full(work.cohort, SAMPLES) / (SAMPLES * work.cohort)
         central = [np.tensordot(weights, array, axes=1).astype(np.float32) for array in result.arrays]
         number, mode = number + 1, result.mode

@@ -28,6 +28,12 @@ class Work:
     fleet: int
     cohort: int
     seconds: float
+    accelerator: str = "none"
+
+    @property
+    def device(self):
+        """What torch calls the device."""
+        return "cpu" if self.accelerator == "none" else self.accelerator
 
     @property
     def lr(self):
@@ -41,8 +47,9 @@ def arguments():
     parser.add_argument("--fleet", type=int, default=100)
     parser.add_argument("--cohort", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=5.0, help="measure for about so long")
+    parser.add_argument("--accelerator", choices=["none", "cuda", "mps"], default="none")
     options = parser.parse_args()
-    return Work(options.model, options.fleet, options.cohort, options.seconds)
+    return Work(options.model, options.fleet, options.cohort, options.seconds, options.accelerator)
 
 
 def data(work):

@@ -176,6 +176,18 @@ def test_terms_work_elsewhere(name):
     both(build("mlp", input_shape=(12,), num_classes=3, seed=1), x, y, mode="sequential", terms=[term])
 
 
+def test_gradients_of_every_sample_are_found_elsewhere():
+    class Bounded(Constraint):
+        name = "bounded"
+        per_sample = True
+
+        def gradients(self, gradients, state, *, stacked):
+            return [each.clamp(-0.01, 0.01).mean(dim=0) for each in gradients]
+
+    x, y = rows((12,))
+    both(build("mlp", input_shape=(12,), num_classes=3, seed=1), x, y, mode="sequential", constraints=[Bounded()])
+
+
 def test_a_constraint_that_forgets_the_device_is_caught():
     class Forgetful(Constraint):
         name = "forgetful"
