@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from elsewhere import MixedDevicesError, device, elsewhere
+from elsewhere import UNREPEATED, MixedDevicesError, device, elsewhere
 from torch import nn
 
 from fedlite import runner
@@ -74,6 +74,7 @@ def both(model, x, y, *, mode, objective="cross-entropy", config=CONFIG, **parts
             trainer = Trainer(model, objective=objective, mode=mode, place=place)
             results.append(trainer.train(arrays, jobs(len(x)), x, y, config, **parts))
             assert there.stops == 0
+            assert not there.ran & UNREPEATED
             last = [stacked[-1] for stacked in results[-1].arrays]
             scores.append(trainer.evaluate_many(last, x, y, np.arange(len(x)) % 3))
             assert bool(there.sent) == (not place.is_host)
@@ -112,6 +113,7 @@ def test_deep_models_learn_the_same_elsewhere(name):
     with elsewhere() as there:
         away = Trainer(model, mode="sequential", place=Place(device())).train(arrays, job, x, y, config)
     assert there.stops == 0
+    assert not there.ran & UNREPEATED
     for mine, other in zip(here.arrays, away.arrays, strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-4)
 
@@ -200,6 +202,14 @@ def test_a_constraint_that_forgets_the_device_is_caught():
     arrays = [value.detach().numpy() for value in model.state_dict().values()]
     with elsewhere(), pytest.raises(MixedDevicesError, match="mul_"):
         Trainer(model, place=Place(device())).train(arrays, jobs(), x, y, CONFIG, constraints=[Forgetful()])
+
+
+def test_the_device_sees_the_operations_of_backward_passes():
+    """Else it could not tell that none of them is one that does not repeat itself."""
+    with elsewhere() as there:
+        x = torch.ones(1, 1, 4, 4).to(device()).requires_grad_()
+        torch.autograd.grad(nn.AdaptiveAvgPool2d(2)(x).sum(), x)
+    assert there.ran & UNREPEATED == {"_adaptive_avg_pool2d_backward"}
 
 
 @pytest.mark.parametrize("mode", ["sequential", "batched"])
