@@ -204,6 +204,14 @@ def test_a_constraint_that_forgets_the_device_is_caught():
         Trainer(model, place=Place(device())).train(arrays, jobs(), x, y, CONFIG, constraints=[Forgetful()])
 
 
+def test_the_device_sees_the_operations_of_backward_passes():
+    """Else it could not tell that none of them is one that does not repeat itself."""
+    with elsewhere() as there:
+        x = torch.ones(1, 1, 4, 4).to(device()).requires_grad_()
+        torch.autograd.grad(nn.AdaptiveAvgPool2d(2)(x).sum(), x)
+    assert there.ran & UNREPEATED == {"_adaptive_avg_pool2d_backward"}
+
+
 @pytest.mark.parametrize("mode", ["sequential", "batched"])
 def test_the_device_sees_the_operations_of_backward_passes():
     """Else it could not tell that none of them is one that does not repeat itself."""
