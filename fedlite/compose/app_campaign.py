@@ -174,7 +174,7 @@ class AppCampaign:
             with suppress(FedliteError):
                 grid.finish()
         metrics = rounds.finish()
-        privacy = app_privacy(rounds.starts, grid.ledger.columns(), self._partitions)
+        privacy = app_privacy(rounds.starts, self._partitions)
         return Trained(rounds.names, rounds.final, metrics, failure=failure, privacy=privacy)
 
     def particulars(self, record: Record, runtime: AppRuntime) -> Particulars:

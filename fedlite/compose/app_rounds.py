@@ -76,15 +76,14 @@ class AppRounds:
         self._live: dict[str, float] = {}
         self._span_from = 0
         self._spans: list[_Span] = []
-        self._at_work: tuple[Any, int] | None = None
         self.starts: list[Start] = []
-        """The strategies that were at work, each with its rows of the ledger."""
+        """The strategies that were at work."""
         grid.on_exchange = self._leaves
         log.trains = False
 
     def begin(self, rounds: int, strategy: Any) -> None:
         """Note that a strategy starts."""
-        self._at_work = (strategy, len(self._grid.ledger))
+        self.starts.append(Start.watched(strategy))
         self._log.expected += rounds
         self._starts = True
         self._span_from = len(self._log.table.rows)
@@ -97,7 +96,6 @@ class AppRounds:
     def end(self, result: Any) -> None:
         """Note a strategy's result."""
         self._spans.append(_Span(self._span_from, len(self._log.table.rows) + 1, result))
-        self._stop()
         arrays = getattr(result, "arrays", None)
         if arrays is not None and len(arrays):
             self.names = tuple(arrays.keys())
@@ -106,7 +104,6 @@ class AppRounds:
     def finish(self) -> dict[str, float]:
         """Close the last round, put metrics into the rows, and return the last ones under the app's own names."""
         self._close()
-        self._stop()
         last: dict[str, float] = {}
         for span in self._spans:
             for position in range(span.first, min(span.last, len(self._log.table.rows))):
@@ -118,12 +115,6 @@ class AppRounds:
                     if math.isnan(row[name]):
                         row[name] = value
         return last
-
-    def _stop(self) -> None:
-        """Note that the strategy at work has ended, be it because it raised."""
-        if self._at_work is not None:
-            self.starts.append(Start(*self._at_work, len(self._grid.ledger)))
-        self._at_work = None
 
     def _leaves(self, kind: str, named: int | None) -> int:
         """Begin a round where messages that leave do, and return the one that they belong to."""

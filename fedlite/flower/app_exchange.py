@@ -183,7 +183,7 @@ class AppExchange:
         keys = [self._work_key(position, ended) for position, ended in enumerate(jobs)]
         first: dict[str, int] = {}
         for position, key in enumerate(keys):
-            if key not in clients.counts and not clients.prices.declares(types[position]):
+            if key not in clients.counts and clients.prices.counts(types[position]):
                 first.setdefault(key, position)
         submit, task = clients.pool.submit, self._task
         tickets = [(key, submit(task("count", [position]), self._shared)) for key, position in first.items()]

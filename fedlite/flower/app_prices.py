@@ -34,7 +34,7 @@ class Declared:
     ----------
     macs : mapping
         Multiply-accumulates by type of message: "train", or "train.setup" for one action of it. What is not named is
-        counted.
+        counted, and the memory of all.
     memory_bytes : float, optional
         Peak memory of any job; counted if not given.
     """
@@ -108,7 +108,7 @@ class AppPrices:
     def __init__(self, profiles: Sequence[DeviceProfile], declared: Declared | None = None) -> None:
         self._profiles = profiles
         self._declared = declared or Declared()
-        self._known: dict[tuple[int, int], JobCost] = {}
+        self._known: dict[tuple[str, int, int], JobCost] = {}
         self.uncounted: dict[str, None] = {}
         """Types of messages that learn or test, with a job in which counting saw no work: it costs its bytes only."""
 
@@ -117,9 +117,9 @@ class AppPrices:
         """Whether the memory of a job is declared, and known before one runs."""
         return self._declared.memory_bytes is not None
 
-    def declares(self, kind: str) -> bool:
-        """Tell whether the work of a type of message is declared, and need not be counted."""
-        return self._declared.of(kind) is not None
+    def counts(self, kind: str) -> bool:
+        """Tell whether jobs of a type of message are to be counted: their work, their memory or both."""
+        return self._declared.of(kind) is None or not self.memory_declared
 
     def of(self, kind: str, count: Mapping[str, Any] | None, profile: int, *, failed: bool = False) -> JobCost:
         """Return what a job costs on a profile.
@@ -129,23 +129,32 @@ class AppPrices:
         kind : str
             Type of the message: "train", "evaluate", "query", "train.setup" ...
         count : mapping, optional
-            What `AppWorker` counted; None if the work is declared.
+            What `AppWorker` counted; None if work and memory are declared.
         profile : int
             Position of the profile.
         failed : bool
             Whether the job raised: it may then have done nothing worth counting.
         """
-        if count is None:
-            # Nobody said of which kind the declared work is; ordinary convolutions are the middle of the classes.
-            work = {OpClass.CONV_OTHER: round(self._declared.of(kind) or 0.0)}
-            return _cost(compute.work_s(self._profiles[profile], work), self._declared.memory_bytes or 0.0, 0)
-        if kind.partition(".")[0] in WORKING and not failed and not _macs(count):
+        macs = self._declared.of(kind)
+        if count is not None and macs is None and kind.partition(".")[0] in WORKING and not failed and not _macs(count):
             self._warn(kind)
         # Counts are cached by the runtime and never change, so their identity names them.
-        key = (id(count), profile)
+        key = (kind, id(count), profile)
         if key not in self._known:
-            self._known[key] = self._counted(count, self._profiles[profile])
+            self._known[key] = self._cost(macs, count, self._profiles[profile])
         return self._known[key]
+
+    def _cost(self, macs: float | None, count: Mapping[str, Any] | None, profile: DeviceProfile) -> JobCost:
+        peak_bytes, steps, moved_bytes = self._declared.memory_bytes or 0.0, 0, 0.0
+        # Nobody said of which kind declared work is; ordinary convolutions are the middle of the classes.
+        work = {OpClass.CONV_OTHER: round(macs or 0.0)}
+        if count is not None:
+            steps = int(count["optimizer_steps"])
+            if macs is None:
+                work, moved_bytes = _macs(count), float(count["elementwise_bytes"])
+            if not self.memory_declared:
+                peak_bytes = float(count["peak_bytes"]) + memory.RUNTIME_BYTES
+        return _cost(compute.work_s(profile, work, moved_bytes), peak_bytes, steps)
 
     def _warn(self, kind: str) -> None:
         if kind not in self.uncounted:
@@ -157,12 +166,6 @@ class AppPrices:
                 kind,
                 kind,
             )
-
-    def _counted(self, count: Mapping[str, Any], profile: DeviceProfile) -> JobCost:
-        time = compute.work_s(profile, _macs(count), float(count["elementwise_bytes"]))
-        declared_bytes = self._declared.memory_bytes
-        peak_bytes = float(count["peak_bytes"]) + memory.RUNTIME_BYTES if declared_bytes is None else declared_bytes
-        return _cost(time, peak_bytes, int(count["optimizer_steps"]))
 
 
 def _cost(time: Estimate, peak_bytes: float, steps: int) -> JobCost:

@@ -19,14 +19,6 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 aten = torch.ops.aten
 COPIES = (aten._to_copy.default, aten.copy_.default)  # the two ways from one device to another
 UNREPEATED = frozenset(
-<<<<<<< HEAD
-    "_adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward adaptive_max_pool2d_backward avg_pool3d_backward "
-    "fractional_max_pool2d_backward fractional_max_pool3d_backward max_unpool2d max_unpool3d upsample_linear1d_backward "
-    "upsample_bilinear2d_backward upsample_bicubic2d_backward upsample_trilinear3d_backward reflection_pad1d_backward "
-    "reflection_pad2d_backward reflection_pad3d_backward nll_loss2d_forward nll_loss2d_backward _ctc_loss_backward "
-    "_embedding_bag_dense_backward put_ histc bincount median kthvalue grid_sampler_2d_backward grid_sampler_3d_backward "
-    "cumsum".split()
-=======
     [
         "_adaptive_avg_pool2d_backward",
         "_adaptive_avg_pool3d_backward",
@@ -56,7 +48,6 @@ UNREPEATED = frozenset(
         "grid_sampler_3d_backward",
         "cumsum",
     ]
->>>>>>> gpu
 )
 """What torch 2.13 says of CUDA that it does not repeat to the bit (`torch.use_deterministic_algorithms`)."""
 STOPS = (aten._local_scalar_dense.default, aten.equal.default)
@@ -85,13 +76,8 @@ class Tensor(torch.Tensor):
 class Elsewhere(TorchDispatchMode):
     """While it is entered, the device is there.
 
-<<<<<<< HEAD
-    `ran` has the names of the operations; `stops` counts how often it had to stop to tell a number, `sent` has the bytes of every tensor that came to it, and
-    `returned` of every one that left it.
-=======
     `ran` has the names of the operations, `stops` counts how often it had to stop to tell a number, `sent` has the
     bytes of every tensor that came to it, and `returned` of every one that left.
->>>>>>> gpu
     """
 
     def __init__(self):

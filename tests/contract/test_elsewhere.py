@@ -213,14 +213,6 @@ def test_the_device_sees_the_operations_of_backward_passes():
 
 
 @pytest.mark.parametrize("mode", ["sequential", "batched"])
-def test_the_device_sees_the_operations_of_backward_passes():
-    """Else it could not tell that none of them is one that does not repeat itself."""
-    with elsewhere() as there:
-        x = torch.ones(1, 1, 4, 4).to(device()).requires_grad_()
-        torch.autograd.grad(nn.AdaptiveAvgPool2d(2)(x).sum(), x)
-    assert there.ran & UNREPEATED == {"_adaptive_avg_pool2d_backward"}
-
-
 def test_what_comes_back_does_not_grow_with_the_steps(mode):
     x, y = rows((12,))
     model = build("mlp", input_shape=(12,), num_classes=3, seed=1)
