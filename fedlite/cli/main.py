@@ -104,7 +104,7 @@ def main() -> None:
         error.show()
         raise SystemExit(error.exit_code) from None
     except (click.Abort, KeyboardInterrupt):
-        raise SystemExit(stopping.exit_code()) from None
+        code = stopping.INTERRUPTED
     except OSError as error:
         if error.errno not in PATH_ERRORS:
             raise
@@ -114,6 +114,9 @@ def main() -> None:
             file=sys.stderr,
         )
         raise SystemExit(FedliteError.exit_code) from None
+    if code == stopping.INTERRUPTED:  # which is also what typer makes of a stop
+        print("Stopped before there was anything to continue.", file=sys.stderr)
+        code = stopping.exit_code()
     raise SystemExit(code if isinstance(code, int) else 0)
 
 

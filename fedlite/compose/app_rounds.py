@@ -38,6 +38,10 @@ TOLD: Final = {
 """Column of the table -> names under which apps report it; the first found holds."""
 
 
+TESTS: Final = ("evaluate_metrics_clientapp", "evaluate_metrics_serverapp")
+"""Parts of a result that tell of tests; the server's own outranks that of the clients."""
+
+
 @dataclass(frozen=True)
 class _Span:
     """The rows of one `Strategy.start`: row `first` was open when it began, row `last - 1` when it ended."""
@@ -109,9 +113,10 @@ class AppRounds:
             for position in range(span.first, min(span.last, len(self._log.table.rows))):
                 row = self._log.table.rows[position]
                 # The row that was open when the strategy began holds what it tested before its first round.
-                found = _metrics_of(span.result, 0 if position == span.first else int(row["round"]))
-                last |= found
-                for name, value in in_columns(found).items():
+                round_ = 0 if position == span.first else int(row["round"])
+                tested = _metrics_of(span.result, round_, TESTS)
+                last |= _metrics_of(span.result, round_, ("train_metrics_clientapp",)) | tested
+                for name, value in in_columns(tested).items():
                     if math.isnan(row[name]):
                         row[name] = value
         return last
@@ -153,10 +158,10 @@ def in_columns(metrics: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def _metrics_of(result: Any, round_: int) -> dict[str, float]:
-    """Return a round's metrics; of equal names the server's own test outranks the clients', and that training."""
+def _metrics_of(result: Any, round_: int, parts: tuple[str, ...]) -> dict[str, float]:
+    """Return a round's metrics out of some parts of a result; of equal names the later part's."""
     found: dict[str, float] = {}
-    for part in ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp"):
+    for part in parts:
         metrics = getattr(result, part, {}).get(round_) or {}
         found |= {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
     return found

@@ -209,7 +209,8 @@ def _finish(
         pool.close()
     finished = record.write(campaign.name, campaign.particulars(record, runtime))
     if trained.failure is not None:
-        trained.failure.args = (f"{trained.failure}\nwhat happened until then: {directory.report}",)
+        again = f"try again with another --out, or, if no file of the app had to change, with --resume {directory.path}"
+        trained.failure.args = (f"{trained.failure}\nwhat happened until then: {directory.report}; {again}",)
         raise trained.failure
     return finished
 

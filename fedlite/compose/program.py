@@ -187,7 +187,7 @@ def program_of(found: Mapping[str, Any]) -> Program:
 
 
 def _remedy(directory: RunDirectory) -> str:
-    return f"start a new run with another --out, of {directory.path / 'scenario.yaml'} say"
+    return f"start a new run with another --out than {directory.path}"
 
 
 def _changed(begun: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str, str | None]]:

@@ -17,6 +17,7 @@ from fedlite.compose.finished import Run, completed, failed
 from fedlite.devices import carbon
 from fedlite.engine.task import digest
 from fedlite.fleet.outcomes import Outcome
+from fedlite.flower.app_exchange import failure_key
 from fedlite.results.directory import FORMAT, RunDirectory
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Record:
     rounds: Rounds
     trained: Trained
     tracebacks: Mapping[str, str]
-    """The first traceback of each reason for which clients' own code failed."""
+    """The first traceback of each error of clients' own code."""
     end_s: float
     wall_s: float
     engine: str
@@ -161,29 +162,28 @@ class Record:
 
 
 def client_errors(ledger: Mapping[str, Array], tracebacks: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return one entry per kind of message and reason for which clients' own code failed, in the order of the first.
+    """Return one entry per kind of message, type of error and place in the clients' code, in the order of the first.
 
     Parameters
     ----------
     ledger : columns
     tracebacks : mapping
-        The first traceback of each reason.
+        The first traceback of each error, by `failure_key` of its reason.
     """
-    rows = np.flatnonzero(ledger["reason"] != "")
     found: dict[tuple[str, str], list[int]] = {}
-    for row in rows.tolist():
-        found.setdefault((str(ledger["kind"][row]), str(ledger["reason"][row])), []).append(row)
+    for row in np.flatnonzero(ledger["reason"] != "").tolist():
+        found.setdefault((str(ledger["kind"][row]), failure_key(ledger["reason"][row])), []).append(row)
     return [
         {
             "kind": kind,
-            "reason": reason,
+            "reason": str(ledger["reason"][mine[0]]),
             "jobs": len(mine),
             "devices": len(np.unique(ledger["device"][mine])),
             "first_device": int(ledger["device"][mine[0]]),
             "first_profile": str(ledger["profile"][mine[0]]),
-            "traceback": tracebacks.get(reason, ""),
+            "traceback": tracebacks.get(key, ""),
         }
-        for (kind, reason), mine in found.items()
+        for (kind, key), mine in found.items()
     ]
 
 
@@ -205,9 +205,13 @@ def _nothing_learned(ledger: Mapping[str, Array]) -> str | None:
 
 
 def _nobody_arrived(ledger: Mapping[str, Array]) -> str | None:
-    if not len(ledger["outcome"]) or (ledger["outcome"] == Outcome.ARRIVED).any():
+    """Say so if no job brought anything: none that trains, where some do."""
+    train = ledger["kind"] == "train"
+    outcomes = ledger["outcome"][train] if train.any() else ledger["outcome"]
+    if not len(outcomes) or (outcomes == Outcome.ARRIVED).any():
         return None
-    return "no reply of any device ever arrived; see in the report how the jobs ended"
+    what = "update" if train.any() else "reply"
+    return f"no {what} of any device ever arrived; see in the report how the jobs ended"
 
 
 def clients_per_second(rows: Sequence[dict[str, Any]]) -> float:

@@ -92,6 +92,7 @@ def runtime(scenario: Scenario, task: NativeTask, fleet: Fleet, pool: Pool, serv
         seed=scenario.seed,
         partitions=task.clients,
         classes=classes,
+        drops_diverged=True,
     )
 
 

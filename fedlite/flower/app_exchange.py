@@ -41,6 +41,7 @@ EXAMPLES: Final = ("num-examples", "num_examples")
 """Names under which messages of today and older clients report how many examples a job used."""
 LOSSES: Final = ("train_loss", "eval_loss", "loss")
 """Names under which Flower's examples and strategies report a loss."""
+_AT: Final = " at "
 LONGEST_REASON: Final = 300
 """Characters of a reason that the ledger keeps."""
 KEYS_WITHOUT_WORK: Final = frozenset(
@@ -66,8 +67,10 @@ class AppClients(Protocol):
     """Each device's context state, as it was after its last reply that arrived."""
     counts: dict[str, Mapping[str, Any]]
     """Work by shape of job, counted once."""
+    drops_diverged: bool
+    """Whether replies whose numbers are none never reach the strategy."""
     tracebacks: dict[str, str]
-    """The first traceback of each reason for which a job's code failed."""
+    """The first traceback of each error of a job's code, by its `failure_key`."""
     tested: dict[int, Mapping[str, float]]
     """What each device's last evaluation that arrived told."""
 
@@ -95,6 +98,8 @@ class _Ended:
     error: Error | None
     slept_s: float
     traceback: str = ""
+    place: str = ""
+    finite: bool = True
     metrics: Mapping[str, float] = field(default_factory=dict)
     unchanged: bool = False
     """Whether the reply holds the very arrays that came down."""
@@ -162,15 +167,25 @@ class AppExchange:
             states = unpacked(result.arrays["states"], result.arrays["state_lengths"])
             for summary, reply, state in zip(result.meta["jobs"], replies, states, strict=True):
                 error = None if summary["error"] is None else Error(*summary["error"])
-                sent = self._sent(len(ended), reply, error)
-                told = {name: summary[name] for name in ("traceback", "metrics", "unchanged") if name in summary}
-                ended.append(_Ended(sent, state, error, summary["slept_s"], **told))
+                told = summary["told"]
+                sent = self._sent(len(ended), reply, error, finite=told.get("finite", True))
+                ended.append(_Ended(sent, state, error, **told))
         return ended
 
-    def _sent(self, position: int, reply: bytes, error: Error | None) -> Sent:
+    def _drops(self, position: int) -> bool:
+        """Tell whether a reply is thrown away because its numbers are none.
+
+        Where they travel as they are, and the strategy is the app's own, that is its affair, as it is in Flower.
+        """
+        plain = self._classes[position].wire.plain_up and not self._clients.drops_diverged
+        return not self._ended[position].finite and not plain
+
+    def _sent(self, position: int, reply: bytes, error: Error | None, *, finite: bool) -> Sent:
         if error is not None:
             length = compat.error_bytes(error)
             return Sent(b"", length, length)
+        if not finite:  # codecs hold numbers only
+            return Sent(reply, len(reply), len(reply))
         received = self._contents[self._content_of[position]].sent.data
         return self._classes[position].wire.up(reply, received, self._jobs[position]["seed"])
 
@@ -191,9 +206,10 @@ class AppExchange:
             clients.counts[key] = clients.pool.collect(ticket).meta["counts"][0]
             sent = self._contents[self._content_of[first[key]]].sent
             clients.tell_misfits(types[first[key]], clients.counts[key], sent.encoded_bytes)
+            if jobs[first[key]].error is None:
+                clients.prices.note_uncounted(types[first[key]], clients.counts[key])
         for ended, key, kind, device in zip(jobs, keys, types, self._devices.tolist(), strict=True):
-            count, profile, failed = clients.counts.get(key), int(clients.profile_of[device]), ended.error is not None
-            ended.cost = clients.prices.of(kind, count, profile, failed=failed)
+            ended.cost = clients.prices.of(kind, clients.counts.get(key), int(clients.profile_of[device]))
 
     def _work_key(self, position: int, ended: _Ended) -> str:
         """Return what two jobs of equal work have in common."""
@@ -238,11 +254,10 @@ class AppExchange:
             examples=np.array([e.examples for e in ended], dtype=np.int64),
             steps=np.array([e.cost.steps for e in ended], dtype=np.int64),
             loss=np.array([e.loss for e in ended]),
-            reason=np.array(["" if e.error is None else _reason(e.error) for e in ended], dtype=np.object_),
+            reason=np.array(["" if e.error is None else _reason(e.error, e.place) for e in ended], dtype=np.object_),
             energy_low=np.array([e.cost.low for e in ended]),
             energy_high=np.array([e.cost.high for e in ended]),
-            # What an app's strategy does with numbers that are none is its own affair, as it is in Flower.
-            diverged=np.zeros(len(ended), dtype=bool),
+            diverged=np.array([self._drops(place) for place in range(len(ended))]),
         )
 
     # -- answering ----------------------------------------------------------------------------------------------------
@@ -256,7 +271,7 @@ class AppExchange:
                 self._clients.tested[device] = ended.metrics
         for ended, reason in zip(self._ended, self.facts.reason, strict=True):
             if reason:
-                self._clients.tracebacks.setdefault(reason, ended.traceback)
+                self._clients.tracebacks.setdefault(failure_key(reason), ended.traceback)
 
     def replies(self, arrived: Bools) -> list[RecordDict | Error | None]:
         """Return a reply for each job that arrived, and the error of each whose code raised one."""
@@ -272,9 +287,16 @@ def examples_of(metrics: Mapping[str, float]) -> int:
     return int(told) if np.isfinite(told) else 0
 
 
-def _reason(error: Error) -> str:
-    """Return what an error says, in one line that is never empty."""
-    return " ".join((error.reason or "").split())[:LONGEST_REASON] or f"error {error.code} without a reason"
+def _reason(error: Error, place: str) -> str:
+    """Return what an error says and where it was raised, in one line that is never empty."""
+    said = " ".join((error.reason or "").split())[:LONGEST_REASON] or f"error {error.code} without a reason"
+    return f"{said}{_AT}{place}" if place else said
+
+
+def failure_key(reason: str) -> str:
+    """Return what the reasons of one error have in common, whatever its words: its type and its place."""
+    said, at, place = reason.rpartition(_AT)
+    return f"{said.partition(':')[0]}{at}{place}" if at else reason
 
 
 def _contents(messages: Sequence[Message], wires: Sequence[AppWire]) -> tuple[list[_Content], Ids]:

@@ -121,7 +121,7 @@ class AppPrices:
         """Tell whether jobs of a type of message are to be counted: their work, their memory or both."""
         return self._declared.of(kind) is None or not self.memory_declared
 
-    def of(self, kind: str, count: Mapping[str, Any] | None, profile: int, *, failed: bool = False) -> JobCost:
+    def of(self, kind: str, count: Mapping[str, Any] | None, profile: int) -> JobCost:
         """Return what a job costs on a profile.
 
         Parameters
@@ -132,12 +132,8 @@ class AppPrices:
             What `AppWorker` counted; None if work and memory are declared.
         profile : int
             Position of the profile.
-        failed : bool
-            Whether the job raised: it may then have done nothing worth counting.
         """
         macs = self._declared.of(kind)
-        if count is not None and macs is None and kind.partition(".")[0] in WORKING and not failed and not _macs(count):
-            self._warn(kind)
         # Counts are cached by the runtime and never change, so their identity names them.
         key = (kind, id(count), profile)
         if key not in self._known:
@@ -156,16 +152,19 @@ class AppPrices:
                 peak_bytes = float(count["peak_bytes"]) + memory.RUNTIME_BYTES
         return _cost(compute.work_s(profile, work, moved_bytes), peak_bytes, steps)
 
-    def _warn(self, kind: str) -> None:
-        if kind not in self.uncounted:
-            self.uncounted[kind] = None
-            _log.warning(
-                "app: got a %s job in which no multiply-accumulate of torch was seen (counting sees torch in the"
-                " client's own thread, not numpy, worker processes or native code): such jobs cost their bytes and"
-                " hardly any time or energy; if they work, declare it: --macs %s=2e6, or task.app.macs in a scenario",
-                kind,
-                kind,
-            )
+    def note_uncounted(self, kind: str, count: Mapping[str, Any]) -> None:
+        """Tell, once per type of message, of a job that learned or tested without work that counting could see."""
+        works = kind.partition(".")[0] in WORKING and self._declared.of(kind) is None
+        if not works or _macs(count) or kind in self.uncounted:
+            return
+        self.uncounted[kind] = None
+        _log.warning(
+            "app: got jobs of type %s in which no multiply-accumulate of torch was seen (counting sees torch in the"
+            " client's own thread, not numpy, worker processes or native code): they cost their bytes and hardly any"
+            " time or energy; if they work, declare it: --macs %s=2e6, or task.app.macs in a scenario",
+            kind,
+            kind,
+        )
 
 
 def _cost(time: Estimate, peak_bytes: float, steps: int) -> JobCost:

@@ -45,6 +45,8 @@ class AppRuntime:
         What nodes are told as `num-partitions`; one per device if not given. Device d gets partition `d % partitions`.
     classes : sequence of AppClass, optional
         What holds for the devices of each profile; without it everything fits, and travels as Flower sends it.
+    drops_diverged : bool
+        Whether replies with numbers that are none never reach the strategy.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class AppRuntime:
         seed: int,
         partitions: int | None = None,
         classes: Sequence[AppClass] | None = None,
+        drops_diverged: bool = False,
     ) -> None:
         self.pool = pool
         self.prices = prices
@@ -71,8 +74,9 @@ class AppRuntime:
         """Each device's context state, as it was after its last reply that arrived."""
         self.counts: dict[str, Mapping[str, Any]] = {}
         """Work by shape of job, counted once."""
+        self.drops_diverged = drops_diverged
         self.tracebacks: dict[str, str] = {}
-        """The first traceback of each reason for which a job's code failed."""
+        """The first traceback of each error of a job's code, by its `failure_key`."""
         self.tested: dict[int, Mapping[str, float]] = {}
         """What each device's last evaluation that arrived told."""
         self.misfits: dict[str, str] = {}

@@ -54,6 +54,11 @@ class AppWire:
         self._up = tuple(up)
         self._warned: set[tuple[str, str]] = set()
 
+    @property
+    def plain_up(self) -> bool:
+        """Whether replies travel as Flower sends them."""
+        return self._up == IDENTITY
+
     def down(self, record: RecordDict) -> Sent:
         """Send a content to clients; what is rounded at random depends on what is sent, not on how often."""
         if self._down == IDENTITY:

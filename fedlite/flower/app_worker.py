@@ -36,6 +36,8 @@ _ACCELERATED: Final = torch.cuda.is_available()
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]{4,}\b")
 _OLDER_METRICS: Final = "res.metrics"
 """End of the names of the records in which older clients report metrics."""
+NUMPY: Final = "numpy.ndarray"
+"""Serialisation of the arrays that fedlite can read; others are the app's own bytes."""
 _LONGEST_TRACEBACK: Final = 8_000
 """Characters of a traceback that are kept: its end, where the error is."""
 
@@ -48,6 +50,7 @@ class _Answer:
     context: Context
     slept_s: float
     traceback: str = ""
+    place: str = ""
 
 
 class AppWorker:
@@ -111,14 +114,15 @@ class AppWorker:
         """Return a summary of a job, the bytes of its reply ("" with an error) and of the node's state after it."""
         self._ran.add(job["fields"]["id"])
         answer = self._answer(job, state, shared)
-        content, summary = answer.content, {"slept_s": answer.slept_s}
+        content = answer.content
+        told: dict[str, Any] = {"slept_s": answer.slept_s}
         if isinstance(content, Error):
-            raised = {"error": [content.code, content.reason], "traceback": answer.traceback}
-            return summary | raised, b"", state
+            told |= {"traceback": answer.traceback, "place": answer.place}
+            return {"error": [content.code, content.reason], "told": told}, b"", state
         received = compat.from_bytes(shared[job["content"]].tobytes())
         unchanged = bool(arrays := _array_bytes(content)) and arrays == _array_bytes(received)
-        told = {"error": None, "metrics": scalars(content), "unchanged": unchanged}
-        return summary | told, compat.to_bytes(content), compat.to_bytes(answer.context.state)
+        told |= {"metrics": scalars(content), "unchanged": unchanged, "finite": _is_finite(content)}
+        return {"error": None, "told": told}, compat.to_bytes(content), compat.to_bytes(answer.context.state)
 
     def _count(self, job: Mapping[str, Any], state: bytes, shared: Arrays) -> dict[str, Any]:
         # What an app does once per process (loading data into a cache, say) must not depend on which process counts.
@@ -143,8 +147,17 @@ class AppWorker:
             # be on a device, and must not end the run of the others. So is the end of its program.
             except (Exception, SystemExit) as error:  # noqa: BLE001
                 reason = _steady(f"{type(error).__name__}: {error}")
-                return _Answer(Error(compat.ERROR_CLIENT_RAISED, reason), context, passed.slept_s, _traceback(error))
+                raised = Error(compat.ERROR_CLIENT_RAISED, reason)
+                return _Answer(raised, context, passed.slept_s, _traceback(error), self._raised_at(error))
         return _Answer(answer.error if answer.has_error() else answer.content, context, passed.slept_s)
+
+    def _raised_at(self, error: BaseException) -> str:
+        """Return file and line of the innermost of the app's own code that an error came through, "" if of none."""
+        frames = [
+            (each.f_globals, each.f_code.co_filename, line) for each, line in traceback.walk_tb(error.__traceback__)
+        ]
+        own = [f"{Path(file).name}:{line}" for names, file, line in frames if self._code.owns(names)]
+        return own[-1] if own else ""
 
     def _loaded(self) -> ClientApp:
         if self._app is None:
@@ -218,6 +231,13 @@ def _traceback(error: BaseException) -> str:
 def _array_bytes(record: RecordDict) -> list[bytes]:
     """Return the arrays of a record as bytes, in order, whatever they are called."""
     return [array.data for arrays in record.array_records.values() for array in arrays.values()]
+
+
+def _is_finite(record: RecordDict) -> bool:
+    """Tell whether all numbers in the arrays of a record are; what fedlite cannot read is none of its business."""
+    arrays = [array for arrays in record.array_records.values() for array in arrays.values()]
+    floats = [array for array in arrays if array.stype == NUMPY and array.dtype.startswith(("float", "complex"))]
+    return all(bool(np.isfinite(array.numpy()).all()) for array in floats)
 
 
 def scalars(record: RecordDict) -> dict[str, float]:

@@ -142,13 +142,19 @@ def read_run(path: Path) -> RunData:
     )
 
 
-_UNFINISHED: Final = "the run has not finished or is not a run; finish it with `fedlite run --resume RUN_DIR`"
+_UNFINISHED: Final = "the run has not finished or is not a run; finish it with --resume RUN_DIR"
 _OTHER_VERSION: Final = "it was written by another version of fedlite; run the scenario again with this one"
 
 
-def _text(path: Path) -> str:
-    if not path.is_file():
+def _check_file(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise NotARunError(f"{path}: got no plain file, expected what fedlite wrote; run the scenario again")
+    if not path.exists():
         raise NotARunError(f"{path}: no such file; {_UNFINISHED}")
+
+
+def _text(path: Path) -> str:
+    _check_file(path)
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -171,8 +177,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
-    if not path.is_file():
-        raise NotARunError(f"{path}: no such file; {_UNFINISHED}")
+    _check_file(path)
     try:
         frame = pl.scan_parquet(path, glob=False)
         present = frame.collect_schema().names()

@@ -132,8 +132,14 @@ class Diurnal(Section):
 
 def _find_trace(file: str, info: ValidationInfo) -> str:
     """Return the path made absolute, so that the resolved scenario means the same file from anywhere."""
-    path = Path((info.context or {}).get(FOLDER, "."), file).expanduser().resolve()
-    if not path.is_file():
+    try:
+        path = Path((info.context or {}).get(FOLDER, "."), file).expanduser().resolve()
+        there, plain = path.exists(), path.is_file()
+    except ValueError as error:  # a null byte, say
+        raise mistake(f"got the trace {file!r}, which can be no path ({error})", "write the path of a file") from None
+    if there and not plain:
+        raise mistake(f"got the trace {file!r}, which is no plain file", "write the path of a file")
+    if not there:
         raise mistake(f"got the trace {file!r}, which is not there", f"put it at {path}, or mend the path")
     return str(path)
 

@@ -29,7 +29,8 @@ def test_every_unruly_client_is_an_outcome_of_its_own(finished):
     first = jobs.filter((jobs["kind"] == "train") & (jobs["round"] == 1)).sort("device")
     arrived, failed = "arrived", "client_error"
     assert first["outcome"].to_list() == [arrived, arrived, failed, failed, failed, arrived]
-    assert first["reason"].to_list() == [
+    reasons = [reason.partition(" at client_app.py:")[0] for reason in first["reason"]]
+    assert reasons == [
         "",
         "",
         "ValueError: no data in <object object at 0x...>",
@@ -71,7 +72,8 @@ def test_failed_evaluations_are_told(tmp_path):
     local, config = Settings("local"), "nobody-evaluates=true"
     run = run_app(APP, FLEET, run_config=config, settings=local, out=tmp_path / "run")
     [error] = [error for error in run.summary["client_errors"] if error["kind"] == "evaluate"]
-    assert (error["reason"], error["jobs"], error["devices"]) == ("KeyError: 'test set'", 12, 6)
+    assert error["reason"].startswith("KeyError: 'test set' at client_app.py:")
+    assert (error["jobs"], error["devices"]) == (12, 6)
 
 
 @pytest.mark.ray
@@ -86,13 +88,23 @@ def test_a_run_in_which_nobody_ever_arrived_says_so_by_its_exit_code(tmp_path, m
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text("name: f\nfleet: {devices: 3, mix: {pi-4b: 1}}\n")
     words = ["fedlite", "app", str(APP), "--fleet", str(fleet), "--backend", "local", "--out", str(tmp_path / "run")]
-    monkeypatch.setattr("sys.argv", [*words, "--run-config", "nobody-trains=true fraction-evaluate=0.0", "--json"])
+    monkeypatch.setattr("sys.argv", [*words, "--run-config", "nobody-trains=true", "--json"])
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 7
     told = capsys.readouterr()
-    assert json.loads(told.out)["outcomes"] == {"client_error": 6}
-    assert "no reply of any device ever arrived" in told.err
+    # Tests of a model that nobody ever trained are no result.
+    assert json.loads(told.out)["outcomes"] == {"arrived": 6, "client_error": 6}
+    assert "no update of any device ever arrived" in told.err
+
+
+def test_one_error_on_many_devices_is_told_once_whatever_its_words(tmp_path):
+    local, config = Settings("local"), "nobody-trains=true"
+    run = run_app(APP, FLEET, run_config=config, settings=local, out=tmp_path / "run")
+    [error] = run.summary["client_errors"]
+    assert (error["jobs"], error["devices"]) == (12, 6)
+    assert len(set(run.clients["reason"])) == 7
+    assert "train" not in run.summary["uncounted"]
 
 
 def test_after_a_server_that_raises_the_report_of_what_happened_is_there(tmp_path):
@@ -104,6 +116,8 @@ def test_after_a_server_that_raises_the_report_of_what_happened_is_there(tmp_pat
     assert run.rounds["round"].to_list() == [0, 1, 2]
     [section] = [section for section in run_page(run).sections if section.id == "failures"]
     assert "did not come to its end" in section.present()[0]
+    with (run.path / "report.html").open() as page:
+        assert "did not come to its end" in page.read()
     with pytest.raises(FedliteError, match="holds a run that failed, as its report says"):
         run_app(APP, FLEET, run_config=config, settings=Settings("local"), out=out)
 

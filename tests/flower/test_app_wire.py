@@ -1,7 +1,6 @@
 """The scenario's codecs on an app's messages: what is charged is a packet's length, what comes back has its error."""
 
 import logging
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +12,9 @@ from fedlite.flower import compat
 from fedlite.flower.app_wire import AppWire
 from fedlite.flower.records import from_record, to_record
 from fedlite.rng import stream
-from fedlite.runner import run_app
+from fedlite.runner import Settings, run_app
 
-LOCAL = SimpleNamespace(backend="local", actors=None, ray_address=None)
+LOCAL = Settings("local")
 NAMES = ["weight", "mean", "count", "seen"]
 
 

@@ -13,7 +13,7 @@ app = ClientApp()
 @app.train()
 def train(msg, context):
     if context.run_config["nobody-trains"]:
-        raise RuntimeError("always")
+        raise RuntimeError(f"nothing on {context.node_id}")
     kind = context.node_config["partition-id"]
     if kind == 1:
         time.sleep(100)
