@@ -125,7 +125,7 @@ def test_a_run_whose_app_has_changed_is_not_resumed(template, app_fleet, tmp_pat
         run_app(template, app_fleet(10), settings=LOCAL, out=tmp_path / "cut", progress=kill)
     with (template / "digits_app" / "task.py").open("a", encoding="utf-8") as file:
         file.write("\nMORE = 1\n")
-    with pytest.raises(FedliteError, match="digits_app/task.py was edited"):
+    with pytest.raises(FedliteError, match=r"digits_app/task\.py was edited"):
         resume(tmp_path / "cut", settings=LOCAL)
 
 
