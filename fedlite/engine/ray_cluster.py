@@ -93,6 +93,9 @@ class Cluster:
         )
         raylet = _node().all_processes[ray_constants.PROCESS_TYPE_RAYLET][0].process.pid
         self._reaper = Reaper(raylet)
+        # A driver that does not know its raylet's number ends at once when a call to it fails; one that knows it sees
+        # that the process is still there, for it is this one's child, and leaves the rest to `dead_processes`.
+        self._set(RAY_RAYLET_PID=str(raylet))
 
     def stop(self) -> None:
         """Leave the cluster, and end it if it was started here."""
@@ -102,10 +105,11 @@ class Cluster:
         if self._before:
             ray_constants.ENABLE_RAY_CLUSTER = True
             self._set(**self._before)
+            self._before = {}
 
     def _set(self, **variables: str | None) -> None:
         """Change the environment, remember what it was, and have Ray read it: it did so at its import."""
-        self._before = {name: os.environ.get(name) for name in variables}
+        self._before |= {name: os.environ.get(name) for name in variables if name not in self._before}
         for name, value in variables.items():
             if value is None:
                 os.environ.pop(name, None)
