@@ -347,3 +347,46 @@ def test_a_class_that_can_never_run_is_told_before_its_first_job_is_priced(app_g
     assert all("is killed at 1 MB" in reason for reason in lab.runtime.misfits.values())
     told = [record.getMessage() for record in caplog.records if "can never take part" in record.getMessage()]
     assert [", ".join(lab.runtime.misfits) in text for text in told] == [True]
+
+
+DIVERGING = """
+import numpy as np
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+app = ClientApp()
+
+@app.train()
+def train(msg, context):
+    [received] = msg.content["arrays"].to_numpy_ndarrays()
+    if context.node_config["partition-id"] == 1:
+        received = np.full_like(received, np.nan)
+    content = RecordDict({"arrays": ArrayRecord([received]), "metrics": MetricRecord({"num-examples": 1})})
+    return Message(content, reply_to=msg)
+"""
+
+
+@pytest.mark.parametrize(
+    ("drops", "codec", "outcome"),
+    [(True, "fp32", "diverged"), (False, "int8", "diverged"), (False, "fp32", "arrived")],
+)
+def test_numbers_that_are_none_are_dropped_unless_they_are_the_apps_own_affair(app_grid, drops, codec, outcome):
+    from fedlite.flower.app_classes import AppClass
+    from fedlite.flower.app_wire import AppWire
+
+    lab = app_grid(DIVERGING, devices=3, declared=Declared.working(1e6, 1e6))
+    lab.runtime.drops_diverged = drops
+    lab.runtime.classes = [AppClass(wire=AppWire(up=(codec,)))] * len(lab.runtime.classes)
+    content = RecordDict({"arrays": ArrayRecord([np.ones(4, np.float32)]), "config": ConfigRecord({})})
+    replies = list(lab.grid.send_and_receive([Message(content, node, "train") for node in lab.grid.get_node_ids()]))
+    assert lab.ledger.columns()["outcome"].tolist() == ["arrived", outcome, "arrived"]
+    assert [reply.has_error() for reply in replies] == [False, outcome == "diverged", False]
+
+
+def test_declared_work_leaves_memory_to_be_counted(app_grid):
+    lab = app_grid(NUMPY_ONLY, devices=2, declared=Declared.working(1e6))
+    lab.grid.send_and_receive(messages(lab.grid, "train"))
+    rows = lab.ledger.columns()
+    assert (rows["peak_bytes"] >= 66e6).all()
+    assert (rows["train_s"] > 0).all()
+    assert not lab.runtime.prices.uncounted
