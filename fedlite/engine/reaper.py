@@ -37,7 +37,12 @@ class Reaper:
             command = ["/bin/sh", "-c", _SCRIPT, "fedlite-reaper", *map(str, agents)]
             # A session of its own: Ctrl-C at the terminal must not end it before its time.
             self._shell = subprocess.Popen(  # noqa: S603 (no part of it is anybody's input)
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                # Who reads what the driver says must not wait for its helper.
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
 
     def let_go(self) -> None:
