@@ -96,4 +96,4 @@ def usable_processors() -> int:
 
 def _told(macs: float) -> str:
     size, name = (1e9, "billion") if macs >= 1e9 else (1e6, "million")  # noqa: PLR2004 (a billion)
-    return f"{macs / size:,.2f} {name} multiply-adds"
+    return f"{macs / size:,.2f}".rstrip("0").rstrip(".") + f" {name} multiply-adds"

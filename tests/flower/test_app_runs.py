@@ -189,7 +189,7 @@ def test_accuracy_is_that_of_flowers_own_simulation(template, app_fleet, tmp_pat
     theirs = []
 
     class Notes:
-        def begin(self, rounds):
+        def begin(self, rounds, strategy):
             assert rounds == 15
 
         def evaluated(self, _round, metrics):
