@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from fedlite import own_code
 from fedlite.engine.pool import Shared, Ticket, closed
@@ -158,8 +158,7 @@ class RayPool:
         flight: _Flight = ticket.handle
         while True:
             try:
-                self._wait(flight.reference)
-                result: Result = ray.get(flight.reference)
+                result = self._awaited(flight.reference)
             except RayTaskError as error:
                 flight.slot.waiting -= 1
                 # A user's mistake shows as it was raised; of a defect, where it was raised in the actor matters too.
@@ -174,10 +173,15 @@ class RayPool:
             flight.slot.waiting -= 1
             return result
 
-    def _wait(self, reference: Any) -> None:
-        """Wait for a task as long as the cluster is there."""
-        while not ray.wait([reference], timeout=LOOK_S, fetch_local=False)[0]:
-            self._refuse_lost()
+    def _awaited(self, reference: Any) -> Result:
+        """Return what a task made, waiting for it as long as the cluster is there."""
+        while True:
+            try:
+                result: Result = ray.get(reference, timeout=LOOK_S)
+            except GetTimeoutError:
+                self._refuse_lost()
+            else:
+                return result
 
     def _refuse_lost(self) -> None:
         if dead := dead_processes():
