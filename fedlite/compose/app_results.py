@@ -64,6 +64,7 @@ def app_particulars(
             "metrics": _metrics(record),
             "trained": bool((record.ledger.columns()["kind"] == "train").any()),
             **metric_records(reported),
+            "judged_by": "as the app tells it",
             "excluded": _excluded(record, runtime),
             "privacy": record.trained.privacy,
             "epsilon": record.trained.privacy,

@@ -24,6 +24,7 @@ from fedlite.errors import FedliteError
 from fedlite.flower import compat
 from fedlite.flower.app_dir import load_component
 from fedlite.flower.app_time import AppCode, JobTime, adopt, app_time
+from fedlite.flower.records import NUMPY
 from fedlite.learning.counting import OpCounter, WorkCount
 from fedlite.learning.training.place import Place
 
@@ -36,8 +37,6 @@ _ACCELERATED: Final = torch.cuda.is_available()
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]{4,}\b")
 _OLDER_METRICS: Final = "res.metrics"
 """End of the names of the records in which older clients report metrics."""
-NUMPY: Final = "numpy.ndarray"
-"""Serialisation of the arrays that fedlite can read; others are the app's own bytes."""
 _LONGEST_TRACEBACK: Final = 8_000
 """Characters of a traceback that are kept: its end, where the error is."""
 

@@ -211,7 +211,7 @@ class FleetGrid(Grid):
         if now_s - self._starving_since_s > PATIENCE_S:
             raise FleetExhaustedError(self.fleet.why_starved(now_s))
         self._post.leave()
-        self._post.advance(self.fleet.next_change_s(now_s))
+        self._post.pass_until(self.fleet.next_change_s(now_s))
 
     def sleep(self, duration_s: float) -> None:
         """Let virtual time pass, for server apps that sleep; replies that come meanwhile wait for `pull_messages`."""

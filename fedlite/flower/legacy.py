@@ -24,6 +24,7 @@ from flwr.app import Array, ArrayRecord, Error, Message
 
 from fedlite.errors import FedliteError
 from fedlite.flower import compat, lockstep
+from fedlite.flower.records import NUMPY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 PARAMETERS: Final = "parameters"
 """Record of a LegacyContext's state in which workflows keep the model."""
-NUMPY: Final = "numpy.ndarray"
-"""Type of serialised numpy arrays among legacy parameters; others are the app's own bytes."""
 
 
 def is_legacy(server_app: ServerApp) -> bool:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 _Item = TypeVar("_Item")
 
-_NPY: Final = "numpy.ndarray"
-"""How Flower calls numpy's own file format, in which it carries arrays."""
+NUMPY: Final = "numpy.ndarray"
+"""How Flower calls numpy's file format, in which it carries arrays; what has another name is an app's own bytes."""
 
 
 class Numbers(FlowerArray):
@@ -41,7 +41,7 @@ class Numbers(FlowerArray):
     def __init__(self, values: Array) -> None:
         # Flower's own constructor would write the array down.
         self._numbers = np.array(values, order="C")
-        self.dtype, self.shape, self.stype = str(values.dtype), tuple(values.shape), _NPY
+        self.dtype, self.shape, self.stype = str(values.dtype), tuple(values.shape), NUMPY
 
     @property
     def data(self) -> bytes:
@@ -77,7 +77,7 @@ def from_record(record: ArrayRecord) -> list[Array]:
 
 
 def _values(array: FlowerArray) -> Array:
-    npy = not isinstance(array, Numbers) and array.stype == _NPY
+    npy = not isinstance(array, Numbers) and array.stype == NUMPY
     return _read(array.data) if npy else np.asarray(array.numpy())
 
 

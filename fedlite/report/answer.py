@@ -104,6 +104,11 @@ def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Saf
     )
 
 
+def judged(summary: Summary) -> str:
+    """Return by whose test a model is judged: the run's own, or whatever an app tells."""
+    return str(summary.get("judged_by") or "central test set")
+
+
 def tiles(summary: Summary, metrics: Sequence[Metric], outcomes: pl.DataFrame, fleet: pl.DataFrame) -> list[Tile]:
     """Return the key numbers of a run."""
     came, asked = arrived(outcomes)
@@ -112,9 +117,7 @@ def tiles(summary: Summary, metrics: Sequence[Metric], outcomes: pl.DataFrame, f
     per_update = number(summary["energy_j"]) / came if came else math.nan
     metered = number(summary.get("metered_bytes"))
     chosen = [
-        Tile(
-            measure.heading(main), measure.text(main, metric(summary, main.name)), *(other or ["central test set"])[:1]
-        ),
+        Tile(measure.heading(main), measure.text(main, metric(summary, main.name)), *(other or [judged(summary)])[:1]),
         Tile(
             "Fleet time",
             quantity(summary["virtual_time_s"], "time"),

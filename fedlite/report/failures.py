@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 MOST = 10
 """Distinct errors that are shown; the ledger has the reason of every job."""
 UNCOUNTED = (
-    "no multiply-accumulate was seen in these jobs, so their time and energy are next to nothing here; if they do work"
-    " (numpy, native code), declare it with --macs or task.app.macs"
+    "in some of these jobs no multiply-accumulate was seen, so that their time and energy are next to nothing here; if"
+    " they work (numpy, native code), declare it with --macs or task.app.macs"
 )
 
 

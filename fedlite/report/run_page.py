@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from fedlite.report import tables
-from fedlite.report.answer import answer, remark, tiles
+from fedlite.report.answer import answer, judged, remark, tiles
 from fedlite.report.chapters import excluded, honesty, outcomes, plans, privacy, reproduction, scenario
 from fedlite.report.failures import failures
 from fedlite.report.figures import battery, fairness, job_energy, job_time, learning, participation, rounds, traffic
@@ -113,7 +113,10 @@ def _title(run: RunData) -> str:
 def _learning(found: Aggregates) -> Section:
     lead = "How good the model became, and what that had cost at each step."
     metric = found.run.main
-    blocks = [learning.against_costs(found.curve, metric), learning.targets(found.curve, metric)]
+    blocks = [
+        learning.against_costs(found.curve, metric, judged(found.run.summary)),
+        learning.targets(found.curve, metric),
+    ]
     return Section("learning", "Learning", lead, blocks)
 
 

@@ -1,6 +1,7 @@
 """Whoever has a Flower app, old or new, gets Flower's own result: an app of every kind, against a computation here.
 
 The apps are in `apps/`; `docs/reference/flower-apps.md` has a row for each, and the name of the test that holds it.
+Each is whole by itself, as an app directory has to be, so that they repeat each other's clients.
 """
 
 import importlib.util

@@ -55,6 +55,8 @@ def test_what_clients_raised_is_in_summary_report_and_on_the_terminal(finished, 
     page = (finished.path / "report.html").read_text()
     assert "What went wrong" in page
     assert "SystemExit: 3" in page
+    assert "Accuracy, as the app tells it" in page
+    assert "central test set" not in page
     from fedlite.cli.run import show_outcome
 
     show_outcome(finished)

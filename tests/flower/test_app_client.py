@@ -212,6 +212,18 @@ def test_who_is_at_work_is_still_a_node_and_takes_a_second_message_in_its_turn(a
         assert rows["start_s"][mine][1] == rows["end_s"][mine][0] > 0
 
 
+def test_turns_come_in_time_while_the_server_only_waits(app_grid):
+    lab = app_grid(LEARNER, devices=1, policy=RoundPolicy(asks_busy=True))
+    [node] = lab.grid.get_node_ids()
+    ids = lab.grid.push_messages(messages(lab.grid, nodes=[node, node]))
+    lab.grid.wait()
+    lab.grid.wait()
+    lab.grid.pull_messages(ids)
+    lab.grid.finish()
+    rows = lab.ledger.columns()
+    assert rows["start_s"][1] == rows["end_s"][0]
+
+
 def test_natively_who_is_at_work_is_no_node(app_grid):
     lab = app_grid(LEARNER, devices=2)
     lab.grid.push_messages(messages(lab.grid, "train")[:1])

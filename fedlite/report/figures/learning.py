@@ -24,15 +24,15 @@ AXES = (
 )
 
 
-def against_costs(curve: pl.DataFrame, metric: Metric) -> Figure | None:
-    """Return the metric against four costs; None if the run was never evaluated."""
+def against_costs(curve: pl.DataFrame, metric: Metric, judged: str) -> Figure | None:
+    """Return the metric, by somebody's test, against four costs; None if the run was never evaluated."""
     curve = tables.thinned(curve.drop_nulls(metric.name), 1_000)
     if curve.is_empty():
         return None
     first, last = (measure.text(metric, curve[metric.name][place]) for place in (0, -1))
     return Figure(
         id="learning",
-        title=f"{measure.heading(metric)} on the central test set",
+        title=f"{measure.heading(metric)}, {judged}",
         views=tuple(_view(curve, metric, *choice) for choice in AXES),
         caption=(
             "The same evaluations against four different costs; choose one above. On the energy axis "

@@ -173,7 +173,7 @@ def test_runs_are_compared_by_a_metric_that_all_have(write_run, write_error_run)
 def test_a_report_speaks_of_its_own_metric_only(write_error_run):
     text = write_report(write_error_run("a", level=0.9)).read_text(encoding="utf-8")
     assert "reaches rmse <strong>" in text
-    assert "RMSE on the central test set" in text
+    assert "RMSE, central test set" in text
     assert "RMSE of each client" in text
     assert "accura" not in _own(text)
 
