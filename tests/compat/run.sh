@@ -17,13 +17,13 @@ for version in $versions; do
     venv=$home/flwr-$version
     if [ ! -f "$venv/ready" ] || [ "$version" = latest ]; then
         [ -d "$venv" ] || "$python" -m venv "$venv"
-        # Packages of the venv come first, then those of the base environment.
-        echo "$base" > "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth"
         # The newest release takes what it needs from the base environment, whatever its lower bounds say.
         case $version in latest) set -- --no-deps flwr ;; *) set -- "flwr==$version" ;; esac
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$@"
         touch "$venv/ready"
     fi
+    # Packages of the venv come first, then those of the base environment, which may be another one than the last time.
+    echo "$base" > "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth"
     # The base environment's fedlite may be an editable install of another tree: this one comes first.
     PYTHONPATH=$root; export PYTHONPATH
     echo "== flwr $("$venv/bin/python" -c 'import importlib.metadata as m; print(m.version("flwr"))') =="
