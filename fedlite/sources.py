@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 """Folders of installed packages: what one of these imports of another is not the user's own."""
+CODE: Final = (".py",)
+_MARKS: Final = ("pyvenv.cfg", "program.json")
+"""Files that environments and directories of runs have: what is in these is no source of anything."""
 
 
 def hash_of(path: Path) -> str:
@@ -37,57 +40,79 @@ def hash_of_all(paths: Collection[Path], folder: Path) -> str:
     return sha.hexdigest()
 
 
-def files_in(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
-    """Yield the files with these suffixes below a folder, those of hidden folders and of environments left out."""
+def files_in(folder: Path, suffixes: Collection[str] | None = None) -> Iterator[Path]:
+    """Yield the files below a folder, with these suffixes if some are given.
+
+    Hidden files and folders, environments and the directories of runs are left out.
+    """
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith((".", "__")) and not (path / "pyvenv.cfg").exists():
-            yield from files_in(path, suffixes)
-        elif path.suffix in suffixes and path.is_file():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if not path.name.startswith("__") and not any((path / mark).exists() for mark in _MARKS):
+                yield from files_in(path, suffixes)
+        elif path.is_file() and (suffixes is None or path.suffix in suffixes):
             yield path
 
 
 def files_of_module(module: str) -> dict[str, Path]:
     """Return the files behind a module of the user's own, by their path from the folder it is imported from.
 
-    These are the module's outermost package with everything in it, and whatever these files import from beside that
-    package. Of installed packages it is the package alone.
+    These are the module's outermost package with everything in it, and whatever these files import that is not
+    installed. Of installed packages it is the code of the package alone.
     """
     outermost = module.partition(".")[0]
-    if outermost in sys.stdlib_module_names:
-        return {}
-    try:
-        spec = importlib.util.find_spec(outermost)
-    except (ImportError, ValueError):
-        return {}
-    if spec is None:
-        return {}
-    places = [Path(place) for place in spec.submodule_search_locations or ()] or [Path(spec.origin or "")]
+    return _reached({outermost}, [(outermost, root) for root in _roots(outermost)])
+
+
+def files_imported_by(paths: Collection[Path], folder: Path) -> dict[str, Path]:
+    """Return likewise the files behind what some files in a folder import."""
+    names = {name for path in paths for name in _imported(path)}
+    return _reached(names, [(name, root) for name in sorted(names) for root in _own_roots(name, folder)])
+
+
+def _reached(known: set[str], left: list[tuple[str, Path]]) -> dict[str, Path]:
+    """Return the files of modules and packages, given with the folder each is in, and of what they import."""
     found: dict[str, Path] = {}
-    for place in places:
-        root = place.parent
-        for path in _reached(outermost, root):
+    while left:
+        name, root = left.pop(0)
+        for path in _files(root, name):
             found.setdefault(path.relative_to(root).as_posix(), path)
+            imported = set() if _is_installed(root) else _imported(path) - known
+            known |= imported
+            left += [(each, place) for each in sorted(imported) for place in _own_roots(each, root)]
     return found
 
 
-def _reached(outermost: str, root: Path) -> set[Path]:
-    """Return the files of a module or package in a folder, and of those in the same folder that they import."""
-    reached: set[Path] = set()
-    names, known = [outermost], {outermost}
-    while names:
-        for path in _files(root, names.pop()):
-            reached.add(path)
-            imported = set() if INSTALLED & set(root.parts) else _imported(path)
-            names += sorted(imported - known)
-            known |= imported
-    return reached
+def _own_roots(name: str, beside: Path) -> list[Path]:
+    """Return the folders from which a file in a folder imports a module of the user's own; none if it is not."""
+    if _files(beside, name):
+        return [beside]
+    return [root for root in _roots(name) if not _is_installed(root)]
+
+
+def _roots(name: str) -> list[Path]:
+    """Return the folders that a top-level module or package is in; none if it is not found, or comes with Python."""
+    if name in sys.stdlib_module_names or name == "fedlite":
+        return []
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return []
+    if spec is None:
+        return []
+    return [Path(place).parent for place in spec.submodule_search_locations or ([spec.origin] if spec.origin else [])]
+
+
+def _is_installed(root: Path) -> bool:
+    return bool(INSTALLED & set(root.parts))
 
 
 def _files(root: Path, name: str) -> list[Path]:
     """Return the files of a top-level module or package of a folder; none if it has no such thing."""
     module, package = root / f"{name}.py", root / name
     if package.is_dir():
-        return list(files_in(package, (".py",)))
+        return list(files_in(package, CODE if _is_installed(root) else None))
     return [module] if module.is_file() else []
 
 

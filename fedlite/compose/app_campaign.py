@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fedlite.compose import fleet as compose_fleet
 from fedlite.compose.app_privacy import app_privacy
 from fedlite.compose.app_request import APP_FILE, AppRequest, read_request
@@ -16,7 +18,7 @@ from fedlite.compose.program import Program
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.runtimes import app_classes
 from fedlite.compose.runtimes import declared as declared_by
-from fedlite.errors import EngineLostError, FedliteError
+from fedlite.errors import EngineLostError, FedliteError, FleetExhaustedError
 from fedlite.flower.app_dir import AppDirectory, app_files, overridden, read_app
 from fedlite.flower.app_prices import AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime, worker_spec
@@ -30,6 +32,8 @@ from fedlite.scenario.profiles import load_profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from fedlite.compose.round_log import RoundLog
     from fedlite.engine.pool import Pool
@@ -138,9 +142,15 @@ class AppCampaign:
         return {APP_FILE: asdict(self.request)}
 
     def runtime(self, pool: Pool) -> AppRuntime:
-        """Return what hands messages to the ClientApp."""
+        """Return what hands messages to the ClientApp.
+
+        Raises
+        ------
+        FleetExhaustedError
+            If it is known beforehand that none of the devices can ever run it.
+        """
         population = self.fleet.population
-        return AppRuntime(
+        runtime = AppRuntime(
             pool,
             population.profiles,
             population.profile_of,
@@ -149,6 +159,13 @@ class AppCampaign:
             partitions=self._partitions,
             classes=self.classes,
         )
+        if all(profile.name in runtime.misfits for profile in population.profiles):
+            name, reason = next(iter(runtime.misfits.items()))
+            raise FleetExhaustedError(
+                f"fleet.mix: got no device that can ever take part: on {name} {reason}; add devices that can, or make"
+                " the app smaller"
+            )
+        return runtime
 
     @property
     def _partitions(self) -> int:
@@ -175,11 +192,21 @@ class AppCampaign:
                 grid.finish()
         metrics = rounds.finish()
         privacy = app_privacy(rounds.starts, self._partitions)
-        return Trained(rounds.names, rounds.final, metrics, failure=failure, privacy=privacy)
+        return Trained(rounds.names, rounds.final, metrics, failure, _verdict(rounds.final), privacy)
 
     def particulars(self, record: Record, runtime: AppRuntime) -> Particulars:
         """Return what an app adds to the record of its run."""
         return app_particulars(self.app, self.request, record, runtime, self.metrics)
+
+
+def _verdict(final: Sequence[NDArray[Any]]) -> str | None:
+    """Say so if an app's own strategy ended with a model that is no good."""
+    if all(array.dtype.kind not in "fc" or np.isfinite(array).all() for array in final):
+        return None
+    return (
+        "the model that the app ended with is not finite: its strategy took in what no client should send; with a codec"
+        " in wire.up (int8, say) fedlite throws such replies away as diverged"
+    )
 
 
 def _declared_in(scenario: FleetScenario) -> Declared:

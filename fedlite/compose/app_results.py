@@ -46,7 +46,7 @@ def app_particulars(
     metrics : sequence of Metric
         Those that apps may report; which this one did, the rounds say.
     """
-    reported = metrics_of_rounds(record.rounds, metrics)
+    reported = metrics_of_rounds(record.rounds, metrics, in_columns(record.trained.metrics))
     return Particulars(
         fleet=fleet_rows(record, _classes(record, runtime)),
         evaluation=_evaluation(record, runtime, reported[0].name),
@@ -76,7 +76,7 @@ def app_particulars(
 
 def _metrics(record: Record) -> dict[str, float]:
     """Return the app's own metrics, and beside them those of the tables that some row has."""
-    columns = {}
+    columns = in_columns(record.trained.metrics)  # numbers that are none too: the model was tested
     for name in (*record.rounds.metrics, "train_loss"):
         values = [float(row[name]) for row in record.rounds.rows if not np.isnan(row[name])]
         if values:

@@ -18,7 +18,7 @@ from fedlite.compose.progress import Progress
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.round_log import RoundLog
 from fedlite.compose.scenario_campaign import ScenarioCampaign
-from fedlite.errors import FedliteError
+from fedlite.errors import EngineLostError, FedliteError
 from fedlite.fleet.ledger import Ledger
 from fedlite.flower.exchange import Runtime
 from fedlite.flower.grid import FleetGrid, RoundPolicy
@@ -126,6 +126,7 @@ def run(
     if out is not None:
         RunDirectory.refuse_used(out, text)
     campaign = prepare()
+    new = out is None or not out.exists()
     directory = RunDirectory(out) if out is not None else RunDirectory.next_free(Path("runs"), campaign.name)
     with directory.held():
         RunDirectory.refuse_used(directory.path, text)
@@ -136,7 +137,14 @@ def run(
         record = ProgramRecord(campaign.program.on(accelerator))
         record.write(directory)
         directory.write_text("scenario.yaml", text)
-        return _finish(campaign, directory, record, settings, accelerator, progress, began_s)
+        try:
+            return _finish(campaign, directory, record, settings, accelerator, progress, began_s)
+        except EngineLostError:
+            raise
+        except FedliteError:
+            if new:
+                directory.forget_beginning()
+            raise
 
 
 def resume(path: Path, *, settings: Wanted, progress: Watcher) -> Run:

@@ -42,6 +42,8 @@ SCENARIO: Final = "the scenario"
 """How it is called among the inputs."""
 _TELLING: Final = frozenset({"cli", "report"})
 """Packages of fedlite that decide no result."""
+_READ_BY_NAME: Final = (".py", ".toml")
+"""Files that change a program by being there."""
 _SUFFIXES: Final = (".py", ".yaml", ".csv", ".json")
 
 
@@ -58,7 +60,7 @@ class Program:
     versions : mapping
         Of Python, of the libraries that compute and of fedlite, and the kind of processor and of accelerator.
     sources : mapping
-        SHA-256 of fedlite's own code, and of each file of the user's own code.
+        SHA-256 of fedlite's own code, and of each file of the user's own code and beside it.
     inputs : mapping
         SHA-256 of the scenario, of what the workers are built from (the data among it), of the device profiles, and of
         a trace. Empty where only the code is known.
@@ -109,6 +111,8 @@ class Program:
             f"{name} {self.versions.get(name)} (was {was})" for name, was in _changed(begun.versions, self.versions)
         ]
         for name, was in _changed(begun.sources, self.sources):
+            if was is None and not name.endswith(_READ_BY_NAME):
+                continue  # an app may well write files of its own
             now = self.sources.get(name)
             verb = "is new" if was is None else "is gone" if now is None else "was edited"
             told.append(f"{'the code of fedlite' if name == 'fedlite' else name} {verb}")

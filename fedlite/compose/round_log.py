@@ -11,7 +11,7 @@ from fedlite.learning.objectives import LOSS, columns_of
 from fedlite.results.rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from fedlite.flower.grid import FleetGrid
     from fedlite.learning.objectives import Metric
@@ -85,7 +85,7 @@ class RoundLog:
         self.table.settle(self._grid.ledger.columns(self._rows_seen), trains=self.trains)
 
 
-def metrics_of_rounds(table: Rounds, metrics: Sequence[Metric]) -> list[Metric]:
-    """Return those of the metrics that some round has, in their order; the loss if none has any."""
-    reported = [one for one in metrics if any(not math.isnan(row[one.name]) for row in table.rows)]
-    return reported or [LOSS]
+def metrics_of_rounds(table: Rounds, metrics: Sequence[Metric], told: Collection[str] = ()) -> list[Metric]:
+    """Return those of the metrics that some round has or that are told anyway, in their order; the loss if none."""
+    known = {one.name for one in metrics if any(not math.isnan(row[one.name]) for row in table.rows)}
+    return [one for one in metrics if one.name in known.union(told)] or [LOSS]

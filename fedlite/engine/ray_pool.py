@@ -191,8 +191,9 @@ class RayPool:
     def _resubmit(self, ticket: Ticket, flight: _Flight, error: RayActorError) -> None:
         if flight.attempts >= ATTEMPTS:
             raise FedliteError(
-                f"engine: got {ATTEMPTS} dead actors in a row while running one chunk ({error}), expected it to finish;"
-                " lower the memory a chunk needs, or run with --backend local to see the cause"
+                f"engine: got {ATTEMPTS} dead actors in a row from one chunk of jobs ({ticket.task.kind}), expected it"
+                " to finish; its client code, or a library of it, ends the process (os._exit, a crash in native code,"
+                " too little memory): see its output with --backend local, where it takes fedlite with it"
             ) from error
         flight.attempts += 1
         if not _alive(flight.slot.actor):

@@ -22,7 +22,6 @@ RunConfig = dict[str, Value]
 
 _OVERRIDE: Final = re.compile(r"(\S+?)=('[^']*'|\"[^\"]*\"|\S+)")
 """The form in which `flwr run --run-config` takes values."""
-_SOURCES: Final = (".py", ".toml", ".csv", ".npy", ".npz", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -143,8 +142,13 @@ def load_component(reference: str, folder: Path | None) -> Any:
 
 
 def app_files(folder: Path) -> dict[str, Path]:
-    """Return an app's files of code and data, by path in its folder: a resumed run must find them as they were."""
-    return {path.relative_to(folder).as_posix(): path for path in sources.files_in(folder, _SOURCES)}
+    """Return an app's files, and those of the user's own that it imports: a resumed run must find them as they were.
+
+    By their path in the app's folder, or in the folder that they are imported from.
+    """
+    files = {path.relative_to(folder).as_posix(): path for path in sources.files_in(folder)}
+    code = [path for path in files.values() if path.suffix in sources.CODE]
+    return sources.files_imported_by(code, folder) | files
 
 
 def _put_first(folder: Path) -> None:

@@ -25,6 +25,7 @@ from fedlite.flower.app_wire import Sent
 from fedlite.flower.app_worker import packed, unpacked
 from fedlite.flower.records import distinct
 from fedlite.rng import seed_of
+from fedlite.wire import WireError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,6 +101,7 @@ class _Ended:
     traceback: str = ""
     place: str = ""
     finite: bool = True
+    """Whether its numbers are some, and such as its codec can hold."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     unchanged: bool = False
     """Whether the reply holds the very arrays that came down."""
@@ -167,9 +169,11 @@ class AppExchange:
             states = unpacked(result.arrays["states"], result.arrays["state_lengths"])
             for summary, reply, state in zip(result.meta["jobs"], replies, states, strict=True):
                 error = None if summary["error"] is None else Error(*summary["error"])
-                told = summary["told"]
-                sent = self._sent(len(ended), reply, error, finite=told.get("finite", True))
-                ended.append(_Ended(sent, state, error, **told))
+                told = dict(summary["told"])
+                sent = self._sent(len(ended), reply, error) if told.pop("finite", True) else None
+                # What no codec can hold is paid for as Flower would send it, and thrown away.
+                whole = Sent(reply, len(reply), len(reply))
+                ended.append(_Ended(sent or whole, state, error, finite=sent is not None, **told))
         return ended
 
     def _drops(self, position: int) -> bool:
@@ -180,14 +184,16 @@ class AppExchange:
         plain = self._classes[position].wire.plain_up and not self._clients.drops_diverged
         return not self._ended[position].finite and not plain
 
-    def _sent(self, position: int, reply: bytes, error: Error | None, *, finite: bool) -> Sent:
+    def _sent(self, position: int, reply: bytes, error: Error | None) -> Sent | None:
+        """Return what reaches the server, None if the codec cannot hold the reply's numbers."""
         if error is not None:
             length = compat.error_bytes(error)
             return Sent(b"", length, length)
-        if not finite:  # codecs hold numbers only
-            return Sent(reply, len(reply), len(reply))
         received = self._contents[self._content_of[position]].sent.data
-        return self._classes[position].wire.up(reply, received, self._jobs[position]["seed"])
+        try:
+            return self._classes[position].wire.up(reply, received, self._jobs[position]["seed"])
+        except WireError:
+            return None
 
     # -- pricing ------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_DECLARED = 1e18
 """Years of work on any device here, and more memory than any has."""
+CATEGORIES = ("train", "evaluate", "query", "get_parameters", "get_properties")
+"""What the types of Flower's messages begin with, those of its older clients too."""
 WORKING = ("train", "evaluate")
 """Categories of messages that a number without a type is declared for."""
 
@@ -44,6 +46,11 @@ class Declared:
 
     def __post_init__(self) -> None:
         for kind, macs in self.macs.items():
+            if kind.partition(".")[0] not in CATEGORIES:
+                raise FedliteError(
+                    f"macs: got {kind!r} as a type of message, expected {', '.join(CATEGORIES)}, or one action of these"
+                    " such as 'train.setup'; mend the name"
+                )
             if not 0 <= macs <= MOST_DECLARED:
                 raise FedliteError(
                     f"macs of {kind}: got {macs:g}, expected from 0 to {MOST_DECLARED:g}; declare what one job takes"
@@ -66,12 +73,15 @@ class Declared:
 def declared_macs(texts: Sequence[str]) -> dict[str, float]:
     """Return multiply-accumulates by type of message, from "2e6" (all that trains or tests) or "train=2e6".
 
+    What is said of one type holds for it, wherever it stands.
+
     Raises
     ------
     FedliteError
         If a text is neither.
     """
-    macs: dict[str, float] = {}
+    typed: dict[str, float] = {}
+    any_: dict[str, float] = {}
     for text in texts:
         kind, equals, number = text.rpartition("=")
         try:
@@ -80,8 +90,11 @@ def declared_macs(texts: Sequence[str]) -> dict[str, float]:
             raise FedliteError(
                 f"--macs: got {text!r}, expected a number, or TYPE=NUMBER; write --macs 2e6 or --macs train=2e6"
             ) from error
-        macs |= {kind: value} if equals else dict.fromkeys(WORKING, value)
-    return macs
+        if equals:
+            typed[kind] = value
+        else:
+            any_ = dict.fromkeys(WORKING, value)
+    return any_ | typed
 
 
 @dataclass(frozen=True)

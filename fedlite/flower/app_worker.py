@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
-from flwr.app import Context, Error, Message, RecordDict
+from flwr.app import Array, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlite.engine.task import Arrays, Result, Task
@@ -235,8 +235,18 @@ def _array_bytes(record: RecordDict) -> list[bytes]:
 def _is_finite(record: RecordDict) -> bool:
     """Tell whether all numbers in the arrays of a record are; what fedlite cannot read is none of its business."""
     arrays = [array for arrays in record.array_records.values() for array in arrays.values()]
-    floats = [array for array in arrays if array.stype == NUMPY and array.dtype.startswith(("float", "complex"))]
-    return all(bool(np.isfinite(array.numpy()).all()) for array in floats)
+    return all(_all_finite(array) for array in arrays if array.stype == NUMPY)
+
+
+def _all_finite(array: Array) -> bool:
+    # Older clients tell no type, so that it has to be read.
+    if array.dtype and not array.dtype.startswith(("float", "complex")):
+        return True
+    try:
+        values = array.numpy()
+    except ValueError:
+        return True
+    return values.dtype.kind not in "fc" or bool(np.isfinite(values).all())
 
 
 def scalars(record: RecordDict) -> dict[str, float]:

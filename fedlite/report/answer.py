@@ -56,6 +56,8 @@ def answer(summary: Summary, metrics: Sequence[Metric]) -> Safe:
 
 
 def _came_of_it(summary: Summary, main: Metric) -> tuple[Safe | str, ...]:
+    if trained(summary) and "arrived" not in summary.get("outcomes", ("arrived",)):
+        return ("nothing was trained, for nothing ever arrived",)
     if trained(summary):
         return ("the model ", *_reached(summary, main))
     if math.isfinite(metric(summary, main.name)):
@@ -128,7 +130,11 @@ def tiles(summary: Summary, metrics: Sequence[Metric], outcomes: pl.DataFrame, f
             quantity(summary["energy_j"], "energy"),
             band(summary.get("energy_low_j"), summary.get("energy_high_j"), "energy"),
         ),
-        Tile("Energy per update", quantity(per_update, "energy"), "all energy, failures too"),
+        Tile(
+            "Energy per update" if trained(summary) else "Energy per reply",
+            quantity(per_update, "energy"),
+            "all energy, failures too",
+        ),
         Tile("Uplink", quantity(summary["up_bytes"], "bytes"), f"down {quantity(summary['down_bytes'], 'bytes')}"),
         Tile("Metered bytes", quantity(metered, "bytes"), "paid for by the owners"),
         Tile("Jobs that arrived", percent(came / asked if asked else math.nan), f"{count(came)} of {count(asked)}"),

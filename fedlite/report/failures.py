@@ -34,11 +34,11 @@ def failures(summary: dict[str, Any]) -> Safe | None:
 
 
 def lines(summary: dict[str, Any]) -> Iterator[str]:
-    """Yield the same for a terminal: a line for each distinct error, and the traceback of the first."""
+    """Yield the same for a terminal: each distinct error with its first traceback."""
     errors = summary.get("client_errors") or []
-    for position, error in enumerate(errors[:MOST]):
+    for error in errors[:MOST]:
         yield _sentence(error)
-        if position == 0 and error["traceback"]:
+        if error["traceback"]:
             yield error["traceback"].rstrip()
     if len(errors) > MOST:
         yield f"and {count(len(errors) - MOST)} other errors: see the column reason of clients.parquet"

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,6 +98,8 @@ class RunDirectory:
             and its program, is what a run leaves that could not begin.
         """
         taken = [name for name in FILES if (path / name).exists()]
+        if "journal.bin" in taken and not (path / "journal.bin").stat().st_size:
+            taken.remove("journal.bin")  # nothing was ever computed
         begun = {"scenario.yaml", "program.json"} & set(taken) and set(taken) <= set(BEGINNING)
         same = "scenario.yaml" not in taken or cls(path).read_text("scenario.yaml") == scenario
         if not taken or (begun and same):
@@ -136,6 +138,15 @@ class RunDirectory:
             raise
         finally:
             os.close(handle)
+
+    def forget_beginning(self) -> None:
+        """Remove what a run leaves that failed before anything was computed; what has been, stays."""
+        if self.journal.exists() and self.journal.stat().st_size:
+            return
+        for name in (*BEGINNING, self.journal.name):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's files are in it
+            self.path.rmdir()
 
     @property
     def has_summary(self) -> bool:

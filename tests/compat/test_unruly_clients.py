@@ -1,6 +1,7 @@
 """Clients that sleep, raise, end their program or do nothing: told, charged, and the same on every backend."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,19 @@ def test_a_run_in_which_nobody_ever_arrived_says_so_by_its_exit_code(tmp_path, m
     # Tests of a model that nobody ever trained are no result.
     assert json.loads(told.out)["outcomes"] == {"arrived": 6, "client_error": 6}
     assert "no update of any device ever arrived" in told.err
+
+
+def test_a_model_that_an_apps_own_strategy_made_of_nan_is_told(tmp_path):
+    app = tmp_path / "app"
+    shutil.copytree(APP, app)
+    client = app / "client_app.py"
+    sound = client.read_text()
+    client.write_text(
+        sound.replace("* 0.01 + kind", '* float("nan")').replace('"accuracy": 0.5', '"accuracy": float("nan")')
+    )
+    run = run_app(app, FLEET, settings=Settings("local"), out=tmp_path / "run")
+    assert "the model that the app ended with is not finite" in run.summary["verdict"]
+    assert "has no accuracy that is a number" in str(run_page(read_run(run.path)).answer)
 
 
 def test_one_error_on_many_devices_is_told_once_whatever_its_words(tmp_path):

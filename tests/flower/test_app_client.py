@@ -363,7 +363,7 @@ def test_a_class_that_can_never_run_is_told_before_its_first_job_is_priced(app_g
 
 DIVERGING = """
 import numpy as np
-from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 app = ClientApp()
@@ -372,21 +372,36 @@ app = ClientApp()
 def train(msg, context):
     [received] = msg.content["arrays"].to_numpy_ndarrays()
     if context.node_config["partition-id"] == 1:
-        received = np.full_like(received, np.nan)
-    content = RecordDict({"arrays": ArrayRecord([received]), "metrics": MetricRecord({"num-examples": 1})})
+        received = np.full_like(received, VALUE)
+    arrays = ArrayRecord([received])
+    for name, array in arrays.items():
+        if context.node_config["partition-id"] == 1 and UNTYPED:
+            arrays[name] = Array("", (), array.stype, array.data)
+    content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})})
     return Message(content, reply_to=msg)
 """
 
 
 @pytest.mark.parametrize(
-    ("drops", "codec", "outcome"),
-    [(True, "fp32", "diverged"), (False, "int8", "diverged"), (False, "fp32", "arrived")],
+    ("value", "untyped", "drops", "codec", "outcome"),
+    [
+        ("np.nan", False, True, "fp32", "diverged"),
+        ("np.nan", False, False, "int8", "diverged"),
+        ("np.nan", True, False, "int8", "diverged"),  # as older clients send arrays
+        ("np.inf", False, False, "int8", "diverged"),
+        ("1e6", False, False, "fp16", "diverged"),
+        ("1e6", False, True, "bf16", "arrived"),
+        ("np.nan", False, False, "fp32", "arrived"),
+    ],
 )
-def test_numbers_that_are_none_are_dropped_unless_they_are_the_apps_own_affair(app_grid, drops, codec, outcome):
+def test_numbers_that_no_codec_holds_are_dropped_unless_they_are_the_apps_own_affair(
+    app_grid, value, untyped, drops, codec, outcome
+):
     from fedlite.flower.app_classes import AppClass
     from fedlite.flower.app_wire import AppWire
 
-    lab = app_grid(DIVERGING, devices=3, declared=Declared.working(1e6, 1e6))
+    source = DIVERGING.replace("VALUE", value).replace("UNTYPED", str(untyped))
+    lab = app_grid(source, devices=3, declared=Declared.working(1e6, 1e6))
     lab.runtime.drops_diverged = drops
     lab.runtime.classes = [AppClass(wire=AppWire(up=(codec,)))] * len(lab.runtime.classes)
     content = RecordDict({"arrays": ArrayRecord([np.ones(4, np.float32)]), "config": ConfigRecord({})})

@@ -95,12 +95,21 @@ def test_a_component_that_cannot_be_imported_is_told(tmp_path):
         load_component("no_such_pkg.app:app", tmp_path)
 
 
-def test_the_files_of_an_app_are_its_sources_and_data_and_nothing_else(folder):
+def test_the_files_of_an_app_are_all_in_its_folder_and_what_they_import_from_elsewhere(
+    folder, tmp_path_factory, monkeypatch
+):
     before = app_files(folder)
-    (folder / "__pycache__").mkdir()
-    (folder / "__pycache__" / "x.py").write_text("1", encoding="utf-8")
-    (folder / "notes.txt").write_text("1", encoding="utf-8")
+    for name in ("__pycache__/x.py", ".git/config", "runs/one/program.json", "runs/one/report.html", "env/pyvenv.cfg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("1", encoding="utf-8")
     assert app_files(folder) == before
-    (folder / "client.py").write_text("1", encoding="utf-8")
-    (folder / "rows.csv").write_text("1", encoding="utf-8")
-    assert set(app_files(folder)) - set(before) == {"client.py", "rows.csv"}
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "lent_rates.py").write_text("import lent_units, numpy, os", encoding="utf-8")
+    (elsewhere / "lent_units.py").write_text("KILO = 1000", encoding="utf-8")
+    (elsewhere / "idle.py").write_text("", encoding="utf-8")
+    monkeypatch.syspath_prepend(elsewhere)
+    (folder / "client.py").write_text(
+        "def train():\n    import torch\n    from lent_rates import rate", encoding="utf-8"
+    )
+    (folder / "rates.json").write_text("{}", encoding="utf-8")
+    assert set(app_files(folder)) - set(before) == {"client.py", "rates.json", "lent_rates.py", "lent_units.py"}

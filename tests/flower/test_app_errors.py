@@ -89,7 +89,14 @@ def test_impossible_declarations_are_refused(values):
 def test_work_is_declared_for_all_messages_or_by_their_type():
     assert declared_macs(["2e6"]) == {"train": 2e6, "evaluate": 2e6}
     assert declared_macs(["train=2e6", "train.setup=0"]) == {"train": 2e6, "train.setup": 0.0}
+    assert declared_macs(["train=2e6", "1e6"]) == declared_macs(["1e6", "train=2e6"]) == {"train": 2e6, "evaluate": 1e6}
     by_type = Declared(declared_macs(["train=2e6", "train.setup=0"]))
     assert [by_type.of(kind) for kind in ("train", "train.fit", "train.setup", "evaluate")] == [2e6, 2e6, 0.0, None]
     with pytest.raises(FedliteError, match=r"--macs: got 'train=many', expected a number, or TYPE=NUMBER"):
         declared_macs(["train=many"])
+
+
+@pytest.mark.parametrize("kind", ["trian", "", "training", "setup.train"])
+def test_a_type_of_message_that_no_app_can_have_is_refused(kind):
+    with pytest.raises(FedliteError, match=f"macs: got '{kind}' as a type of message, expected train, evaluate"):
+        Declared(declared_macs([f"{kind}=2e6"]))

@@ -1,13 +1,14 @@
 """Whole app runs: the template that `fedlite init --app` writes, and apps with a server loop of their own."""
 
 import json
+import sys
 import textwrap
 
 import polars as pl
 import pytest
 
 from fedlite.cli.init import write_app
-from fedlite.errors import FedliteError
+from fedlite.errors import FedliteError, FleetExhaustedError
 from fedlite.flower.app_prices import Declared
 from fedlite.runner import Settings, resume, run_app
 
@@ -128,6 +129,44 @@ def test_a_run_whose_app_has_changed_is_not_resumed(template, app_fleet, tmp_pat
         file.write("\nMORE = 1\n")
     with pytest.raises(FedliteError, match=r"digits_app/task\.py was edited"):
         resume(tmp_path / "cut", settings=LOCAL)
+
+
+def test_a_file_that_an_app_reads_may_not_change_and_one_that_it_writes_may_come(template, app_fleet, tmp_path):
+    def kill(now):
+        raise Killed
+
+    (template / "rates.json").write_text("[1]", encoding="utf-8")
+    with pytest.raises(Killed):
+        run_app(template, app_fleet(10), settings=LOCAL, out=tmp_path / "cut", progress=kill)
+    (template / "log.txt").write_text("a client was here", encoding="utf-8")
+    (template / "rates.json").write_text("[2]", encoding="utf-8")
+    with pytest.raises(FedliteError, match=r"got rates\.json was edited; expected"):
+        resume(tmp_path / "cut", settings=LOCAL)
+    (template / "rates.json").write_text("[1]", encoding="utf-8")
+    assert resume(tmp_path / "cut", settings=LOCAL).summary["rounds"] > 0
+
+
+def test_a_server_that_raises_before_anybody_worked_leaves_nothing_behind(template, app_fleet, tmp_path):
+    server = template / "digits_app" / "server_app.py"
+    sound = server.read_text(encoding="utf-8")
+    server.write_text(sound.replace("def main(grid", "def main(nobody, grid"), encoding="utf-8")
+    for out in (tmp_path / "new", tmp_path):
+        with pytest.raises(FedliteError, match="it raised TypeError"):
+            run_app(template, app_fleet(10), settings=LOCAL, out=out)
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "report.html").exists()
+    # A folder that was there already is left as it is, and may be used again once the app is mended.
+    server.write_text(sound, encoding="utf-8")
+    for name in [name for name in sys.modules if name.startswith("digits_app")]:
+        del sys.modules[name]
+    assert run_app(template, app_fleet(10), settings=LOCAL, out=tmp_path, run_config=SHORT).summary["rounds"] > 0
+
+
+def test_an_app_that_no_device_can_hold_does_not_begin(template, app_fleet, tmp_path):
+    declared = Declared.working(1e6, 1e15)
+    with pytest.raises(FleetExhaustedError, match=r"no device that can ever take part: on .* takes .* of memory"):
+        run_app(template, app_fleet(10), settings=LOCAL, out=tmp_path / "run", declared=declared)
+    assert not (tmp_path / "run").exists()
 
 
 def test_slower_devices_take_longer_for_the_same_work(template, app_fleet, tmp_path):

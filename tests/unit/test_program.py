@@ -129,6 +129,11 @@ def test_the_files_of_own_code_are_the_module_and_what_it_imports_from_its_side(
     (study / "pkg" / "deep.py").write_text("def f():\n    import own_helper, numpy, json\n", encoding="utf-8")
     (study / "unused.py").touch()
     assert set(sources.files_of_module("pkg.deep")) == {"pkg/__init__.py", "pkg/deep.py", "own_helper.py"}
+    (study / "pkg" / "rates.json").write_text("{}", encoding="utf-8")
+    (study / "pkg" / "__pycache__").mkdir()
+    (study / "pkg" / "__pycache__" / "deep.pyc").touch()
+    assert "pkg/rates.json" in sources.files_of_module("pkg.deep")
+    assert len(sources.files_of_module("pkg.deep")) == 4
     assert set(sources.files_of_module("json")) == set()
     assert set(Program.of_code(load_scenario("own.yaml")).sources) == {
         *("fedlite", "own_net.py", "own_rows.py", "own_helper.py")
