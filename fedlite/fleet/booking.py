@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fedlite.fleet.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from fedlite.fleet.demands import Demands, Links
+    from fedlite.fleet.connections import Links
+    from fedlite.fleet.demands import Demands
     from fedlite.fleet.ledger import Ledger
     from fedlite.fleet.state import Fleet
     from fedlite.fleet.timeline import Timeline
@@ -53,6 +54,8 @@ class Jobs:
     devices: Ids
     start_s: float
     battery_before_j: Floats
+    plugged: NDArray[np.bool_]
+    """Whose charger pays, as it was when the jobs began."""
     events: Timeline
     links: Links
     demands: Demands
@@ -65,7 +68,7 @@ def book(fleet: Fleet, ledger: Ledger, jobs: Jobs, index: Ids) -> None:
     devices, facts, demands = jobs.devices[index], jobs.facts, jobs.demands
     metered = jobs.links.metered[index]
     energy_j = events.compute_j + events.radio_j
-    battery_j = np.where(fleet.plugged(devices, jobs.start_s), 0.0, energy_j)
+    battery_j = np.where(jobs.plugged[index], 0.0, energy_j)
     down_bytes = np.round(demands.down_bytes[index] * events.down_share).astype(np.int64)
     up_bytes = np.round(demands.up_bytes[index] * events.up_share).astype(np.int64)
     end_s = jobs.start_s + events.total_s
