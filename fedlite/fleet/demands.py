@@ -140,7 +140,7 @@ def _interruptions(fleet: Fleet, devices: Ids, now_s: float) -> dict[str, Floats
 
     def left_s(condition: str) -> Floats:
         left = np.full(len(devices), np.inf)
-        if condition in needed:
+        if condition in needed and stopped.size:
             holds = fleet.presence.holds(frozenset({condition}), devices[stopped], ends_s[stopped])
             lost = stopped[~holds]
             left[lost] = ends_s[lost] - now_s

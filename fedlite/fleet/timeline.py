@@ -135,9 +135,10 @@ def _time_of_energy(phases: Phases, limit_j: Floats, beside_w: Floats | float) -
 
     The energy of a phase is spent evenly over it.
     """
-    left = limit_j.copy()
-    time = np.zeros_like(left)
-    reached = np.full(left.shape, np.inf)
+    reached = np.full(limit_j.shape, np.inf)
+    if np.isinf(limit_j).all():
+        return reached
+    left, time = limit_j, np.zeros_like(limit_j)
     for duration, job_j in (
         (phases.down_s, phases.down_j),
         (phases.train_s, phases.train_j),

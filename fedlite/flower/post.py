@@ -109,8 +109,10 @@ class Post:
 
     def busy(self, devices: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which devices are at work now, or will be before the clock moves."""
-        leaving = [device for pushed in self._leaving for device in pushed.devices.tolist()]
-        return np.asarray((self._fleet.busy_until_s[devices] > self.clock.now_s) | np.isin(devices, leaving))
+        at_work: NDArray[np.bool_] = self._fleet.busy_until_s[devices] > self.clock.now_s
+        for pushed in self._leaving:
+            at_work |= np.isin(devices, pushed.devices)
+        return at_work
 
     def can_leave(self, devices: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which messages of a batch need not wait: the first to each device that is not busy."""
@@ -217,9 +219,11 @@ class Post:
 
     def answer(self, flight: Flight, index: int, reply: RecordDict | Error | None) -> Message | None:
         """Return what the server hears of a job that is over, None if nothing."""
+        outcome = Outcome.of_code(int(flight.timeline.outcome[index]))
+        if reply is None and outcome in (Outcome.ARRIVED, Outcome.LATE):
+            return None
         message = flight.messages[index]
         reply_id = f"{message.metadata.message_id}-reply"
-        outcome = Outcome.of_code(int(flight.timeline.outcome[index]))
         # The error of a job that raised is worth telling only if the device lived to send it.
         heard = outcome is Outcome.ARRIVED or (outcome is Outcome.CLIENT_ERROR and self._failures == "error")
         if reply is not None and heard:
