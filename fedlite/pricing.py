@@ -162,7 +162,7 @@ class Tariff:
 
     def rates(self, profile_of: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Return the rates of n jobs, shape (6, n): by step, by sample and by job, low, high, and the peak in bytes."""
-        for profile in np.unique(profile_of[~self._known[profile_of]]).tolist():
+        for profile in sorted(set(profile_of[~self._known[profile_of]].tolist())):
             asked = rate(self._profiles[profile], *self._kind)
             self._table[:, profile] = [*(getattr(asked, name) for name in _COLUMNS[:-1]), float(asked.peak.value)]
             self._known[profile] = True

@@ -53,11 +53,8 @@ what a client's own code said when it failed, text of any length."""
 
 def _column(values: Any, kind: type, n: int) -> NDArray[Any]:
     """Return one value per row in the column's type."""
-    if kind is np.str_:
-        return np.broadcast_to(np.array(values, dtype=kind), (n,))
-    column: NDArray[Any] = np.empty(n, dtype=kind)
-    column[...] = values
-    return column
+    column: NDArray[Any] = np.array(values, dtype=kind)
+    return column if column.shape == (n,) else np.broadcast_to(column, (n,))
 
 
 class Ledger:

@@ -80,6 +80,7 @@ _STOPPERS = (
     Outcome.LOST_NETWORK,
     Outcome.INTERRUPTED,
 )
+_CODES = np.array([outcome.code for outcome in _STOPPERS], dtype=np.int8)
 
 
 def run(phases: Phases) -> Timeline:
@@ -97,8 +98,7 @@ def run(phases: Phases) -> Timeline:
     )
     first = np.argmin(stops, axis=0)
     stop_s = stops[first, np.arange(len(first))]
-    codes = np.asarray([outcome.code for outcome in _STOPPERS], dtype=np.int8)
-    outcome = np.where(stop_s < total_s, codes[first], np.int8(Outcome.ARRIVED.code))
+    outcome = np.where(stop_s < total_s, _CODES[first], np.int8(Outcome.ARRIVED.code))
     refused = phases.refused != Outcome.ARRIVED.code
     outcome = np.where(refused, phases.refused, outcome).astype(np.int8)
     end_s = np.where(refused, 0.0, np.minimum(stop_s, total_s))

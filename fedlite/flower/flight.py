@@ -67,6 +67,12 @@ class Flight:
         return heard
 
     @property
+    def failed(self) -> Bools:
+        """Jobs that ended before their reply was sent, or whose reply is worth nothing."""
+        failed: Bools = ~self.arrived & (self.timeline.outcome != Outcome.LATE.code)
+        return failed
+
+    @property
     def jobs(self) -> booking.Jobs:
         """The jobs as the ledger knows them; final once `landed`."""
         return booking.Jobs(

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from flwr.app import Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedlite.errors import FedliteError, FleetExhaustedError
@@ -184,7 +184,11 @@ class FleetGrid(Grid):
         book(self.fleet, self.ledger, flight.jobs, np.arange(len(batch)))
         self._post.pass_until(self._round_end_s(flight))
         replies = flight.exchange.replies(flight.arrived)
-        answers = [self._post.answer(flight, index, reply) for index, reply in enumerate(replies)]
+        answers = [
+            self._post.answer(flight, index, reply)
+            for index, (reply, failed) in enumerate(zip(replies, flight.failed.tolist(), strict=True))
+            if failed or reply is not None
+        ]
         return [answer for answer in answers if answer is not None]
 
     # -- what a run calls ---------------------------------------------------------------------------------------------
@@ -279,8 +283,8 @@ def _kind(batch: Sequence[Message]) -> str:
 
 def _round_of(message: Message) -> int | None:
     """Return the round that a message names: in its config, as strategies do, or as its group, as older servers do."""
-    for config in message.content.config_records.values():
-        number = config.get("server-round")
+    for record in message.content.values():
+        number = record.get("server-round") if isinstance(record, ConfigRecord) else None
         if isinstance(number, int):
             return number
     group = str(message.metadata.group_id)

@@ -112,6 +112,7 @@ class NativeClients:
         self.memories = DeviceMemories()
         self.modes: set[str] = set()
         """Execution modes that the trainer has used."""
+        self._most_examples = int(task.examples.max(initial=1))
         self._tariffs: dict[Hashable, Tariff] = {}
 
     def tariff(self, kind: str, plan: Plan, local: LocalConfig) -> Tariff:
@@ -120,7 +121,7 @@ class NativeClients:
         job = Job(
             samples=0.0,
             steps=None if kind == "evaluate" else 0.0,
-            batch=min(local.batch_size, int(task.examples.max(initial=1))),
+            batch=min(local.batch_size, self._most_examples),
             optimizer=local.optimizer,
             momentum=local.momentum,
         )

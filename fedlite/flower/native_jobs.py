@@ -7,7 +7,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from numpy.typing import NDArray
 
 from fedlite import wire
@@ -16,7 +16,7 @@ from fedlite.client.stages.base import Stage
 from fedlite.client.stages.clip import Clip
 from fedlite.fleet.demands import Demands
 from fedlite.flower import compat
-from fedlite.flower.records import distinct, from_record, in_types
+from fedlite.flower.records import distinct, first_of, from_record, in_types
 from fedlite.rng import seeds_of, stream
 
 if TYPE_CHECKING:
@@ -163,8 +163,8 @@ class JobSheet:
 
 
 def _content(record: RecordDict, task: NativeTask) -> Content:
-    arrays = in_types(from_record(next(iter(record.array_records.values()))), task.dtypes)
-    return Content(arrays, next(iter(record.config_records.values()), ConfigRecord()).copy())
+    arrays = in_types(from_record(first_of(record, ArrayRecord) or ArrayRecord()), task.dtypes)
+    return Content(arrays, (first_of(record, ConfigRecord) or ConfigRecord()).copy())
 
 
 def _pairs(

@@ -219,11 +219,9 @@ class Post:
 
     def answer(self, flight: Flight, index: int, reply: RecordDict | Error | None) -> Message | None:
         """Return what the server hears of a job that is over, None if nothing."""
-        outcome = Outcome.of_code(int(flight.timeline.outcome[index]))
-        if reply is None and outcome in (Outcome.ARRIVED, Outcome.LATE):
-            return None
         message = flight.messages[index]
         reply_id = f"{message.metadata.message_id}-reply"
+        outcome = Outcome.of_code(int(flight.timeline.outcome[index]))
         # The error of a job that raised is worth telling only if the device lived to send it.
         heard = outcome is Outcome.ARRIVED or (outcome is Outcome.CLIENT_ERROR and self._failures == "error")
         if reply is not None and heard:
