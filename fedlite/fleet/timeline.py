@@ -8,7 +8,7 @@ its floor, a budget used up. Up to that moment everything is charged; nothing af
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,10 +65,6 @@ class Timeline:
     def total_s(self) -> Floats:
         """Duration of what happened."""
         return self.down_s + self.train_s + self.up_s
-
-    def take(self, index: NDArray[np.int64]) -> Timeline:
-        """Return the timeline of some of the jobs."""
-        return Timeline(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 # Where two limits fall on the same instant the first named wins: the order is part of the result.

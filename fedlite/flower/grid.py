@@ -181,7 +181,7 @@ class FleetGrid(Grid):
         exchange = self._runtime.open(batch, devices, self.now_s)
         flight = launch(self.fleet, exchange, batch, devices, self.now_s, round_, closing)
         land(self.fleet, flight)
-        book(self.fleet, self.ledger, flight.jobs, np.arange(len(batch)))
+        book(self.fleet, self.ledger, flight.jobs)
         self._post.pass_until(self._round_end_s(flight))
         replies = flight.exchange.replies(flight.arrived)
         answers = [

@@ -214,7 +214,7 @@ class Post:
             if due.step is _Step.EXPIRED:
                 continue
             give_up(due.flight, np.array([due.index]))
-            book(self._fleet, self._ledger, due.flight.jobs, np.array([due.index]))
+            book(self._fleet, self._ledger, due.flight.jobs.take(np.array([due.index])))
         self._under_way.clear()
 
     def answer(self, flight: Flight, index: int, reply: RecordDict | Error | None) -> Message | None:
@@ -279,7 +279,7 @@ class Post:
         """Book a job that is over on its device, and begin the next one there."""
         if name in self._unheard:
             give_up(flight, np.array([index]))
-        book(self._fleet, self._ledger, flight.jobs, np.array([index]))
+        book(self._fleet, self._ledger, flight.jobs.take(np.array([index])))
         self._call(int(flight.devices[index]))
 
 

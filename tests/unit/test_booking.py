@@ -72,7 +72,7 @@ def booked(profile="pixel-4", availability=None, index=None):
     fleet, ledger = make_fleet(profile, availability), Ledger()
     batch = jobs(fleet)
     fleet.reserve(batch.devices)
-    book(fleet, ledger, batch, np.arange(4) if index is None else np.asarray(index))
+    book(fleet, ledger, batch if index is None else batch.take(np.asarray(index)))
     return fleet, batch, ledger.columns()
 
 
