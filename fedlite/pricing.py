@@ -144,6 +144,10 @@ def _of_evaluation(profile: DeviceProfile, workload: Workload, job: Job) -> Rate
     return Rate(0.0, value, 0.0, low, high, peak, one.calibration)
 
 
+RATES: Final = ("per_step_s", "per_sample_s", "per_job_s", "low", "high", "peak")
+"""The numbers of a `Rate`, in the order in which a `Tariff` gives them; the peak in bytes."""
+
+
 class Tariff:
     """What P profiles ask for one kind of work, kept as numbers: each is priced when it is first asked about.
 
@@ -158,19 +162,16 @@ class Tariff:
         self._profiles = profiles
         self._kind = plan, workload, job
         self._known = np.zeros(len(profiles), dtype=np.bool_)
-        self._table = np.zeros((len(_COLUMNS), len(profiles)))
+        self._table = np.zeros((len(RATES), len(profiles)))
 
     def rates(self, profile_of: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-        """Return the rates of n jobs, shape (6, n): by step, by sample and by job, low, high, and the peak in bytes."""
+        """Return the `RATES` of n jobs on these profiles, shape (6, n)."""
         for profile in sorted(set(profile_of[~self._known[profile_of]].tolist())):
             asked = rate(self._profiles[profile], *self._kind)
-            self._table[:, profile] = [*(getattr(asked, name) for name in _COLUMNS[:-1]), float(asked.peak.value)]
+            self._table[:, profile] = [*(getattr(asked, name) for name in RATES[:-1]), float(asked.peak.value)]
             self._known[profile] = True
         found: NDArray[np.float64] = self._table[:, profile_of]
         return found
-
-
-_COLUMNS: Final = ("per_step_s", "per_sample_s", "per_job_s", "low", "high", "peak")
 
 
 def on_device_s(

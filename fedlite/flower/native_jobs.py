@@ -17,6 +17,7 @@ from fedlite.client.stages.clip import Clip
 from fedlite.fleet.demands import Demands
 from fedlite.flower import compat
 from fedlite.flower.records import distinct, first_of, from_record, in_types
+from fedlite.pricing import RATES
 from fedlite.rng import seeds_of, stream
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class JobSheet:
 
     def works(self) -> Works:
         """Return what the jobs cost, each on its profile under its plan."""
-        rates = np.empty((6, len(self)))
+        rates = np.empty((len(RATES), len(self)))
         for number, (leg, local) in enumerate(zip(self.legs, self._locals, strict=True)):
             mine = np.flatnonzero(self.leg_of == number)
             rates[:, mine] = self._side.tariff(self.kind, leg.plan, local).rates(self.profiles[mine])
