@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from fedlite.devices import compute, memory, thermal, training
 from fedlite.devices.estimate import Calibration, Estimate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fedlite.compression.plan import Plan
     from fedlite.devices.profile import DeviceProfile
     from fedlite.devices.workload import Workload
@@ -78,8 +80,29 @@ class Work:
         return float(self.peak.value)
 
 
+@dataclass(frozen=True)
+class Rate:
+    """What a device asks for a kind of work, whatever its amount; the band, memory and calibration as in `Work`."""
+
+    per_step_s: float
+    per_sample_s: float
+    per_job_s: float
+    low: float
+    high: float
+    peak: Estimate
+    calibration: Calibration
+
+
 def price(profile: DeviceProfile, plan: Plan, workload: Workload, job: Job) -> Work:
-    """Return what jobs under a plan cost on a profile.
+    """Return what jobs under a plan cost on a profile; see `rate`."""
+    asked = rate(profile, plan, workload, job)
+    steps = 0.0 if job.steps is None else job.steps
+    time_s = steps * asked.per_step_s + job.samples * asked.per_sample_s + asked.per_job_s
+    return Work(time_s, asked.low, asked.high, asked.peak, asked.calibration)
+
+
+def rate(profile: DeviceProfile, plan: Plan, workload: Workload, job: Job) -> Rate:
+    """Return what a profile asks for jobs of this kind under a plan.
 
     Parameters
     ----------
@@ -88,6 +111,7 @@ def price(profile: DeviceProfile, plan: Plan, workload: Workload, job: Job) -> W
     workload : Workload
         The trace of the net that the plan's structure builds.
     job : Job
+        Its numbers of samples and steps do not matter.
 
     Raises
     ------
@@ -95,7 +119,7 @@ def price(profile: DeviceProfile, plan: Plan, workload: Workload, job: Job) -> W
         If the net has no work to train, or the optimiser is unknown.
     """
     if job.steps is None:
-        return _evaluation(profile, workload, job)
+        return _of_evaluation(profile, workload, job)
     effects = plan.effects
     step = training.step_model(profile, workload, effects.step_time)
     peak = memory.training_peak_bytes(
@@ -107,19 +131,47 @@ def price(profile: DeviceProfile, plan: Plan, workload: Workload, job: Job) -> W
         runtime_bytes=0.0 if profile.engine in training.MCU_ENGINES else None,
         weight_copies=effects.weight_copies + effects.weight_copies_per_sample * job.batch,
     )
-    time_s = job.steps * step.fixed_s + job.samples * step.per_sample_s
-    if effects.update_passes:
-        moved_bytes = effects.update_passes * _UPDATE_BYTES * workload.params
-        time_s = time_s + float(compute.work_s(profile, {}, moved_bytes).value)
-    return Work(time_s, step.low_factor, step.high_factor, peak, step.calibration)
+    moved_bytes = effects.update_passes * _UPDATE_BYTES * workload.params
+    per_job_s = float(compute.work_s(profile, {}, moved_bytes).value) if moved_bytes else 0.0
+    return Rate(step.fixed_s, step.per_sample_s, per_job_s, step.low_factor, step.high_factor, peak, step.calibration)
 
 
-def _evaluation(profile: DeviceProfile, workload: Workload, job: Job) -> Work:
+def _of_evaluation(profile: DeviceProfile, workload: Workload, job: Job) -> Rate:
     one = compute.inference_s(profile, workload)
     value = float(one.value)
     peak = memory.inference_peak_bytes(workload, job.batch)
     low, high = float(one.low) / value, float(one.high) / value
-    return Work(job.samples * value, low, high, peak, one.calibration)
+    return Rate(0.0, value, 0.0, low, high, peak, one.calibration)
+
+
+RATES: Final = ("per_step_s", "per_sample_s", "per_job_s", "low", "high", "peak")
+"""The numbers of a `Rate`, in the order in which a `Tariff` gives them; the peak in bytes."""
+
+
+class Tariff:
+    """What P profiles ask for one kind of work, kept as numbers: each is priced when it is first asked about.
+
+    Parameters
+    ----------
+    profiles : sequence of P DeviceProfile
+    plan, workload, job
+        As `rate` takes them.
+    """
+
+    def __init__(self, profiles: Sequence[DeviceProfile], plan: Plan, workload: Workload, job: Job) -> None:
+        self._profiles = profiles
+        self._kind = plan, workload, job
+        self._known = np.zeros(len(profiles), dtype=np.bool_)
+        self._table = np.zeros((len(RATES), len(profiles)))
+
+    def rates(self, profile_of: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """Return the `RATES` of n jobs on these profiles, shape (6, n)."""
+        for profile in sorted(set(profile_of[~self._known[profile_of]].tolist())):
+            asked = rate(self._profiles[profile], *self._kind)
+            self._table[:, profile] = [*(getattr(asked, name) for name in RATES[:-1]), float(asked.peak.value)]
+            self._known[profile] = True
+        found: NDArray[np.float64] = self._table[:, profile_of]
+        return found
 
 
 def on_device_s(

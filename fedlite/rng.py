@@ -2,7 +2,7 @@
 
 Two forms of one idea. `stream` gives a numpy Generator to code that draws many numbers for one owner. `uniform` and
 `normal` give one number per (owner, counter) for whole arrays of owners at once, as pure functions: asking twice, in
-another order or for other owners changes nothing.
+another order or for other owners changes nothing. `uniforms` and `normals` do so for many streams at once.
 
 References
 ----------
@@ -55,14 +55,37 @@ def stream(seed: int, *keys: Key) -> np.random.Generator:
 
 def uniform(seed: int, purpose: str, owner: NDArray[Any] | int, counter: NDArray[Any] | int = 0) -> NDArray[np.float64]:
     """Return one number in [0, 1) per (owner, counter), broadcast against each other; a pure function."""
-    bits = _mix(_mix(_as_u64(owner) * _GAMMA + np.uint64(seed_of(seed, purpose))) + _as_u64(counter) * _GAMMA)
+    return uniforms(np.uint64(seed_of(seed, purpose)), owner, counter)
+
+
+def uniforms(
+    seeds: NDArray[np.uint64] | np.uint64, owner: NDArray[Any] | int, counter: NDArray[Any] | int = 0
+) -> NDArray[np.float64]:
+    """Return what `uniform` does, of the streams with these seeds (`seed_of`), broadcast against the other two."""
+    bits = _mix(_mix(_as_u64(owner) * _GAMMA + seeds) + _as_u64(counter) * _GAMMA)
     return np.asarray((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
 def normal(seed: int, purpose: str, owner: NDArray[Any] | int, counter: NDArray[Any] | int = 0) -> NDArray[np.float64]:
     """Return one standard normal number per (owner, counter) by the Box-Muller transform; a pure function."""
-    radius = np.sqrt(-2.0 * np.log1p(-uniform(seed, f"{purpose}/radius", owner, counter)))
-    return np.asarray(radius * np.cos(2.0 * np.pi * uniform(seed, f"{purpose}/angle", owner, counter)))
+    radius, angle = (np.uint64(own) for own in normal_seeds(seed, purpose))
+    return _box_muller(uniforms(radius, owner, counter), uniforms(angle, owner, counter))
+
+
+def normal_seeds(seed: int, purpose: str) -> tuple[int, int]:
+    """Return the seeds of the two streams behind `normal`, as `normals` takes them."""
+    return seed_of(seed, f"{purpose}/radius"), seed_of(seed, f"{purpose}/angle")
+
+
+def normals(
+    seeds: NDArray[np.uint64], owner: NDArray[Any] | int, counter: NDArray[Any] | int = 0
+) -> NDArray[np.float64]:
+    """Return what `normal` does, of streams with these `normal_seeds`, shape (2, ...), broadcast as in `uniforms`."""
+    return _box_muller(*uniforms(seeds, owner, counter))
+
+
+def _box_muller(radius: NDArray[np.float64], angle: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.sqrt(-2.0 * np.log1p(-radius)) * np.cos(2.0 * np.pi * angle))
 
 
 def _as_u64(value: NDArray[Any] | int) -> NDArray[np.uint64]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fedlite.compose.progress import Progress
 from fedlite.learning.objectives import LOSS, columns_of
-from fedlite.results.rounds import Rounds
+from fedlite.results.rounds import OF_JOBS, Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -66,7 +66,7 @@ class RoundLog:
             start_s=self._start_s,
             end_s=now_s,
             eligible=eligible,
-            jobs=self._grid.ledger.columns(self._rows_seen),
+            jobs=self._grid.ledger.columns(self._rows_seen, OF_JOBS),
             metrics=metrics,
             wall_s=now_wall_s - self._start_wall_s,
             trains=self.trains,
@@ -82,7 +82,7 @@ class RoundLog:
 
     def settle(self) -> None:
         """Add the jobs that were under way when the last round was closed to its row."""
-        self.table.settle(self._grid.ledger.columns(self._rows_seen), trains=self.trains)
+        self.table.settle(self._grid.ledger.columns(self._rows_seen, OF_JOBS), trains=self.trains)
 
 
 def metrics_of_rounds(table: Rounds, metrics: Sequence[Metric], told: Collection[str] = ()) -> list[Metric]:

@@ -1,7 +1,7 @@
 """How fast and how far away devices are: throughput and round-trip time per device, drawn by access type and region.
 
 Every distribution states its source and how well it is known. A device keeps its rates (`draw`); from transfer to
-transfer they vary about them (`vary`).
+transfer they vary about them (`Variation`).
 
 References
 ----------
@@ -13,7 +13,7 @@ speed tests). Huang et al. 2012 (MobiSys).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from fedlite import rng
 from fedlite.devices.profile import Kind
 from fedlite.errors import UnknownNameError
 from fedlite.units import UNITS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Ids = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
@@ -284,20 +287,44 @@ def draw(access_name: str, seed: int, device_ids: Ids, *, region: str | None = N
     )
 
 
-def vary(rates: Rates, access_name: str, seed: int, device_ids: Ids, counter: NDArray[Any] | int) -> Rates:
-    """Return the rates of one transfer: lognormal about each device's own, keeping its mean.
+class Variation:
+    """How the rates of devices vary from transfer to transfer: lognormal about each device's own, keeping its mean.
 
-    `counter` numbers the transfer (the round, say); the result is a pure function of (seed, device, counter).
+    Parameters
+    ----------
+    access_names : sequence of str
+        The A access types that devices use.
+    seed : int
+        Names the random streams.
     """
-    sigma = float(np.sqrt(np.log1p(access(access_name).within_cv ** 2)))
-    if sigma == 0.0:
-        return rates
 
-    def factor(direction: str) -> Floats:
-        noise = rng.normal(seed, f"network {direction} now {access_name}", device_ids, counter)
-        return np.asarray(np.exp(sigma * noise - 0.5 * sigma**2))
+    def __init__(self, access_names: Sequence[str], seed: int) -> None:
+        sigmas = [float(np.sqrt(np.log1p(access(name).within_cv ** 2))) for name in access_names]
+        self._sigma = np.array(sigmas)
+        self._shift = np.array([0.5 * sigma**2 for sigma in sigmas])
+        seeds = [
+            [rng.normal_seeds(seed, f"network {direction} now {name}") for name in access_names]
+            for direction in ("down", "up")
+        ]
+        # Both numbers of the transform first: (2, directions, A).
+        self._seeds = np.ascontiguousarray(np.moveaxis(np.array(seeds, dtype=np.uint64), -1, 0))
 
-    return replace(rates, down_bps=rates.down_bps * factor("down"), up_bps=rates.up_bps * factor("up"))
+    def of(self, rates: Rates, access_of: Ids, device_ids: Ids, counter: NDArray[Any] | int) -> Rates:
+        """Return the rates of one transfer of each of N devices: a pure function of (seed, device, counter).
+
+        Parameters
+        ----------
+        rates : Rates
+            The devices' own.
+        access_of : (N,) integers
+            Which of the access types each device uses.
+        device_ids : (N,) integers
+        counter : (N,) integers or int
+            Numbers the transfer (the device's jobs, say).
+        """
+        noise = rng.normals(self._seeds[:, :, access_of], device_ids, counter)
+        down, up = np.exp(self._sigma[access_of] * noise - self._shift[access_of])
+        return Rates(rates.down_bps * down, rates.up_bps * up, rates.rtt_s)
 
 
 def _correlated(place: Floats, own: Floats) -> Floats:

@@ -202,51 +202,61 @@ def transfer(
         Until the last byte has arrived; energy includes the tail that follows.
     """
     payload, rate, rtt = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (payload_bytes, rate_bps, rtt_s)))
-    one = [(access_name, generation)], np.zeros(payload.size, np.int64)
-    time_s, energy_j = transfers(*one, payload.ravel(), rate.ravel(), rtt.ravel(), uplink=uplink)
+    one = Channels([(access_name, generation)])
+    time_s, energy_j = one.transfers(
+        np.zeros(payload.size, np.int64), payload.ravel(), rate.ravel(), rtt.ravel(), uplink=uplink
+    )
     return time_s.reshape(payload.shape), energy_j.reshape(payload.shape)
 
 
-def transfers(
-    channels: Sequence[tuple[str, str]],
-    channel_of: Ids,
-    payload_bytes: Floats,
-    rate_bps: Floats,
-    rtt_s: Floats,
-    *,
-    uplink: bool,
-) -> tuple[Floats, Floats]:
-    """Return time and energy of n transfers over different radios, as `transfer` does.
+class Channels:
+    """The radios that many transfers use, their parameters as arrays: pricing a batch asks no table by name.
 
     Parameters
     ----------
-    channels : sequence of (access type, generation)
-    channel_of : ndarray of int, shape (n,)
-        Which of them each transfer uses.
-    payload_bytes, rate_bps, rtt_s : ndarrays, shape (n,)
-    uplink : bool
+    pairs : sequence of (access type, generation)
+        Keys of `ACCESS` and `GENERATIONS`; transfers name one by its position.
     """
-    table = np.array([_terms(*channel, uplink=uplink) for channel in channels], dtype=np.float64).reshape(-1, 7)
-    ramp_s, ramp_j, tail_j, trips, listening_w, base_w, slope = np.moveaxis(table[channel_of], -1, 0)
-    sends = payload_bytes > 0
-    air_s, wait_s = _air(_on_lorawan(channels)[channel_of], payload_bytes, rate_bps)
-    greet_s = trips * rtt_s
-    time_s = np.where(sends, ramp_s + greet_s + air_s + wait_s, 0.0)
-    # Waiting for an answer is listening.
-    spent_j = ramp_j + listening_w * greet_s + (base_w + slope * rate_bps) * air_s + tail_j
-    return time_s, np.where(sends, spent_j, 0.0)
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self._up = np.array([_terms(*pair, uplink=True) for pair in pairs], dtype=np.float64).T
+        self._down = np.array([_terms(*pair, uplink=False) for pair in pairs], dtype=np.float64).T
+        self._best_bps = np.array([_best_bps(name) for name, _ in pairs], dtype=np.float64)
+        self._on_lorawan = np.array([name == "lorawan" for name, _ in pairs], dtype=np.bool_)
+
+    def transfers(
+        self, channel_of: Ids, payload_bytes: Floats, rate_bps: Floats, rtt_s: Floats, *, uplink: bool
+    ) -> tuple[Floats, Floats]:
+        """Return time and energy of n transfers, as `transfer` does.
+
+        Parameters
+        ----------
+        channel_of : ndarray of int, shape (n,)
+            Which radio each transfer uses.
+        payload_bytes, rate_bps, rtt_s : ndarrays, shape (n,)
+        uplink : bool
+        """
+        terms = (self._up if uplink else self._down)[:, channel_of]
+        ramp_s, ramp_j, tail_j, trips, listening_w, base_w, slope = terms
+        sends = payload_bytes > 0
+        air_s, wait_s = _air(self._on_lorawan[channel_of], payload_bytes, rate_bps)
+        greet_s = trips * rtt_s
+        time_s = np.where(sends, ramp_s + greet_s + air_s + wait_s, 0.0)
+        # Waiting for an answer is listening.
+        spent_j = ramp_j + listening_w * greet_s + (base_w + slope * rate_bps) * air_s + tail_j
+        return time_s, np.where(sends, spent_j, 0.0)
+
+    def least_s(self, channel_of: Ids, payload_bytes: Floats) -> Floats:
+        """Return the least time (n,) in which payloads can cross, at the best rate that each access type knows."""
+        air_s, silence_s = _air(self._on_lorawan[channel_of], payload_bytes, self._best_bps[channel_of])
+        return air_s + silence_s
 
 
-@cache
 def _terms(access_name: str, generation: str, *, uplink: bool) -> tuple[float, ...]:
     model = radio(access_name, generation)
     base_w, slope = (model.up_base_w, model.up_w_per_bps) if uplink else (model.down_base_w, model.down_w_per_bps)
     ramp_j, tail_j = model.ramp_w * model.ramp_s, model.tail_w * model.tail_s
     return model.ramp_s, ramp_j, tail_j, HANDSHAKES.get(access_name, 3), model.down_base_w, base_w, slope
-
-
-def _on_lorawan(channels: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
-    return np.array([access_name == "lorawan" for access_name, _ in channels], dtype=np.bool_)
 
 
 def _air(lorawan: NDArray[np.bool_], payload: Floats, rate: Floats) -> tuple[Floats, Floats]:
@@ -266,18 +276,12 @@ def _lorawan_air(payload: Floats, rate: Floats) -> tuple[Floats, Floats]:
     return air_s, silence_s * (1.0 - 1.0 / np.maximum(packets, 1.0))
 
 
-def least_s(channels: Sequence[tuple[str, str]], channel_of: Ids, payload_bytes: Floats) -> Floats:
-    """Return the least time (n,) in which payloads can cross, at the best rate that each access type knows."""
-    rates = np.array([_best_bps(access_name) for access_name, _ in channels], dtype=np.float64)
-    air_s, silence_s = _air(_on_lorawan(channels)[channel_of], payload_bytes, rates[channel_of])
-    return air_s + silence_s
-
-
 def best_s(access_name: str, payload_bytes: Number) -> Floats:
     """Return the least time (N,) in which payloads can cross one access type."""
-    payload = np.asarray(payload_bytes, dtype=np.float64)
-    least = least_s([(access_name, "")], np.zeros(payload.size, np.int64), payload.ravel())
-    return least.reshape(payload.shape)
+    payload = np.asarray(payload_bytes, dtype=np.float64).ravel()
+    lorawan = np.full(payload.shape, access_name == "lorawan")
+    air_s, silence_s = _air(lorawan, payload, np.full(payload.shape, _best_bps(access_name)))
+    return (air_s + silence_s).reshape(np.shape(payload_bytes))
 
 
 @cache

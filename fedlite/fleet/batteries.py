@@ -43,7 +43,7 @@ class Batteries:
     profile_of : ndarray of int, shape (N,)
         Position of each device's profile.
     plugged : callable
-        Tells for devices and a time which are on a charger; a pure function.
+        Tells for devices, each at its time, which are on a charger; a pure function.
     seed : int
         Names the stream of the initial charges.
     start_s : float
@@ -54,7 +54,7 @@ class Batteries:
         self,
         profiles: Sequence[DeviceProfile],
         profile_of: NDArray[np.int16],
-        plugged: Callable[[Ids, float], Bools],
+        plugged: Callable[[Ids, Floats], Bools],
         *,
         seed: int,
         start_s: float = 0.0,
@@ -95,14 +95,12 @@ class Batteries:
 
     def draw(self, devices: Ids, when_s: Floats, energy_j: Floats) -> None:
         """Take energy out of the batteries of some distinct devices, at a time not before that of their last draw."""
-        for tick in np.unique(when_s // TICK_S):
-            mine = np.flatnonzero(when_s // TICK_S == tick)
-            charge_j, known, into_s = self._moved(devices[mine], int(tick))
-            left_s = np.maximum(0.0, when_s[mine] - (known * TICK_S + into_s))
-            charge_j = self._after(devices[mine], charge_j, known, left_s)
-            # What is left of a battery that was drained to its floor can be a rounding error below nothing.
-            self._charge_j[devices[mine]] = battery.drain(charge_j, energy_j[mine])
-            self._tick[devices[mine]], self._into_s[devices[mine]] = known, into_s + left_s
+        charge_j, known, into_s = self._moved(devices, when_s // TICK_S)
+        left_s = np.maximum(0.0, when_s - (known * TICK_S + into_s))
+        charge_j = self._after(devices, charge_j, known, left_s)
+        # What is left of a battery that was drained to its floor can be a rounding error below nothing.
+        self._charge_j[devices] = battery.drain(charge_j, energy_j)
+        self._tick[devices], self._into_s[devices] = known, into_s + left_s
 
     def _at(self, devices: Ids, now_s: float) -> Floats:
         kept = self._moved(devices, min(self._reached, int(now_s // TICK_S)))
@@ -110,27 +108,26 @@ class Batteries:
         charge_j, tick, into_s = self._moved(devices, int(now_s // TICK_S))
         return self._after(devices, charge_j, tick, np.maximum(0.0, now_s - (tick * TICK_S + into_s)))
 
-    def _moved(self, devices: Ids, tick: int) -> tuple[Floats, NDArray[np.int32], Floats]:
+    def _moved(self, devices: Ids, tick: Floats | int) -> tuple[Floats, NDArray[np.int32], Floats]:
         """Return charge, step and seconds into it, with everybody who is behind moved to the begin of a step."""
         charge_j, known, into_s = self._charge_j[devices], self._tick[devices], self._into_s[devices]
-        for step in range(int(known.min(initial=tick)), tick):
-            mine = np.flatnonzero((known == step) & np.isfinite(charge_j))
-            charge_j[mine] = self._stepped(devices[mine], charge_j[mine], step, TICK_S - into_s[mine])
-            into_s[known == step] = 0.0
-            known[known == step] += 1
+        while (behind := np.flatnonzero(known < tick)).size:
+            mine = behind[np.isfinite(charge_j[behind])]
+            charge_j[mine] = self._stepped(devices[mine], charge_j[mine], known[mine], TICK_S - into_s[mine])
+            into_s[behind] = 0.0
+            known[behind] += 1
         return charge_j, known, into_s
 
     def _after(self, devices: Ids, charge_j: Floats, ticks: NDArray[np.int32], duration_s: Floats) -> Floats:
         """Return the charges after some seconds, each within a step of its own."""
         after = charge_j.copy()
-        for tick in np.unique(ticks[duration_s > 0]):
-            mine = np.flatnonzero((ticks == tick) & (duration_s > 0) & np.isfinite(charge_j))
-            after[mine] = self._stepped(devices[mine], charge_j[mine], int(tick), duration_s[mine])
+        mine = np.flatnonzero((duration_s > 0) & np.isfinite(charge_j))
+        after[mine] = self._stepped(devices[mine], charge_j[mine], ticks[mine], duration_s[mine])
         return after
 
-    def _stepped(self, devices: Ids, charge_j: Floats, tick: int, duration_s: Floats) -> Floats:
-        """Return the charges of devices with batteries after some seconds within one step."""
+    def _stepped(self, devices: Ids, charge_j: Floats, ticks: NDArray[np.int32], duration_s: Floats) -> Floats:
+        """Return the charges of devices with batteries after some seconds, each within a step of its own."""
         profile = self._profile_of[devices]
-        plugged = self._plugged(devices, (tick + 0.5) * TICK_S)
+        plugged = self._plugged(devices, (ticks.astype(np.float64) + 0.5) * TICK_S)
         idle_w, charge_w = self._idle_w[profile], self._charge_w[profile]
         return battery.step(charge_j, self._capacity_j[profile], plugged, idle_w, charge_w, duration_s)

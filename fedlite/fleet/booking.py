@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fedlite.fleet.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from fedlite.fleet.demands import Demands, Links
+    from fedlite.fleet.connections import Links
+    from fedlite.fleet.demands import Demands
     from fedlite.fleet.ledger import Ledger
     from fedlite.fleet.state import Fleet
     from fedlite.fleet.timeline import Timeline
@@ -21,6 +22,7 @@ _OUTCOMES: Final = np.array([str(outcome) for outcome in Outcome])
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
+_Arrays = TypeVar("_Arrays", "Timeline", "Links", "Demands", "Facts")
 
 
 @dataclass(frozen=True)
@@ -53,21 +55,40 @@ class Jobs:
     devices: Ids
     start_s: float
     battery_before_j: Floats
+    plugged: NDArray[np.bool_]
+    """Whose charger pays, as it was when the jobs began."""
     events: Timeline
     links: Links
     demands: Demands
     facts: Facts
 
+    def take(self, index: Ids) -> Jobs:
+        """Return some of the jobs."""
+        return replace(
+            self,
+            devices=self.devices[index],
+            battery_before_j=self.battery_before_j[index],
+            plugged=self.plugged[index],
+            events=_taken(self.events, index),
+            links=_taken(self.links, index),
+            demands=_taken(self.demands, index),
+            facts=_taken(self.facts, index),
+        )
 
-def book(fleet: Fleet, ledger: Ledger, jobs: Jobs, index: Ids) -> None:
-    """Charge the devices of some of the jobs and write their rows."""
-    events = jobs.events.take(index)
-    devices, facts, demands = jobs.devices[index], jobs.facts, jobs.demands
-    metered = jobs.links.metered[index]
+
+def _taken(arrays: _Arrays, index: Ids) -> _Arrays:
+    """Return some of the rows of a record of arrays."""
+    return replace(arrays, **{field.name: getattr(arrays, field.name)[index] for field in fields(arrays)})
+
+
+def book(fleet: Fleet, ledger: Ledger, jobs: Jobs) -> None:
+    """Charge the devices of the jobs and write their rows."""
+    devices, events, facts, demands = jobs.devices, jobs.events, jobs.facts, jobs.demands
+    metered = jobs.links.metered
     energy_j = events.compute_j + events.radio_j
-    battery_j = np.where(fleet.plugged(devices, jobs.start_s), 0.0, energy_j)
-    down_bytes = np.round(demands.down_bytes[index] * events.down_share).astype(np.int64)
-    up_bytes = np.round(demands.up_bytes[index] * events.up_share).astype(np.int64)
+    battery_j = np.where(jobs.plugged, 0.0, energy_j)
+    down_bytes = np.round(demands.down_bytes * events.down_share).astype(np.int64)
+    up_bytes = np.round(demands.up_bytes * events.up_share).astype(np.int64)
     end_s = jobs.start_s + events.total_s
     fleet.charge(
         devices,
@@ -77,7 +98,7 @@ def book(fleet: Fleet, ledger: Ledger, jobs: Jobs, index: Ids) -> None:
         battery_j=battery_j,
         metered_bytes=np.where(metered, down_bytes + up_bytes, 0.0),
     )
-    before_j = np.where(fleet.on_mains(devices), np.nan, jobs.battery_before_j[index])
+    before_j = np.where(fleet.on_mains(devices), np.nan, jobs.battery_before_j)
     profile = fleet.population.profile_of[devices]
     worked = (events.train_s > 0) | (events.outcome == Outcome.ARRIVED.code)
     ledger.append(
@@ -87,10 +108,10 @@ def book(fleet: Fleet, ledger: Ledger, jobs: Jobs, index: Ids) -> None:
             "device": devices,
             "profile": fleet.hardware.name[profile],
             "tier": fleet.hardware.tier[profile],
-            "plan": facts.plan[index],
-            "access": jobs.links.access[index],
+            "plan": facts.plan,
+            "access": jobs.links.access,
             "outcome": _OUTCOMES[events.outcome],
-            "reason": np.where(events.outcome == Outcome.CLIENT_ERROR.code, facts.reason[index], ""),
+            "reason": np.where(events.outcome == Outcome.CLIENT_ERROR.code, facts.reason, ""),
             "start_s": jobs.start_s,
             "down_s": events.down_s,
             "train_s": events.train_s,
@@ -99,20 +120,20 @@ def book(fleet: Fleet, ledger: Ledger, jobs: Jobs, index: Ids) -> None:
             "compute_j": events.compute_j,
             "radio_j": events.radio_j,
             "energy_j": energy_j,
-            "energy_low_j": events.compute_j * facts.energy_low[index] + events.radio_j,
-            "energy_high_j": events.compute_j * facts.energy_high[index] + events.radio_j,
+            "energy_low_j": events.compute_j * facts.energy_low + events.radio_j,
+            "energy_high_j": events.compute_j * facts.energy_high + events.radio_j,
             "battery_j": battery_j,
             "mains_j": energy_j - battery_j,
             "down_bytes": down_bytes,
             "up_bytes": up_bytes,
-            "down_raw_bytes": np.round(facts.down_raw_bytes[index] * events.down_share),
-            "up_raw_bytes": np.round(facts.up_raw_bytes[index] * events.up_share),
+            "down_raw_bytes": np.round(facts.down_raw_bytes * events.down_share),
+            "up_raw_bytes": np.round(facts.up_raw_bytes * events.up_share),
             "metered": metered,
-            "peak_bytes": demands.peak_bytes[index],
+            "peak_bytes": demands.peak_bytes,
             "battery_before_j": before_j,
             "battery_after_j": before_j - battery_j,
-            "examples": np.where(worked, facts.examples[index], 0),
-            "steps": np.where(worked, facts.steps[index], 0),
-            "loss": np.where(events.outcome == Outcome.ARRIVED.code, facts.loss[index], np.nan),
+            "examples": np.where(worked, facts.examples, 0),
+            "steps": np.where(worked, facts.steps, 0),
+            "loss": np.where(events.outcome == Outcome.ARRIVED.code, facts.loss, np.nan),
         }
     )

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlite.devices import network, radio
 from fedlite.fleet.outcomes import Outcome
 from fedlite.fleet.timeline import Phases
 from fedlite.pricing import on_device_s
 from fedlite.units import DAY_S
 
 if TYPE_CHECKING:
+    from fedlite.fleet.connections import Connected
     from fedlite.fleet.state import Fleet
 
 Ids = NDArray[np.int64]
@@ -39,21 +39,13 @@ class Demands:
 
 
 @dataclass(frozen=True)
-class Links:
-    """The link that each of n jobs uses: names, and whether its bytes are metered."""
-
-    access: NDArray[np.str_]
-    metered: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
 class Priced:
-    """n jobs as the timeline runs them, their links, rates and delays drawn for this job, and their charge before."""
+    """n jobs as the timeline runs them, and how their devices are as they start: links, charge, who is plugged in."""
 
     phases: Phases
-    links: Links
-    rates: network.Rates
+    connected: Connected
     charge_j: Floats
+    plugged: NDArray[np.bool_]
 
 
 def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
@@ -62,21 +54,22 @@ def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
     The energy of a job is what it adds to the device's idle draw, which drains the battery anyway. What holds as a job
     starts decides for all of it: which link it uses, and whether the charger or the battery pays.
     """
-    links, rates = _links(fleet, devices, now_s)
-    channels = _channels(fleet, devices, links)
-    down_s, down_j = radio.transfers(*channels, demands.down_bytes, rates.down_bps, rates.rtt_s, uplink=False)
-    up_s, up_j = radio.transfers(*channels, demands.up_bytes, rates.up_bps, rates.rtt_s, uplink=True)
+    channels = fleet.connections.channels
+    on = fleet.connections.of(devices, fleet.presence.on_home_link(devices, now_s), fleet.jobs[devices])
+    rates = on.rates
+    down_s, down_j = channels.transfers(on.channel_of, demands.down_bytes, rates.down_bps, rates.rtt_s, uplink=False)
+    up_s, up_j = channels.transfers(on.channel_of, demands.up_bytes, rates.up_bps, rates.rtt_s, uplink=True)
     facts, profile = fleet.hardware, fleet.population.profile_of[devices]
     killed = demands.peak_bytes > facts.wall_bytes[profile]
     share = fleet.budgets.cpu_share
     train_s = _trained_s(fleet, profile, demands.train_s, np.where(killed, 0.0, demands.peak_bytes))
     extra_w = (facts.active_w[profile] - facts.idle_w[profile]) * share
-    metered_bytes = (demands.down_bytes + demands.up_bytes) * links.metered
-    charge_j = fleet.charge_at(devices, now_s)
+    metered_bytes = (demands.down_bytes + demands.up_bytes) * on.links.metered
+    charge_j, plugged = fleet.charge_at(devices, now_s), fleet.plugged(devices, now_s)
     largest_bytes = np.maximum(demands.down_bytes, demands.up_bytes)
     refused = _refusals(
         [
-            (Outcome.INFEASIBLE_LINK, radio.least_s(*channels, largest_bytes) > DAY_S),
+            (Outcome.INFEASIBLE_LINK, channels.least_s(on.channel_of, largest_bytes) > DAY_S),
             (Outcome.STORAGE_FULL, demands.storage_bytes > facts.storage_bytes[profile]),
             (Outcome.OUT_OF_MEMORY, killed),
             (Outcome.DATA_CAP, metered_bytes > fleet.metered_left_bytes(devices, now_s)),
@@ -94,20 +87,20 @@ def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
         # A job that sleeps uses no processor meanwhile.
         cpu_limit_s=fleet.budgets.cpu_time_s / share + demands.slept_s,
         energy_limit_j=fleet.allowance_j(devices, now_s),
-        battery_limit_j=_battery_limit(fleet, devices, now_s, charge_j),
+        battery_limit_j=_battery_limit(fleet, devices, plugged, charge_j),
         idle_w=facts.idle_w[profile],
         **_interruptions(fleet, devices, now_s),
     )
-    return Priced(phases, links, rates, charge_j)
+    return Priced(phases, on, charge_j, plugged)
 
 
-def price_uploads(fleet: Fleet, devices: Ids, priced: Priced, demands: Demands, computed: NDArray[np.bool_]) -> Priced:
+def price_uploads(fleet: Fleet, priced: Priced, demands: Demands, computed: NDArray[np.bool_]) -> Priced:
     """Return the prices with the uploads of the jobs that have computed as they were really encoded."""
     up_bytes = np.where(computed, demands.up_bytes, 0.0)
-    channels, rates = _channels(fleet, devices, priced.links), priced.rates
-    up_s, up_j = radio.transfers(*channels, up_bytes, rates.up_bps, rates.rtt_s, uplink=True)
+    channels, on = fleet.connections.channels, priced.connected
+    up_s, up_j = channels.transfers(on.channel_of, up_bytes, on.rates.up_bps, on.rates.rtt_s, uplink=True)
     refused = priced.phases.refused.copy()
-    refused[computed & (radio.least_s(*channels, up_bytes) > DAY_S)] = Outcome.INFEASIBLE_LINK.code
+    refused[computed & (channels.least_s(on.channel_of, up_bytes) > DAY_S)] = Outcome.INFEASIBLE_LINK.code
     return replace(priced, phases=replace(priced.phases, up_s=up_s, up_j=up_j, refused=refused))
 
 
@@ -132,11 +125,11 @@ def _refusals(reasons: list[tuple[Outcome, NDArray[np.bool_]]], n: int) -> NDArr
     return refused
 
 
-def _battery_limit(fleet: Fleet, devices: Ids, now_s: float, charge_j: Floats) -> Floats:
+def _battery_limit(fleet: Fleet, devices: Ids, plugged: NDArray[np.bool_], charge_j: Floats) -> Floats:
     capacity_j = fleet.capacity_of(devices)
     finite_j = np.where(np.isinf(capacity_j), 0.0, capacity_j)
     above_floor_j = charge_j - fleet.budgets.battery_floor * finite_j
-    return np.where(fleet.plugged(devices, now_s), np.inf, np.maximum(above_floor_j, 0.0))
+    return np.where(plugged, np.inf, np.maximum(above_floor_j, 0.0))
 
 
 def _interruptions(fleet: Fleet, devices: Ids, now_s: float) -> dict[str, Floats]:
@@ -147,42 +140,10 @@ def _interruptions(fleet: Fleet, devices: Ids, now_s: float) -> dict[str, Floats
 
     def left_s(condition: str) -> Floats:
         left = np.full(len(devices), np.inf)
-        if condition in needed:
+        if condition in needed and stopped.size:
             holds = fleet.presence.holds(frozenset({condition}), devices[stopped], ends_s[stopped])
             lost = stopped[~holds]
             left[lost] = ends_s[lost] - now_s
         return left
 
     return {"unplugged_s": left_s("plugged"), "offline_s": left_s("unmetered"), "interrupted_s": left_s("idle")}
-
-
-def _links(fleet: Fleet, devices: Ids, now_s: float) -> tuple[Links, network.Rates]:
-    """Return the link each job uses and its rates: the device's own mean, varied by the number of the job on it."""
-    n = len(devices)
-    at_home = fleet.presence.on_home_link(devices, now_s)
-    access = np.full(n, "", dtype=object)
-    metered = np.zeros(n, dtype=bool)
-    rates = network.Rates(np.ones(n), np.ones(n), np.zeros(n))
-    for link, using in ((fleet.population.home, at_home), (fleet.population.away, ~at_home)):
-        for position, name in enumerate(link.accesses):
-            chosen = np.flatnonzero(using & (link.access_of[devices] == position))
-            if not chosen.size:
-                continue
-            access[chosen], metered[chosen] = name, network.ACCESS[name].metered
-            mine = devices[chosen]
-            mean = network.Rates(
-                *(values[mine].astype(np.float64) for values in (link.down_bps, link.up_bps, link.rtt_s))
-            )
-            varied = network.vary(mean, name, fleet.seed, mine, fleet.jobs[mine])
-            rates.down_bps[chosen], rates.up_bps[chosen] = varied.down_bps, varied.up_bps
-            rates.rtt_s[chosen] = varied.rtt_s
-    return Links(access.astype(str), metered), rates
-
-
-def _channels(fleet: Fleet, devices: Ids, links: Links) -> tuple[list[tuple[str, str]], Ids]:
-    """Return the pairs of access type and radio generation that there are, and which of them each job uses."""
-    generation = fleet.hardware.radio_generation[fleet.population.profile_of[devices]]
-    numbers: dict[tuple[str, str], int] = {}
-    pairs = zip(links.access.tolist(), generation.tolist(), strict=True)
-    used = np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs], dtype=np.int64)
-    return list(numbers), used

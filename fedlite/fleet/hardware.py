@@ -32,7 +32,6 @@ class Hardware:
 
     name: NDArray[np.str_]
     tier: NDArray[np.str_]
-    radio_generation: NDArray[np.str_]
     active_w: Floats
     idle_w: Floats
     job_ram_bytes: Floats
@@ -51,7 +50,6 @@ class Hardware:
         return cls(
             name=np.array([profile.name for profile in profiles], dtype=np.str_),
             tier=np.array([str(profile.tier) for profile in profiles], dtype=np.str_),
-            radio_generation=np.array([profile.radio_generation for profile in profiles], dtype=np.str_),
             active_w=np.array([profile.active_w.value for profile in profiles], dtype=np.float64),
             idle_w=np.array([profile.idle_w.value for profile in profiles], dtype=np.float64),
             job_ram_bytes=np.array([profile.job_ram_bytes.value for profile in profiles], dtype=np.float64),

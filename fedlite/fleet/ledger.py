@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -53,11 +53,8 @@ what a client's own code said when it failed, text of any length."""
 
 def _column(values: Any, kind: type, n: int) -> NDArray[Any]:
     """Return one value per row in the column's type."""
-    if kind is np.str_:
-        return np.broadcast_to(np.array(values, dtype=kind), (n,))
-    column: NDArray[Any] = np.empty(n, dtype=kind)
-    column[...] = values
-    return column
+    column: NDArray[Any] = np.array(values, dtype=kind)
+    return column if column.shape == (n,) else np.broadcast_to(column, (n,))
 
 
 class Ledger:
@@ -87,13 +84,13 @@ class Ledger:
         self._starts.append(self._rows)
         self._rows += n
 
-    def columns(self, first_row: int = 0) -> dict[str, NDArray[Any]]:
-        """Return every column as one array, from a row on."""
+    def columns(self, first_row: int = 0, names: Iterable[str] = tuple(COLUMNS)) -> dict[str, NDArray[Any]]:
+        """Return every column, or those of these names, as one array, from a row on."""
         if first_row >= self._rows:
-            return {name: np.empty(0, dtype=kind) for name, kind in COLUMNS.items()}
+            return {name: np.empty(0, dtype=COLUMNS[name]) for name in names}
         first = bisect_right(self._starts, first_row) - 1
         skipped, parts = first_row - self._starts[first], self._parts[first:]
-        return {name: np.concatenate([part[name] for part in parts])[skipped:] for name in COLUMNS}
+        return {name: np.concatenate([part[name] for part in parts])[skipped:] for name in names}
 
     def digest(self) -> str:
         """Return the SHA-256 of every cell, column by column; text counts as UTF-8.

@@ -6,6 +6,7 @@ or never plugged, its only link is metered or not, and it is always idle.
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,12 +36,18 @@ class Presence:
         self._availability = availability
         profiles = population.profiles
         self._profile_of = population.profile_of
-        self._personal = np.array([profile.tier in PERSONAL for profile in profiles])
-        self._facts = {
+        self._personal = np.array([profile.tier in PERSONAL for profile in profiles])[population.profile_of]
+        facts = {
             "plugged": np.array([profile.battery_j is None for profile in profiles]),
             "unmetered": np.array([not network.ACCESS[profile.radios[0]].metered for profile in profiles]),
             "idle": np.ones(len(profiles), dtype=bool),
         }
+        self._facts = {
+            frozenset(some): np.all([facts[name] for name in some], axis=0) if some else facts["idle"]
+            for number in range(len(facts) + 1)
+            for some in combinations(facts, number)
+        }
+        """By set of conditions, for each profile: whether all of them hold as fixed facts."""
         self._has_away = population.away.access_of != NO_LINK
 
     def holds(self, conditions: frozenset[str], devices: Ids, now_s: float | Floats) -> Bools:
@@ -52,8 +59,8 @@ class Presence:
             result[people] = self._availability.eligible(devices[people], times, conditions)
         return result
 
-    def plugged(self, devices: Ids, now_s: float) -> Bools:
-        """Devices that draw from the grid now."""
+    def plugged(self, devices: Ids, now_s: float | Floats) -> Bools:
+        """Devices that draw from the grid now, or at their own time."""
         return self.holds(frozenset({"plugged"}), devices, now_s)
 
     def on_home_link(self, devices: Ids, now_s: float) -> Bools:
@@ -78,11 +85,8 @@ class Presence:
 
     def _people(self, devices: Ids) -> NDArray[np.int64]:
         """Positions of personal devices."""
-        return np.flatnonzero(self._personal[self._profile_of[devices]])
+        return np.flatnonzero(self._personal[devices])
 
     def _fixed(self, conditions: frozenset[str], devices: Ids) -> Bools:
         """Tell where all conditions hold as fixed facts; means nothing for personal devices."""
-        facts = np.ones(len(self._personal), dtype=bool)
-        for condition in sorted(conditions):
-            facts &= self._facts[condition]
-        return np.asarray(facts[self._profile_of[devices]])
+        return np.asarray(self._facts[conditions][self._profile_of[devices]])

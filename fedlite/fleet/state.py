@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fedlite.errors import FleetExhaustedError
 from fedlite.fleet.batteries import TICK_S, Batteries
+from fedlite.fleet.connections import Connections
 from fedlite.fleet.hardware import Hardware
 from fedlite.fleet.presence import Presence
 from fedlite.units import DAY_S, show
@@ -62,6 +63,7 @@ class Fleet:
         self.rules = rules
         self.budgets = budgets
         self.hardware = Hardware.of(population.profiles, budgets)
+        self.connections = Connections(population, seed)
         self.seed = seed
         self.excluded = np.zeros(n, dtype=bool) if excluded is None else excluded
         self.batteries = Batteries(

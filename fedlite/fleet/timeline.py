@@ -8,7 +8,7 @@ its floor, a budget used up. Up to that moment everything is charged; nothing af
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,10 +66,6 @@ class Timeline:
         """Duration of what happened."""
         return self.down_s + self.train_s + self.up_s
 
-    def take(self, index: NDArray[np.int64]) -> Timeline:
-        """Return the timeline of some of the jobs."""
-        return Timeline(*(getattr(self, field.name)[index] for field in fields(self)))
-
 
 # Where two limits fall on the same instant the first named wins: the order is part of the result.
 _STOPPERS = (
@@ -80,6 +76,7 @@ _STOPPERS = (
     Outcome.LOST_NETWORK,
     Outcome.INTERRUPTED,
 )
+_CODES = np.array([outcome.code for outcome in _STOPPERS], dtype=np.int8)
 
 
 def run(phases: Phases) -> Timeline:
@@ -97,8 +94,7 @@ def run(phases: Phases) -> Timeline:
     )
     first = np.argmin(stops, axis=0)
     stop_s = stops[first, np.arange(len(first))]
-    codes = np.asarray([outcome.code for outcome in _STOPPERS], dtype=np.int8)
-    outcome = np.where(stop_s < total_s, codes[first], np.int8(Outcome.ARRIVED.code))
+    outcome = np.where(stop_s < total_s, _CODES[first], np.int8(Outcome.ARRIVED.code))
     refused = phases.refused != Outcome.ARRIVED.code
     outcome = np.where(refused, phases.refused, outcome).astype(np.int8)
     end_s = np.where(refused, 0.0, np.minimum(stop_s, total_s))
@@ -135,9 +131,10 @@ def _time_of_energy(phases: Phases, limit_j: Floats, beside_w: Floats | float) -
 
     The energy of a phase is spent evenly over it.
     """
-    left = limit_j.copy()
-    time = np.zeros_like(left)
-    reached = np.full(left.shape, np.inf)
+    reached = np.full(limit_j.shape, np.inf)
+    if np.isinf(limit_j).all():
+        return reached
+    left, time = limit_j, np.zeros_like(limit_j)
     for duration, job_j in (
         (phases.down_s, phases.down_j),
         (phases.train_s, phases.train_j),

@@ -67,6 +67,12 @@ class Flight:
         return heard
 
     @property
+    def failed(self) -> Bools:
+        """Jobs that ended before their reply was sent, or whose reply is worth nothing."""
+        failed: Bools = ~self.arrived & (self.timeline.outcome != Outcome.LATE.code)
+        return failed
+
+    @property
     def jobs(self) -> booking.Jobs:
         """The jobs as the ledger knows them; final once `landed`."""
         return booking.Jobs(
@@ -75,8 +81,9 @@ class Flight:
             devices=self.devices,
             start_s=self.start_s,
             battery_before_j=self.priced.charge_j,
+            plugged=self.priced.plugged,
             events=self.timeline,
-            links=self.priced.links,
+            links=self.priced.connected.links,
             demands=self.exchange.demands,
             facts=self.exchange.facts,
         )
@@ -120,7 +127,7 @@ def land(fleet: Fleet, flight: Flight) -> None:
     flight.exchange.finish()
     if not flight.exchange.final:
         encoded = flight.exchange.demands
-        flight.priced = demands.price_uploads(fleet, flight.devices, flight.priced, encoded, flight.uploading)
+        flight.priced = demands.price_uploads(fleet, flight.priced, encoded, flight.uploading)
         settled = timeline.run(flight.priced.phases)
         # Who never began to send ended as it did, whatever others' uploads weigh.
         settled.outcome[~flight.uploading] = flight.timeline.outcome[~flight.uploading]

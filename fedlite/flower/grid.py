@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from flwr.app import Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedlite.errors import FedliteError, FleetExhaustedError
@@ -25,6 +25,8 @@ from fedlite.flower.post import DEFAULT_TTL_S, FIRST_NODE_ID, Post, devices_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from fedlite.fleet.ledger import Ledger
     from fedlite.flower.exchange import Runtime
@@ -144,7 +146,7 @@ class FleetGrid(Grid):
         batch = list(messages)
         if not batch:
             return []
-        round_ = self._announce(batch)
+        round_ = self._announce(batch, devices_of(batch))
         self._post.push(batch, round_)
         self._forget_nodes()
         return [message.metadata.message_id for message in batch]
@@ -171,18 +173,22 @@ class FleetGrid(Grid):
             return []
         patience_s = min(math.inf if timeout is None else float(timeout), self.policy.deadline_s)
         closing = Closing(patience_s, self.policy.first if _kind(batch) == "train" else None)
-        round_ = self._announce(batch)
-        self._post.leave()
         devices = devices_of(batch)
+        round_ = self._announce(batch, devices)
+        self._post.leave()
         if not self._post.can_leave(devices).all():
             return self._post.send_in_turns(batch, round_, closing)
         exchange = self._runtime.open(batch, devices, self.now_s)
         flight = launch(self.fleet, exchange, batch, devices, self.now_s, round_, closing)
         land(self.fleet, flight)
-        book(self.fleet, self.ledger, flight.jobs, np.arange(len(batch)))
+        book(self.fleet, self.ledger, flight.jobs)
         self._post.pass_until(self._round_end_s(flight))
         replies = flight.exchange.replies(flight.arrived)
-        answers = [self._post.answer(flight, index, reply) for index, reply in enumerate(replies)]
+        answers = [
+            self._post.answer(flight, index, reply)
+            for index, (reply, failed) in enumerate(zip(replies, flight.failed.tolist(), strict=True))
+            if failed or reply is not None
+        ]
         return [answer for answer in answers if answer is not None]
 
     # -- what a run calls ---------------------------------------------------------------------------------------------
@@ -239,21 +245,20 @@ class FleetGrid(Grid):
         """Count anew who may be asked, next time."""
         self._known = None
 
-    def _announce(self, batch: Sequence[Message]) -> int:
+    def _announce(self, batch: Sequence[Message], devices: NDArray[np.int64]) -> int:
         """Give the messages of a batch their ids, and return the round that they are part of."""
         self._polls, self._known, self._starving_since_s = 0, None, None
         self._exchanges += 1
         for message in batch:
             self._sent += 1
             compat.set_ids(message, f"{self.run_id}-{self._sent}", self.run_id)
-        self._check_nodes(batch)
+        self._check_nodes(devices)
         named = _round_of(batch[0])
         if self.on_exchange is not None:
             return self.on_exchange(_kind(batch), named)
         return self._exchanges if named is None else named
 
-    def _check_nodes(self, batch: Sequence[Message]) -> None:
-        devices = devices_of(batch)
+    def _check_nodes(self, devices: NDArray[np.int64]) -> None:
         strangers = devices[(devices < 0) | (devices >= len(self.fleet))] + FIRST_NODE_ID
         if strangers.size:
             raise FedliteError(
@@ -278,8 +283,8 @@ def _kind(batch: Sequence[Message]) -> str:
 
 def _round_of(message: Message) -> int | None:
     """Return the round that a message names: in its config, as strategies do, or as its group, as older servers do."""
-    for config in message.content.config_records.values():
-        number = config.get("server-round")
+    for record in message.content.values():
+        number = record.get("server-round") if isinstance(record, ConfigRecord) else None
         if isinstance(number, int):
             return number
     group = str(message.metadata.group_id)

@@ -1,4 +1,4 @@
-"""What native clients train and what they remember, as the runtime and its exchanges share it."""
+"""What native clients train, what it costs and what they remember, as the runtime and its exchanges share it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.client.memory import DeviceMemories
+from fedlite.pricing import Job, Tariff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from fedlite.client.assignment import Assignment
+    from fedlite.compression.plan import Plan
     from fedlite.compression.structure.base import Structure
     from fedlite.devices.profile import DeviceProfile
     from fedlite.devices.workload import Workload
@@ -91,7 +93,7 @@ class Aggregation:
 
 
 class NativeClients:
-    """The clients of a run on the native trainer: what they train, where it runs, and what they remember.
+    """The clients of a run on the native trainer: what they train, where it runs, what it costs, what they remember.
 
     Parameters
     ----------
@@ -110,3 +112,20 @@ class NativeClients:
         self.memories = DeviceMemories()
         self.modes: set[str] = set()
         """Execution modes that the trainer has used."""
+        self._most_examples = int(task.examples.max(initial=1))
+        self._tariffs: dict[Hashable, Tariff] = {}
+
+    def tariff(self, kind: str, plan: Plan, local: LocalConfig) -> Tariff:
+        """Return what the profiles ask for jobs of a kind under a plan: made once of all plans that cost the same."""
+        task = self.task
+        job = Job(
+            samples=0.0,
+            steps=None if kind == "evaluate" else 0.0,
+            batch=min(local.batch_size, self._most_examples),
+            optimizer=local.optimizer,
+            momentum=local.momentum,
+        )
+        key = plan.structure.key, plan.effects, job
+        if key not in self._tariffs:
+            self._tariffs[key] = Tariff(task.profiles, plan, task.workload_of(plan.structure), job)
+        return self._tariffs[key]

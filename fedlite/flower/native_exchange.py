@@ -52,6 +52,7 @@ class NativeExchange:
         lengths = self._lengths()
         self._final = None not in lengths
         self._demands = self._sheet.demands(self._works, [length or 0 for length in lengths])
+        self._facts: Facts | None = None
         self._loss = np.full(len(devices), np.nan)
         self._diverged = np.zeros(len(devices), dtype=bool)
         self._chunks: list[_Chunk] = []
@@ -79,21 +80,23 @@ class NativeExchange:
     @property
     def facts(self) -> Facts:
         """What the ledger says about the jobs."""
+        if self._facts is None:
+            self._facts = self._told()
+        return self._facts
+
+    def _told(self) -> Facts:
         sheet, train = self._sheet, self._sheet.kind == "train"
-        low, high = np.ones(len(sheet)), np.ones(len(sheet))
-        for mine, work in self._works:
-            low[mine], high[mine] = work.low, work.high
         raw_bytes = sheet.per_leg([leg.raw_bytes for leg in sheet.legs]).astype(np.int64)
         return Facts(
-            plan=np.array([plan.name for plan in sheet.plans]),
+            plan=sheet.per_leg([leg.plan.name for leg in sheet.legs]),
             down_raw_bytes=raw_bytes,
             up_raw_bytes=raw_bytes if train else np.round(self._demands.up_bytes).astype(np.int64),
             examples=sheet.samples,
             steps=sheet.steps,
             loss=self._loss,
             reason=np.full(len(sheet), "", dtype=object),
-            energy_low=low,
-            energy_high=high,
+            energy_low=self._works.low,
+            energy_high=self._works.high,
             diverged=self._diverged,
         )
 
@@ -149,7 +152,7 @@ class NativeExchange:
                 self._diverged[chunk.positions] = result.arrays["diverged"]
                 up_bytes[chunk.positions] = result.arrays["lengths"] + result.arrays["extra_bytes"]
             self._note(result)
-        self._demands = replace(self._demands, up_bytes=up_bytes)
+        self._demands, self._facts = replace(self._demands, up_bytes=up_bytes), None
         self._chunks = []
 
     def _note(self, result: Result) -> None:

@@ -7,7 +7,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from numpy.typing import NDArray
 
 from fedlite import wire
@@ -16,8 +16,8 @@ from fedlite.client.stages.base import Stage
 from fedlite.client.stages.clip import Clip
 from fedlite.fleet.demands import Demands
 from fedlite.flower import compat
-from fedlite.flower.records import distinct, from_record, in_types
-from fedlite.pricing import Job, Work, price
+from fedlite.flower.records import distinct, first_of, from_record, in_types
+from fedlite.pricing import RATES
 from fedlite.rng import seeds_of, stream
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Ids = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 LOCAL_KEYS = {"proximal-mu": "proximal_mu", "lr": "lr", "local-epochs": "epochs", "max-steps": "max_steps"}
 """Entries of a message's config that change the local training, as Flower's strategies and examples name them."""
@@ -80,6 +81,16 @@ class Leg:
         return wire.most_bytes(self.received, codec)
 
 
+@dataclass(frozen=True)
+class Works:
+    """What the local work of n jobs costs: time on the cold device with its band's factors, memory. Shape (n,) each."""
+
+    time_s: Floats
+    low: Floats
+    high: Floats
+    peak_bytes: Floats
+
+
 class JobSheet:
     """n jobs: who, on which leg, with how many samples and steps. Arrays have shape (n,).
 
@@ -93,7 +104,7 @@ class JobSheet:
     """
 
     def __init__(self, side: NativeClients, kind: str, messages: Sequence[Message], devices: Ids) -> None:
-        self._task = side.task
+        self._side = side
         self.kind = kind
         self.devices = devices
         self.clients = devices % side.task.clients
@@ -131,37 +142,21 @@ class JobSheet:
         samples = [self._locals[leg].samples(n) for n, leg in pairs]
         return np.array(steps, dtype=np.int64)[alike], np.array(samples, dtype=np.int64)[alike]
 
-    def works(self) -> list[tuple[Ids, Work]]:
-        """Return the price of all jobs of one profile on one leg together, with their positions."""
-        samples, steps = self.samples.astype(np.float64), self.steps.astype(np.float64)
-        workloads = [self._task.workload_of(leg.plan.structure) for leg in self.legs]
-        most = int(self._task.examples.max(initial=1))
-        found = []
-        keys = self.profiles.astype(np.int64) * len(self.legs) + self.leg_of
-        for key in np.unique(keys):
-            mine = np.flatnonzero(keys == key)
-            leg = int(self.leg_of[mine[0]])
-            local = self._locals[leg]
-            profile = self._task.profiles[int(self.profiles[mine[0]])]
-            job = Job(
-                samples=samples[mine],
-                steps=None if self.kind == "evaluate" else steps[mine],
-                batch=min(local.batch_size, most),
-                optimizer=local.optimizer,
-                momentum=local.momentum,
-            )
-            found.append((mine, price(profile, self.legs[leg].plan, workloads[leg], job)))
-        return found
+    def works(self) -> Works:
+        """Return what the jobs cost, each on its profile under its plan."""
+        rates = np.empty((len(RATES), len(self)))
+        for number, (leg, local) in enumerate(zip(self.legs, self._locals, strict=True)):
+            mine = np.flatnonzero(self.leg_of == number)
+            rates[:, mine] = self._side.tariff(self.kind, leg.plan, local).rates(self.profiles[mine])
+        per_step_s, per_sample_s, per_job_s, low, high, peak_bytes = rates
+        return Works(self.steps * per_step_s + self.samples * per_sample_s + per_job_s, low, high, peak_bytes)
 
-    def demands(self, works: Sequence[tuple[Ids, Work]], lengths: Sequence[int]) -> Demands:
+    def demands(self, works: Works, lengths: Sequence[int]) -> Demands:
         """Return what the jobs ask of their devices; `lengths` has the upload of each leg."""
-        train_s, peak_bytes = np.zeros(len(self)), np.zeros(len(self))
-        for mine, work in works:
-            train_s[mine], peak_bytes[mine] = work.time_s, work.peak_bytes
         down_bytes = self.per_leg([len(leg.packet) for leg in self.legs]).astype(np.float64)
-        storage_bytes = down_bytes + self.own_examples * self._task.sample_bytes
-        up_bytes, slept_s = self.per_leg(lengths).astype(np.float64), np.zeros_like(train_s)
-        return Demands(down_bytes, up_bytes, train_s, peak_bytes, storage_bytes, slept_s)
+        storage_bytes = down_bytes + self.own_examples * self._side.task.sample_bytes
+        up_bytes, slept_s = self.per_leg(lengths).astype(np.float64), np.zeros(len(self))
+        return Demands(down_bytes, up_bytes, works.time_s, works.peak_bytes, storage_bytes, slept_s)
 
     def per_leg(self, values: Sequence[Any]) -> NDArray[Any]:
         """Return for each job what its leg has."""
@@ -169,8 +164,8 @@ class JobSheet:
 
 
 def _content(record: RecordDict, task: NativeTask) -> Content:
-    arrays = in_types(from_record(next(iter(record.array_records.values()))), task.dtypes)
-    return Content(arrays, next(iter(record.config_records.values()), ConfigRecord()).copy())
+    arrays = in_types(from_record(first_of(record, ArrayRecord) or ArrayRecord()), task.dtypes)
+    return Content(arrays, (first_of(record, ConfigRecord) or ConfigRecord()).copy())
 
 
 def _pairs(

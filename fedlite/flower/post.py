@@ -109,8 +109,10 @@ class Post:
 
     def busy(self, devices: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which devices are at work now, or will be before the clock moves."""
-        leaving = [device for pushed in self._leaving for device in pushed.devices.tolist()]
-        return np.asarray((self._fleet.busy_until_s[devices] > self.clock.now_s) | np.isin(devices, leaving))
+        at_work: NDArray[np.bool_] = self._fleet.busy_until_s[devices] > self.clock.now_s
+        for pushed in self._leaving:
+            at_work |= np.isin(devices, pushed.devices)
+        return at_work
 
     def can_leave(self, devices: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which messages of a batch need not wait: the first to each device that is not busy."""
@@ -212,7 +214,7 @@ class Post:
             if due.step is _Step.EXPIRED:
                 continue
             give_up(due.flight, np.array([due.index]))
-            book(self._fleet, self._ledger, due.flight.jobs, np.array([due.index]))
+            book(self._fleet, self._ledger, due.flight.jobs.take(np.array([due.index])))
         self._under_way.clear()
 
     def answer(self, flight: Flight, index: int, reply: RecordDict | Error | None) -> Message | None:
@@ -277,7 +279,7 @@ class Post:
         """Book a job that is over on its device, and begin the next one there."""
         if name in self._unheard:
             give_up(flight, np.array([index]))
-        book(self._fleet, self._ledger, flight.jobs, np.array([index]))
+        book(self._fleet, self._ledger, flight.jobs.take(np.array([index])))
         self._call(int(flight.devices[index]))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from flwr.app import Array as FlowerArray
-from flwr.app import ArrayRecord
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _Item = TypeVar("_Item")
+_Record = TypeVar("_Record", ArrayRecord, ConfigRecord, MetricRecord)
 
 NUMPY: Final = "numpy.ndarray"
 """How Flower calls numpy's file format, in which it carries arrays; what has another name is an app's own bytes."""
@@ -39,9 +40,10 @@ class Numbers(FlowerArray):
     """
 
     def __init__(self, values: Array) -> None:
-        # Flower's own constructor would write the array down.
-        self._numbers = np.array(values, order="C")
-        self.dtype, self.shape, self.stype = str(values.dtype), tuple(values.shape), NUMPY
+        # Flower's own constructor would write the array down, and its attributes forget a checksum at each change.
+        vars(self).update(
+            _numbers=np.array(values, order="C"), dtype=_text(values.dtype), shape=values.shape, stype=NUMPY
+        )
 
     @property
     def data(self) -> bytes:
@@ -63,12 +65,23 @@ class Numbers(FlowerArray):
         return FlowerArray(self.dtype, self.shape, self.stype, self.data).deflate()
 
 
+@lru_cache(maxsize=64)
+def _text(dtype: np.dtype[Any]) -> str:
+    """Return a type as text, which numpy builds anew each time."""
+    return str(dtype)
+
+
 def to_record(names: Sequence[str], arrays: Sequence[Array]) -> ArrayRecord:
     """Return arrays as Flower carries them, single numbers (shape ()) included."""
     record = ArrayRecord()
     for name, values in zip(names, arrays, strict=True):
         record[name] = Numbers(values)
     return record
+
+
+def first_of(content: RecordDict, kind: type[_Record]) -> _Record | None:
+    """Return the first record of a kind; Flower's own views of a content copy it."""
+    return next((record for record in content.values() if isinstance(record, kind)), None)
 
 
 def from_record(record: ArrayRecord) -> list[Array]:

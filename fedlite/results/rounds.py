@@ -24,6 +24,9 @@ TAKEN: Final = frozenset(
 )
 """Names that columns of the tables of rounds, clients and comparisons have, so that no metric can."""
 
+OF_JOBS: Final = ("kind", "outcome", "energy_j", "up_bytes", "down_bytes", "examples", "loss")
+"""Columns of the ledger that a round is made of."""
+
 _OF_TRAINING: Final = ("selected", "arrived", "late", "failed")
 
 
@@ -67,7 +70,7 @@ class Rounds:
         wall_s: float,
         trains: bool = True,
     ) -> dict[str, float | int]:
-        """Add a round from the ledger columns of its jobs, and return its row; without `trains`, every job counts."""
+        """Add a round of jobs, given their `OF_JOBS`, and return its row; without `trains`, every job counts."""
         train, arrived = jobs["kind"] == "train", jobs["outcome"] == "arrived"
         useful = arrived & train & ~np.isnan(jobs["loss"])
         weights = jobs["examples"][useful].astype(np.float64)

@@ -40,7 +40,7 @@ class Always:
 
     def plugged(self, ids: Ids, t_s: Times | float) -> Bools:
         """Return True for every device."""
-        return np.ones(np.broadcast_shapes(np.shape(ids), np.shape(t_s)), dtype=np.bool_)
+        return np.ones(np.broadcast(ids, t_s).shape, dtype=np.bool_)
 
     def unmetered(self, ids: Ids, t_s: Times | float) -> Bools:
         """Return True for every device."""
@@ -56,10 +56,8 @@ class Always:
 
     def ends_s(self, ids: Ids, t_s: Times | float, conditions: Conditions) -> Times:
         """Return inf: nothing ever stops."""
-        return np.full(np.broadcast_shapes(np.shape(ids), np.shape(t_s)), np.inf)
+        return np.full(np.broadcast(ids, t_s).shape, np.inf)
 
     def next_start_s(self, ids: Ids, t_s: Times | float, conditions: Conditions) -> Times:
         """Return `t_s`: everything holds now."""
-        return np.broadcast_to(
-            np.asarray(t_s, dtype=np.float64), np.broadcast_shapes(np.shape(ids), np.shape(t_s))
-        ).copy()
+        return np.broadcast_to(np.asarray(t_s, dtype=np.float64), np.broadcast(ids, t_s).shape).copy()

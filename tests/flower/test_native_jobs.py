@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, RecordDict
 
-from fedlite import wire
+from fedlite import pricing, wire
 from fedlite.client.assignment import ByProfile
 from fedlite.client.job import EQUAL_WEIGHT, METRIC, pack_memories
 from fedlite.client.stages.clip import Clip
@@ -28,7 +28,7 @@ from fedlite.flower.records import from_record, to_record, types_of
 from fedlite.learning.models.spec import spec_of
 from fedlite.learning.tracing import trace
 from fedlite.learning.training import LocalConfig
-from fedlite.pricing import Job, price
+from fedlite.pricing import Job, price, rate
 from fedlite.rng import stream
 from fedlite.scenario.profiles import load_profile
 
@@ -185,16 +185,15 @@ def test_an_evaluation_takes_no_step_and_sees_the_test_data():
 @pytest.mark.parametrize("kind", ["train", "evaluate"])
 def test_each_job_costs_what_its_plan_costs_on_its_profile(kind):
     made = sheet([content()] * 5, range(5), kind=kind)
-    works = made.works()
-    assert sorted(np.concatenate([mine for mine, _ in works]).tolist()) == [0, 1, 2, 3, 4]
-    lengths = [1000, 77]
+    works, lengths = made.works(), [1000, 77]
     asked = made.demands(works, lengths)
     for job in range(5):
         plan, profile = made.plans[job], PROFILES[PROFILE_OF[job]]
         workload = trace(plan.structure.build(SPEC), (6,), name="toy")
         steps = None if kind == "evaluate" else float(made.steps[job])
         work = price(profile, plan, workload, Job(float(made.samples[job]), steps, batch=8))
-        assert asked.train_s[job] == pytest.approx(work.time_s, rel=1e-12)
+        assert asked.train_s[job] == work.time_s
+        assert (works.low[job], works.high[job]) == (work.low, work.high)
         assert asked.peak_bytes[job] == work.peak_bytes
         packet = len(made.legs[made.leg_of[job]].packet)
         assert asked.down_bytes[job] == packet
@@ -216,11 +215,21 @@ def test_a_message_that_tells_no_round_is_of_round_0(config, round_):
     assert leg.content.round_ == round_
 
 
-def test_jobs_are_priced_together_by_profile_and_leg():
-    one, other = content(1.0), content(2.0)
-    made = sheet([one, one, other, one], [0, 1, 2, 4])
-    assert made.leg_of.tolist() == [0, 1, 2, 0]
-    assert [mine.tolist() for mine, _ in made.works()] == [[0, 3], [2], [1]]
+def test_a_profile_is_priced_once_for_all_plans_and_rounds_that_cost_the_same(monkeypatch):
+    asked = []
+
+    def counted(profile, plan, workload, job):
+        asked.append((profile.name, plan.name))
+        return rate(profile, plan, workload, job)
+
+    monkeypatch.setattr(pricing, "rate", counted)
+    side = native()
+    for norm in (1.0, 2.0):
+        messages = _messages([content(**{compat.CLIPPING_NORM_KEY: norm, "lr": norm})] * 4)
+        JobSheet(side, "train", messages, np.array([0, 1, 2, 4])).works()
+    assert asked == [("pixel-4", "full"), ("pi-4b", "half")]
+    JobSheet(side, "evaluate", messages, np.array([0, 1, 2, 4])).works()
+    assert len(asked) == 4
 
 
 def test_the_draws_of_a_leg_are_named_after_the_first_message_of_its_content():
@@ -361,11 +370,8 @@ def test_the_ledger_has_the_bounds_of_the_energy_of_each_job():
     messages = _messages([content()] * 3)
     facts = NativeExchange(_side(FULL), "train", messages, np.arange(3)).facts
     works = JobSheet(_side(FULL), "train", messages, np.arange(3)).works()
-    low, high = np.zeros(3), np.zeros(3)
-    for mine, work in works:
-        low[mine], high[mine] = work.low, work.high
-    assert facts.energy_low.tolist() == low.tolist()
-    assert facts.energy_high.tolist() == high.tolist()
+    assert facts.energy_low.tolist() == works.low.tolist()
+    assert facts.energy_high.tolist() == works.high.tolist()
     assert (facts.energy_low < 1).all()
     assert (facts.energy_high > 1).all()
 

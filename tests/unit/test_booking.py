@@ -7,7 +7,8 @@ import pytest
 
 from fedlite.fleet import population
 from fedlite.fleet.booking import Facts, Jobs, book
-from fedlite.fleet.demands import Demands, Links
+from fedlite.fleet.connections import Links
+from fedlite.fleet.demands import Demands
 from fedlite.fleet.ledger import Ledger
 from fedlite.fleet.outcomes import Outcome
 from fedlite.fleet.rules import Budgets, Rules
@@ -63,14 +64,15 @@ def jobs(fleet):
     links = Links(np.array(["wifi", "lte", "wifi", "lte"]), np.array([False, True, False, True]))
     devices = np.array([2, 0, 3, 1])
     before_j = fleet.charge_at(devices, START_S)
-    return Jobs(7, "train", devices, START_S, before_j, events, links, asked, facts)
+    plugged = fleet.plugged(devices, START_S)
+    return Jobs(7, "train", devices, START_S, before_j, plugged, events, links, asked, facts)
 
 
 def booked(profile="pixel-4", availability=None, index=None):
     fleet, ledger = make_fleet(profile, availability), Ledger()
     batch = jobs(fleet)
     fleet.reserve(batch.devices)
-    book(fleet, ledger, batch, np.arange(4) if index is None else np.asarray(index))
+    book(fleet, ledger, batch if index is None else batch.take(np.asarray(index)))
     return fleet, batch, ledger.columns()
 
 

@@ -56,7 +56,7 @@ def alone(fleet, link, device, payload_bytes, *, uplink):
     name = link.accesses[link.access_of[device]]
     one = np.array([device])
     mean = network.Rates(*(rate[one].astype(np.float64) for rate in (link.down_bps, link.up_bps, link.rtt_s)))
-    rates = network.vary(mean, name, 5, one, fleet.jobs[one])
+    rates = network.Variation([name], 5).of(mean, np.array([0]), one, fleet.jobs[one])
     generation = fleet.population.profiles[fleet.population.profile_of[device]].radio_generation
     rate_bps = rates.up_bps if uplink else rates.down_bps
     time_s, energy_j = radio.transfer(name, generation, np.array([payload_bytes]), rate_bps, rates.rtt_s, uplink=uplink)
@@ -73,7 +73,10 @@ def test_every_transfer_costs_what_it_costs_that_device_alone(lacking):
         link = fleet.population.home if at_home[device] else fleet.population.away
         name, down_s, down_j = alone(fleet, link, device, wanted.down_bytes[device], uplink=False)
         _, up_s, up_j = alone(fleet, link, device, wanted.up_bytes[device], uplink=True)
-        assert (priced.links.access[device], priced.links.metered[device]) == (name, network.ACCESS[name].metered)
+        assert (priced.connected.links.access[device], priced.connected.links.metered[device]) == (
+            name,
+            network.ACCESS[name].metered,
+        )
         assert (phases.down_s[device], phases.down_j[device]) == (down_s, down_j)
         assert (phases.up_s[device], phases.up_j[device]) == (up_s, up_j)
         assert min(down_s, down_j, up_s, up_j) > 0
@@ -85,11 +88,11 @@ def test_every_transfer_costs_what_it_costs_that_device_alone(lacking):
 def test_a_link_that_none_of_these_devices_uses_changes_nothing_for_them():
     fleet, wanted = make_fleet("unmetered", names=("nrf52840", *NAMES)), asked()
     whole = price(fleet, fleet.ids, NOW_S, wanted)
-    assert set(whole.links.access) == {"ble", "lte", "wifi"}
+    assert set(whole.connected.links.access) == {"ble", "lte", "wifi"}
     for device in range(N):
         mine = np.array([device])
         one = price(fleet, mine, NOW_S, Demands(*(getattr(wanted, field.name)[mine] for field in fields(wanted))))
-        assert one.links.access[0] == whole.links.access[device]
+        assert one.connected.links.access[0] == whole.connected.links.access[device]
         assert one.phases.down_s[0] == whole.phases.down_s[device]
 
 
@@ -182,7 +185,7 @@ def test_uploads_are_priced_again_as_they_were_encoded_and_only_those_that_were(
     fleet = make_fleet()
     first = price(fleet, fleet.ids, NOW_S, asked())
     computed = np.arange(N) % 2 == 0
-    again = price_uploads(fleet, fleet.ids, first, asked(up=900.0), computed)
+    again = price_uploads(fleet, first, asked(up=900.0), computed)
     nothing = price(fleet, fleet.ids, NOW_S, asked(up=0.0)).phases
     larger = price(fleet, fleet.ids, NOW_S, asked(up=900.0)).phases
     for field in ("up_s", "up_j"):
@@ -190,7 +193,7 @@ def test_uploads_are_priced_again_as_they_were_encoded_and_only_those_that_were(
         assert got.tolist() == np.where(computed, getattr(larger, field), getattr(nothing, field)).tolist()
     for field in ("down_s", "train_s", "refused", "battery_limit_j"):
         assert getattr(again.phases, field).tolist() == getattr(first.phases, field).tolist()
-    never = price_uploads(fleet, fleet.ids, first, asked(up=1e15), computed)
+    never = price_uploads(fleet, first, asked(up=1e15), computed)
     codes = np.where(computed, Outcome.INFEASIBLE_LINK.code, Outcome.ARRIVED.code)
     assert never.phases.refused.tolist() == codes.tolist()
     assert first.phases.refused.tolist() == [Outcome.ARRIVED.code] * N
@@ -198,7 +201,7 @@ def test_uploads_are_priced_again_as_they_were_encoded_and_only_those_that_were(
 
 def test_a_link_that_takes_just_a_day_can_carry_it():
     fleet = make_fleet(names=("pixel-4",), n=1)
-    name = price(fleet, fleet.ids, NOW_S, asked(1)).links.access[0]
+    name = price(fleet, fleet.ids, NOW_S, asked(1)).connected.links.access[0]
     per_byte_s = float(radio.best_s(str(name), np.array([1e12]))[0]) / 1e12
     just = DAY_S / per_byte_s / KIB
     assert refused(fleet, asked(1, down=just * 0.999)) == {"arrived"}

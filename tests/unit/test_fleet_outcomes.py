@@ -61,7 +61,8 @@ def do(fleet, devices, now_s, asked):
         until_s=now_s + events.total_s,
         energy_j=energy_j,
         battery_j=np.where(fleet.plugged(devices, now_s), 0.0, energy_j),
-        metered_bytes=(asked.down_bytes * events.down_share + asked.up_bytes * events.up_share) * priced.links.metered,
+        metered_bytes=(asked.down_bytes * events.down_share + asked.up_bytes * events.up_share)
+        * priced.connected.links.metered,
     )
     return events
 
@@ -174,7 +175,7 @@ def test_what_a_link_can_never_carry_is_refused_before_and_after_encoding():
     assert one(fleet, work(train_s=1.0, down=100, up=100))[0] is Outcome.ARRIVED
     small, large = work(train_s=1.0, up=10), work(train_s=1.0, up=1_000_000)
     priced = demands.price(fleet, np.array([0]), 0.0, small)
-    encoded = demands.price_uploads(fleet, np.array([0]), priced, large, np.array([True]))
+    encoded = demands.price_uploads(fleet, priced, large, np.array([True]))
     assert timeline.run(encoded.phases).outcome[0] == Outcome.INFEASIBLE_LINK.code
 
 

@@ -78,3 +78,32 @@ def test_digests_depend_on_names_types_shapes_and_values_only():
     assert digest({"x": 1, "y": 2}, {"a": a, "b": b}) == digest({"y": 2, "x": 1}, {"b": b, "a": a})
     others = [{"a": a.astype(np.float32)}, {"a": a.reshape(2, 2)}, {"c": a}, {"a": a + 1}]
     assert len({digest({}, other) for other in [{"a": a}, *others]}) == 5
+
+
+def test_results_come_back_as_they_were_written(tmp_path):
+    path = tmp_path / "journal.bin"
+    arrays = {
+        "flags": np.array([True, False, True]),
+        "number": np.asarray(1.5),
+        "none": np.zeros((0, 3), np.float32),
+        "turned": np.arange(6, dtype=np.int64).reshape(2, 3).T,
+        "half": np.array([np.nan, -0.0], np.float16),
+    }
+
+    class Told:
+        def run(self, task, shared):
+            return Result({"said": [1, None, "ä"]}, arrays)
+
+    class Spec(WorkerSpec):
+        def build(self, data):
+            return Told()
+
+    for found in (0, 1):
+        pool = JournaledPool(LocalPool(Spec("unused:unused")), path)
+        result = pool.collect(pool.submit(Task("t", {}, {}), pool.share({})))
+        assert (pool.found, result.meta) == (found, {"said": [1, None, "ä"]})
+        assert list(result.arrays) == list(arrays)
+        for name, values in arrays.items():
+            got = result.arrays[name]
+            assert (got.dtype, got.shape, got.tobytes()) == (values.dtype, values.shape, values.tobytes())
+        pool.close()

@@ -46,11 +46,26 @@ def test_every_access_type_names_the_source_of_each_distribution(name):
 
 def test_transfers_of_one_device_vary_by_the_published_ratio_about_its_own_rate():
     rates = network.draw("wifi", 3, np.zeros(20_000, dtype=int))
-    now = network.vary(rates, "wifi", 3, np.zeros(20_000, dtype=int), np.arange(20_000))
+    same = np.zeros(20_000, dtype=int)
+    now = network.Variation(["wifi"], 3).of(rates, same, same, np.arange(20_000))
     ratio = now.down_bps / rates.down_bps
     assert ratio.mean() == pytest.approx(1.0, abs=0.01)
     assert ratio.std() == pytest.approx(0.37, rel=0.03)
     assert np.array_equal(now.rtt_s, rates.rtt_s)
+
+
+def test_devices_on_different_networks_vary_as_each_does_alone():
+    names, ids, jobs = ("lte", "lorawan", "wifi"), IDS[:60], IDS[:60] % 4
+    rates, access_of = network.draw("lte", 3, ids), ids % 3
+    mixed = network.Variation(names, 3).of(rates, access_of, ids, jobs)
+    for device in ids:
+        one = np.array([device])
+        mine = network.Rates(rates.down_bps[one], rates.up_bps[one], rates.rtt_s[one])
+        now = network.Variation([names[device % 3]], 3).of(mine, np.array([0]), one, jobs[one])
+        assert (now.down_bps[0], now.up_bps[0]) == (mixed.down_bps[device], mixed.up_bps[device])
+    steady = access_of == 1
+    assert np.array_equal(mixed.up_bps[steady], rates.up_bps[steady])
+    assert not np.any(mixed.up_bps[~steady] == rates.up_bps[~steady])
 
 
 def test_a_region_moves_the_median_of_fixed_lines_and_keeps_their_shape():

@@ -39,3 +39,17 @@ def test_many_seeds_are_those_of_each_name():
     assert seeds.dtype == np.uint64
     assert seeds.tolist() == [rng.seed_of(7, "train", 3, name) for name in names]
     assert rng.seeds_of(7, "train", names=[]).shape == (0,)
+
+
+def test_many_streams_at_once_give_what_each_gives_alone():
+    owners, counters = np.arange(50), np.arange(50) % 7
+    purposes = ("rain", "snow")
+    seeds = np.array([rng.normal_seeds(9, purpose) for purpose in purposes], dtype=np.uint64)
+    many = rng.normals(seeds.T[:, :, None], owners, counters)
+    for purpose, numbers in zip(purposes, many, strict=True):
+        assert np.array_equal(numbers, rng.normal(9, purpose, owners, counters))
+    names = np.array([rng.seed_of(9, purpose) for purpose in purposes], dtype=np.uint64)
+    mixed = rng.uniforms(names[owners % 2], owners, counters)
+    for place, purpose in enumerate(purposes):
+        mine = owners % 2 == place
+        assert np.array_equal(mixed[mine], rng.uniform(9, purpose, owners[mine], counters[mine]))
