@@ -6,10 +6,9 @@ needs no hook in it, and does not care at which moment the run was killed.
 
 One file holds one record per chunk, appended when the chunk is collected:
 
-    8 bytes length | 32 bytes SHA-256 of the body | body: 8 bytes length | JSON: key, meta, arrays | their numbers
+    8 bytes length | 32 bytes SHA-256 of the body | body: safetensors(arrays, metadata={key, meta})
 
-`arrays` has the type and the shape of each array by its name, in the order in which their numbers follow. Nothing is
-compressed: trained numbers hardly shrink, and a round would wait for it.
+Nothing is compressed: trained numbers hardly shrink, and a round would wait for it.
 
 A torn or damaged record ends the journal; it and what follows are dropped and trained again.
 """
@@ -19,11 +18,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import struct
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from fedlite.engine.pool import Pool, Shared, Ticket
 from fedlite.engine.task import Arrays, Result, Task, digest
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HEAD = struct.Struct("<Q32s")
-_LENGTH = struct.Struct("<Q")
 _MAX_RECORD_BYTES = 2**34
 
 
@@ -112,10 +111,8 @@ class JournaledPool:
 
 
 def _append(file: BinaryIO, key: str, result: Result) -> int:
-    arrays = {name: np.asarray(values, order="C") for name, values in result.arrays.items()}
-    kinds = {name: (values.dtype.str, values.shape) for name, values in arrays.items()}
-    head = json.dumps({"key": key, "meta": result.meta, "arrays": kinds}).encode()
-    body = b"".join([_LENGTH.pack(len(head)), head, *(values.data for values in arrays.values())])
+    tensors = {name: np.asarray(values, order="C") for name, values in result.arrays.items()}
+    body = save(tensors, metadata={"key": key, "meta": json.dumps(result.meta)})
     file.seek(0, io.SEEK_END)
     offset = file.tell()
     file.write(_HEAD.pack(len(body), hashlib.sha256(body).digest()))
@@ -128,20 +125,15 @@ def _read(file: BinaryIO, offset: int) -> Result:
     file.seek(offset)
     length, _ = _HEAD.unpack(file.read(_HEAD.size))
     body = file.read(length)
-    head, begin = _described(body)
-    arrays = {}
-    for name, (kind, shape) in head["arrays"].items():
-        values = np.frombuffer(body, kind, math.prod(shape), begin).reshape(shape).copy()
-        arrays[name], begin = values, begin + values.nbytes
-    return Result(head["meta"], arrays)
+    return Result(json.loads(_metadata(body)["meta"]), load(body))
 
 
-def _described(body: bytes) -> tuple[dict[str, Any], int]:
-    """Return what a body says of itself, and where its numbers begin."""
-    (length,) = _LENGTH.unpack_from(body)
-    begin = _LENGTH.size + length
-    head: dict[str, Any] = json.loads(body[_LENGTH.size : begin])
-    return head, begin
+def _metadata(body: bytes) -> dict[str, Any]:
+    # safetensors: 8 bytes little-endian header length, then a JSON header with the metadata under one key.
+    (length,) = struct.unpack_from("<Q", body)
+    header: dict[str, Any] = json.loads(body[8 : 8 + length])
+    metadata: dict[str, Any] = header["__metadata__"]
+    return metadata
 
 
 def _scan(path: Path) -> tuple[dict[str, int], int]:
@@ -157,8 +149,8 @@ def _scan(path: Path) -> tuple[dict[str, int], int]:
             if len(body) != length or hashlib.sha256(body).digest() != checksum:
                 break
             try:
-                key = _described(body)[0]["key"]
-            except (ValueError, KeyError, struct.error):
+                key = _metadata(body)["key"]
+            except (SafetensorError, ValueError, KeyError, struct.error):
                 break
             offsets[key] = end
             end = file.tell()

@@ -25,6 +25,8 @@ EPOCH_S: Final = 1_704_067_200.0
 """What `time.time` says at virtual time 0: 2024-01-01 00:00 UTC, a Monday like the first day of every fleet."""
 READING_S: Final = 1e-3
 """What reading a clock takes, so that code which waits by looking at one comes to an end."""
+LONGEST_SLEEP_S: Final = 2**63 * NANOSECOND_S
+"""What the real `time.sleep` takes at most."""
 
 
 class Timekeeper(Protocol):
@@ -83,8 +85,10 @@ _running: list[tuple[AppCode, Timekeeper]] = []
 
 
 def _slept(keeper: Timekeeper, duration_s: float) -> None:
-    if duration_s < 0:
+    if not duration_s >= 0:
         raise ValueError("sleep length must be non-negative")
+    if duration_s > LONGEST_SLEEP_S:
+        raise OverflowError("timestamp out of range")
     keeper.sleep(float(duration_s))
 
 

@@ -99,7 +99,15 @@ def test_names_taken_before_the_run_are_exchanged(tmp_path, monkeypatch):
     assert passed.slept_s == 3.0
 
 
-def test_a_negative_sleep_is_refused_as_by_the_real_one(app_grid):
+@pytest.mark.parametrize(
+    ("duration_s", "reason"),
+    [
+        (-1.0, "ValueError: sleep length must be non-negative"),
+        (float("nan"), "ValueError: sleep length must be non-negative"),
+        (float("inf"), "OverflowError: timestamp out of range"),
+    ],
+)
+def test_an_impossible_sleep_is_refused_as_by_the_real_one(app_grid, duration_s, reason):
     lab = app_grid(SLEEPER, devices=1)
-    [reply] = ask(lab.grid, -1.0)
-    assert reply.error.reason == "ValueError: sleep length must be non-negative"
+    [reply] = ask(lab.grid, duration_s)
+    assert reply.error.reason == reason
