@@ -31,8 +31,8 @@ HEAD = """\
 <!-- Written by docs/generate_reference.py from the schema; change the schema, then run it again. -->
 
 A scenario is one YAML file, read strictly: unknown keys, duplicate keys, quantities without units and impossible
-combinations are refused, all of them at once, each with line and column. `fedlite validate FILE` only checks,
-`fedlite run FILE --set training.rounds=3` changes a key for one run.
+combinations are refused, all of them at once (up to 100), each with line and column. `fedlite validate FILE` only
+checks, `fedlite run FILE --set training.rounds=3` changes a key for one run.
 
 - **Scalars** follow the YAML 1.2 core schema: `1e-5` is a number, `no` and `on` are text, `0777` is 777.
 - **Quantities** carry a unit: `10 min`, `512 MiB`, `3.1 Wh`, `20 Mbit/s`; shares may be `30 %` or `0.3`.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,12 +39,40 @@ class Problem:
         place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path
         return f"{place}: {self.key}: {self.message}; {self.remedy}"
 
+    def bounded(self) -> Problem:
+        """Return the problem with no part longer than anybody reads."""
+        parts = (clipped(self.key, MOST_QUOTED), clipped(self.message, MOST_SAID), clipped(self.remedy, MOST_SAID))
+        return Problem(self.path, self.line, self.column, *parts)
+
+
+MOST_PROBLEMS: Final = 100
+"""That are told of a file; a person mends those first."""
+MOST_QUOTED: Final = 80
+"""Characters of a value in a message."""
+MOST_SAID: Final = 2000
+"""Characters of a message: longer is only what quotes a hostile file."""
+
 
 class InvalidFileError(FedliteError):
-    """A scenario, profile, mix, trace or study file is wrong. Holds every problem found, not only the first."""
+    """A scenario, profile, mix, trace or study file is wrong. Holds every problem found, not only the first.
 
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = sorted(problems)
+    Of more than `MOST_PROBLEMS` the first are held, and how many more there are.
+
+    Parameters
+    ----------
+    problems : list of Problem
+    more : int
+        Mistakes that were counted and not explained.
+    """
+
+    def __init__(self, problems: list[Problem], more: int = 0) -> None:
+        found = sorted(problems)
+        # To say that there is one more takes as long as that one.
+        most = MOST_PROBLEMS if more or len(found) > MOST_PROBLEMS + 1 else len(found)
+        self.problems = [problem.bounded() for problem in found[:most]]
+        if more := more + len(found) - len(self.problems):
+            rest = f"got {more} more mistakes than the {len(self.problems)} told here, expected none"
+            self.problems.append(Problem(found[0].path, 0, 0, "(file)", rest, "mend these and ask again"))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
@@ -83,8 +111,22 @@ class UnknownNameError(FedliteError):
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name most like a mistyped one, or None if none is like it."""
     lowered = {candidate.lower(): candidate for candidate in sorted(known)}
+    if len(name) > MOST_QUOTED:  # which is like no name, and long to compare
+        return None
     found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     return lowered[found[0]] if found else None
+
+
+def clipped(text: str, most: int) -> str:
+    """Return a text, its end cut off and said to be where it has more characters."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+
+
+def quoted(value: object) -> str:
+    """Return a value as messages quote it: what Python would write, or its beginning."""
+    if isinstance(value, str) and len(value) > MOST_QUOTED:
+        return f"{value[:MOST_QUOTED]!r}... ({len(value)} characters)"
+    return clipped(repr(value), MOST_QUOTED)
 
 
 def unwritten(path: Path, error: Exception) -> FedliteError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from fedlite.errors import UnitError
+from fedlite.errors import UnitError, quoted
 
 KIB: Final = 1024
 MIB: Final = 1024**2
@@ -112,17 +112,17 @@ def parse(text: str | float, dimension: str) -> float:
     example = EXAMPLES[dimension]
     match = _QUANTITY.match(str(text))
     if match is None:
-        raise UnitError(f"got {text!r}, expected {_a(dimension)}; write for example '{example}'")
+        raise UnitError(f"got {quoted(text)}, expected {_a(dimension)}; write for example '{example}'")
     number, unit = float(match[1].replace("_", "")), match[2]
     if unit is None:
         if dimension == "fraction":
             return number
         raise UnitError(
-            f"got {text!r} without a unit, expected {_a(dimension)}; write '{match[1]} {example.split()[1]}'"
+            f"got {quoted(text)} without a unit, expected {_a(dimension)}; write '{match[1]} {example.split()[1]}'"
         )
     if unit not in known:
         raise UnitError(
-            f"got {text!r} with unit {unit!r}, expected {_a(dimension)} in one of {', '.join(known)}; "
+            f"got {quoted(text)} with unit {quoted(unit)}, expected {_a(dimension)} in one of {', '.join(known)}; "
             f"write for example '{example}'"
         )
     return number * known[unit]

@@ -115,7 +115,7 @@ def main() -> None:
         )
         raise SystemExit(FedliteError.exit_code) from None
     if code == stopping.INTERRUPTED:  # which is also what typer makes of a stop
-        print("Stopped before there was anything to continue.", file=sys.stderr)
+        print("Stopped.", file=sys.stderr)
         code = stopping.exit_code()
     raise SystemExit(code if isinstance(code, int) else 0)
 

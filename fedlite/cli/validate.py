@@ -65,9 +65,10 @@ def check(path: Path, kind: str, document: Document) -> None:
 
         load_mix(path)
     else:
-        from fedlite.scenario.loader import load_fleet, load_scenario
+        from fedlite.scenario import loader
+        from fedlite.scenario.schema import FleetScenario, Scenario
 
-        (load_fleet if kind == "fleet" else load_scenario)(path)
+        loader.check(document, FleetScenario if kind == "fleet" else Scenario, path.parent)
 
 
 def _records(problems: list[Problem]) -> list[dict[str, Any]]:

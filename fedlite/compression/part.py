@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, get_type_hints
 
 from fedlite import own_code
-from fedlite.errors import FedliteError, nearest
+from fedlite.errors import FedliteError, nearest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -146,7 +146,7 @@ def found(reference: str, kind: type[P]) -> type[P]:
         target: Any = own_code.load(reference)
     except own_code.OwnCodeError as error:
         raise PartError(
-            f"got {reference!r}, which cannot be imported ({error}), expected pkg.mod:Class; "
+            f"got {quoted(reference)}, which cannot be imported ({error}), expected pkg.mod:Class; "
             "mend it, or put its folder on PYTHONPATH"
         ) from error
     own = isinstance(target, type) and issubclass(target, kind)
@@ -188,14 +188,14 @@ def made(name: str, options: Mapping[str, Any], table: Mapping[str, str], kind: 
     if name not in table and ":" not in name:
         near = nearest(name, table)
         remedy = f"write {near!r}" if near else "write one of them"
-        raise PartError(f"got {name!r}, expected one of {', '.join(sorted(table))} or pkg.mod:Class; {remedy}")
+        raise PartError(f"got {quoted(name)}, expected one of {', '.join(sorted(table))} or pkg.mod:Class; {remedy}")
     part = found(table.get(name, name), kind)
     known = {field.name: field for field in fields(part)}
     if unknown := sorted(set(options) - set(known)):
         expected = ", ".join(known) or "none"
         near = nearest(unknown[0], known)
         remedy = f"write {near!r}" if near else "remove it"
-        raise PartError(f"{name}.{unknown[0]}: got the option {unknown[0]!r}, expected {expected}; {remedy}")
+        raise PartError(f"{name}.{unknown[0]}: got the option {quoted(unknown[0])}, expected {expected}; {remedy}")
     needed = [f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING]
     if missing := [field for field in needed if field not in options]:
         raise PartError(f"{name}: got no {missing[0]!r}, expected a value; add '{missing[0]}: ...'")
@@ -242,4 +242,4 @@ def _checked(where: str, value: Any, hint: Any) -> Any:
         return TypeAdapter(hint).validate_python(_as_tuples(value), strict=True)
     except ValidationError as error:
         words = getattr(hint, "__name__", str(hint))
-        raise PartError(f"{where}: got {value!r}, expected {words}; mend the value") from error
+        raise PartError(f"{where}: got {quoted(value)}, expected {words}; mend the value") from error

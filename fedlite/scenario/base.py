@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
-from fedlite.errors import nearest
+from fedlite.errors import MOST_QUOTED, nearest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,15 +48,33 @@ def mistake(message: str, remedy: str, inside: str = "") -> PydanticCustomError:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> PydanticCustomError:
-    """Return the error for a name that is in no table, with the nearest known name as remedy."""
+    """Return the error for a name that is in no table. The search for the nearest known ones waits for who tells it."""
+    return PydanticCustomError("unknown", "got {name}", {"name": name, "kind": kind, "known": tuple(known)})
+
+
+def tell_unknown(kind: str, name: str, known: Iterable[str]) -> tuple[str, str]:
+    """Return what is wrong with a name that is in no table, and the nearest known name as remedy."""
     names = sorted(known)
     guess = nearest(name, names)
-    shown = names if len(names) <= _MOST_SHOWN else difflib.get_close_matches(name, names, _MOST_SHOWN // 2, 0.0)
+    shown = names
+    if len(names) > _MOST_SHOWN:
+        shown = difflib.get_close_matches(name[:MOST_QUOTED], names, _MOST_SHOWN // 2, 0.0)
     more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
-    return mistake(
-        f"got {name!r}, expected {kind} out of {', '.join(shown) or '(none is installed)'}{more}",
+    return (
+        f"got {quoted(name)}, expected {kind} out of {', '.join(shown) or '(none is installed)'}{more}",
         f"write '{guess}'" if guess else "write one of these",
     )
+
+
+def at_most(most: int, what: str) -> BeforeValidator:
+    """Return the annotation that refuses a list or mapping of more entries than anybody writes, before any is read."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, list | tuple | dict) and len(value) > most:
+            raise mistake(f"got {len(value)} {what}, expected at most {most}", "write fewer")
+        return value
+
+    return BeforeValidator(check)
 
 
 _MOST_SHOWN = 20

@@ -9,8 +9,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from fedlite.compression.part import Part, PartError
 from fedlite.devices.profile import Tier
+from fedlite.errors import quoted
 from fedlite.scenario import names
-from fedlite.scenario.base import Section, mistake
+from fedlite.scenario.base import Section, at_most, mistake
 from fedlite.scenario.parts import ConstraintPart, StagePart, StructurePart, TermPart
 from fedlite.scenario.quantities import Fraction, Means, PositiveFraction
 from fedlite.scenario.wire import Codec, DownCodec
@@ -27,6 +28,10 @@ TierName = Annotated[
 ]
 
 
+MAX_RULES: Final = 300
+"""One for each tier and each profile of the longest mix, and some to spare."""
+MAX_PARTS: Final = 20
+"""Of one kind in one plan."""
 _ANY: Final = "any"
 
 
@@ -58,7 +63,9 @@ def _expand_selector(value: Any) -> Any:
     if value == _ANY:
         return {}
     if isinstance(value, str) or value in ({}, None):
-        raise mistake(f"got {value!r}, expected a tier, a profile or 'any'", "write 'for: {tier: mcu}' or 'for: any'")
+        raise mistake(
+            f"got {quoted(value)}, expected a tier, a profile or 'any'", "write 'for: {tier: mcu}' or 'for: any'"
+        )
     return value
 
 
@@ -73,7 +80,8 @@ def _expand_plan(value: Any) -> Any:
         return {"auto": True}
     if isinstance(value, str):
         raise mistake(
-            f"got the plan {value!r}, expected 'full', 'auto' or a mapping", "write for example 'plan: {width: 0.5}'"
+            f"got the plan {quoted(value)}, expected 'full', 'auto' or a mapping",
+            "write for example 'plan: {width: 0.5}'",
         )
     return value
 
@@ -93,11 +101,13 @@ class PlanSection(Section):
     """Train against the rounding to this many bits; saves bytes, never time. Short for the constraint `fake-quant`."""
     structure: StructurePart | None = None
     """Which net the device trains; without it the full one."""
-    constraints: tuple[ConstraintPart, ...] = Field(default=(), strict=False)
+    constraints: Annotated[tuple[ConstraintPart, ...], at_most(MAX_PARTS, "constraints")] = Field(
+        default=(), strict=False
+    )
     """What holds of the weights while they are trained."""
-    terms: tuple[TermPart, ...] = Field(default=(), strict=False)
+    terms: Annotated[tuple[TermPart, ...], at_most(MAX_PARTS, "terms")] = Field(default=(), strict=False)
     """What is added to the loss."""
-    stages: tuple[StagePart, ...] = Field(default=(), strict=False)
+    stages: Annotated[tuple[StagePart, ...], at_most(MAX_PARTS, "stages")] = Field(default=(), strict=False)
     """What happens to the update between training and the wire, before the privacy mechanism's own stages."""
     up: Codec | None = None
     """Codec in place of `wire.up`."""

@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar
 
 from fedlite import units
 from fedlite.devices.profile import Kind, Sourced
-from fedlite.errors import InvalidFileError, Problem, UnitError
+from fedlite.errors import InvalidFileError, Problem, UnitError, quoted
 from fedlite.scenario.strict_yaml import Document, KeyPath, dotted, read_file
 
 E = TypeVar("E", bound=StrEnum)
@@ -143,7 +143,7 @@ class FieldReader:
         name = self.text(("name",), top.get("name"))
         if name and name != path.stem:
             self.wrong(
-                ("name",), f"got {name!r}, expected {path.stem!r}, the name of the file", "rename one of the two"
+                ("name",), f"got {quoted(name)}, expected {path.stem!r}, the name of the file", "rename one of the two"
             )
         return name
 
@@ -193,4 +193,4 @@ def short(value: Any) -> str:
         return "nothing"
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
-    return repr(value)
+    return quoted(value)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from fedlite import own_code
-from fedlite.errors import FedliteError
+from fedlite.errors import FedliteError, quoted
 from fedlite.scenario import names
 from fedlite.scenario.task_laws import TASK_LAWS
 from fedlite.scenario.violation import Law, Violation
@@ -37,13 +37,13 @@ def _own_code_is_there(scenario: Sections) -> Iterator[Violation]:
         except own_code.OwnCodeError as error:
             yield Violation(
                 key,
-                f"got {name!r}, which cannot be imported ({error}), expected pkg.mod:name",
+                f"got {quoted(name)}, which cannot be imported ({error}), expected pkg.mod:name",
                 "mend it, or put its folder on PYTHONPATH",
             )
         else:
             if not callable(found):
                 kind = type(found).__name__
-                yield Violation(key, f"got {name!r}, which is of type {kind}, expected a function", "name one")
+                yield Violation(key, f"got {quoted(name)}, which is of type {kind}, expected a function", "name one")
 
 
 def _task_can_be_learned(scenario: Sections) -> Iterator[Violation]:
@@ -62,8 +62,8 @@ def _task_can_be_learned(scenario: Sections) -> Iterator[Violation]:
     except _RefusedError as refused:
         named = {_MODEL: task.model.name, _OBJECTIVE: task.objective, "task.data": task.data}
         blamed = named.pop(refused.key, None)
-        others = ", ".join(f"{key.removeprefix('task.')} {name!r}" for key, name in named.items())
-        message = refused.message if blamed is None else f"got {blamed!r} with {others}: {refused.message}"
+        others = ", ".join(f"{key.removeprefix('task.')} {quoted(name)}" for key, name in named.items())
+        message = refused.message if blamed is None else f"got {quoted(blamed)} with {others}: {refused.message}"
         yield Violation(refused.key, message, refused.remedy, tuple(named))
 
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, model_validator
 
-from fedlite.errors import FedliteError
+from fedlite.errors import FedliteError, quoted
 from fedlite.scenario import names
-from fedlite.scenario.base import Section, mistake, unknown
+from fedlite.scenario.base import Section, at_most, mistake, unknown
 from fedlite.scenario.quantities import (
     Bytes,
     Fraction,
@@ -25,6 +25,8 @@ from fedlite.scenario.shorthand import expanding
 
 FOLDER: Final = "folder"
 """Key of the validation context: the folder that paths in the file start from."""
+MAX_PROFILES: Final = 200
+"""Of a mix: several times as many as ship."""
 
 
 def _read_mix(value: Any, info: ValidationInfo) -> Any:
@@ -68,7 +70,7 @@ def _read_share(value: Any) -> float:
         return float(value)
     if isinstance(value, str) and value.rstrip().endswith("%"):
         return names.percentage(value)
-    raise mistake(f"got {value!r}, expected a share", "write for example '30 %', or a whole number as weight")
+    raise mistake(f"got {quoted(value)}, expected a share", "write for example '30 %', or a whole number as weight")
 
 
 ProfileName = Annotated[
@@ -90,6 +92,7 @@ Mix = Annotated[
     dict[ProfileName, Share],
     names.after(_check_mix),
     BeforeValidator(_read_mix),
+    at_most(MAX_PROFILES, "profiles"),
     Means("`{profile: share}`, or the name or path of a mix"),
 ]
 Access = Annotated[
@@ -136,11 +139,13 @@ def _find_trace(file: str, info: ValidationInfo) -> str:
         path = Path((info.context or {}).get(FOLDER, "."), file).expanduser().resolve()
         there, plain = path.exists(), path.is_file()
     except ValueError as error:  # a null byte, say
-        raise mistake(f"got the trace {file!r}, which can be no path ({error})", "write the path of a file") from None
+        raise mistake(
+            f"got the trace {quoted(file)}, which can be no path ({error})", "write the path of a file"
+        ) from None
     if there and not plain:
-        raise mistake(f"got the trace {file!r}, which is no plain file", "write the path of a file")
+        raise mistake(f"got the trace {quoted(file)}, which is no plain file", "write the path of a file")
     if not there:
-        raise mistake(f"got the trace {file!r}, which is not there", f"put it at {path}, or mend the path")
+        raise mistake(f"got the trace {quoted(file)}, which is not there", f"put it at {path}, or mend the path")
     return str(path)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from fedlite.errors import InvalidFileError, Problem
+from fedlite.errors import MOST_PROBLEMS, InvalidFileError, Problem
 from fedlite.scenario import overriding, problems
 from fedlite.scenario.base import Section
 from fedlite.scenario.fleet import FOLDER
@@ -75,6 +75,9 @@ def check(document: Document, schema: type[S], folder: Path, overrides: Mapping[
     except ValidationError as error:
         found = problems.of(error, document, schema)
         mistakes = [problem for _, problem in found]
+        more = max(0, error.error_count() - MOST_PROBLEMS)
+        if more:
+            raise InvalidFileError(document.problems + mistakes, more) from None
         # A scenario without its task obeys the same laws, so a mistaken task need not end the judgement.
         lenient = FleetScenario if issubclass(schema, FleetScenario) else schema
         mistakes += _hidden(document, lenient, context, [path for path, _ in found])

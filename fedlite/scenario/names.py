@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AfterValidator
 
 from fedlite import units
-from fedlite.errors import FedliteError, InvalidFileError, UnitError
+from fedlite.errors import FedliteError, InvalidFileError, UnitError, quoted
 from fedlite.scenario.base import mistake, unknown
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def checked(kind: str, known: Callable[[], Iterable[str]], *, reference: bool = 
         if name in table or (reference and is_reference(name)):
             return name
         if reference and ":" in name:
-            raise mistake(f"got {name!r}, expected code of your own as 'package.module:name'", "write 'pkg.mod:name'")
+            raise mistake(
+                f"got {quoted(name)}, expected code of your own as 'package.module:name'", "write 'pkg.mod:name'"
+            )
         raise unknown(kind, name, table)
 
     return check
@@ -113,7 +115,7 @@ def _of_other_file(kind: str, name: str, error: InvalidFileError) -> PydanticCus
     first, count = error.problems[0], len(error.problems)
     which = "whose mistake is" if count == 1 else f"whose first mistake of {count} is"
     where = f"{first.path}:{first.line}: {first.key}"
-    return mistake(f"got the {kind} {name!r}, {which} {where}: {first.message}", first.remedy)
+    return mistake(f"got the {kind} {quoted(name)}, {which} {where}: {first.message}", first.remedy)
 
 
 def accesses() -> list[str]:

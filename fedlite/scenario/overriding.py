@@ -42,6 +42,7 @@ def _set(document: Document, path: KeyPath, value: Any, origin: Place) -> None:
     else:
         _refuse(document, path, path, origin)
         return
+    _forget(document, path)
     _mark(document, path, value, origin)
 
 
@@ -67,11 +68,18 @@ def _refuse(document: Document, path: KeyPath, here: KeyPath, origin: Place) -> 
     )
 
 
-def _mark(document: Document, path: KeyPath, value: Any, origin: Place) -> None:
-    """Whatever the file said below a key is gone; what stands there now comes from the override."""
+def _forget(document: Document, path: KeyPath) -> None:
+    """Whatever the file said at a key and below it is gone."""
+    if path not in document.values:
+        return
     for table in (document.keys, document.values):
         for known in [known for known in table if known[: len(path)] == path]:
             del table[known]
+
+
+def _mark(document: Document, path: KeyPath, value: Any, origin: Place) -> None:
+    """What stands at a key and below it comes from the override."""
+    for table in (document.keys, document.values):
         table[path] = origin
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for part, inner in items:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator
 
 from fedlite.compression.part import Part, PartError, made
+from fedlite.errors import quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import mistake
 from fedlite.scenario.quantities import Means
@@ -54,7 +55,7 @@ def _reading(kind: Callable[[], Kind]) -> PlainValidator:
         options = {"name": value} if isinstance(value, str) else value
         if not isinstance(options, dict) or not isinstance(options.get("name"), str):
             raise mistake(
-                f"got {value!r}, expected the name of a part or a mapping with its name",
+                f"got {quoted(value)}, expected the name of a part or a mapping with its name",
                 f"write one of {', '.join(sorted(table))}, or pkg.mod:Class",
             )
         rest = {key: option for key, option in options.items() if key != "name"}

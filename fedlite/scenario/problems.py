@@ -5,8 +5,8 @@ from __future__ import annotations
 import types
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from fedlite.errors import Problem, nearest
-from fedlite.scenario.base import Section
+from fedlite.errors import MOST_PROBLEMS, Problem, nearest, quoted
+from fedlite.scenario.base import Section, tell_unknown
 from fedlite.scenario.quantities import Means
 from fedlite.scenario.strict_yaml import Document, KeyPath, Place, dotted, scalar
 
@@ -21,9 +21,9 @@ Told = tuple[str, str]
 
 
 def of(error: ValidationError, document: Document, schema: type[Section]) -> list[tuple[KeyPath, Problem]]:
-    """Return each mistake with the path of the value to blame."""
+    """Return each of the first `MOST_PROBLEMS` mistakes with the path of the value to blame."""
     found = []
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:MOST_PROBLEMS]:
         if detail["type"] == "laws":
             found += [(keys[0], problem) for problem, keys in of_laws(detail, document)]
             continue
@@ -90,6 +90,8 @@ def _explained(detail: ErrorDetails, schema: type[Section]) -> Told:
     kind, got = detail["type"], detail["input"]
     if kind == "mistake":
         return str(detail["ctx"]["message"]), str(detail["ctx"]["remedy"])
+    if kind == "unknown":
+        return tell_unknown(**detail["ctx"])
     if kind == "extra_forbidden":
         return _tell_unknown_key(str(detail["loc"][-1]), _keys_at(schema, detail["loc"][:-1]))
     if kind == "missing":
@@ -104,6 +106,9 @@ def _explained(detail: ErrorDetails, schema: type[Section]) -> Told:
 
 
 def _tell_type(kind: str, got: Any) -> Told:
+    if _WANTED[kind] == "a whole number" and isinstance(got, float) and got.is_integer():
+        told = f"got {got!r}, expected a whole number in plain digits, without a point or an exponent"
+        return told, f"write '{int(got)}'" if abs(got) < _EXACT else "choose a smaller number"
     message = f"got {_show(got)}, expected {_WANTED[kind]}"
     if kind == "bool_type" and str(got).lower() in _YAML_1_1:
         return message, f"write '{_YAML_1_1[str(got).lower()]}'"
@@ -134,6 +139,8 @@ _WANTED: Final[dict[str, str]] = {
     "tuple_type": "a list",
     "string_pattern_mismatch": "letters, digits, '.', '_' and '-' only",
 }
+_EXACT: Final = 2.0**53
+"""From here on a float says no longer which whole number was meant."""
 _YAML_1_1: Final = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 """Words that older YAML took for truth values."""
 _BOUNDS: Final[dict[str, tuple[str, str]]] = {
@@ -141,6 +148,7 @@ _BOUNDS: Final[dict[str, tuple[str, str]]] = {
     "greater_than_equal": ("{} or more", "ge"),
     "less_than": ("less than {}", "lt"),
     "less_than_equal": ("{} or less", "le"),
+    "too_long": ("at most {} of them", "max_length"),
     "too_short": ("at least {} of them", "min_length"),
 }
 
@@ -166,7 +174,7 @@ def _show(value: Any) -> str:
         return "a section of keys"
     if isinstance(value, list):
         return "a list"
-    return "nothing" if value is None else repr(value)
+    return "nothing" if value is None else quoted(value)
 
 
 def _keys_at(schema: type[Section], loc: tuple[str | int, ...]) -> list[str]:

@@ -9,19 +9,21 @@ The reading of one file finds every mistake in it, each with line, column and re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 from fedlite.devices.network import ACCESS
 from fedlite.devices.profile import Anchor, DeviceProfile, EngineFamily, Thermal, Tier
 from fedlite.devices.radio import GENERATIONS
-from fedlite.errors import UnknownNameError
+from fedlite.errors import InvalidFileError, UnknownNameError, quoted
 from fedlite.scenario.fields import README, FieldReader, short
 from fedlite.scenario.share import share_dir
 from fedlite.scenario.strict_yaml import KeyPath
+
+T = TypeVar("T")
 
 PRECISIONS: Final = ("fp32", "int8")
 _SHARE_TOLERANCE: Final = 1e-6
@@ -42,12 +44,18 @@ class Mix:
 
 def profile_names() -> list[str]:
     """Return the names of all shipped profiles."""
-    return sorted(path.stem for path in share_dir("device_profiles").glob("*.yaml"))
+    return list(_stems(share_dir("device_profiles")))
 
 
 def mix_names() -> list[str]:
     """Return the names of all shipped mixes."""
-    return sorted(path.stem for path in (share_dir("device_profiles") / "mixes").glob("*.yaml"))
+    return list(_stems(share_dir("device_profiles") / "mixes"))
+
+
+@cache
+def _stems(folder: Path) -> list[str]:
+    """Return what ships in a folder: that stays as it is while a program runs, and is asked for every name of a mix."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def load_profile(name_or_path: str | Path) -> DeviceProfile:
@@ -65,7 +73,7 @@ def load_profile(name_or_path: str | Path) -> DeviceProfile:
     InvalidFileError
         With every mistake in the file.
     """
-    return _profile(_find(name_or_path, share_dir("device_profiles"), "device profile", profile_names()))
+    return _once(_read_profile, _find(name_or_path, share_dir("device_profiles"), "device profile", profile_names()))
 
 
 def load_mix(name_or_path: str | Path) -> Mix:
@@ -78,7 +86,10 @@ def load_mix(name_or_path: str | Path) -> Mix:
     InvalidFileError
         With every mistake in the file.
     """
-    path = _find(name_or_path, share_dir("device_profiles") / "mixes", "mix", mix_names())
+    return _once(_read_mix, _find(name_or_path, share_dir("device_profiles") / "mixes", "mix", mix_names()))
+
+
+def _read_mix(path: Path) -> Mix:
     reader = FieldReader.open(path)
     top = reader.mapping((), required=("name", "title", "shares"))
     mix = Mix(
@@ -100,15 +111,24 @@ def _find(name_or_path: str | Path, folder: Path, kind: str, known: list[str]) -
 
 
 @cache
-def _cached(path: str, modified_ns: int) -> DeviceProfile:  # noqa: ARG001  (a changed file is another entry)
-    return _read_profile(Path(path))
-
-
-def _profile(path: Path) -> DeviceProfile:
+def _cached(read: Callable[[Path], T], path: str, modified_ns: int) -> T | InvalidFileError:  # noqa: ARG001
+    """Return what a file says; one that is wrong is kept too, and one that was changed since is another."""
     try:
-        return _cached(str(path), path.stat().st_mtime_ns)
+        return read(Path(path))
+    except InvalidFileError as error:
+        return error
+
+
+def _once(read: Callable[[Path], T], path: Path) -> T:
+    """Read a file that has not been read yet: a mix may name one over and over, and a study a mix in every variant."""
+    try:
+        modified_ns = path.stat().st_mtime_ns
     except OSError:
-        return _read_profile(path)  # which says why
+        return read(path)  # which says why
+    found = _cached(read, str(path), modified_ns)
+    if isinstance(found, InvalidFileError):
+        raise found.with_traceback(None)
+    return cast("T", found)
 
 
 def _shares(reader: FieldReader, shares: Any, path: Path) -> Iterator[tuple[str, float]]:
@@ -124,7 +144,7 @@ def _shares(reader: FieldReader, shares: Any, path: Path) -> Iterator[tuple[str,
         total += value
         own = path.parent / name if name.endswith(".yaml") else None
         if own is None and name not in known:
-            reader.wrong((*here, name), f"got {name!r}, expected a device profile", "see `fedlite devices list`")
+            reader.wrong((*here, name), f"got {quoted(name)}, expected a device profile", "see `fedlite devices list`")
         yield (str(own) if own else name), value
     if abs(total - 1.0) > _SHARE_TOLERANCE:
         reader.wrong(here, f"got shares that add up to {total * 100:.6g} %, expected 100 %", "change a share")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import BeforeValidator, PlainSerializer
 
 from fedlite import units
-from fedlite.errors import UnitError
+from fedlite.errors import UnitError, quoted
 from fedlite.scenario.base import mistake
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _reader(dimension: str, least: float, most: float | None, *, exclusive: bool
     def read(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             example = units.EXAMPLES[dimension]
-            raise mistake(f"got {value!r}, expected a quantity ({dimension})", f"write for example '{example}'")
+            raise mistake(f"got {quoted(value)}, expected a quantity ({dimension})", f"write for example '{example}'")
         try:
             number = units.parse(value, dimension)
         except UnitError as error:
@@ -62,7 +62,7 @@ def _reader(dimension: str, least: float, most: float | None, *, exclusive: bool
         if number < least or (exclusive and number == least) or (most is not None and number > most):
             meant_percent = dimension == "fraction" and 1 < number <= 100 and not str(value).endswith("%")  # noqa: PLR2004
             raise mistake(
-                f"got {value!r}, expected {_bounds(dimension, least, most, exclusive=exclusive)}",
+                f"got {quoted(value)}, expected {_bounds(dimension, least, most, exclusive=exclusive)}",
                 f"write '{value} %'" if meant_percent else "choose a value in this range",
             )
         return number
@@ -110,7 +110,7 @@ def read_week_time(value: Any) -> float:
     """Return the seconds from Monday 00:00 to "Fri 20:30"."""
     match = _WEEK_TIME.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise mistake(f"got {value!r}, expected a day and a time", "write for example 'Mon 20:00'")
+        raise mistake(f"got {quoted(value)}, expected a day and a time", "write for example 'Mon 20:00'")
     day, hour, minute = _DAYS.index(match[1]), int(match[2]), int(match[3])
     return day * units.DAY_S + hour * units.HOUR_S + minute * units.UNITS["time"]["min"]
 

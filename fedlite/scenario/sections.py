@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fedlite.scenario.base import Section
-from fedlite.scenario.clients import ClientRule
+from fedlite.scenario.base import Section, at_most
+from fedlite.scenario.clients import MAX_RULES, ClientRule
 from fedlite.scenario.fleet import Fleet
 from fedlite.scenario.privacy import AnyPrivacy, NoPrivacy
 from fedlite.scenario.reporting import Report
@@ -42,7 +42,7 @@ class Sections(Section):
     """What is learned."""
     training: Training = Training()
     """How it is learned."""
-    clients: tuple[ClientRule, ...] = Field(default=(), strict=False)
+    clients: Annotated[tuple[ClientRule, ...], at_most(MAX_RULES, "rules")] = Field(default=(), strict=False)
     """Which device class trains which compressed form; the first rule that fits holds, else the full model."""
     wire: Wire = Wire()
     """How arrays are encoded."""

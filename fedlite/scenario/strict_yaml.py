@@ -26,15 +26,15 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from fedlite.errors import InvalidFileError, Problem
+from fedlite.errors import InvalidFileError, Problem, quoted
 
 KeyPath = tuple[str | int, ...]
 
-MAX_CHARACTERS: Final = 1_000_000
+MAX_CHARACTERS: Final = 250_000
 MAX_BYTES: Final = 4 * MAX_CHARACTERS
 MAX_DEPTH: Final = 40
-MAX_NODES: Final = 100_000
-"""Values of a file once every alias is written out."""
+MAX_NODES: Final = 10_000
+"""Keys and values of a file, as written; and its values once every alias is written out."""
 MAX_DIGITS: Final = 40
 
 _KINDS: Final = {
@@ -75,6 +75,16 @@ class Document:
     values: dict[KeyPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
+    def copy(self) -> Document:
+        """Return a document of its own, to be altered."""
+        return Document(self.path, _copied(self.value), dict(self.keys), dict(self.values), list(self.problems))
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
 
 def scalar(text: str) -> Any:
     """Return what a plain (unquoted) scalar means in the YAML 1.2 core schema."""
@@ -98,7 +108,7 @@ def read(text: str, path: str) -> Document:
     if len(text) > MAX_CHARACTERS:
         return _broken(path, 1, 1, f"got {len(text)} characters, expected at most {MAX_CHARACTERS}", "split the file")
     try:
-        root = _Reader(text).get_single_node()
+        document = _built(_Reader(text).get_single_node(), path)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
@@ -110,12 +120,14 @@ def read(text: str, path: str) -> Document:
         return _broken(path, line, column, _what_is_wrong(error), _remedy(error, mark))
     except YAMLError as error:  # every kind known today is caught above
         return _broken(path, 1, 1, f"got no YAML: {error}", "mend the syntax")
-    builder = _Builder(path)
-    document = builder.document
-    if root is None:
-        return document
-    document.value = builder.build(root, (), ())
     return document
+
+
+def _built(root: nodes.Node | None, path: str) -> Document:
+    builder = _Builder(path)
+    if root is not None:
+        builder.document.value = builder.build(root, (), ())
+    return builder.document
 
 
 def read_file(path: str | Path) -> Document:
@@ -161,6 +173,8 @@ def _broken(path: str, line: int, column: int, message: str, remedy: str) -> Doc
 
 def _what_is_wrong(error: MarkedYAMLError) -> str:
     parts = [part for part in (error.context, error.problem) if part]
+    if isinstance(error, _LimitError):
+        return f"got {error.problem}"
     return f"got no valid YAML ({', '.join(parts)})"
 
 
@@ -199,15 +213,19 @@ class _Reader(Reader, Scanner, Parser, Composer, BaseResolver):
         Composer.__init__(self)
         BaseResolver.__init__(self)
         self._depth = 0
+        self._nodes = 0
 
     def compose_node(self, parent: nodes.Node | None, index: Any) -> nodes.Node | None:
         """Compose one node; refuse tags and deep nesting, which PyYAML would follow until Python's stack ends."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if getattr(event, "tag", None) is not None:
-            raise _LimitError(f"found the tag {event.tag!r}", event.start_mark, "write the value without a tag")
+            raise _LimitError(f"the tag {quoted(event.tag)}", event.start_mark, "write the value without a tag")
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise _LimitError(f"over {MAX_NODES} keys and values, expected fewer", event.start_mark, "shorten the file")
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _LimitError(f"nested deeper than {MAX_DEPTH} levels", event.start_mark, "flatten the file")
+            raise _LimitError(f"values nested deeper than {MAX_DEPTH} levels", event.start_mark, "flatten the file")
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -227,9 +245,8 @@ class _Builder:
             self._problem(node, path, "got an alias that holds itself", "write the value out")
             return None
         if self._nodes > MAX_NODES:
-            if self._nodes == MAX_NODES + 1:
-                self._problem(node, path, f"got aliases that expand to over {MAX_NODES} values", "write fewer aliases")
-            return None
+            problem = f"aliases that expand to over {MAX_NODES} values"
+            raise _LimitError(problem, node.start_mark, "write fewer aliases")
         if isinstance(node, nodes.ScalarNode):
             return self._scalar(node, path)
         inside = (*open_nodes, id(node))
@@ -269,7 +286,7 @@ class _Builder:
         if isinstance(value, str):
             return value
         remedy = f"quote it: '{node.value}'" if node.value else "write a word before the colon"
-        self._problem(node, path, f"got the key {value!r}, expected text", remedy)
+        self._problem(node, path, f"got the key {quoted(value)}, expected text", remedy)
         return None
 
     def _place(self, node: nodes.Node) -> Place:

@@ -6,12 +6,12 @@ import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from fedlite.errors import InvalidFileError, Problem
-from fedlite.scenario.base import Section, mistake
+from fedlite.errors import MOST_PROBLEMS, InvalidFileError, Problem, quoted
+from fedlite.scenario.base import Section, at_most, mistake
 from fedlite.scenario.loader import check, open_document
 from fedlite.scenario.quantities import Means
 from fedlite.scenario.schema import Scenario
@@ -21,24 +21,31 @@ if TYPE_CHECKING:
 
     from fedlite.scenario.strict_yaml import Document, Place
 
-MAX_RUNS = 1000
+MAX_RUNS: Final = 1000
 """More than a month of runs of an hour each."""
+MAX_CHANGES: Final = 100
+"""About as many keys as a scenario has."""
 
 
 def _choices(value: Any) -> Any:
     if not isinstance(value, list) or not value:
-        raise mistake(f"got {value!r}, expected a list of values to try", "write for example '[0.01, 0.1]'")
+        raise mistake(f"got {quoted(value)}, expected a list of values to try", "write for example '[0.01, 0.1]'")
     return value
 
 
 def _changes(value: Any) -> Any:
     if not isinstance(value, dict) or not value:
-        raise mistake(f"got {value!r}, expected dotted keys with values", "write for example '{wire.up: int8}'")
+        raise mistake(f"got {quoted(value)}, expected dotted keys with values", "write for example '{wire.up: int8}'")
     return value
 
 
 Choices = Annotated[list[Any], BeforeValidator(_choices), Means("list of values to try")]
-Changes = Annotated[dict[str, Any], BeforeValidator(_changes), Means("dotted keys with values, and optionally `label`")]
+Changes = Annotated[
+    dict[str, Any],
+    at_most(MAX_CHANGES, "keys"),
+    BeforeValidator(_changes),
+    Means("dotted keys with values, and optionally `label`"),
+]
 
 
 class Study(Section):
@@ -50,7 +57,7 @@ class Study(Section):
     """The question, for the report."""
     base: str
     """Path of the base scenario, taken from the study's folder."""
-    grid: dict[str, Choices] = Field(default={})
+    grid: Annotated[dict[str, Choices], at_most(MAX_CHANGES, "keys")] = Field(default={})
     """Dotted key -> values; every combination is run."""
     variants: tuple[Changes, ...] = Field(default=(), strict=False, alias="list")
     """Sets of changes, run one after another; with a grid, each meets every combination."""
@@ -102,7 +109,13 @@ def load_study(path: str | Path, document: Document | None = None) -> LoadedStud
     variants = tuple(expand(study))
     # A seed makes no variant wrong.
     alike = [variant for variant in variants if variant.seed == study.seeds[0]]
-    found = [problem for variant in alike for problem in _mistakes(variant, document, base, study)]
+    found: list[Problem] = []
+    for count, variant in enumerate(alike, 1):
+        found += _mistakes(variant, document, base_document.copy(), base.parent, study)
+        if len(found) >= MOST_PROBLEMS and count < len(alike):
+            rest = f"got {len(alike) - count} variants that were not looked at, after so many mistakes in the others"
+            found[MOST_PROBLEMS:] = [Problem(document.path, 0, 0, "(file)", rest, "mend those and ask again")]
+            break
     if found:
         raise InvalidFileError(list(dict.fromkeys(found)))
     return LoadedStudy(study, Path(path), base, variants)
@@ -143,11 +156,10 @@ def _short(value: Any) -> str:
     return "+".join(_short(item) for item in value) if isinstance(value, list) else str(value)
 
 
-def _mistakes(variant: Variant, document: Document, base: Path, study: Study) -> Iterator[Problem]:
-    """Yield what is wrong with one variant's scenario, placed where the study says it."""
-    trial = open_document(base)
+def _mistakes(variant: Variant, document: Document, base: Document, folder: Path, study: Study) -> Iterator[Problem]:
+    """Yield what is wrong with one variant's scenario, placed where the study says it; `base` is altered."""
     try:
-        check(trial, Scenario, base.parent, variant.overrides)
+        check(base, Scenario, folder, variant.overrides)
     except InvalidFileError as error:
         for problem in error.problems:
             place = _place(problem, variant, document, study)

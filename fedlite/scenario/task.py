@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from fedlite.errors import FedliteError
+from fedlite.errors import FedliteError, quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Argument, Section, mistake, unknown
 from fedlite.scenario.quantities import Bytes, Means
@@ -29,7 +29,7 @@ def _check_data(name: str) -> str:
 
 def _check_reference(name: str) -> str:
     if not names.is_reference(name):
-        raise mistake(f"got {name!r}, expected code of your own as 'package.module:name'", "write 'pkg.mod:name'")
+        raise mistake(f"got {quoted(name)}, expected code of your own as 'package.module:name'", "write 'pkg.mod:name'")
     return name
 
 
@@ -157,7 +157,9 @@ class Model(Section):
     def _options_are_the_factorys_own(self) -> Model:
         for name in ("name", "input_shape", "num_classes", "width", "seed"):
             if name in self.options:
-                raise mistake(f"got the option {name!r}, which the scenario or the data tells already", "remove it")
+                raise mistake(
+                    f"got the option {quoted(name)}, which the scenario or the data tells already", "remove it"
+                )
         return self
 
     def arguments(self) -> dict[str, Any]:

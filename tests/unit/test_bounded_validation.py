@@ -1,5 +1,6 @@
 """What cannot be is refused before it is opened, expanded or computed: little time, little memory, one line."""
 
+import itertools
 import os
 import resource
 import subprocess
@@ -7,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from fedlite.cli import stopping
+from fedlite.cli.main import main
+from fedlite.scenario import loader
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = (ROOT / "scenarios" / "digits-smoke.yaml").read_text(encoding="utf-8")
@@ -20,14 +25,27 @@ LIMIT_BYTES = 2**30
 """Of address space: libraries take most of it."""
 SECONDS = 10
 """Of the processor; what is unbounded takes them all."""
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n"
+BOMB += "".join(f"{one}: &{one} [{','.join([f'*{other}'] * 9)}]\n" for other, one in itertools.pairwise("abcdefghij"))
 BAD = {
     "variants": ("name: s\nbase: base.yaml\ngrid:\n" + GRID, "got 1000000000000 runs, expected at most 1000"),
-    "seeds": (f"name: s\nbase: base.yaml\nseeds: [{', '.join(map(str, range(10_000)))}]\n", "seeds: got 10000 runs"),
+    "seeds": (f"name: s\nbase: base.yaml\nseeds: [{', '.join(map(str, range(5_000)))}]\n", "seeds: got 5000 runs"),
     "zero": ("name: s\nbase: /dev/zero\n", "/dev/zero: (file): got a device, expected a plain file"),
     "pipe": ("name: s\nbase: pipe\n", "pipe: (file): got a pipe, expected a plain file"),
     "folder": ("name: s\nbase: .\n", "got a folder, expected a plain file"),
     "nothing": ('name: s\nbase: "\\0"\n', "got no name of a file (embedded null byte)"),
-    "big": ("name: s\nbase: big.yaml\n", "got 5000000 bytes, expected at most 4000000"),
+    "big": ("name: s\nbase: big.yaml\n", "got 5000000 bytes, expected at most 1000000"),
+    "profiles": (
+        BASE.replace("mix: consumer-phones", f"mix: {{{', '.join(f'p{n}: 1' for n in range(4000))}}}"),
+        "fleet.mix: got 4000 profiles, expected at most 200",
+    ),
+    "rules": (
+        BASE + "clients:\n" + "  - {for: {tier: mcuu}, plan: full}\n" * 1000,
+        "clients: got 1000 rules, expected at most 300",
+    ),
+    "nodes": (BASE + "".join(f"k{n}: 1\n" for n in range(20_000)), "got over 10000 keys and values"),
+    "bytes": (BASE + "# x\n" * 240_000, "characters, expected at most 250000"),
+    "aliases": (BOMB, "got aliases that expand to over 10000 values"),
     "sigma": (
         BASE.replace("{kind: dirichlet, alpha: 0.5}", "{kind: quantity, sigma: 1e6}"),
         "task.partition.sigma: got 1000000.0, expected 10.0 or less",
@@ -71,3 +89,16 @@ def test_validate_refuses_what_is_too_much_without_doing_it(name, tmp_path):
     assert told in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_check_that_is_stopped_says_nothing_of_going_on(monkeypatch, capsys, tmp_path):
+    def stop(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loader, "open_document", stop)
+    monkeypatch.setattr(stopping, "listen", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["fedlite", "validate", str(tmp_path / "x.yaml")])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == stopping.INTERRUPTED
+    assert capsys.readouterr().err == "Stopped.\n"

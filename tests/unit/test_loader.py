@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+
 import pytest
 
-from fedlite.errors import InvalidFileError
+from fedlite.errors import MOST_PROBLEMS, InvalidFileError
 from fedlite.scenario import names
 from fedlite.scenario.loader import load_fleet, load_scenario, parse_scenario
-from fedlite.scenario.strict_yaml import MAX_CHARACTERS, read, read_bytes, scalar
+from fedlite.scenario.strict_yaml import MAX_CHARACTERS, MAX_NODES, read, read_bytes, scalar
 
 FLEET = """\
 name: small
@@ -93,7 +95,7 @@ def test_every_key_and_value_has_its_place():
         ("a: " + "[" * 50 + "]" * 50, "x.yaml:1:", "nested deeper than 40 levels"),
         ("a: " + "1" * 50, "x.yaml:1:4: a:", "a number of 50 characters"),
         ("a: \x07\n", "x.yaml:1:4:", "#x0007"),
-        ("a: " + "x" * MAX_CHARACTERS, "x.yaml:1:1:", "at most 1000000"),
+        ("a: " + "x" * MAX_CHARACTERS, "x.yaml:1:1:", "at most 250000"),
     ],
 )
 def test_a_yaml_mistake_has_its_place_and_a_remedy(text, start, part):
@@ -105,7 +107,50 @@ def test_a_yaml_mistake_has_its_place_and_a_remedy(text, start, part):
 def test_an_alias_bomb_is_refused_before_it_expands():
     layers = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     layers += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
-    assert "expand to over 100000 values" in problem_of("\n".join(layers))
+    assert "expand to over 10000 values" in problem_of("\n".join(layers))
+
+
+def test_a_file_of_very_many_values_is_refused_where_they_are_too_many():
+    told = problem_of("b:\n" + "- 1\n" * MAX_NODES)
+    assert told.startswith(f"x.yaml:{MAX_NODES - 1}:3: (file): got over {MAX_NODES} keys and values")
+
+
+def test_of_very_many_mistakes_the_first_are_told_and_how_many_more_there_are(monkeypatch):
+    asked = []
+    search = difflib.get_close_matches
+    monkeypatch.setattr(difflib, "get_close_matches", lambda *given, **how: asked.append(1) or search(*given, **how))
+    keys = "".join(f"unknown{n}: 1\n" for n in range(1000))
+    rules = "clients:\n" + "  - {for: {tier: mcuu}, plan: {widht: 1}}\n" * 300
+    for text, count in ((WHOLE + keys, 1000), (WHOLE + rules, 600)):
+        told = mistakes(text)
+        assert len(told) == MOST_PROBLEMS + 1
+        assert f"got {count - MOST_PROBLEMS} more mistakes than the {MOST_PROBLEMS} told here" in " ".join(told)
+    assert 0 < len(asked) <= 2 * 2 * MOST_PROBLEMS
+    assert len(mistakes(WHOLE + "".join(f"unknown{n}: 1\n" for n in range(MOST_PROBLEMS)))) == MOST_PROBLEMS
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (WHOLE.replace("phone: 80 %", ", ".join(f"p{n}: 1" for n in range(200))), "got 201 profiles, expected at most"),
+        (WHOLE + "clients:\n" + "  - {for: any, plan: full}\n" * 301, "clients: got 301 rules, expected at most 300"),
+        (
+            WHOLE + f"clients: [{{for: any, plan: {{terms: [{', '.join('x' * 21)}]}}}}]\n",
+            "clients.0.plan.terms: got 21 terms, expected at most 20",
+        ),
+    ],
+)
+def test_lists_longer_than_anybody_writes_are_refused_whole(text, told):
+    (only,) = mistakes(text)
+    assert told in only
+
+
+def test_a_value_is_quoted_only_as_far_as_anybody_reads():
+    for long in ("x" * 5000, "pkg:" + "x" * 5000):
+        for text in (f"'{long}'", WHOLE.replace("digits", long), WHOLE.replace("20\n", f"20\n  start: {long}\n")):
+            told = mistakes(text)
+            assert all("... (50" in line for line in told)
+            assert all(len(line) < 1000 for line in told)
 
 
 def test_an_alias_is_written_out_where_it_stands():
@@ -176,6 +221,8 @@ def test_a_small_scenario_has_sensible_defaults():
         (WHOLE + "clients: [{for: mcu, plan: full}]\n", "x.yaml:6:17: clients.0.for: got 'mcu', expected a tier"),
         (WHOLE + "clients: [{for: any, plan: half}]\n", "clients.0.plan: got the plan 'half', expected 'full', 'auto'"),
         (WHOLE + "clients: {for: any}\n", "x.yaml:6:10: clients: got a section of keys, expected a list"),
+        (WHOLE + "training: {rounds: 1e3}\n", "training.rounds: got 1000.0, expected a whole number in plain digits"),
+        (WHOLE + "training: {rounds: 1e3}\n", "without a point or an exponent; write '1000'"),
         (WHOLE.replace("20\n", "20\n  start: 8 pm\n"), "fleet.start: got '8 pm', expected a day and a time; write"),
         (
             WHOLE.replace("20\n", "20\n  availability: always2\n"),

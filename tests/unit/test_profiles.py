@@ -4,6 +4,8 @@ import pytest
 
 from fedlite.devices.profile import EngineFamily, Kind, Tier
 from fedlite.errors import InvalidFileError, UnknownNameError
+from fedlite.scenario import fields
+from fedlite.scenario.loader import load_fleet
 from fedlite.scenario.profiles import load_mix, load_profile, mix_names, profile_names
 from fedlite.scenario.share import share_dir
 
@@ -69,6 +71,19 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
         load_profile("pixel-99")
     with pytest.raises(UnknownNameError, match="consumer-phones"):
         load_mix("everything")
+
+
+def test_a_mix_that_names_one_mistaken_file_over_and_over_reads_it_once(tmp_path, monkeypatch):
+    read = []
+    read_file = fields.read_file
+    monkeypatch.setattr(fields, "read_file", lambda path: read.append(path) or read_file(path))
+    (tmp_path / "bad.yaml").write_text(GOOD.replace("cores:", "coers:"))
+    shares = ", ".join(f"{'./' * n}bad.yaml: 1" for n in range(20))
+    (tmp_path / "fleet.yaml").write_text(f"name: f\nfleet: {{devices: 20, mix: {{{shares}}}}}\n")
+    with pytest.raises(InvalidFileError) as caught:
+        load_fleet(tmp_path / "fleet.yaml")
+    assert len(caught.value.problems) == 20
+    assert len(read) == 1
 
 
 def test_a_missing_file_is_refused_with_its_path(tmp_path):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fedlite.errors import InvalidFileError
-from fedlite.scenario import names
+from fedlite.errors import MOST_PROBLEMS, InvalidFileError
+from fedlite.scenario import names, study
 from fedlite.scenario.study import Study, expand, load_study
 
 BASE = "name: base\nfleet: {devices: 20, mix: {phone: 1}}\ntask: {data: digits, model: mlp}\n"
@@ -35,6 +35,28 @@ def test_a_grid_is_every_combination_with_every_seed():
     ]
     assert [variant.seed for variant in variants[:2]] == [3, 4]
     assert variants[-1].overrides == {"training.rounds": 2, "wire.up": ["int8", "zstd"], "seed": 4}
+
+
+def test_a_base_is_read_once_and_mistaken_variants_are_looked_at_until_enough_is_told(tmp_path, monkeypatch):
+    read, judged = [], []
+    open_document, check = study.open_document, study.check
+    monkeypatch.setattr(study, "open_document", lambda path: read.append(path) or open_document(path))
+    monkeypatch.setattr(study, "check", lambda *given: judged.append(1) or check(*given))
+    head = "name: s\nbase: base.yaml\nlist:\n"
+    load(tmp_path, head + "".join(f"  - {{training.rounds: {n}}}\n" for n in range(1, 6)))
+    assert len(read) == 2
+    with pytest.raises(InvalidFileError) as caught:
+        load(tmp_path, head + "".join(f"  - {{training.ronds: {n}}}\n" for n in range(300)))
+    assert "got 200 variants that were not looked at" in str(caught.value)
+    assert len(caught.value.problems) == MOST_PROBLEMS + 1
+    assert len(judged) == 2 * 2 + 5 + MOST_PROBLEMS
+
+
+def test_a_variant_changes_no_more_keys_than_anybody_varies(tmp_path):
+    many = ", ".join(f"k{n}: 1" for n in range(101))
+    for text in (f"list: [{{{many}}}]\n", f"grid: {{{many}}}\n"):
+        with pytest.raises(InvalidFileError, match="got 101 keys, expected at most 100"):
+            load(tmp_path, "name: s\nbase: base.yaml\n" + text)
 
 
 def test_a_list_entry_may_have_a_label_and_meets_the_grid(tmp_path):
