@@ -115,6 +115,7 @@ def resume(
 ) -> Run:
     """Continue an interrupted run, a scenario's or an app's, to the bit-identical result.
 
-    A finished run is returned as it is; what a run writes last is written if it was stopped before that.
+    A finished run is returned as it is; what a run writes last is written if it was stopped before that, and a run of
+    which a file is missing or damaged is trained again.
     """
     return campaign.resume(Path(path), settings=settings or Settings(), progress=progress)

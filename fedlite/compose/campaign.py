@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import asdict, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from fedlite.compose.app_campaign import AppCampaign
 from fedlite.compose.app_request import APP_FILE
 from fedlite.compose.backend import START_S, choose
-from fedlite.compose.finished import Run, completed
+from fedlite.compose.finished import Run, completed, damage
 from fedlite.compose.pools import Lasting, check_backend, open_pool
 from fedlite.compose.program import ProgramRecord
 from fedlite.compose.progress import Progress
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     Watcher = Callable[[Progress], None] | None
 
 R = TypeVar("R", bound=Runtime)
+
+_log = logging.getLogger(__name__)
 
 
 class Campaign(Protocol[R]):
@@ -150,6 +153,8 @@ def run(
 def resume(path: Path, *, settings: Wanted, progress: Watcher) -> Run:
     """Continue an interrupted run of either kind to the bit-identical result; a finished one is returned as it is.
 
+    A finished run of which a file is missing or damaged is trained again.
+
     Raises
     ------
     FedliteError
@@ -159,13 +164,19 @@ def resume(path: Path, *, settings: Wanted, progress: Watcher) -> Run:
         raise FedliteError(f"--resume: got {path}, which is no folder; expected the directory of an interrupted run")
     directory = RunDirectory(path)
     with directory.held():
+        lost = None
         if directory.has_summary and directory.failure is None:
-            return completed(directory)
+            ProgramRecord.read(directory)
+            lost = damage(directory)
+            if lost is None:
+                return completed(directory)
         began_s = time.perf_counter()
         check_backend(settings)
         accelerator = find(settings.accelerator)
         campaign = _reopen(directory)
         record = ProgramRecord.read(directory).go_on(campaign.program.on(accelerator), directory)
+        if lost is not None:
+            _log.warning("%s; the run is trained again", str(lost).rpartition("; ")[0])
         directory.forget_end()
         return _finish(campaign, directory, record, settings, accelerator, progress, began_s)
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from fedlite.errors import FedliteError, UnknownNameError
 from fedlite.report.figure import Figure
-from fedlite.report.run_data import read_run
+from fedlite.report.run_data import DamagedRunError, check_model, fitting, read_run
 from fedlite.report.run_page import run_page, write_report
 
 if TYPE_CHECKING:
@@ -102,11 +102,26 @@ def completed(directory: RunDirectory) -> Run:
         If what is there is not what a run leaves.
     """
     directory.journal.unlink(missing_ok=True)
-    if directory.report.exists():
-        read_run(directory.path)
-    else:
+    if not directory.report.exists():
         write_report(directory.path)
     return Run(directory.path)
+
+
+def damage(directory: RunDirectory) -> DamagedRunError | None:
+    """Return which file of a run that had finished is missing or damaged; None if all is there.
+
+    Raises
+    ------
+    FedliteError
+        If what is there is not what this version leaves.
+    """
+    try:
+        with fitting(directory.path):
+            read_run(directory.path)
+        check_model(directory.path)
+    except DamagedRunError as error:
+        return error
+    return None
 
 
 def failed(directory: RunDirectory) -> Run:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
+from safetensors import SafetensorError, safe_open
 
 from fedlite.errors import FedliteError
 from fedlite.report.measure import metrics_of
@@ -44,6 +45,10 @@ SUMMARY_KEYS: Final = ("name", "digest", "rounds", "virtual_time_s", "energy_j",
 
 class NotARunError(FedliteError):
     """A directory is not a run of this version of fedlite."""
+
+
+class DamagedRunError(NotARunError):
+    """A run had finished, but a file of it is missing, or is not what fedlite wrote."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +88,16 @@ def fitting(*paths: Path) -> Iterator[None]:
 
     Raises
     ------
-    NotARunError
+    DamagedRunError
         In place of what damaged values make of the code that reads them.
     """
     try:
         yield
     except _DAMAGE as error:
         where, line = ", ".join(map(str, paths)), " ".join(str(error).split())[:_LONGEST]
-        raise NotARunError(
+        raise DamagedRunError(
             f"{where}: got values that no run has ({type(error).__name__}: {line}), expected what fedlite wrote;"
-            " run the scenario again"
+            " copy the files back, or run the scenario again with another --out"
         ) from error
 
 
@@ -111,22 +116,27 @@ def read_run(path: Path) -> RunData:
     Raises
     ------
     NotARunError
-        If the directory, a file of it or a column is missing or cannot be read.
+        If it is no run, or one that has not finished, or of another version.
+    DamagedRunError
+        If a file of it or a column is missing or cannot be read.
     """
     if not path.is_dir():
         raise NotARunError(f"{path}: no such run directory; give a directory that `fedlite run` wrote")
     summary = _json(path / "summary.json")
-    absent = [key for key in SUMMARY_KEYS if key not in summary]
+    if summary.get("format", FORMAT) != FORMAT:
+        raise NotARunError(
+            f"{path}: got format {summary['format']}, expected {FORMAT}; it was written by another version of fedlite,"
+            " run the scenario again with this one"
+        )
+    absent = [key for key in (*SUMMARY_KEYS, "format") if key not in summary]
     if absent:
-        raise NotARunError(f"{path / 'summary.json'}: lacks {', '.join(absent)}; {_OTHER_VERSION}")
-    if summary.get("format") != FORMAT:
-        raise NotARunError(f"{path}: got format {summary.get('format')}, expected {FORMAT}; {_OTHER_VERSION}")
+        raise _lacking(path / "summary.json", ", ".join(absent))
     tables = {name: _table(path / f"{name}.parquet", COLUMNS[name]) for name in COLUMNS}
     rounds, evaluation = tables["rounds"].collect(), tables["evaluation"].collect()
     try:
         metrics = metrics_of(summary, rounds)
     except (KeyError, TypeError, FedliteError) as error:
-        raise NotARunError(f"{path / 'summary.json'}: main_metric: got {error}; {_OTHER_VERSION}") from error
+        raise _damaged(path / "summary.json", f"main_metric: got {error}") from error
     for name, frame in (("rounds", rounds), ("evaluation", evaluation)):
         _check_columns(path / f"{name}.parquet", frame.columns, (metrics[0].name,))
     return RunData(
@@ -142,15 +152,56 @@ def read_run(path: Path) -> RunData:
     )
 
 
-_UNFINISHED: Final = "the run has not finished or is not a run; finish it with --resume RUN_DIR"
-_OTHER_VERSION: Final = "it was written by another version of fedlite; run the scenario again with this one"
+def check_model(path: Path) -> None:
+    """Open the final model of the run in `path`, of which reports read nothing.
+
+    Raises
+    ------
+    DamagedRunError
+        If it is missing or cut off.
+    """
+    model = path / "model.safetensors"
+    _check_file(model)
+    try:
+        with safe_open(model, "np"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise _damaged(model, f"not a safetensors file ({error})") from error
+
+
+_BEGINNING: Final = frozenset({"scenario.yaml", "program.json"})
+"""What a run must still have to be trained again: what it was, and what program began it."""
+
+
+def _remedy(path: Path) -> str:
+    """Return what helps where a file of a run is gone or damaged."""
+    run = path.parent
+    if path.name not in _BEGINNING and all((run / name).is_file() for name in _BEGINNING):
+        return f"copy it back, or train the run again with --resume {run}"
+    return "copy it back, or run the scenario again with another --out"
+
+
+def _damaged(path: Path, what: str) -> DamagedRunError:
+    return DamagedRunError(f"{path}: damaged: {what}; {_remedy(path)}")
+
+
+def _lacking(path: Path, what: str) -> DamagedRunError:
+    """The file is whole: it may also be of a version that had less to say."""
+    told = f"{path}: lacks {what}, so it is damaged or of another version of fedlite"
+    return DamagedRunError(f"{told}; {_remedy(path)}")
 
 
 def _check_file(path: Path) -> None:
-    if path.exists() and not path.is_file():
-        raise NotARunError(f"{path}: got no plain file, expected what fedlite wrote; run the scenario again")
-    if not path.exists():
-        raise NotARunError(f"{path}: no such file; {_UNFINISHED}")
+    run = path.parent
+    if path.is_file():
+        return
+    if path.exists():
+        raise NotARunError(f"{path}: got no plain file, expected what fedlite wrote; remove it and {_remedy(path)}")
+    if (run / "summary.json").is_file():
+        raise DamagedRunError(f"{path}: no such file, though the run had finished; {_remedy(path)}")
+    if (run / "scenario.yaml").is_file():
+        raise NotARunError(f"{path}: no such file, so the run has not finished; finish it with --resume {run}")
+    raise NotARunError(f"{path}: no such file, so this is no run; give a directory that `fedlite run` wrote")
 
 
 def _text(path: Path) -> str:
@@ -158,9 +209,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise NotARunError(
-            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); {_OTHER_VERSION}"
-        ) from error
+        raise _damaged(path, f"not UTF-8 text ({error.reason} at byte {error.start})") from error
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -168,11 +217,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
-        raise NotARunError(
-            f"{path}:{error.lineno}:{error.colno}: {error.msg}, expected JSON; {_OTHER_VERSION}"
-        ) from error
+        raise _damaged(path, f"{error.msg} in line {error.lineno}, column {error.colno}, expected JSON") from error
     if not isinstance(found, dict):
-        raise NotARunError(f"{path}: got {type(found).__name__}, expected a JSON object; {_OTHER_VERSION}")
+        raise _damaged(path, f"got {type(found).__name__}, expected a JSON object")
     return found
 
 
@@ -183,7 +230,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
         present = frame.collect_schema().names()
     except (*_POLARS, OSError) as error:
         line = " ".join(str(error).split())[:_LONGEST]
-        raise NotARunError(f"{path}: not a Parquet file ({line}); {_OTHER_VERSION}") from error
+        raise _damaged(path, f"not a Parquet file ({line})") from error
     _check_columns(path, present, columns)
     return frame
 
@@ -191,4 +238,4 @@ def _table(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
 def _check_columns(path: Path, present: Sequence[str], columns: Sequence[str]) -> None:
     absent = [column for column in columns if column not in present]
     if absent:
-        raise NotARunError(f"{path}: lacks the columns {', '.join(absent)}; {_OTHER_VERSION}")
+        raise _lacking(path, f"the columns {', '.join(absent)}")

@@ -151,7 +151,7 @@ class RunDirectory:
     @property
     def has_summary(self) -> bool:
         """Whether a run came to an end here, good or bad."""
-        return (self.path / "summary.json").exists()
+        return (self.path / "summary.json").is_file()
 
     @property
     def failure(self) -> str | None:
@@ -190,12 +190,16 @@ class RunDirectory:
         FedliteError
             If it is missing or no text.
         """
+        path = self.path / name
+        reason: Exception | None = None
         try:
-            return (self.path / name).read_text(encoding="utf-8")
+            if path.is_file():  # reading a pipe would wait for somebody who writes
+                return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise FedliteError(
-                f"{self.path}: got no readable {name}, expected a run directory of fedlite; check the path"
-            ) from error
+            reason = error
+        raise FedliteError(
+            f"{self.path}: got no readable {name}, expected a run directory of fedlite; check the path"
+        ) from reason
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file in one step; NaN becomes null."""

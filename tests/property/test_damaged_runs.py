@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from fedlite import own_code, run
 from fedlite.cli.main import PATH_ERRORS, app
 from fedlite.errors import FedliteError
-from fedlite.runner import Settings
+from fedlite.report.run_data import NotARunError, read_run
+from fedlite.runner import Settings, resume
 from fedlite.scenario.loader import parse_scenario
 
 SCENARIO = """
@@ -95,6 +96,55 @@ def test_a_damaged_file_is_told_in_one_line(damaged, sound, tmp_path, name, way)
     codes = judge(damaged, sound, tmp_path)
     if name in ("summary.json", "rounds.parquet", "clients.parquet", "evaluation.parquet", "fleet.parquet"):
         assert codes == {2}
+
+
+WRITTEN_LAST = ("clients.parquet", "evaluation.parquet", "fleet.parquet", "rounds.parquet", "manifest.json")
+WRITTEN_LAST += ("summary.json", "model.safetensors")
+
+
+@pytest.mark.parametrize("name", WRITTEN_LAST)
+@pytest.mark.parametrize("way", ["missing", "half"])
+def test_a_finished_run_that_lost_a_file_says_so_and_resuming_makes_it_again(damaged, sound, caplog, name, way):
+    content = (damaged / name).read_bytes()
+    (damaged / name).unlink()
+    if way == "half":
+        (damaged / name).write_bytes(content[: len(content) // 2])
+    if name != "model.safetensors":
+        with pytest.raises(NotARunError, match=rf"--resume {damaged}$") as told:
+            read_run(damaged)
+        assert str(told.value).startswith(f"{damaged / name}: ")
+        unfinished = (name, way) == ("summary.json", "missing")
+        what = "has not finished" if unfinished else "had finished" if way == "missing" else "damaged: "
+        assert what in str(told.value)
+        assert "version" not in str(told.value)
+    again = resume(damaged, settings=Settings(backend="local"))
+    assert ("trained again" in caplog.text) == ((name, way) != ("summary.json", "missing"))
+    whole = json.loads((sound / "summary.json").read_text(encoding="utf-8"))
+    assert again.summary["digest"] == whole["digest"]
+    assert (damaged / "model.safetensors").read_bytes() == (sound / "model.safetensors").read_bytes()
+    assert judge(damaged, sound, damaged.parent) == {0}
+    written = (damaged / name).stat().st_mtime_ns
+    resume(damaged, settings=Settings(backend="local"))
+    assert (damaged / name).stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("way", ["missing", "half"])
+@pytest.mark.parametrize("also", ["clients.parquet", "model.safetensors", None])
+def test_a_finished_run_that_cannot_be_trained_again_keeps_what_it_has(damaged, way, also):
+    program = damaged / "program.json"
+    content = program.read_bytes()
+    program.unlink()
+    if way == "half":
+        program.write_bytes(content[: len(content) // 2])
+    if also:
+        (damaged / also).unlink()
+    before = {path.name: path.read_bytes() for path in damaged.iterdir()}
+    with pytest.raises(FedliteError, match=r"program\.json.*another --out"):
+        resume(damaged, settings=Settings(backend="local"))
+    assert {path.name: path.read_bytes() for path in damaged.iterdir()} == before
+    if also == "clients.parquet":
+        with pytest.raises(NotARunError, match="though the run had finished; copy it back, or"):
+            read_run(damaged)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -213,9 +213,16 @@ def test_a_run_that_could_not_begin_does_not_bar_its_directory(tiny):
 def test_a_damaged_run_is_told_by_file_and_never_passed_on(fedlite, tiny, name):
     done = run(parse_scenario(TINY), out=tiny / "run", settings=LOCAL)
     (done.path / name).write_bytes(b"\xbf" * 100)
-    for command in (["report", "run"], ["compare", "run", "run"], ["run", "--resume", "run", "--json"]):
+    for command in (["report", "run"], ["compare", "run", "run"]):
         code, told = fedlite(*command)
-        assert (code, f"run/{name}: not" in told) == (2, True)
+        assert (code, f"run/{name}: damaged: not" in told) == (2, True)
+        assert ("train the run again with --resume run" in told) == (name != "scenario.yaml")
+    code, told = fedlite("run", "--resume", "run", "--json", "--backend", "local")
+    if name == "scenario.yaml":
+        assert (code, "got no readable scenario.yaml" in told) == (2, True)
+    else:
+        assert code == 0
+        assert fedlite("report", "run")[0] == 0
 
 
 def test_a_resumed_scenario_that_is_no_text_is_told(fedlite, tiny):

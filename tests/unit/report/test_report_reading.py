@@ -28,15 +28,23 @@ def test_a_missing_directory_is_refused(tmp_path):
 def test_a_missing_file_is_named_with_the_remedy(write_run, name):
     path = write_run(rounds=1)
     (path / name).unlink()
-    with pytest.raises(FedliteError, match=f"{name}: no such file.*--resume"):
+    what = (
+        "so the run has not finished; finish it" if name == "summary.json" else "though the run had finished; copy it"
+    )
+    with pytest.raises(FedliteError, match=f"{name}: no such file, {what}") as told:
         read_run(path)
+    assert ("--resume" in str(told.value)) == (name == "summary.json")
+    (path / "program.json").touch()
+    with pytest.raises(FedliteError) as told:
+        read_run(path)
+    assert (f"--resume {path}" in str(told.value)) == (name != "scenario.yaml")
 
 
 def test_a_missing_column_is_named(write_run):
     path = write_run(rounds=1)
     frame = pl.read_parquet(path / "clients.parquet").drop("radio_j", "metered")
     frame.write_parquet(path / "clients.parquet")
-    with pytest.raises(NotARunError, match="lacks the columns radio_j, metered; it was written by another version"):
+    with pytest.raises(NotARunError, match="lacks the columns radio_j, metered, so it is damaged or"):
         read_run(path)
 
 
@@ -53,17 +61,17 @@ def test_another_format_is_refused(write_run):
     path = write_run(rounds=1)
     found = json.loads((path / "summary.json").read_text())
     (path / "summary.json").write_text(json.dumps(found | {"format": 99}))
-    with pytest.raises(NotARunError, match="got format 99, expected 1"):
+    with pytest.raises(NotARunError, match="got format 99, expected 1; it was written by another version"):
         read_run(path)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("summary.json", b"{", "summary.json:1:2: .*expected JSON"),
-        ("manifest.json", b"[]", "got list, expected a JSON object"),
+        ("summary.json", b"{", "summary.json: damaged: .* in line 1, column 2, expected JSON"),
+        ("manifest.json", b"[]", "damaged: got list, expected a JSON object"),
         ("scenario.yaml", b"\xff", "not UTF-8 text"),
-        ("rounds.parquet", b"no parquet at all", "not a Parquet file"),
+        ("rounds.parquet", b"no parquet at all", "damaged: not a Parquet file"),
     ],
 )
 def test_a_damaged_file_is_refused(write_run, name, content, told):
