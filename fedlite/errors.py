@@ -40,9 +40,9 @@ class Problem:
         return f"{place}: {self.key}: {self.message}; {self.remedy}"
 
     def bounded(self) -> Problem:
-        """Return the problem with no part longer than anybody reads."""
+        """Return the problem with no part longer than anybody reads, and nothing in it that a terminal obeys."""
         parts = (clipped(self.key, MOST_QUOTED), clipped(self.message, MOST_SAID), clipped(self.remedy, MOST_SAID))
-        return Problem(self.path, self.line, self.column, *parts)
+        return Problem(self.path, self.line, self.column, *map(_shown, parts))
 
 
 MOST_PROBLEMS: Final = 100
@@ -120,6 +120,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def clipped(text: str, most: int) -> str:
     """Return a text, its end cut off and said to be where it has more characters."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+
+
+def _shown(text: str) -> str:
+    """Return a text with its control characters written out."""
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
 def quoted(value: object) -> str:

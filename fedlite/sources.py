@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-import sys
+import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 """Folders of installed packages: what one of these imports of another is not the user's own."""
 CODE: Final = (".py",)
+_STANDARD: Final = frozenset(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib"))
 _MARKS: Final = ("pyvenv.cfg", "program.json")
 """Files that environments and directories of runs have: what is in these is no source of anything."""
 
@@ -40,17 +41,22 @@ def hash_of_all(paths: Collection[Path], folder: Path) -> str:
     return sha.hexdigest()
 
 
-def files_in(folder: Path, suffixes: Collection[str] | None = None) -> Iterator[Path]:
+def files_in(
+    folder: Path, suffixes: Collection[str] | None = None, above: frozenset[Path] = frozenset()
+) -> Iterator[Path]:
     """Yield the files below a folder, with these suffixes if some are given.
 
-    Hidden files and folders, environments and the directories of runs are left out.
+    Hidden files and folders, caches, environments and the directories of runs are left out, as are links to a folder
+    that is `above`.
     """
+    above = above | {folder.resolve()}
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            if not path.name.startswith("__") and not any((path / mark).exists() for mark in _MARKS):
-                yield from files_in(path, suffixes)
+            left_out = path.name == "__pycache__" or any((path / mark).exists() for mark in _MARKS)
+            if not left_out and path.resolve() not in above:
+                yield from files_in(path, suffixes, above)
         elif path.is_file() and (suffixes is None or path.suffix in suffixes):
             yield path
 
@@ -93,7 +99,7 @@ def _own_roots(name: str, beside: Path) -> list[Path]:
 
 def _roots(name: str) -> list[Path]:
     """Return the folders that a top-level module or package is in; none if it is not found, or comes with Python."""
-    if name in sys.stdlib_module_names or name == "fedlite":
+    if name == "fedlite":
         return []
     try:
         spec = importlib.util.find_spec(name)
@@ -101,7 +107,8 @@ def _roots(name: str) -> list[Path]:
         return []
     if spec is None:
         return []
-    return [Path(place).parent for place in spec.submodule_search_locations or ([spec.origin] if spec.origin else [])]
+    places = spec.submodule_search_locations or ([spec.origin] if spec.origin and spec.has_location else [])
+    return [root for root in (Path(place).parent for place in places) if root not in _STANDARD]
 
 
 def _is_installed(root: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -42,6 +43,11 @@ FILES = (
     "report.html",
 )
 """What a run writes."""
+
+
+_STORABLE = frozenset({"b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "c8"})
+"""Types of arrays that safetensors writes."""
+_log = logging.getLogger(__name__)
 
 
 BEGINNING = ("program.json", "app.json", "scenario.yaml")
@@ -220,8 +226,10 @@ class RunDirectory:
         self._replace(name, frame.write_parquet)
 
     def write_model(self, names: Sequence[str], arrays: Sequence[NDArray[Any]]) -> None:
-        """Write the final model as safetensors."""
+        """Write the final model as safetensors; arrays of types that it does not have are left out, and named."""
         tensors = {name: np.asarray(values, order="C") for name, values in zip(names, arrays, strict=True)}
+        for name in [name for name, values in tensors.items() if values.dtype.str[1:] not in _STORABLE]:
+            _log.warning("model.safetensors: the array %r of type %s is left out", name, tensors.pop(name).dtype)
         self._replace("model.safetensors", lambda path: save_file(tensors, path))
 
     def read_model(self) -> dict[str, NDArray[Any]]:

@@ -25,6 +25,8 @@ from fedlite.scenario.shorthand import expanding
 
 FOLDER: Final = "folder"
 """Key of the validation context: the folder that paths in the file start from."""
+MAX_SHARE: Final = 1e12
+"""A weight: more devices than there are."""
 MAX_PROFILES: Final = 200
 """Of a mix: several times as many as ship."""
 
@@ -66,7 +68,7 @@ def _check_profile(name: str, info: ValidationInfo) -> str:
 
 def _read_share(value: Any) -> float:
     """A share is a percentage or a number; whole numbers are weights."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and math.isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_SHARE:
         return float(value)
     if isinstance(value, str) and value.rstrip().endswith("%"):
         return names.percentage(value)

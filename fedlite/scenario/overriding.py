@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fedlite.errors import Problem
 from fedlite.scenario.problems import as_path
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+MOST_PARTS: Final = 20
+"""Of a dotted key: no section lies as deep."""
+
+
 def apply(document: Document, overrides: Mapping[str, Any]) -> None:
     """Set each dotted key of a document; mistakes are added to its problems under the override's name."""
     for key, value in overrides.items():
@@ -21,6 +25,10 @@ def apply(document: Document, overrides: Mapping[str, Any]) -> None:
         if given is not None and given.problems:
             first = given.problems[0]
             document.problems.append(Problem(origin.path, 0, 0, key, first.message, first.remedy))
+            continue
+        if key.count(".") >= MOST_PARTS:
+            told = f"got a key of {key.count('.') + 1} parts, expected at most {MOST_PARTS}"
+            document.problems.append(Problem(origin.path, 0, 0, key, told, "name a key of the scenario"))
             continue
         _set(document, as_path(key), given.value if given is not None else value, origin)
 

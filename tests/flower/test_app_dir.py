@@ -107,9 +107,12 @@ def test_the_files_of_an_app_are_all_in_its_folder_and_what_they_import_from_els
     (elsewhere / "lent_rates.py").write_text("import lent_units, numpy, os", encoding="utf-8")
     (elsewhere / "lent_units.py").write_text("KILO = 1000", encoding="utf-8")
     (elsewhere / "idle.py").write_text("", encoding="utf-8")
+    (elsewhere / "antigravity.py").write_text("# what the standard library has as well", encoding="utf-8")
+    (folder / "self").symlink_to(folder)
     monkeypatch.syspath_prepend(elsewhere)
     (folder / "client.py").write_text(
-        "def train():\n    import torch\n    from lent_rates import rate", encoding="utf-8"
+        "def train():\n    import torch\n    import antigravity\n    from lent_rates import rate", encoding="utf-8"
     )
     (folder / "rates.json").write_text("{}", encoding="utf-8")
-    assert set(app_files(folder)) - set(before) == {"client.py", "rates.json", "lent_rates.py", "lent_units.py"}
+    found = set(app_files(folder)) - set(before)
+    assert found == {"client.py", "rates.json", "lent_rates.py", "lent_units.py", "antigravity.py"}

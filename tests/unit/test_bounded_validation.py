@@ -50,6 +50,15 @@ BAD = {
         BASE.replace("{kind: dirichlet, alpha: 0.5}", "{kind: quantity, sigma: 1e6}"),
         "task.partition.sigma: got 1000000.0, expected 10.0 or less",
     ),
+    "dots": (
+        f"name: s\nbase: base.yaml\ngrid:\n  ? {'a.' * 40_000}b\n  : [1]\n",
+        "got a key of 40001 parts, expected at most 20",
+    ),
+    "weights": (
+        BASE.replace("mix: consumer-phones", "mix: {pi-4b: 1e-320, pixel-6: 1e308, pixel-8: 1}"),
+        "fleet.mix.pixel-6: got 1e+308, expected a share",
+    ),
+    "escapes": (BASE + '"\\e[31mred": 1\n', r"\x1b[31mred: got an unknown key"),
     "epochs": (
         BASE.replace("epochs: 2", "epochs: 1000000000"),
         "training.local.epochs: got 1000000000, expected 10000",
