@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedlite import wire
-from fedlite.devices import network, power, radio
+from fedlite.devices import network, power
+from fedlite.devices.channels import Channels, infeasible
 from fedlite.devices.cost import Cost
 from fedlite.learning import models
 from fedlite.planning import auto
@@ -88,28 +89,30 @@ def demand(
     # An update does not exist yet: the most that its codec can make of it.
     up_bytes, down_bytes = wire.most_bytes(learning.part(plan), plan.up), learning.downlink_bytes(plan)
     access = scenario.fleet.network.access or profile.radios[0]
-    (down_s, down_j), (up_s, up_j) = (
-        _transfer(profile, access, size, uplink=uplink) for size, uplink in ((down_bytes, False), (up_bytes, True))
-    )
+    transfers_s, radio_j = _radio(profile, access, down_bytes, up_bytes, train_s)
     return auto.Demand(
         Cost(
-            time_s=down_s + train_s + up_s,
-            energy_j=power.split(profile).compute_w * cpu_share * train_s + down_j + up_j,
+            time_s=train_s + transfers_s,
+            energy_j=power.split(profile).compute_w * cpu_share * train_s + radio_j,
             up_bytes=float(up_bytes),
             down_bytes=float(down_bytes),
             peak_bytes=work.peak_bytes,
         ),
         train_s=train_s,
         storage_bytes=down_bytes + examples * float(learning.data.x_train[0].nbytes),
-        link_problem=radio.infeasible(access, float(max(up_bytes, down_bytes))) or "",
+        link_problem=infeasible(access, float(max(up_bytes, down_bytes))) or "",
     )
 
 
-def _transfer(profile: DeviceProfile, access: str, size: int, *, uplink: bool) -> tuple[float, float]:
-    """Return seconds and joules of a transfer at the access type's median rate and delay."""
-    kind, median = network.ACCESS[access], np.full(1, 0.5)
-    rate_bps = (kind.up_bps if uplink else kind.down_bps).at(median)
-    time_s, energy_j = radio.transfer(
-        access, profile.radio_generation, float(size), rate_bps, kind.rtt_s.at(median), uplink=uplink
+def _radio(profile: DeviceProfile, access: str, down_bytes: int, up_bytes: int, train_s: float) -> tuple[float, float]:
+    """Return seconds and joules of a job's transfers at the access type's median rates, the radio idle before it."""
+    kind, median, only = network.ACCESS[access], np.full(1, 0.5), np.zeros(1, dtype=np.int64)
+    down, up = Channels([(access, profile.radio_generation)]).job(
+        only,
+        np.full(1, float(down_bytes)),
+        np.full(1, float(up_bytes)),
+        network.Rates(kind.down_bps.at(median), kind.up_bps.at(median), kind.rtt_s.at(median)),
+        between_s=np.full(1, train_s),
+        awake_s=np.zeros(1),
     )
-    return float(time_s[0]), float(energy_j[0])
+    return float((down.time_s + up.time_s)[0]), float((down.energy_j + up.energy_j)[0])

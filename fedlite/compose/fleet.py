@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedlite.compose import auto_plans
-from fedlite.devices import radio
+from fedlite.devices import channels
 from fedlite.fleet import population
 from fedlite.fleet.hardware import wall_bytes
 from fedlite.fleet.rules import Budgets, Rules
@@ -113,7 +113,7 @@ def why_excluded(profile: DeviceProfile, plan: Plan, work: Work, section: FleetS
             f"the model is {show(down_bytes, 'bytes')}, free storage {show(storage_bytes, 'bytes')}; "
             "give this class a narrower plan"
         )
-    return radio.infeasible(section.network.access or profile.radios[0], float(down_bytes)) or ""
+    return channels.infeasible(section.network.access or profile.radios[0], float(down_bytes)) or ""
 
 
 def nobody_fits(made: list[DeviceClass]) -> str:

@@ -125,6 +125,8 @@ class Record:
             "energy_j": energy_j,
             "energy_low_j": float(ledger["energy_low_j"].sum()),
             "energy_high_j": float(ledger["energy_high_j"].sum()),
+            "radio_j": float(ledger["radio_j"].sum()),
+            "tail_j": float(ledger["tail_j"].sum()),
             "carbon_g": float(carbon.grams(energy_j, self.scenario.fleet.carbon_grid)),
             "up_bytes": int(ledger["up_bytes"].sum()),
             "down_bytes": int(ledger["down_bytes"].sum()),

@@ -74,15 +74,24 @@ class RoundLog:
         self._rows_seen = len(self._grid.ledger)
         self._energy_j += float(row["energy_j"])
         self._start_s, self._start_wall_s = now_s, now_wall_s
-        if self._progress is not None:
-            done = len(self.table.rows) - 1
-            name = self.main.name
-            virtual_s, value = now_s - self._began_s, float(row[name])
-            self._progress(Progress(done, self.expected, virtual_s, name, value, self._energy_j, self.trains))
+        self._tell()
 
     def settle(self) -> None:
-        """Add the jobs that were under way when the last round was closed to its row."""
-        self.table.settle(self._grid.ledger.columns(self._rows_seen, OF_JOBS), trains=self.trains)
+        """Add the jobs that were under way when the last round was closed to its row: they cost what they cost."""
+        jobs = self._grid.ledger.columns(self._rows_seen, OF_JOBS)
+        self._rows_seen = len(self._grid.ledger)
+        self.table.settle(jobs, trains=self.trains)
+        if len(jobs["kind"]) and self.table.rows:
+            self._energy_j += float(jobs["energy_j"].sum())
+            self._tell()
+
+    def _tell(self) -> None:
+        """Tell whoever watches how far the run is."""
+        if self._progress is None:
+            return
+        row, name = self.table.rows[-1], self.main.name
+        done, virtual_s = len(self.table.rows) - 1, self._grid.clock.now_s - self._began_s
+        self._progress(Progress(done, self.expected, virtual_s, name, float(row[name]), self._energy_j, self.trains))
 
 
 def metrics_of_rounds(table: Rounds, metrics: Sequence[Metric], told: Collection[str] = ()) -> list[Metric]:

@@ -20,7 +20,7 @@ import numpy as np
 from fedlite.devices.estimate import Calibration, Estimate, Number
 from fedlite.devices.profile import DeviceProfile, Kind, Sourced, Tier
 
-_BANDS: Final[dict[Kind, tuple[float, float]]] = {
+BANDS: Final[dict[Kind, tuple[float, float]]] = {
     Kind.MEASURED: (0.90, 1.10),
     Kind.DATASHEET: (0.70, 1.30),
     Kind.ASSUMED: (0.60, 1.60),
@@ -85,7 +85,7 @@ def _relative(value: Number, edge: Number) -> Number:
 def _band(profile: DeviceProfile, number: Sourced) -> tuple[float, float]:
     if number.kind is Kind.MEASURED and profile.tier in (Tier.MCU, Tier.NPU):
         return _MCU_MEASURED
-    return _BANDS[number.kind]
+    return BANDS[number.kind]
 
 
 def _class(number: Sourced) -> Calibration:

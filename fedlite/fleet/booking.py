@@ -98,6 +98,7 @@ def book(fleet: Fleet, ledger: Ledger, jobs: Jobs) -> None:
         battery_j=battery_j,
         metered_bytes=np.where(metered, down_bytes + up_bytes, 0.0),
     )
+    fleet.leave_awake(devices, jobs.links.home, jobs.start_s + events.awake_s)
     before_j = np.where(fleet.on_mains(devices), np.nan, jobs.battery_before_j)
     profile = fleet.population.profile_of[devices]
     worked = (events.train_s > 0) | (events.outcome == Outcome.ARRIVED.code)
@@ -119,9 +120,10 @@ def book(fleet: Fleet, ledger: Ledger, jobs: Jobs) -> None:
             "end_s": end_s,
             "compute_j": events.compute_j,
             "radio_j": events.radio_j,
+            "tail_j": events.tail_j,
             "energy_j": energy_j,
-            "energy_low_j": events.compute_j * facts.energy_low + events.radio_j,
-            "energy_high_j": events.compute_j * facts.energy_high + events.radio_j,
+            "energy_low_j": energy_j - _beside(jobs, 1.0 - facts.energy_low, 1.0 - jobs.links.radio_low),
+            "energy_high_j": energy_j + _beside(jobs, facts.energy_high - 1.0, jobs.links.radio_high - 1.0),
             "battery_j": battery_j,
             "mains_j": energy_j - battery_j,
             "down_bytes": down_bytes,
@@ -137,3 +139,11 @@ def book(fleet: Fleet, ledger: Ledger, jobs: Jobs) -> None:
             "loss": np.where(events.outcome == Outcome.ARRIVED.code, facts.loss, np.nan),
         }
     )
+
+
+def _beside(jobs: Jobs, compute: Floats, radio: Floats) -> Floats:
+    """Return how far the energy of jobs may be off to one side, given how far its parts may be, as shares of them.
+
+    Computing and radio are modelled apart, so their errors are taken as independent and add in quadrature.
+    """
+    return np.asarray(np.hypot(jobs.events.compute_j * compute, jobs.events.radio_j * radio))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.devices import network
-from fedlite.devices.radio import Channels
+from fedlite.devices.channels import Channels
 
 if TYPE_CHECKING:
     from fedlite.fleet.population import Population
@@ -23,10 +23,17 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Links:
-    """The link that each of n jobs uses: names, and whether its bytes are metered."""
+    """The link that each of n jobs uses. All arrays have shape (n,).
+
+    `home` tells the preferred link from the other one; `radio_low` and `radio_high` are factors around the energy of
+    the link's radio.
+    """
 
     access: NDArray[np.str_]
     metered: Bools
+    home: Bools
+    radio_low: NDArray[np.float64]
+    radio_high: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -83,5 +90,6 @@ class Connections:
         )
         profile = self._population.profile_of[devices].astype(np.int64)
         channel_of = access_of * len(self._population.profiles) + profile
-        links = Links(self._names[access_of], self._metered[access_of])
+        low, high = self.channels.band[channel_of].T
+        links = Links(self._names[access_of], self._metered[access_of], at_home, low, high)
         return Connected(links, self._variation.of(mean, access_of, devices, job), channel_of)

@@ -44,6 +44,8 @@ class Priced:
 
     phases: Phases
     connected: Connected
+    awake_s: Floats
+    """How long from the start the tail of the radio's last transfer would run; nothing or less: it is idle."""
     charge_j: Floats
     plugged: NDArray[np.bool_]
 
@@ -56,13 +58,15 @@ def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
     """
     channels = fleet.connections.channels
     on = fleet.connections.of(devices, fleet.presence.on_home_link(devices, now_s), fleet.jobs[devices])
-    rates = on.rates
-    down_s, down_j = channels.transfers(on.channel_of, demands.down_bytes, rates.down_bps, rates.rtt_s, uplink=False)
-    up_s, up_j = channels.transfers(on.channel_of, demands.up_bytes, rates.up_bps, rates.rtt_s, uplink=True)
     facts, profile = fleet.hardware, fleet.population.profile_of[devices]
     killed = demands.peak_bytes > facts.wall_bytes[profile]
     share = fleet.budgets.cpu_share
     train_s = _trained_s(fleet, profile, demands.train_s, np.where(killed, 0.0, demands.peak_bytes))
+    between_s = train_s + demands.slept_s
+    awake_s = fleet.radio_awake_s(devices, on.links.home, now_s)
+    down, up = channels.job(
+        on.channel_of, demands.down_bytes, demands.up_bytes, on.rates, between_s=between_s, awake_s=awake_s
+    )
     extra_w = (facts.active_w[profile] - facts.idle_w[profile]) * share
     metered_bytes = (demands.down_bytes + demands.up_bytes) * on.links.metered
     charge_j, plugged = fleet.charge_at(devices, now_s), fleet.plugged(devices, now_s)
@@ -78,12 +82,11 @@ def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
     )
     phases = Phases(
         refused,
-        down_s,
-        train_s + demands.slept_s,
-        up_s,
-        down_j,
+        down,
+        between_s,
+        up,
         train_s * extra_w,
-        up_j,
+        channels.tail_s[on.channel_of],
         # A job that sleeps uses no processor meanwhile.
         cpu_limit_s=fleet.budgets.cpu_time_s / share + demands.slept_s,
         energy_limit_j=fleet.allowance_j(devices, now_s),
@@ -91,17 +94,19 @@ def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
         idle_w=facts.idle_w[profile],
         **_interruptions(fleet, devices, now_s),
     )
-    return Priced(phases, on, charge_j, plugged)
+    return Priced(phases, on, awake_s, charge_j, plugged)
 
 
 def price_uploads(fleet: Fleet, priced: Priced, demands: Demands, computed: NDArray[np.bool_]) -> Priced:
     """Return the prices with the uploads of the jobs that have computed as they were really encoded."""
     up_bytes = np.where(computed, demands.up_bytes, 0.0)
-    channels, on = fleet.connections.channels, priced.connected
-    up_s, up_j = channels.transfers(on.channel_of, up_bytes, on.rates.up_bps, on.rates.rtt_s, uplink=True)
+    channels, on, between_s = fleet.connections.channels, priced.connected, priced.phases.train_s
+    _, up = channels.job(
+        on.channel_of, demands.down_bytes, up_bytes, on.rates, between_s=between_s, awake_s=priced.awake_s
+    )
     refused = priced.phases.refused.copy()
     refused[computed & (channels.least_s(on.channel_of, up_bytes) > DAY_S)] = Outcome.INFEASIBLE_LINK.code
-    return replace(priced, phases=replace(priced.phases, up_s=up_s, up_j=up_j, refused=refused))
+    return replace(priced, phases=replace(priced.phases, up=up, refused=refused))
 
 
 def _trained_s(fleet: Fleet, profile: NDArray[np.int16], time_s: Floats, peak_bytes: Floats) -> Floats:

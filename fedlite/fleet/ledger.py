@@ -30,6 +30,7 @@ COLUMNS: Final[dict[str, type]] = {
     "end_s": np.float64,
     "compute_j": np.float64,
     "radio_j": np.float64,
+    "tail_j": np.float64,
     "energy_j": np.float64,
     "energy_low_j": np.float64,
     "energy_high_j": np.float64,
@@ -47,8 +48,8 @@ COLUMNS: Final[dict[str, type]] = {
     "steps": np.int64,
     "loss": np.float64,
 }
-"""Column -> numpy type, in file order. `energy_j` is `compute_j + radio_j` and `battery_j + mains_j`; `reason` is
-what a client's own code said when it failed, text of any length."""
+"""Column -> numpy type, in file order. `energy_j` is `compute_j + radio_j` and `battery_j + mains_j`; `tail_j` is
+part of `radio_j`; `reason` is what a client's own code said when it failed, text of any length."""
 
 
 def _column(values: Any, kind: type, n: int) -> NDArray[Any]:

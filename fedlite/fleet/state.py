@@ -70,6 +70,8 @@ class Fleet:
             population.profiles, population.profile_of, self.presence.plugged, seed=seed, start_s=start_s
         )
         self.busy_until_s = np.full(n, -np.inf)
+        # When the tail of each radio ends: those of the preferred links first, then those of the others.
+        self._radio_off_s = np.full((2, n), -np.inf)
         self._energy_j = np.zeros(n)
         self._energy_day = np.full(n, -1, dtype=np.int32)
         self._metered_bytes = np.zeros(n)
@@ -172,6 +174,24 @@ class Fleet:
         month = int(now_s // MONTH_S)
         spent = np.where(self._metered_month[devices] == month, self._metered_bytes[devices], 0.0)
         return self.budgets.metered_bytes_per_month - spent
+
+    def radio_awake_s(self, devices: Ids, at_home: Bools, now_s: float) -> Floats:
+        """Return how long from now the tails of radios run; nothing or less: the radio is idle.
+
+        Parameters
+        ----------
+        devices : ndarray of int, shape (n,)
+        at_home : ndarray of bool, shape (n,)
+            Whether the radio of the preferred link is meant, or that of the other one.
+        now_s : float
+            Not before the end of the devices' last jobs.
+        """
+        return np.asarray(self._radio_off_s[(~at_home).astype(np.intp), devices] - now_s)
+
+    def leave_awake(self, devices: Ids, at_home: Bools, until_s: Floats) -> None:
+        """Note until when (n,) the radios of some distinct devices stay awake; -infinity where nothing woke them."""
+        radios = (~at_home).astype(np.intp)
+        self._radio_off_s[radios, devices] = np.maximum(self._radio_off_s[radios, devices], until_s)
 
     def reserve(self, devices: Ids) -> None:
         """Keep devices busy until their job is booked; each job gets its number on its device."""

@@ -3,17 +3,22 @@
     downlink -> local training -> uplink
 
 A job runs until it is done or until the first thing stops it: the charger is pulled, the network lost, the battery at
-its floor, a budget used up. Up to that moment everything is charged; nothing after it happens.
+its floor, a budget used up. Up to that moment everything is charged, and the tail of the radio that follows its last
+transfer; nothing else happens after it. A device begins no transfer whose tail it could not pay.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.fleet.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from fedlite.devices.channels import Transfer
 
 Floats = NDArray[np.float64]
 
@@ -27,12 +32,12 @@ class Phases:
     """
 
     refused: NDArray[np.int8]
-    down_s: Floats
+    down: Transfer
     train_s: Floats
-    up_s: Floats
-    down_j: Floats
+    up: Transfer
     train_j: Floats
-    up_j: Floats
+    tail_s: Floats
+    """How long the radio stays awake after its last byte."""
     cpu_limit_s: Floats
     """Processor time a round may take."""
     energy_limit_j: Floats
@@ -56,10 +61,14 @@ class Timeline:
     train_s: Floats
     up_s: Floats
     radio_j: Floats
+    tail_j: Floats
+    """The part of `radio_j` that went into tails."""
     compute_j: Floats
     down_share: Floats
     """Share of the downlink that went through, in [0, 1]; likewise for the uplink."""
     up_share: Floats
+    awake_s: Floats
+    """Seconds from the start until the radio falls asleep after the job; -infinity if the job never woke it."""
 
     @property
     def total_s(self) -> Floats:
@@ -81,10 +90,14 @@ _CODES = np.array([outcome.code for outcome in _STOPPERS], dtype=np.int8)
 
 def run(phases: Phases) -> Timeline:
     """Return what happens to each job; a job stopped exactly as it ends has ended."""
-    total_s = phases.down_s + phases.train_s + phases.up_s
+    down, up = phases.down, phases.up
+    lengths_s = np.stack([down.ramp_s, down.active_s, phases.train_s, up.ramp_s, up.active_s])
+    ends_s = np.cumsum(lengths_s, axis=0)
+    begins_s = np.concatenate([np.zeros((1, lengths_s.shape[1])), ends_s[:-1]])
+    total_s = ends_s[-1]
     stops = np.stack(
         [
-            np.where(phases.train_s > phases.cpu_limit_s, phases.down_s + phases.cpu_limit_s, np.inf),
+            np.where(phases.train_s > phases.cpu_limit_s, ends_s[_DOWN] + phases.cpu_limit_s, np.inf),
             _time_of_energy(phases, phases.energy_limit_j, 0.0),
             _time_of_energy(phases, phases.battery_limit_j, phases.idle_w),
             phases.unplugged_s,
@@ -98,51 +111,54 @@ def run(phases: Phases) -> Timeline:
     refused = phases.refused != Outcome.ARRIVED.code
     outcome = np.where(refused, phases.refused, outcome).astype(np.int8)
     end_s = np.where(refused, 0.0, np.minimum(stop_s, total_s))
-    down_s = np.minimum(phases.down_s, end_s)
-    train_s = np.clip(end_s - phases.down_s, 0.0, phases.train_s)
-    up_s = np.clip(end_s - phases.down_s - phases.train_s, 0.0, phases.up_s)
-    down_share, train_share, up_share = (
-        _share(down_s, phases.down_s),
-        _share(train_s, phases.train_s),
-        _share(up_s, phases.up_s),
-    )
-    # A phase that takes no time is done as soon as it is reached.
-    train_share = np.where((phases.train_s == 0) & (down_share < 1), 0.0, train_share)
-    up_share = np.where((phases.up_s == 0) & ((train_share < 1) | (down_share < 1)), 0.0, up_share)
-    started = ~refused
+    done = (ends_s <= end_s) & ~refused
+    spent_s = np.where(done, lengths_s, np.clip(end_s - begins_s, 0.0, lengths_s))
+    # What takes no time is done as soon as it is reached.
+    share = np.divide(spent_s, lengths_s, out=done.astype(np.float64), where=lengths_s > 0)
+    down_s, up_s = spent_s[0] + spent_s[_DOWN], spent_s[3] + spent_s[_UP]
+    tail_j = down.tail_j * (down_s > 0) + up.tail_j * (up_s > 0)
+    moving_j = down.ramp_j * share[0] + down.active_j * share[_DOWN] + up.ramp_j * share[3] + up.active_j * share[_UP]
+    last_s = np.where(up_s > 0, end_s, np.where(down_s > 0, np.minimum(end_s, ends_s[_DOWN]), -np.inf))
     return Timeline(
         outcome,
         down_s,
-        train_s,
+        spent_s[_TRAIN],
         up_s,
-        radio_j=started * (phases.down_j * down_share + phases.up_j * up_share),
-        compute_j=started * phases.train_j * train_share,
-        down_share=started * down_share,
-        up_share=started * up_share,
+        radio_j=moving_j + tail_j,
+        tail_j=tail_j,
+        compute_j=phases.train_j * share[_TRAIN],
+        down_share=share[_DOWN],
+        up_share=share[_UP],
+        awake_s=last_s + phases.tail_s,
     )
 
 
-def _share(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.ones_like(whole), where=whole > 0)
+_DOWN, _TRAIN, _UP = 1, 2, 4
+"""Where the downlink (after its ramp), the training and the uplink (after its ramp) stand in the order of a job."""
 
 
 def _time_of_energy(phases: Phases, limit_j: Floats, beside_w: Floats | float) -> Floats:
     """Return when the job and a steady draw beside it have used up the limit, infinity if they never do.
 
-    The energy of a phase is spent evenly over it.
+    The energy of a part is spent evenly over it, and a tail is bespoken as its transfer begins.
     """
     reached = np.full(limit_j.shape, np.inf)
     if np.isinf(limit_j).all():
         return reached
+    down, up = phases.down, phases.up
     left, time = limit_j, np.zeros_like(limit_j)
-    for duration, job_j in (
-        (phases.down_s, phases.down_j),
-        (phases.train_s, phases.train_j),
-        (phases.up_s, phases.up_j),
+    for bespoken_j, duration, job_j in (
+        (down.tail_j, down.ramp_s, down.ramp_j),
+        (0.0, down.active_s, down.active_j),
+        (0.0, phases.train_s, phases.train_j),
+        (up.tail_j, up.ramp_s, up.ramp_j),
+        (0.0, up.active_s, up.active_j),
     ):
+        left = left - bespoken_j
         energy = job_j + beside_w * duration
         runs_out = (energy > left) & np.isinf(reached)
-        share = _share(np.clip(left, 0.0, energy), energy)
+        # Where the tail alone is too much, nothing of the transfer begins.
+        share = np.divide(np.clip(left, 0.0, energy), energy, out=np.zeros_like(energy), where=energy > 0)
         reached = np.where(runs_out, time + share * duration, reached)
         left, time = left - energy, time + duration
     return reached

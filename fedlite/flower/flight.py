@@ -112,7 +112,7 @@ def launch(
     priced = demands.price(fleet, devices, now_s, exchange.demands)
     events = timeline.run(priced.phases)
     # Before the server closes the round: the devices do not know when it does.
-    uploading = (events.outcome == Outcome.ARRIVED.code) | (events.up_share > 0)
+    uploading = (events.outcome == Outcome.ARRIVED.code) | (events.up_s > 0)
     closed = _close(events, closing if exchange.final else Closing(closing.patience_s))
     flight = Flight(messages, devices, now_s, round_, closing, exchange, priced, closed, uploading)
     exchange.start(flight.arrived, uploading)

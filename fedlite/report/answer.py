@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from fedlite.report import measure
+from fedlite.report import measure, tails
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Tile
 from fedlite.report.words import band, count, decimal, listed, number, percent, plural, quantity
@@ -82,7 +82,10 @@ def arrived(outcomes: pl.DataFrame) -> tuple[int, int]:
 
 
 def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Safe:
-    """Return how reliably the fleet answered, and who could not take part at all; first, why the model is no good."""
+    """Return how reliably the fleet answered, what radio tails took if most, and who could not take part at all.
+
+    First, why the model is no good, if it is not.
+    """
     came, asked = arrived(outcomes)
     job = "training job" if trained(summary) else "job"
     said = f"{count(came)} of {plural(asked, job)} arrived in time." if asked else "No device was ever asked."
@@ -90,6 +93,8 @@ def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Saf
         said += " The model is the one that the run began with."
     if verdict := summary.get("verdict"):
         said = f"Mind: {verdict.rstrip('.')}. {said}"
+    if tails.dominates(summary):
+        said = f"{said} {tails.remark(summary)}"
     out = fleet.filter(pl.col("excluded_reason") != "")
     if out.is_empty():
         return safe_join([said, " Every device class was able to take part."])

@@ -144,7 +144,8 @@ LIMITS = (
     ),
     (
         "The energy band adds up the bands of the single jobs as if all erred in the same direction, so it is wide on "
-        "purpose. A job's band holds the central 80 % of the errors seen when predicting devices that were not fitted."
+        "purpose. A job's band holds the central 80 % of the errors of computing seen when predicting devices that "
+        "were not fitted, and 40 % down and 60 % up for its radio: every number of it is second hand or assumed."
     ),
     (
         "Other load on a device, background limits of its operating system, ageing batteries and radio congestion "

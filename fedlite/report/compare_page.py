@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from fedlite.errors import FedliteError
-from fedlite.report import measure, run_sets, tables
+from fedlite.report import measure, run_sets, tables, tails
 from fedlite.report.figure import TextTable
 from fedlite.report.figures import side_by_side
 from fedlite.report.markup import Safe, safe_join, tag
@@ -57,7 +58,7 @@ def comparison_page(runs: Sequence[RunData], names: Sequence[str]) -> Page:
     """Return the page of a comparison."""
     totals = run_sets.totals(runs, names)
     metric = run_sets.metric_of(runs)
-    curves = [tables.learning_curve(run.rounds, run.clients, metric) for run in runs]
+    curves = [tables.learning_curve(run.rounds, metric) for run in runs]
     even = run_sets.same_result(runs, names)
     return Page(
         title=listed(names, 5),
@@ -99,6 +100,10 @@ def _answer(totals: pl.DataFrame, even: pl.DataFrame, metric: Metric) -> Safe:
             lead = f" To {target}, the least {words} " if words == "bytes up" else f"; the least {words} "
             said += [lead, "took ", tag("strong", least["run"]), f" ({quantity(least[column], dimension)})"]
         said.append(".")
+    # Said of the run that spent most on tails: what holds there is what could be saved.
+    longest = totals.sort(["tail_j", "run"], descending=[True, False], nulls_last=True).row(0, named=True)
+    if tails.dominates(longest):
+        said.append(" " + tails.remark(longest, f"the energy of {longest['run']}"))
     return safe_join(said)
 
 
@@ -112,6 +117,10 @@ def totals_table(totals: pl.DataFrame, metric: Metric) -> TextTable:
             quantity(row["virtual_time_s"], "time"),
             quantity(row["energy_j"], "energy"),
             band(row["energy_low_j"], row["energy_high_j"], "energy") or NOTHING,
+            *(
+                percent(row[part] / row["energy_j"] if row["energy_j"] else math.nan, 0)
+                for part in ("radio_j", "tail_j")
+            ),
             quantity(row["up_bytes"], "bytes"),
             quantity(row["down_bytes"], "bytes"),
             percent(row["arrived"]),
@@ -125,6 +134,8 @@ def totals_table(totals: pl.DataFrame, metric: Metric) -> TextTable:
         "Virtual time",
         "Energy",
         "Energy band",
+        "Radio",
+        "Its tails",
         "Uplink",
         "Downlink",
         "Arrived",

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "rounds": (
         *("round", "start_s", "end_s", "eligible", "selected", "arrived", "late", "failed", "energy_j"),
-        *("up_bytes", "down_bytes", "loss", "train_loss"),
+        *("energy_low_j", "energy_high_j", "up_bytes", "down_bytes", "loss", "train_loss"),
     ),
     "clients": (
         *("round", "kind", "device", "profile", "tier", "plan", "access", "outcome", "start_s", "down_s", "train_s"),
-        *("up_s", "end_s", "compute_j", "radio_j", "energy_j", "energy_low_j", "energy_high_j", "battery_j", "mains_j"),
-        *("down_bytes", "up_bytes", "down_raw_bytes", "up_raw_bytes", "metered", "peak_bytes"),
+        *("up_s", "end_s", "compute_j", "radio_j", "tail_j", "energy_j", "energy_low_j", "energy_high_j", "battery_j"),
+        *("mains_j", "down_bytes", "up_bytes", "down_raw_bytes", "up_raw_bytes", "metered", "peak_bytes"),
         *("battery_before_j", "battery_after_j", "examples"),
     ),
     "evaluation": ("client", "device", "samples", "loss"),

@@ -44,7 +44,7 @@ class Aggregates:
     @cached_property
     def curve(self) -> pl.DataFrame:
         """The learning curve."""
-        return tables.learning_curve(self.run.rounds, self.run.clients, self.run.main)
+        return tables.learning_curve(self.run.rounds, self.run.main)
 
     @cached_property
     def classes(self) -> pl.DataFrame:

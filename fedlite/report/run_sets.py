@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 COSTS: Final = ("up_bytes", "energy_j", "virtual_time_s")
 """What the main metric is weighed against."""
 _TOTALS: Final = (
-    *("rounds", "virtual_time_s", "energy_j", "energy_low_j", "energy_high_j", "carbon_g"),
-    *("up_bytes", "down_bytes", "metered_bytes"),
+    *("rounds", "virtual_time_s", "energy_j", "energy_low_j", "energy_high_j", "radio_j", "tail_j"),
+    *("carbon_g", "up_bytes", "down_bytes", "metered_bytes"),
 )
 
 
@@ -108,7 +108,7 @@ def same_result(runs: Sequence[RunData], names: Sequence[str]) -> pl.DataFrame:
     Columns: run, target and those of `tables.learning_curve`. Empty if no target was reached by all.
     """
     metric = metric_of(runs)
-    curves = [tables.learning_curve(run.rounds, run.clients, metric) for run in runs]
+    curves = [tables.learning_curve(run.rounds, metric) for run in runs]
     targets = measure.levels(metric, [value for curve in curves for value in curve[metric.name]])
     reached = [tables.first_reached(curve, metric, targets, at_most=99) for curve in curves]
     common = set.intersection(*(set(found["target"].to_list()) for found in reached)) if reached else set()

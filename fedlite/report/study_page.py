@@ -96,7 +96,7 @@ def study_page(study: Study, path: Path, name: str, failed: Sequence[FailedRun] 
     metric = study.metric
     curves: dict[str, list[pl.DataFrame]] = {}
     for text, run in zip(study.labels, study.runs, strict=True):
-        curves.setdefault(text, []).append(tables.learning_curve(run.rounds, run.clients, metric))
+        curves.setdefault(text, []).append(tables.learning_curve(run.rounds, metric))
     kind = f"{plural(study.settings.height, 'setting')}, {plural(len(study.runs), 'run')}"
     return Page(
         title=name,

@@ -35,30 +35,25 @@ def class_column(fleet: pl.DataFrame) -> str:
     return "profile" if fleet["profile"].n_unique() <= MOST_CLASSES else "tier"
 
 
-def learning_curve(rounds: pl.DataFrame, clients: pl.LazyFrame, metric: Metric) -> pl.DataFrame:
+def learning_curve(rounds: pl.DataFrame, metric: Metric) -> pl.DataFrame:
     """Return one row per evaluated round with what it had cost until then.
 
     Columns: round, time_s, up_bytes, down_bytes, energy_j, energy_low_j, energy_high_j (all cumulative), the metric
     and loss. Time counts from the start of the first round. Rounds whose metric and loss are both not-a-number are
     left out after the sums are taken.
     """
-    bands = clients.group_by("round").agg(pl.col("energy_low_j", "energy_high_j").sum()).collect()
     measured = [
         (pl.col(name) if name in rounds.columns else pl.lit(None)).cast(pl.Float64).fill_nan(None).alias(name)
         for name in dict.fromkeys((metric.name, "loss"))
     ]
-    running = (
-        rounds.sort("round")
-        .join(bands, on="round", how="left")
-        .select(
-            "round",
-            (pl.col("end_s") - pl.col("start_s").min()).alias("time_s"),
-            *(
-                pl.col(name).fill_null(0).cum_sum()
-                for name in ("up_bytes", "down_bytes", "energy_j", "energy_low_j", "energy_high_j")
-            ),
-            *measured,
-        )
+    running = rounds.sort("round").select(
+        "round",
+        (pl.col("end_s") - pl.col("start_s").min()).alias("time_s"),
+        *(
+            pl.col(name).fill_null(0).cum_sum()
+            for name in ("up_bytes", "down_bytes", "energy_j", "energy_low_j", "energy_high_j")
+        ),
+        *measured,
     )
     return running.filter(pl.col(metric.name).is_not_null() | pl.col("loss").is_not_null())
 
@@ -96,13 +91,13 @@ def outcome_counts(clients: pl.LazyFrame) -> pl.DataFrame:
 def by_class(clients: pl.LazyFrame, column: str = "profile") -> pl.DataFrame:
     """Return sums and means of the jobs of each device class, in order of class name.
 
-    Columns: the class column, tier, jobs, arrived, late, lost, devices; sums of compute_j, radio_j, energy_j,
+    Columns: the class column, tier, jobs, arrived, late, lost, devices; sums of compute_j, radio_j, tail_j, energy_j,
     energy_low_j, energy_high_j, battery_j, mains_j, down_bytes, up_bytes, down_raw_bytes, up_raw_bytes, metered_bytes;
     lost_j (energy of jobs that did not arrive); mean down_s, train_s, up_s of jobs that arrived; peak_bytes (largest).
     """
     arrived = pl.col("outcome") == "arrived"
     sums = (
-        *("compute_j", "radio_j", "energy_j", "energy_low_j", "energy_high_j", "battery_j", "mains_j"),
+        *("compute_j", "radio_j", "tail_j", "energy_j", "energy_low_j", "energy_high_j", "battery_j", "mains_j"),
         *("down_bytes", "up_bytes", "down_raw_bytes", "up_raw_bytes"),
     )
     return (

@@ -24,7 +24,9 @@ TAKEN: Final = frozenset(
 )
 """Names that columns of the tables of rounds, clients and comparisons have, so that no metric can."""
 
-OF_JOBS: Final = ("kind", "outcome", "energy_j", "up_bytes", "down_bytes", "examples", "loss")
+_ADDED: Final = ("energy_j", "energy_low_j", "energy_high_j", "up_bytes", "down_bytes")
+"""Columns of the ledger that a round sums up."""
+OF_JOBS: Final = ("kind", "outcome", "examples", "loss", *_ADDED)
 """Columns of the ledger that a round is made of."""
 
 _OF_TRAINING: Final = ("selected", "arrived", "late", "failed")
@@ -93,7 +95,7 @@ class Rounds:
         rows = self.rows
         if len(rows) > 1:
             first, last = rows[0], rows[-1]
-            sums = {name: sum(row[name] for row in rows) for name in ("energy_j", "up_bytes", "down_bytes", "wall_s")}
+            sums = {name: sum(row[name] for row in rows) for name in (*_ADDED, "wall_s")}
             self.rows = [{**first, **sums, "end_s": last["end_s"]}]
         for row in self.rows:
             row.update(dict.fromkeys(_OF_TRAINING, 0))
@@ -115,7 +117,5 @@ def _sums(jobs: Columns, *, trains: bool) -> dict[str, float | int]:
         "arrived": int((main & arrived).sum()),
         "late": int((main & late).sum()),
         "failed": int((main & ~arrived & ~late).sum()),
-        "energy_j": float(jobs["energy_j"].sum()),
-        "up_bytes": int(jobs["up_bytes"].sum()),
-        "down_bytes": int(jobs["down_bytes"].sum()),
+        **{name: jobs[name].sum().item() for name in _ADDED},
     }

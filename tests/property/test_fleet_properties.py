@@ -96,7 +96,7 @@ def test_the_order_of_jobs_changes_none_of_them(devices, now_s, budgets, train_s
     asked = work(len(devices), train_s, bytes_)
     straight = outcome_of(fleet, devices, now_s, asked)
     shuffled = outcome_of(fleet, devices[order], now_s, asked)
-    for name in ("outcome", "down_s", "train_s", "up_s", "radio_j", "compute_j", "down_share", "up_share"):
+    for name in ("outcome", "down_s", "train_s", "up_s", "radio_j", "tail_j", "compute_j", "down_share", "up_share"):
         assert getattr(shuffled, name).tobytes() == getattr(straight, name)[order].tobytes()
 
 
@@ -107,8 +107,11 @@ def test_more_bytes_or_more_work_never_cost_less_time_or_energy(now_s, train_s, 
     fleet.advance(now_s)
     small = demands.price(fleet, fleet.ids, now_s, work(N, train_s, bytes_)).phases
     large = demands.price(fleet, fleet.ids, now_s, work(N, train_s + more_s, bytes_ + more)).phases
-    for name in ("down_s", "train_s", "up_s", "down_j", "train_j", "up_j"):
+    for name in ("train_s", "train_j"):
         assert (getattr(large, name) >= getattr(small, name)).all()
+    for ours, its in ((large.down, small.down), (large.up, small.up)):
+        assert (ours.time_s >= its.time_s).all()
+        assert (ours.energy_j >= its.energy_j).all()
 
 
 @given(TIMES, st.floats(0.0, 3000.0), st.floats(0.0, 1e8), BUDGETS)
@@ -121,8 +124,8 @@ def test_a_stopped_job_costs_less_than_a_whole_one_and_a_refused_one_nothing(now
     arrived = events.outcome == Outcome.ARRIVED.code
     for done, whole in [
         (events.compute_j, phases.train_j),
-        (events.radio_j, phases.down_j + phases.up_j),
-        (events.total_s, phases.down_s + phases.train_s + phases.up_s),
+        (events.radio_j, phases.down.energy_j + phases.up.energy_j),
+        (events.total_s, phases.down.time_s + phases.train_s + phases.up.time_s),
     ]:
         assert (done <= whole * (1 + 1e-12)).all()
         np.testing.assert_allclose(done[arrived], whole[arrived])

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlite.devices import battery, carbon, network, radio
+from fedlite.devices.channels import Channels
 from fedlite.devices.thermal import done_s, throttled_s
 from fedlite.simulation.availability import CONDITIONS, Diurnal, DiurnalHabits, TraceReplay
 from fedlite.simulation.trace import build_trace
@@ -78,9 +79,11 @@ def test_answers_do_not_depend_on_who_else_is_asked_or_in_which_order(availabili
 )  # fmt: skip
 def test_more_bytes_never_take_less_time_or_energy(access, generation, uplink, one, other, rate_bps):
     small, large = sorted([one, other])
-    time_s, energy_j = radio.transfer(access, generation, np.array([small, large]), rate_bps, 0.1, uplink=uplink)
-    assert 0 < time_s[0] <= time_s[1]
-    assert 0 < energy_j[0] <= energy_j[1]
+    two, sizes = np.zeros(2, np.int64), np.array([small, large])
+    rates, rtts, idle = np.full(2, rate_bps), np.full(2, 0.1), np.zeros(2)
+    done = Channels([(access, generation)]).transfers(two, sizes, rates, rtts, awake_s=idle, uplink=uplink)
+    assert 0 < done.time_s[0] <= done.time_s[1]
+    assert 0 < done.energy_j[0] <= done.energy_j[1]
 
 
 @given(

@@ -33,7 +33,7 @@ def make_fleet(profile="pixel-4", availability=None):
     return Fleet(people, availability or Unplugged(), Rules(), Budgets(metered_bytes_per_month=1e9), seed=3)
 
 
-def jobs(fleet):
+def jobs(fleet, radio=(1.0, 1.0)):
     """Four jobs: one arrives, one is stopped half-way up, one is refused, one comes too late."""
     events = Timeline(
         outcome=np.array([outcome.code for outcome in OUTCOMES], np.int8),
@@ -41,9 +41,11 @@ def jobs(fleet):
         train_s=np.array([10.0, 20.0, 0.0, 30.0]),
         up_s=np.array([4.0, 5.0, 0.0, 6.0]),
         radio_j=np.array([0.5, 0.25, 0.0, 1.0]),
+        tail_j=np.array([0.25, 0.125, 0.0, 0.5]),
         compute_j=np.array([8.0, 16.0, 0.0, 24.0]),
         down_share=np.array([1.0, 1.0, 0.0, 1.0]),
         up_share=np.array([1.0, 0.5, 0.0, 1.0]),
+        awake_s=np.array([20.0, 27.5, -np.inf, 40.0]),
     )
     counts = np.array([40, 50, 60, 70])
     facts = Facts(
@@ -61,16 +63,18 @@ def jobs(fleet):
     asked = Demands(
         np.full(4, 2001.0), np.full(4, 1001.0), events.train_s, np.array([1e6, 2e6, 3e6, 4e6]), np.zeros(4), np.zeros(4)
     )
-    links = Links(np.array(["wifi", "lte", "wifi", "lte"]), np.array([False, True, False, True]))
+    low, high = (np.full(4, factor) for factor in radio)
+    metered = np.array([False, True, False, True])
+    links = Links(np.array(["wifi", "lte", "wifi", "lte"]), metered, ~metered, low, high)
     devices = np.array([2, 0, 3, 1])
     before_j = fleet.charge_at(devices, START_S)
     plugged = fleet.plugged(devices, START_S)
     return Jobs(7, "train", devices, START_S, before_j, plugged, events, links, asked, facts)
 
 
-def booked(profile="pixel-4", availability=None, index=None):
+def booked(profile="pixel-4", availability=None, index=None, **options):
     fleet, ledger = make_fleet(profile, availability), Ledger()
-    batch = jobs(fleet)
+    batch = jobs(fleet, **options)
     fleet.reserve(batch.devices)
     book(fleet, ledger, batch if index is None else batch.take(np.asarray(index)))
     return fleet, batch, ledger.columns()
@@ -91,10 +95,25 @@ def test_rows_hold_what_the_timeline_says():
     assert rows["peak_bytes"].tolist() == [1e6, 2e6, 3e6, 4e6]
 
 
-def test_the_band_is_around_the_computing_alone_by_each_jobs_own_factors():
+def test_the_band_is_around_the_computing_by_each_jobs_own_factors():
     _, _, rows = booked()
     assert rows["energy_low_j"].tolist() == [4.5, 8.25, 0.0, 7.0]
     assert rows["energy_high_j"].tolist() == [16.5, 32.25, 0.0, 97.0]
+
+
+def test_errors_of_computing_and_of_the_radio_add_in_quadrature():
+    _, _, rows = booked(radio=(0.6, 1.6))
+    # Of 24 J of computing 18 J may be missing or 72 J be too little, of 1 J of radio 0.4 J or 0.6 J.
+    assert rows["energy_low_j"][3] == pytest.approx(25.0 - (18.0**2 + 0.4**2) ** 0.5)
+    assert rows["energy_high_j"][3] == pytest.approx(25.0 + (72.0**2 + 0.6**2) ** 0.5)
+    assert rows["energy_low_j"][2] == rows["energy_high_j"][2] == 0.0
+
+
+def test_tails_are_told_and_radios_stay_awake_until_their_end():
+    fleet, batch, rows = booked()
+    assert rows["tail_j"].tolist() == [0.25, 0.125, 0.0, 0.5]
+    for home, awake_s in ((True, [20.0, -np.inf, -np.inf, -np.inf]), (False, [-np.inf, 27.5, -np.inf, 40.0])):
+        assert fleet.radio_awake_s(batch.devices, np.full(4, home), START_S).tolist() == awake_s
 
 
 def test_work_counts_where_it_was_done_and_a_loss_where_it_arrived():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fedlite.devices import memory, network, radio
+from fedlite.devices import channels, memory, network
 from fedlite.devices.profile import Tier
 from fedlite.fleet import population
 from fedlite.fleet.demands import Demands, price, price_uploads
@@ -51,16 +51,18 @@ def asked(n=N, *, down=200.0, up=300.0, train_s=10.0, peak=1.0, storage=1.0):
     )
 
 
-def alone(fleet, link, device, payload_bytes, *, uplink):
-    """One transfer of one device: its own mean rate, varied by the number of its job."""
+def alone(fleet, link, device, down_bytes, up_bytes, between_s):
+    """The transfers of one device: its own mean rates, varied by the number of its job, the radio idle before."""
     name = link.accesses[link.access_of[device]]
     one = np.array([device])
     mean = network.Rates(*(rate[one].astype(np.float64) for rate in (link.down_bps, link.up_bps, link.rtt_s)))
     rates = network.Variation([name], 5).of(mean, np.array([0]), one, fleet.jobs[one])
     generation = fleet.population.profiles[fleet.population.profile_of[device]].radio_generation
-    rate_bps = rates.up_bps if uplink else rates.down_bps
-    time_s, energy_j = radio.transfer(name, generation, np.array([payload_bytes]), rate_bps, rates.rtt_s, uplink=uplink)
-    return name, float(time_s[0]), float(energy_j[0])
+    mine = channels.Channels([(name, generation)])
+    return name, *mine.job(
+        np.array([0]), np.array([down_bytes]), np.array([up_bytes]), rates, between_s=np.array([between_s]),
+        awake_s=np.array([-1.0]),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("lacking", [(), ("unmetered",)])
@@ -71,15 +73,18 @@ def test_every_transfer_costs_what_it_costs_that_device_alone(lacking):
     at_home = fleet.presence.on_home_link(fleet.ids, NOW_S)
     for device in range(N):
         link = fleet.population.home if at_home[device] else fleet.population.away
-        name, down_s, down_j = alone(fleet, link, device, wanted.down_bytes[device], uplink=False)
-        _, up_s, up_j = alone(fleet, link, device, wanted.up_bytes[device], uplink=True)
+        name, down, up = alone(
+            fleet, link, device, wanted.down_bytes[device], wanted.up_bytes[device], phases.train_s[device]
+        )
         assert (priced.connected.links.access[device], priced.connected.links.metered[device]) == (
             name,
             network.ACCESS[name].metered,
         )
-        assert (phases.down_s[device], phases.down_j[device]) == (down_s, down_j)
-        assert (phases.up_s[device], phases.up_j[device]) == (up_s, up_j)
-        assert min(down_s, down_j, up_s, up_j) > 0
+        for ours, its in ((phases.down, down), (phases.up, up)):
+            assert [getattr(ours, part.name)[device] for part in fields(its)] == [
+                getattr(its, part.name)[0] for part in fields(its)
+            ]
+            assert min(its.time_s[0], its.energy_j[0]) > 0
         seen.add(name)
     assert len(seen) > 1 or not lacking
     assert (phases.refused == Outcome.ARRIVED.code).all()
@@ -93,7 +98,7 @@ def test_a_link_that_none_of_these_devices_uses_changes_nothing_for_them():
         mine = np.array([device])
         one = price(fleet, mine, NOW_S, Demands(*(getattr(wanted, field.name)[mine] for field in fields(wanted))))
         assert one.connected.links.access[0] == whole.connected.links.access[device]
-        assert one.phases.down_s[0] == whole.phases.down_s[device]
+        assert one.phases.down.time_s[0] == whole.phases.down.time_s[device]
 
 
 @pytest.mark.parametrize("share", [1.0, 0.25])
@@ -188,11 +193,13 @@ def test_uploads_are_priced_again_as_they_were_encoded_and_only_those_that_were(
     again = price_uploads(fleet, first, asked(up=900.0), computed)
     nothing = price(fleet, fleet.ids, NOW_S, asked(up=0.0)).phases
     larger = price(fleet, fleet.ids, NOW_S, asked(up=900.0)).phases
-    for field in ("up_s", "up_j"):
-        got = getattr(again.phases, field)
-        assert got.tolist() == np.where(computed, getattr(larger, field), getattr(nothing, field)).tolist()
-    for field in ("down_s", "train_s", "refused", "battery_limit_j"):
-        assert getattr(again.phases, field).tolist() == getattr(first.phases, field).tolist()
+    for field in ("ramp_s", "ramp_j", "active_s", "active_j", "tail_j"):
+        got, more, none = (getattr(phases.up, field) for phases in (again.phases, larger, nothing))
+        assert got.tolist() == np.where(computed, more, none).tolist()
+        assert not none.any()
+    for field in ("down", "train_s", "refused", "battery_limit_j"):
+        assert getattr(again.phases, field) is getattr(first.phases, field) or field == "refused"
+    assert again.phases.refused.tolist() == first.phases.refused.tolist()
     never = price_uploads(fleet, first, asked(up=1e15), computed)
     codes = np.where(computed, Outcome.INFEASIBLE_LINK.code, Outcome.ARRIVED.code)
     assert never.phases.refused.tolist() == codes.tolist()
@@ -202,7 +209,7 @@ def test_uploads_are_priced_again_as_they_were_encoded_and_only_those_that_were(
 def test_a_link_that_takes_just_a_day_can_carry_it():
     fleet = make_fleet(names=("pixel-4",), n=1)
     name = price(fleet, fleet.ids, NOW_S, asked(1)).connected.links.access[0]
-    per_byte_s = float(radio.best_s(str(name), np.array([1e12]))[0]) / 1e12
+    per_byte_s = float(channels.best_s(str(name), np.array([1e12]))[0]) / 1e12
     just = DAY_S / per_byte_s / KIB
     assert refused(fleet, asked(1, down=just * 0.999)) == {"arrived"}
     assert refused(fleet, asked(1, down=just * 1.001)) == {"infeasible_link"}

@@ -1,36 +1,46 @@
 import numpy as np
 import pytest
 
-from fedlite.devices import radio
+from fedlite.devices import channels, radio
+from fedlite.devices.channels import Channels
 from fedlite.devices.network import ACCESS
 from fedlite.errors import UnknownNameError
 
 MB = 1e6
 
 
+def transfer(name, generation, payload_bytes, rate_bps, rtt_s, *, uplink):
+    """One transfer, or several, of a radio that was idle: seconds and joules, the tail included."""
+    sizes = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (payload_bytes, rate_bps, rtt_s)))
+    shape, (payload, rate, rtt) = sizes[0].shape, (values.ravel() for values in sizes)
+    only, idle = np.zeros(payload.size, np.int64), np.zeros(payload.size)
+    done = Channels([(name, generation)]).transfers(only, payload, rate, rtt, awake_s=idle, uplink=uplink)
+    return done.time_s.reshape(shape), done.energy_j.reshape(shape)
+
+
 def test_five_megabytes_over_wifi_of_2012_cost_twelve_joules():
-    time_s, energy_j = radio.transfer("wifi", "huang2012", 5 * MB, 10e6, 0.0, uplink=True)
+    time_s, energy_j = transfer("wifi", "huang2012", 5 * MB, 10e6, 0.0, uplink=True)
     # (2.8317 + 0.13286) W for 4 s, 0.1244 W for 79.1 ms, 0.1193 W for 238.1 ms.
     assert time_s == pytest.approx(4.0 + 0.0791)
     assert energy_j == pytest.approx(11.85824 + 0.00984 + 0.02841, rel=1e-4)
 
 
 def test_five_megabytes_over_lte_of_2012_cost_thirty_five_joules():
-    time_s, energy_j = radio.transfer("lte", "huang2012", 5 * MB, 10e6, 0.0, uplink=True)
+    time_s, energy_j = transfer("lte", "huang2012", 5 * MB, 10e6, 0.0, uplink=True)
     assert time_s == pytest.approx(4.0 + 0.2601)
     assert energy_j == pytest.approx((4.3839 + 1.28804) * 4 + 1.06 * 11.576 + 1.2107 * 0.2601, rel=1e-6)
 
 
 def test_the_tail_costs_energy_but_no_time():
     model = radio.radio("lte", "huang2012")
-    time_s, energy_j = radio.transfer("lte", "huang2012", 1.0, 1e9, 0.0, uplink=False)
+    time_s, energy_j = transfer("lte", "huang2012", 1.0, 1e9, 0.0, uplink=False)
     assert time_s == pytest.approx(model.ramp_s, abs=1e-6)
     assert energy_j > model.tail_s * model.tail_w
 
 
 def test_a_newer_radio_spends_less_per_bit():
-    old = radio.transfer("lte", "huang2012", 50 * MB, 30e6, 0.0, uplink=True)[1]
-    new = radio.transfer("lte", "s20-2021", 50 * MB, 30e6, 0.0, uplink=True)[1]
+    old = transfer("lte", "huang2012", 50 * MB, 30e6, 0.0, uplink=True)[1]
+    new = transfer("lte", "s20-2021", 50 * MB, 30e6, 0.0, uplink=True)[1]
     assert new < 0.5 * old
 
 
@@ -41,12 +51,12 @@ def test_whole_phone_power_of_the_s20_is_its_radio_plus_the_subtracted_base():
 
 
 def test_a_small_nb_iot_report_costs_what_reports_are_said_to_cost():
-    _, energy_j = radio.transfer("nb-iot", "module", 100, 60e3, 1.6, uplink=True)
+    _, energy_j = transfer("nb-iot", "module", 100, 60e3, 1.6, uplink=True)
     assert 0.1 < energy_j < 1.0
 
 
 def test_a_megabyte_over_lorawan_takes_two_days():
-    time_s, _ = radio.transfer("lorawan", "module", MB, 5470.0, 0.0, uplink=True)
+    time_s, _ = transfer("lorawan", "module", MB, 5470.0, 0.0, uplink=True)
     packets = np.ceil(MB / 222)
     air_s = (MB + 13 * packets) * 8 / 5470
     assert time_s == pytest.approx(air_s + air_s * 99 * (1 - 1 / packets))
@@ -54,12 +64,12 @@ def test_a_megabyte_over_lorawan_takes_two_days():
 
 
 def test_one_lorawan_packet_need_not_wait_for_its_duty_cycle():
-    time_s, _ = radio.transfer("lorawan", "module", 51.0, 250.0, 0.0, uplink=True)
+    time_s, _ = transfer("lorawan", "module", 51.0, 250.0, 0.0, uplink=True)
     assert time_s == pytest.approx((51 + 13) * 8 / 250)
 
 
 def test_lorawan_says_in_a_sentence_why_a_megabyte_cannot_be_sent():
-    reason = radio.infeasible("lorawan", MB)
+    reason = channels.infeasible("lorawan", MB)
     assert reason is not None
     assert "43 hours" in reason
     assert "1% duty cycle" in reason
@@ -67,24 +77,24 @@ def test_lorawan_says_in_a_sentence_why_a_megabyte_cannot_be_sent():
 
 
 def test_small_updates_are_feasible_even_on_slow_radios():
-    assert radio.infeasible("lorawan", 2_000) is None
-    assert radio.infeasible("nb-iot", 100_000) is None
-    assert radio.infeasible("wifi", 1e9) is None
+    assert channels.infeasible("lorawan", 2_000) is None
+    assert channels.infeasible("nb-iot", 100_000) is None
+    assert channels.infeasible("wifi", 1e9) is None
 
 
 def test_a_stricter_limit_makes_more_infeasible():
-    assert radio.infeasible("nb-iot", MB, within_s=3600.0) is None
-    assert radio.infeasible("nb-iot", MB, within_s=60.0) is not None
+    assert channels.infeasible("nb-iot", MB, within_s=3600.0) is None
+    assert channels.infeasible("nb-iot", MB, within_s=60.0) is not None
 
 
 def test_best_times_are_those_that_infeasible_judges():
     sizes = np.array([1e3, 1e5, 1e6])
-    best = radio.best_s("lorawan", sizes)
-    assert [radio.infeasible("lorawan", size) is None for size in sizes] == list(best <= 86_400.0)
+    best = channels.best_s("lorawan", sizes)
+    assert [channels.infeasible("lorawan", size) is None for size in sizes] == list(best <= 86_400.0)
 
 
 def test_nothing_sent_costs_nothing():
-    time_s, energy_j = radio.transfer("lte", "huang2012", np.array([0.0, 1.0]), 10e6, 0.1, uplink=True)
+    time_s, energy_j = transfer("lte", "huang2012", np.array([0.0, 1.0]), 10e6, 0.1, uplink=True)
     assert time_s[0] == energy_j[0] == 0.0
     assert time_s[1] > 0
     assert energy_j[1] > 0
@@ -92,9 +102,9 @@ def test_nothing_sent_costs_nothing():
 
 def test_transfers_of_many_devices_equal_transfers_of_each():
     sizes, rates, rtts = np.array([1e3, 1e6, 1e7]), np.array([1e6, 5e6, 9e7]), np.array([0.01, 0.05, 0.2])
-    time_s, energy_j = radio.transfer("wifi", "s20-2021", sizes, rates, rtts, uplink=False)
+    time_s, energy_j = transfer("wifi", "s20-2021", sizes, rates, rtts, uplink=False)
     for n in range(3):
-        one = radio.transfer("wifi", "s20-2021", sizes[n], rates[n], rtts[n], uplink=False)
+        one = transfer("wifi", "s20-2021", sizes[n], rates[n], rtts[n], uplink=False)
         assert (time_s[n], energy_j[n]) == (pytest.approx(one[0]), pytest.approx(one[1]))
 
 

@@ -16,7 +16,11 @@ def by_class(spread: pl.DataFrame, classes: pl.DataFrame, column: str) -> Figure
     joined = spread.join(classes.drop("jobs"), on=column, how="inner").sort(["q50", column])
     names = labels(joined[column].cast(pl.String).to_list())
     total, lost = float(joined["energy_j"].sum()), float(joined["lost_j"].sum())
-    joined = joined.with_columns((pl.col("energy_j") - pl.col("lost_j")).alias("useful_j"))
+    joined = joined.with_columns(
+        (pl.col("energy_j") - pl.col("lost_j")).alias("useful_j"),
+        (pl.col("radio_j") - pl.col("tail_j")).alias("moving_j"),
+    )
+    shares = [percent(float(joined[name].sum()) / total, 0) for name in ("compute_j", "moving_j", "tail_j")]
     return Figure(
         id="energy",
         title="Energy",
@@ -26,7 +30,11 @@ def by_class(spread: pl.DataFrame, classes: pl.DataFrame, column: str) -> Figure
                 "Components",
                 joined,
                 names,
-                (("computing", "compute_j", "$blue", ""), ("radio", "radio_j", "$orange", "/")),
+                (
+                    ("computing", "compute_j", "$blue", ""),
+                    ("moving bytes", "moving_j", "$orange", "/"),
+                    ("radio tails", "tail_j", "$grey", "x"),
+                ),
             ),
             _totals(
                 "Battery or mains",
@@ -40,7 +48,9 @@ def by_class(spread: pl.DataFrame, classes: pl.DataFrame, column: str) -> Figure
         ),
         caption=(
             "Per job: the box holds the middle half of the jobs, the whiskers nine in ten. The other views add up all "
-            f"jobs of the class. {percent(lost / total)} of this energy went into jobs whose update did not arrive."
+            f"jobs of the class. {shares[0]} of this energy went into computing, {shares[1]} into moving bytes, "
+            f"{shares[2]} into radios that stayed awake after it; {percent(lost / total)} went into jobs whose update "
+            "did not arrive."
         ),
         alt=(
             f"Box chart of joules per job for {joined.height} device classes; the dearest, {joined[column][-1]}, takes "
@@ -69,7 +79,7 @@ def _totals(name: str, joined: pl.DataFrame, names: list[str], parts: tuple[tupl
 
 
 def _table(joined: pl.DataFrame, column: str) -> TextTable:
-    keys = ("q05", "q50", "q95", "energy_j", "compute_j", "radio_j", "battery_j", "lost_j")
+    keys = ("q05", "q50", "q95", "energy_j", "compute_j", "radio_j", "tail_j", "battery_j", "lost_j")
     rows = tuple(
         (
             str(row[column]),
@@ -81,6 +91,6 @@ def _table(joined: pl.DataFrame, column: str) -> TextTable:
     )
     head = (
         *("Class", "Jobs", "5 % of jobs", "Median job", "95 % of jobs", "All jobs", "Computing", "Radio"),
-        *("From battery", "In vain", "Band of all jobs"),
+        *("Radio tails", "From battery", "In vain", "Band of all jobs"),
     )
-    return TextTable("Energy by device class", head, rows, frozenset(range(1, 11)))
+    return TextTable("Energy by device class", head, rows, frozenset(range(1, 12)))

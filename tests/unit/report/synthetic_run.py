@@ -86,7 +86,7 @@ _INTEGERS = (
 )
 _TEXTS = ("kind", "profile", "tier", "plan", "access", "outcome")
 _FLOATS = (
-    *("start_s", "down_s", "train_s", "up_s", "end_s", "compute_j", "radio_j", "energy_j", "energy_low_j"),
+    *("start_s", "down_s", "train_s", "up_s", "end_s", "compute_j", "radio_j", "tail_j", "energy_j", "energy_low_j"),
     *("energy_high_j", "battery_j", "mains_j", "battery_before_j", "battery_after_j", "loss"),
 )
 _CLIENT_SCHEMA = {
@@ -125,7 +125,8 @@ def _job(rng, turn, device, item, clock, outcome, zero_energy, battery):
         "round": turn, "kind": "train", "device": device, "profile": profile, "tier": tier, "plan": plan,
         "access": access,
         "outcome": outcome, "start_s": clock, "down_s": down_s, "train_s": train, "up_s": up_s,
-        "end_s": clock + down_s + train + up_s, "compute_j": compute, "radio_j": radio, "energy_j": energy,
+        "end_s": clock + down_s + train + up_s, "compute_j": compute, "radio_j": radio, "tail_j": 0.25 * radio,
+        "energy_j": energy,
         "energy_low_j": 0.7 * energy, "energy_high_j": 1.5 * energy, "battery_j": 0.0 if mains else energy,
         "mains_j": energy if mains else 0.0, "down_bytes": 40_000 if down_s else 0, "up_bytes": 11_000 if up_s else 0,
         "down_raw_bytes": 40_000 if down_s else 0, "up_raw_bytes": 40_000 if up_s else 0, "metered": access == "lte",
@@ -154,6 +155,8 @@ def _rounds(clients, rounds, evaluated, level, rng):
         rows.append({
             "round": turn, "start_s": clock, "end_s": end, "eligible": 20, "selected": jobs.height, "arrived": arrived,
             "late": late, "failed": jobs.height - arrived - late, "energy_j": float(everything["energy_j"].sum()),
+            "energy_low_j": float(everything["energy_low_j"].sum()),
+            "energy_high_j": float(everything["energy_high_j"].sum()),
             "up_bytes": int(everything["up_bytes"].sum()), "down_bytes": int(everything["down_bytes"].sum()),
             "accuracy": accuracy, "loss": 2.0 * np.exp(-turn / 6) if evaluated else float("nan"), "macro_f1": accuracy,
             "train_loss": 2.1 * np.exp(-turn / 5), "wall_s": 0.3,
@@ -203,7 +206,8 @@ def _summary(path, name, seed, clients, rounds, fleet, epsilon):
         "rounds": rounds.height,
         "virtual_time_s": float(rounds["end_s"].max() or 0.0), "wall_time_s": 3.4, "carbon_g": 0.4,
         "energy_j": float(clients["energy_j"].sum()), "energy_low_j": float(clients["energy_low_j"].sum()),
-        "energy_high_j": float(clients["energy_high_j"].sum()), "up_bytes": int(clients["up_bytes"].sum()),
+        "energy_high_j": float(clients["energy_high_j"].sum()), "radio_j": float(clients["radio_j"].sum()),
+        "tail_j": float(clients["tail_j"].sum()), "up_bytes": int(clients["up_bytes"].sum()),
         "down_bytes": int(clients["down_bytes"].sum()),
         "metered_bytes": int(clients.filter("metered")["up_bytes"].sum()),
         "metrics": {key: float(last[key][0]) if last.height else NAN for key in ("accuracy", "loss", "macro_f1")},

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlite.report import run_sets
-from fedlite.report.compare_page import TooFewRunsError, write_comparison
+from fedlite.report import run_sets, tails
+from fedlite.report.compare_page import TooFewRunsError, totals_table, write_comparison
 from fedlite.report.run_data import NotARunError, read_run
 from fedlite.report.study_page import EmptyStudyError, read_study, write_study_page
 
@@ -48,6 +48,39 @@ def test_costs_are_compared_at_the_highest_accuracy_that_all_reached(write_run):
 def test_no_common_accuracy_gives_no_comparison(write_run):
     runs = [read_run(write_run("a")), read_run(write_run("b", evaluated=False))]
     assert run_sets.same_result(runs, ["a", "b"]).is_empty()
+
+
+def _with_tails(path, part):
+    """Let radios take nine tenths of a run's energy, and tails a part of that."""
+    summary = json.loads((path / "summary.json").read_text())
+    radio_j = 0.9 * summary["energy_j"]
+    (path / "summary.json").write_text(json.dumps(summary | {"radio_j": radio_j, "tail_j": part * radio_j}))
+    return path
+
+
+def test_a_comparison_tells_tails_apart_and_says_so_where_they_take_most(write_run, tmp_path):
+    mostly, little = _with_tails(write_run("mostly"), 0.8), _with_tails(write_run("little"), 0.3)
+    page = write_comparison([mostly, little], tmp_path / "c.html").read_text(encoding="utf-8")
+    runs = [read_run(path) for path in (mostly, little)]
+    shown = totals_table(run_sets.totals(runs, ["mostly", "little"]), run_sets.metric_of(runs))
+    where = shown.head.index("Radio")
+    assert shown.head[where + 1] == "Its tails"
+    glue = "\N{NO-BREAK SPACE}"
+    assert [row[where : where + 2] for row in shown.rows] == [
+        (f"90{glue}%", f"72{glue}%"),
+        (f"90{glue}%", f"27{glue}%"),
+    ]
+    assert f"72{glue}% of the energy of mostly is the tail of the radio" in page
+    calm = write_comparison([little, _with_tails(write_run("also"), 0.2)], tmp_path / "d.html")
+    assert "is the tail of the radio" not in calm.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("radio_j", "tail_j", "most"), [(9.0, 5.0, True), (9.0, 4.0, False), (6.0, 3.9, False), (0.0, 0.0, False)]
+)
+def test_tails_dominate_where_they_take_more_than_computing_and_than_moving_bytes(radio_j, tail_j, most):
+    assert tails.dominates({"energy_j": 10.0, "radio_j": radio_j, "tail_j": tail_j}) is most
+    assert not tails.dominates({"energy_j": 10.0})
 
 
 def test_one_run_is_no_comparison(write_run, tmp_path):

@@ -139,7 +139,7 @@ def test_a_front_of_errors_holds_those_that_are_small_for_their_cost():
 
 def test_the_best_run_of_a_comparison_has_the_least_error(write_error_run, tmp_path):
     runs = [read_run(write_error_run(name, level=level)) for name, level in (("bad", 0.6), ("good", 0.9))]
-    curves = [tables.learning_curve(run.rounds, run.clients, RMSE) for run in runs]
+    curves = [tables.learning_curve(run.rounds, RMSE) for run in runs]
     drawn = side_by_side.curves(curves, ["bad", "good"], RMSE)
     assert "good ends best" in drawn.alt
     assert drawn.caption.startswith("The lower")

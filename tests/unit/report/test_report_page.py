@@ -11,7 +11,9 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
+from fedlite.report import tables
 from fedlite.report.figure import MOST_POINTS
+from fedlite.report.figures import job_energy
 from fedlite.report.page import Section
 from fedlite.report.run_data import read_run
 from fedlite.report.run_page import run_page, write_report
@@ -199,3 +201,20 @@ def test_the_scenario_may_choose_the_heading(write_run):
     with (path / "scenario.yaml").open("a") as file:
         file.write("report: {title: Wrist pilot}\n")
     assert "<h1>Wrist pilot</h1>" in write_report(path).read_text(encoding="utf-8")
+
+
+def test_the_energy_tells_moving_bytes_from_staying_awake_after_it(write_run):
+    path = write_run()
+    run = read_run(path)
+    classes = tables.by_class(run.clients, "profile")
+    figure = job_energy.by_class(tables.spread(run.clients, pl.col("energy_j"), "profile"), classes, "profile")
+    parts = {trace["name"]: sum(trace["x"]) for trace in figure.views[1].traces}
+    assert list(parts) == ["computing", "moving bytes", "radio tails"]
+    assert parts["moving bytes"] == pytest.approx(3 * parts["radio tails"])
+    assert "into radios that stayed awake after it" in figure.caption
+    assert figure.table.head[8] == "Radio tails"
+    told = json.loads((path / "summary.json").read_text())
+    told |= {"radio_j": told["energy_j"], "tail_j": 0.75 * told["energy_j"]}
+    assert "is the tail of the radio" not in write_report(path).read_text(encoding="utf-8")
+    (path / "summary.json").write_text(json.dumps(told))
+    assert "of the energy is the tail of the radio" in write_report(path).read_text(encoding="utf-8")

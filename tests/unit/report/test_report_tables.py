@@ -43,6 +43,8 @@ ROUNDS = pl.DataFrame(
         "late": [0, 1, 0],
         "failed": [0, 0, 0],
         "energy_j": [11.0, 14.0, 0.0],
+        "energy_low_j": [5.5, 7.0, 0.0],
+        "energy_high_j": [22.0, 28.0, 0.0],
         "up_bytes": [100, 50, 0],
         "down_bytes": [300, 200, 0],
         "accuracy": [0.42, NAN, 0.61],
@@ -59,7 +61,7 @@ def test_training_jobs_are_told_from_evaluations_and_a_run_without_training_keep
 
 
 def test_a_learning_curve_adds_up_costs_over_rounds_that_were_not_evaluated_too():
-    curve = tables.learning_curve(ROUNDS, LEDGER, ACCURACY)
+    curve = tables.learning_curve(ROUNDS, ACCURACY)
     assert curve["round"].to_list() == [1, 3]
     assert curve["up_bytes"].to_list() == [100, 150]
     assert curve["energy_j"].to_list() == [11.0, 25.0]
@@ -69,13 +71,13 @@ def test_a_learning_curve_adds_up_costs_over_rounds_that_were_not_evaluated_too(
 
 
 def test_an_accuracy_counts_from_the_first_round_that_reached_it():
-    reached = tables.first_reached(tables.learning_curve(ROUNDS, LEDGER, ACCURACY), ACCURACY, [0.4, 0.5, 0.6, 0.7])
+    reached = tables.first_reached(tables.learning_curve(ROUNDS, ACCURACY), ACCURACY, [0.4, 0.5, 0.6, 0.7])
     assert reached.select("target", "round").rows() == [(0.4, 1), (0.5, 3), (0.6, 3)]
 
 
 def test_time_counts_from_the_start_of_the_run():
     later = ROUNDS.with_columns(pl.col("start_s", "end_s") + 7200.0)
-    assert tables.learning_curve(later, LEDGER, ACCURACY)["time_s"].to_list() == [31.0, 130.0]
+    assert tables.learning_curve(later, ACCURACY)["time_s"].to_list() == [31.0, 130.0]
 
 
 def test_the_evaluation_before_training_is_no_round_of_jobs():
@@ -84,7 +86,7 @@ def test_the_evaluation_before_training_is_no_round_of_jobs():
 
 
 def test_no_accuracy_reached_gives_an_empty_table_with_the_same_columns():
-    reached = tables.first_reached(tables.learning_curve(ROUNDS, LEDGER, ACCURACY), ACCURACY, [0.9])
+    reached = tables.first_reached(tables.learning_curve(ROUNDS, ACCURACY), ACCURACY, [0.9])
     assert reached.is_empty()
     assert {"target", "round", "time_s", "up_bytes"} <= set(reached.columns)
 
