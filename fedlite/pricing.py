@@ -76,8 +76,8 @@ class Work:
 
     @property
     def peak_bytes(self) -> float:
-        """Expected peak memory."""
-        return float(self.peak.value)
+        """Peak memory that a device must be prepared for: the upper end of the band."""
+        return float(self.peak.high)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def rate(profile: DeviceProfile, plan: Plan, workload: Workload, job: Job) -> Ra
         job.optimizer,
         job.momentum,
         # A microcontroller's runtime is part of its firmware.
-        runtime_bytes=0.0 if profile.engine in training.MCU_ENGINES else None,
+        runtime_bytes=0.0 if compute.on_microcontroller(profile) else None,
         weight_copies=effects.weight_copies + effects.weight_copies_per_sample * job.batch,
     )
     moved_bytes = effects.update_passes * _UPDATE_BYTES * workload.params
@@ -139,7 +139,7 @@ def rate(profile: DeviceProfile, plan: Plan, workload: Workload, job: Job) -> Ra
 def _of_evaluation(profile: DeviceProfile, workload: Workload, job: Job) -> Rate:
     one = compute.inference_s(profile, workload)
     value = float(one.value)
-    peak = memory.inference_peak_bytes(workload, job.batch)
+    peak = memory.inference_peak_bytes(workload, job.batch, in_flash=compute.on_microcontroller(profile))
     low, high = float(one.low) / value, float(one.high) / value
     return Rate(0.0, value, 0.0, low, high, peak, one.calibration)
 

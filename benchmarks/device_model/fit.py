@@ -1,9 +1,11 @@
 """Refit every coefficient of the device model and write them, with the fit report.
 
-    python benchmarks/device_model/fit.py            # about two minutes on one core
+    python benchmarks/device_model/fit.py            # about five minutes on one core
+    python benchmarks/device_model/fit.py --training # only training, memory and power
+    python benchmarks/device_model/fit.py --vendors  # only figures with whole vendor families left out, ten minutes
 
-Reads benchmarks/device_model/data/device_measurements.csv, writes fedlite/devices/coefficients/*.json,
-benchmarks/device_model/results.json and the figures in docs/device-model/.
+Reads benchmarks/device_model/data/, writes fedlite/devices/coefficients/*.json, benchmarks/device_model/results.json
+and the figures in docs/device-model/.
 """
 
 from __future__ import annotations
@@ -17,12 +19,22 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from collection import FILE
+from collection import FILES
 from collection import samples as collect
 from figures import predicted_against_measured, residuals_by_class
-from hierarchical import CPU_PRIOR, MCU_PRIOR, fit
-from leave_out import bands, by_config, leave_devices_out, leave_nets_out, one_rate, scale_of, with_spec_sheet
-from training_fit import SD855, backward_record, cliff_record, recurrent_record
+from hierarchical import ACCELERATOR_PRIOR, CPU_PRIOR, MCU_PRIOR, fit
+from leave_out import (
+    banded,
+    bands,
+    by_config,
+    leave_devices_out,
+    leave_nets_out,
+    leave_vendors_out,
+    one_rate,
+    sheet_deviations,
+    with_spec_sheet,
+)
+from training_fit import backward_record, cliff_record, memory_record, recurrent_record, sd855
 from training_fit import records as training_records
 
 from fedlite.devices.fitted import from_json, to_json
@@ -32,9 +44,8 @@ ROOT = Path(__file__).resolve().parents[2]
 COEFFICIENTS = ROOT / "fedlite" / "devices" / "coefficients"
 FIGURES = ROOT / "docs" / "device-model"
 RESULTS = Path(__file__).parent / "results.json"
-FOUR_THREADS_LOG2 = 2.0
-OPTIMISED = ("cpu-float", "cpu-int8", "mcu")
-"""Populations large enough for their own variances; the others keep the prior medians."""
+PRIORS = {"mcu": MCU_PRIOR, "accelerator": ACCELERATOR_PRIOR, "cpu": CPU_PRIOR}
+HEADER = "written by benchmarks/device_model/fit.py from its data folder; do not edit"
 
 
 def summary(predictions):
@@ -42,78 +53,117 @@ def summary(predictions):
     factor_two = np.array([abs(p.log_error) <= np.log(2) for p in predictions])
     return {
         "n": len(errors),
-        "mape": round(100 * float(errors.mean()), 2),
-        "median": round(100 * float(np.median(errors)), 2),
+        "devices": len({p.device for p in predictions}),
+        "mape": round(100 * float(errors.mean()), 1),
+        "median": round(100 * float(np.median(errors)), 1),
         "within25": round(100 * float((errors <= 0.25).mean()), 1),
         "within_factor_2": round(100 * float(factor_two.mean()), 1),
+        "bands_hold": round(100 * float(np.mean([p.held for p in predictions])), 1),
     }
 
 
-def table(predictions):
+def table(predictions, key=lambda p: p.group):
+    """Return {"family, k anchors": summary} of the rule's anchors, and of the mean over draws of them."""
     groups = defaultdict(list)
     for p in predictions:
-        groups[f"{p.group}, {p.anchors} anchors"].append(p)
-    return {key: summary(rows) for key, rows in sorted(groups.items())}
+        groups[f"{key(p)}, {p.anchors} {'drawn ' if p.drawn else ''}anchors"].append(p)
+    return {name: summary(rows) for name, rows in sorted(groups.items())}
 
 
-def sd855(record):
-    """Return the CPU population and the scalar of the chip that the MNN suite was measured on."""
-    pop = from_json("cpu-float", record)
-    for config, rows in by_config(collect()["cpu-float"]).items():
-        if SD855 in config.device and config.covariates[0] == FOUR_THREADS_LOG2:
-            return pop, scale_of(pop, config, rows)
-    raise LookupError(SD855)
+def layered(p):
+    return "nets known by layers" if p.exact else "other nets"
 
 
-def main():
+def fitted_population(name, rows):
+    """Return (population that ships, its figures, predictions of left-out devices)."""
+    prior = PRIORS[name]
+    pop, hyper, process = fit(name, rows, prior)
+    weights = pop.log_weights
+    devices_out = leave_devices_out(name, rows, process, hyper, weights, 0.5)
+    deviation, transfer = sheet_deviations(devices_out)
+    mine = bands(devices_out)
+    devices_out = banded(devices_out, mine)
+    nets_out = leave_nets_out(name, rows, process, hyper, weights, (deviation, transfer), mine)
+    figures = {
+        "leave_one_device_out": table(devices_out) | table(devices_out, layered),
+        "leave_one_net_out": table(nets_out) | table(nets_out, layered),
+        "macs_over_one_rate": table(one_rate(name, rows)),
+        "log_variances": [round(float(h), 4) for h in hyper],
+    }
+    return replace(with_spec_sheet(pop, rows, (deviation, transfer)), bands=mine), figures, devices_out
+
+
+def fit_populations():
     populations, results, everything = {}, {}, []
-    for name, rows in collect().items():
-        prior = MCU_PRIOR if name == "mcu" else CPU_PRIOR
-        pop, hyper = fit(name, rows, prior, optimise=name in OPTIMISED)
-        devices_out = leave_devices_out(name, rows, prior, hyper)
-        nets_out = leave_nets_out(name, rows, prior, hyper)
-        pop = replace(with_spec_sheet(pop, rows), bands=bands(devices_out, nets_out))
+    for name, rows in sorted(collect().items(), key=lambda pair: len(pair[1])):
+        pop, results[name], devices_out = fitted_population(name, rows)
         populations[name] = to_json(pop)
-        results[name] = {
-            "leave_one_device_out": table(devices_out),
-            "leave_one_net_out": table(nets_out),
-            "macs_over_one_rate": table(one_rate(name, rows)),
-        }
         everything += devices_out
         for test, groups in results[name].items():
-            for group, row in groups.items():
-                print(f"{name:10} {test:22} {group:32}", *(f"{key} {value}" for key, value in row.items()))
-    header = "written by benchmarks/device_model/fit.py from device_measurements.csv; do not edit"
-    COEFFICIENTS.mkdir(exist_ok=True)
-    text = json.dumps({"source": header, "populations": populations}, indent=1) + "\n"
-    (COEFFICIENTS / "populations.json").write_text(text)
-    curves, energy = training_records(FILE)
-    backward = backward_record(read(FILE), *sd855(populations["cpu-float"]))
-    results["training"] = {
-        "curves": curves,
-        "cliff": cliff_record(read(FILE)),
-        "backward": backward,
-        "recurrent": recurrent_record(read(FILE)),
-    }
-    training = {"source": header, **results["training"]}
-    (COEFFICIENTS / "training.json").write_text(json.dumps(training, indent=1) + "\n")
-    (COEFFICIENTS / "energy.json").write_text(json.dumps({"source": header, **energy}, indent=1) + "\n")
-    results["mcu-energy"] = energy
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+            for group, row in groups.items() if test != "log_variances" else ():
+                print(f"{name:10} {test:28} {group:44}", *(f"{k} {v}" for k, v in row.items()), flush=True)
+    write("populations.json", {"populations": populations})
     write_figures(everything)
+    return results
+
+
+def leave_vendors(results):
+    """Return the results with figures of whole vendor families left out: variances refitted, bands those that ship."""
+    populations = json.loads((COEFFICIENTS / "populations.json").read_text())["populations"]
+    for name, rows in sorted(collect().items(), key=lambda pair: len(pair[1])):
+        pop = from_json(name, populations[name])
+        deviations = (pop.spec_sheet.deviation, pop.spec_sheet.transfer)
+        start = results[name].get("log_variances")
+        start = None if start is None else np.array(start)
+        out = leave_vendors_out(name, rows, PRIORS[name], start, deviations, pop.bands)
+        results[name]["leave_one_vendor_family_out"] = table(out) | table(out, layered)
+        for group, row in results[name]["leave_one_vendor_family_out"].items():
+            print(f"{name:10} vendors {group:44}", *(f"{k} {v}" for k, v in row.items()), flush=True)
+    return results
+
+
+def fit_training():
+    rows = [row for path in FILES for row in read(path)]
+    curves, energy = training_records(rows)
+    record = json.loads((COEFFICIENTS / "populations.json").read_text())["populations"]["cpu"]
+    training = {
+        "curves": curves,
+        "cliff": cliff_record(rows),
+        "backward": backward_record(rows, *sd855(from_json("cpu", record), by_config(collect()["cpu"]))),
+        "memory": memory_record(rows),
+        "recurrent": recurrent_record(rows),
+    }
+    write("training.json", training)
+    write("energy.json", energy)
+    return {"training": training, "mcu-energy": energy}
+
+
+def write(name, record):
+    COEFFICIENTS.mkdir(exist_ok=True)
+    (COEFFICIENTS / name).write_text(json.dumps({"source": HEADER, **record}, indent=1) + "\n")
+
+
+def main(arguments):
+    known = json.loads(RESULTS.read_text()) if arguments else {}
+    if "--vendors" in arguments:
+        results = leave_vendors(known)
+    else:
+        results = (known if "--training" in arguments else fit_populations()) | fit_training()
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def write_figures(predictions):
     FIGURES.mkdir(parents=True, exist_ok=True)
     shown = ("ncnn-fp32", "ncnn-fp16", "ncnn-int8", "mcu-latency")
+    rule = [p for p in predictions if p.group in shown and not p.drawn]
     for anchors, name in ((1, "one-anchor"), (3, "three-anchors"), (0, "spec-sheet")):
-        rows = [p for p in predictions if p.anchors == anchors and p.group in shown]
+        rows = [p for p in rule if p.anchors == anchors]
         title = f"Devices left out of the fit, {name.replace('-', ' ')}"
         (FIGURES / f"predicted-{name}.svg").write_text(predicted_against_measured(rows, title))
-    rows = [p for p in predictions if p.anchors == 1 and p.group in shown]
+    rows = [p for p in rule if p.anchors == 1]
     text = residuals_by_class(rows, "Devices left out of the fit, one anchor, by the class that takes most time")
     (FIGURES / "residuals-by-op-class.svg").write_text(text)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,14 +1,16 @@
 """Empirical Bayes fit of one population: log latencies = op-class model + scalar + op-class deviations + net offsets.
 
-The eight op-class costs are found first (robust least squares on log latencies, one free scalar per configuration, weak
+The nine op-class costs are found first (robust least squares on log latencies, one free scalar per configuration, weak
 log-normal priors). The residuals then follow a Gaussian process whose kernel is the hierarchical model written out:
 
     free scalar per configuration
-  + time shares x (op-class deviations of a device + of a configuration + slopes on covariates) x time shares
-  + offset per net (+ per net and log2 threads, + per net and engine group) + noise
+  + time shares x (op-class deviations of a device, of a configuration, slopes on covariates: numbers such as threads,
+    and kinds of cores and engines, whose dispatch has a variance of its own) x time shares
+  + offset per net, per family of nets, per net under single covariates + noise
 
-Variances are set by the marginal likelihood with log-normal priors; Student-t weights (nu = 4) then keep single odd
-measurements from steering the means. What fedlite ships are the posterior means and the variances.
+Time shares are taken at each configuration's own costs, found by relinearising once: engines differ tenfold in what a
+dispatch costs. Variances are set by the marginal likelihood with log-normal priors; Student-t weights (nu = 4) keep
+single odd measurements from steering variances and means. What fedlite ships are posterior means and the variances.
 """
 
 from __future__ import annotations
@@ -17,20 +19,27 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.optimize import least_squares, minimize
 
-from fedlite.devices.features import TERMS
-from fedlite.devices.fitted import FittedPopulation, SpecSheet
+from fedlite.devices.features import DISPATCH, TERMS
+from fedlite.devices.fitted import EVERYWHERE, FAMILY, FittedPopulation, SpecSheet, Spread
 
 K = len(TERMS)
 SCALAR_VARIANCE = 4.0
 NU = 4.0
-CPU_PRIOR = np.array([0.3, 1.0, 1.8, 1.3, 1.1, 1.0, 2.5, 0.8])
+CPU_PRIOR = np.array([0.3, 1.0, 1.8, 1.3, 1.1, 1.0, 2.5, 0.8, 2.0])
 """Op-class costs that the fit is drawn to (geometric standard deviation 2), 1x1 = 1: the plain least-squares fit."""
-MCU_PRIOR = np.array([1.0, 1.0, 1.0, 1.5, 1.2, 0.3, 0.01, 0.1])
-"""Microcontrollers: cost follows multiply-accumulates; no winograd, no dispatch to speak of."""
+MCU_PRIOR = np.array([1.0, 1.0, 1.0, 1.5, 1.2, 0.3, 0.003, 0.1, 0.001])
+"""Microcontrollers: cost follows multiply-accumulates; no winograd, little dispatch."""
+ACCELERATOR_PRIOR = np.array([0.6, 1.0, 1.0, 2.0, 2.0, 2.0, 5.0, 2.0, 200.0])
+"""Accelerators: every call has a floor."""
 PRIOR_SD = 0.7
-HYPER_SD = 0.4
+HYPER_SD = 0.5
+KINDS = ("core", "math", "engine", "mode", "kind")
+NOT_SLOPES = ("log2_lanes",)
+"""Covariates that only the spec sheet knows."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +48,20 @@ class Config:
 
     key: tuple
     device: str
+    vendor: str
     group: str
-    covariates: tuple[float, ...]
+    items: tuple[tuple[str, float], ...]
     clock_hz: float | None
+
+    @property
+    def covariates(self) -> dict[str, float]:
+        return dict(self.items)
 
 
 @dataclass(frozen=True)
 class Sample:
     config: Config
-    net: str
+    net: object
     terms: np.ndarray
     latency_s: float
 
@@ -70,84 +84,191 @@ def base_weights(samples, prior):
 
 
 class Process:
-    """The Gaussian process of the residuals."""
+    """The Gaussian process of the residuals, linearised at one deviation (9,) per sample."""
 
-    def __init__(self, samples, log_weights):
+    def __init__(self, samples, log_weights, deviations=None):
         self.samples = samples
+        self.deviations = np.zeros((len(samples), K)) if deviations is None else deviations
         terms = np.array([s.terms for s in samples])
-        parts = terms * np.exp(log_weights)
-        self.y = np.log([s.latency_s for s in samples]) - np.log(parts.sum(1))
+        parts = terms * np.exp(log_weights + self.deviations)
         self.shares = parts / parts.sum(1, keepdims=True)
-        self.z = np.array([s.config.covariates for s in samples])
-        self.same_config = self._equal(lambda s: s.config.key)
-        self.same_device = self._equal(lambda s: (s.config.device, s.config.group))
-        self.same_net = self._equal(lambda s: s.net)
-        self.same_group = self._equal(lambda s: s.config.group)
-        self.share_pairs = np.einsum("ik,jk->kij", self.shares, self.shares)
-        self.share_dot = self.shares @ self.shares.T
+        predicted = np.log(parts.sum(1)) - np.einsum("ik,ik->i", self.shares, self.deviations)
+        self.y = np.log([s.latency_s for s in samples]) - predicted
+        self.names = sorted({n for s in samples for n in s.config.covariates if n not in NOT_SLOPES})
+        self.z = np.array([[s.config.covariates.get(n, 0.0) for n in self.names] for s in samples])
+        self.weights = np.ones(len(samples))
+        self._components()
 
     def _equal(self, key):
-        values = [repr(key(s)) for s in self.samples]
-        _, index = np.unique(values, return_inverse=True)
-        return (index[:, None] == index[None]).astype(float)
+        _, index = np.unique([repr(key(s)) for s in self.samples], return_inverse=True)
+        return (index[:, None] == index[None]).astype(np.float32)
 
-    def start(self):
-        """Prior medians: K device deviations, configuration ratio, slopes, net, net x threads, net x group, noise."""
-        slopes = 0.15 * np.ones(self.z.shape[1])
-        return np.log(np.concatenate([0.3 * np.ones(K), [0.3], slopes, [0.12, 0.04, 0.08, 0.08]]))
+    def _components(self):
+        """Fill `names_of` and `parts`: what each variance multiplies; `start` holds prior medians of the logs."""
+        shares = self.shares.astype(np.float32)
+        work, dispatch = shares * ~DISPATCH, shares * DISPATCH
+        both = {"work": work @ work.T, "dispatch": dispatch @ dispatch.T}
+        self.same_config = self._equal(lambda s: s.config.key)
+        self.same_device = self._equal(lambda s: s.config.device)
+        same_net = self._equal(lambda s: s.net.name)
+        exact = np.array([s.net.exact for s in self.samples], dtype=np.float32)
+        layered, other = np.outer(exact, exact), np.outer(1 - exact, 1 - exact)
+        table = {("device", k): (np.outer(shares[:, k], shares[:, k]) * self.same_device, 0.25) for k in range(K)}
+        for part, product in both.items():
+            table["config", part] = (product * self.same_config, 0.15)
+        for i, name in enumerate(self.names):
+            if ":" not in name:
+                column = self.z[:, i].astype(np.float32)
+                table["slope", name] = ((both["work"] + both["dispatch"]) * np.outer(column, column), 0.15)
+        for prefix in KINDS:
+            columns = [i for i, name in enumerate(self.names) if name.startswith(prefix + ":")]
+            if len(columns) > 1:
+                zz = (self.z[:, columns] @ self.z[:, columns].T).astype(np.float32)
+                table["work", prefix] = (both["work"] * zz, 0.2)
+                table["dispatch", prefix] = (both["dispatch"] * zz, 0.6)
+                table["net", prefix] = (same_net * zz, 0.06)
+        for name in ("log2_threads", "half", "int8", "dot", "float"):
+            if name in self.names:
+                column = self.z[:, self.names.index(name)].astype(np.float32)
+                table["net", name] = (same_net * np.outer(column, column), 0.05)
+        table["net", "layered"] = (same_net * layered, 0.12)
+        if other.any():
+            table["net", "other"] = (same_net * other, 0.6)
+        table["net", FAMILY] = (self._equal(lambda s: s.net.family) * layered, 0.08)
+        self.keys = list(table)
+        self.parts = np.stack([table[key][0].ravel() for key in self.keys]).astype(np.float32)
+        self.start = np.log([table[key][1] for key in self.keys] + [0.08])
 
     def kernel(self, hyper):
-        v = np.exp(2 * hyper)
-        pairs = np.tensordot(v[:K], self.share_pairs, 1)
-        k = SCALAR_VARIANCE * self.same_config + pairs * (self.same_device + v[K] * self.same_config)
-        for i in range(self.z.shape[1]):
-            k = k + v[K + 1 + i] * self.share_dot * np.outer(self.z[:, i], self.z[:, i])
-        net, net_threads, net_group, noise = v[-4:]
-        threads = np.outer(self.z[:, 0], self.z[:, 0])
-        return k + self.same_net * (net + net_threads * threads + net_group * self.same_group), noise
+        k = (np.exp(2 * hyper[:-1]).astype(np.float32) @ self.parts).reshape(self.same_config.shape)
+        return SCALAR_VARIANCE * self.same_config.astype(float) + k, float(np.exp(2 * hyper[-1]))
 
-    def optimise(self):
-        start = self.start()
+    def optimise(self, first=None, rounds=40):
+        start = self.start
 
         def loss(hyper):
             k, noise = self.kernel(hyper)
-            factor = np.linalg.cholesky(k + noise * np.eye(len(self.y)))
-            white = np.linalg.solve(factor, self.y)
-            return 0.5 * white @ white + np.log(np.diag(factor)).sum() + (((hyper - start) / HYPER_SD) ** 2).sum() / 2
+            k[np.diag_indices(len(k))] += noise / self.weights
+            factor = dpotrf(k, lower=1, overwrite_a=1)[0]
+            value = np.log(np.diag(factor)).sum()
+            inverse = np.tril(dpotri(factor, lower=1, overwrite_c=1)[0])
+            inverse += np.tril(inverse, -1).T
+            alpha = inverse @ self.y
+            sensitivity = inverse - np.outer(alpha, alpha)
+            slope = np.exp(2 * hyper[:-1]) * (self.parts @ sensitivity.ravel().astype(np.float32))
+            noises = noise * np.sum(np.diag(sensitivity) / self.weights)
+            prior = (hyper - start) / HYPER_SD
+            gradient = np.append(slope.astype(float), noises) + prior / HYPER_SD
+            return value + 0.5 * self.y @ alpha + 0.5 * (prior**2).sum(), gradient
 
-        return minimize(loss, start, method="L-BFGS-B", options={"maxiter": 40, "maxfun": 2000}).x
+        first = start if first is None else first
+        return minimize(loss, first, jac=True, method="L-BFGS-B", options={"maxiter": rounds}).x
 
-    def posterior(self, hyper):
+    def posterior(self, hyper, keep=None):
         """Return alpha = K^-1 y with Student-t row weights; every posterior mean is a linear map of it."""
-        k, noise = self.kernel(hyper)
-        weights = np.ones(len(self.y))
-        for _ in range(5):
-            alpha = np.linalg.solve(k + np.diag(noise / weights), self.y)
-            residual = alpha * np.sqrt(noise) / weights
+        k, noise = self.kernel(hyper) if not isinstance(hyper, tuple) else hyper
+        index = np.arange(len(self.y)) if keep is None else np.flatnonzero(keep)
+        k, y = k[np.ix_(index, index)], self.y[index]
+        weights = np.ones(len(index))
+        for _ in range(4):
+            part = cho_solve(cho_factor(k + np.diag(noise / weights), lower=True), y)
+            residual = part * np.sqrt(noise) / weights
             weights = np.minimum(1.0, (NU + 1) / (NU + residual**2))
-        return np.linalg.solve(k + np.diag(noise / weights), self.y)
+        alpha = np.zeros(len(self.y))
+        alpha[index] = part
+        if keep is None:
+            self.weights = weights
+        return alpha
+
+    def variances(self, hyper):
+        return dict(zip(self.keys, np.exp(2 * hyper[:-1]), strict=True))
+
+    def slopes(self, hyper, alpha):
+        """Return {covariate: (9,)} posterior means of the slopes of covariates that `alpha` saw."""
+        v = self.variances(hyper)
+        out = {}
+        for i, name in enumerate(self.names):
+            seen = self.z[:, i] * alpha
+            if not seen.any():
+                continue
+            prefix = name.partition(":")[0]
+            if ("slope", name) in v:
+                variance = np.full(K, v["slope", name])
+            elif ("work", prefix) in v:
+                variance = np.where(DISPATCH, v["dispatch", prefix], v["work", prefix])
+            else:
+                continue
+            out[name] = variance * (seen @ self.shares)
+        return out
+
+    def own_deviations(self, hyper, alpha):
+        """Return (N, 9): the posterior mean deviation of every sample's configuration from the common costs."""
+        v = self.variances(hyper)
+        device = np.array([v["device", k] for k in range(K)])
+        config = np.where(DISPATCH, v["config", "dispatch"], v["config", "work"])
+        pulled = alpha[:, None] * self.shares
+        total = device * (self.same_device @ pulled) + config * (self.same_config @ pulled)
+        for name, slope in self.slopes(hyper, alpha).items():
+            total += np.outer(self.z[:, self.names.index(name)], slope)
+        return total
+
+    def offsets(self, hyper, alpha):
+        """Return {covariate: {net: log deviation}}."""
+        v = self.variances(hyper)
+        table = defaultdict(lambda: defaultdict(float))
+        for s, a, z in zip(self.samples, alpha, self.z, strict=True):
+            if a == 0.0:
+                continue
+            own = v["net", "layered"] if s.net.exact else v.get(("net", "other"), 0.0)
+            table[EVERYWHERE][s.net.name] += own * a
+            if s.net.exact:
+                table[FAMILY][s.net.family] += v["net", FAMILY] * a
+            for name, value in zip(self.names, z, strict=True):
+                key = ("net", name.partition(":")[0])
+                if value and key in v:
+                    table[name][s.net.name] += v[key] * value * a
+        return {name: dict(nets) for name, nets in table.items()}
 
 
-def fit(name, samples, prior=CPU_PRIOR, hyper=None, *, optimise=True):
-    """Return (population without bands, hyperparameters); the prior medians serve if neither given nor optimised."""
+def to_population(name, process, log_weights, hyper, alpha):
+    v = process.variances(hyper)
+    device = np.array([v["device", k] for k in range(K)])
+    config = np.where(DISPATCH, v["config", "dispatch"], v["config", "work"])
+    between = sum(v.get(("net", prefix), 0.0) for prefix in KINDS) + 0.02**2
+    layered, family = v["net", "layered"], v["net", FAMILY]
+    other = v.get(("net", "other"), layered)
+    kinds = {p: (np.sqrt(v["work", p]), np.sqrt(v["dispatch", p])) for p in KINDS if ("work", p) in v}
+    noise = float(np.exp(hyper[-1]))
+    spread = Spread(
+        np.sqrt(device + config), {p: (float(a), float(b)) for p, (a, b) in kinds.items()},
+        (float(np.sqrt(between)), float(np.sqrt(between + other / 4))),
+        (float(np.sqrt(between + layered + family)), float(np.sqrt(between + other + layered))), noise,
+    )  # fmt: skip
+    slopes = process.slopes(hyper, alpha)
+    return FittedPopulation(name, log_weights, slopes, SpecSheet({}, 0.6, 0.4), spread, process.offsets(hyper, alpha))
+
+
+RELINEARISED = 2
+"""A logarithm of a sum is far from linear where engines differ tenfold: the shares are taken anew so many times."""
+
+
+def fit(name, samples, prior, hyper=None, *, rounds=12):
+    """Return (population without spec sheet and bands, hyperparameters, process)."""
     log_weights = base_weights(samples, prior)
     process = Process(samples, log_weights)
-    if hyper is None:
-        hyper = process.optimise() if optimise else process.start()
+    first = process.start if hyper is None else hyper
+    process = _settled(process, first, log_weights)
+    hyper = process.optimise(first, rounds)
+    process = _settled(process, hyper, log_weights)
     alpha = process.posterior(hyper)
-    v = np.exp(2 * hyper)
-    slopes = np.array([v[K + 1 + i] * (process.z[:, i] * alpha) @ process.shares for i in range(process.z.shape[1])])
-    offsets, slopes_net = defaultdict(float), defaultdict(float)
-    groups = defaultdict(lambda: defaultdict(float))
-    for s, a, z in zip(samples, alpha, process.z, strict=True):
-        offsets[s.net] += v[-4] * a
-        slopes_net[s.net] += v[-3] * a * z[0]
-        groups[s.config.group][s.net] += v[-2] * a
-    spread = np.sqrt(v[:K] * (1 + v[K]))
-    net_sd, noise = float(np.sqrt(v[-4] + v[-2])), float(np.sqrt(v[-1]))
-    blank = SpecSheet(np.zeros(2 + process.z.shape[1]), 1.0)
-    group_table = {g: dict(t) for g, t in groups.items()}
-    pop = FittedPopulation(
-        name, log_weights, slopes, spread, net_sd, noise, blank, dict(offsets), dict(slopes_net), group_table
-    )
-    return pop, hyper
+    return to_population(name, process, log_weights, hyper, alpha), hyper, process
+
+
+def _settled(process, hyper, log_weights):
+    """Return the process linearised where its own posterior lies, with Student-t weights of its rows."""
+    for _ in range(RELINEARISED):
+        alpha = process.posterior(hyper)
+        own = 0.3 * process.deviations + 0.7 * process.own_deviations(hyper, alpha)
+        process = Process(process.samples, log_weights, own)
+    process.posterior(hyper)
+    return process

@@ -1,4 +1,4 @@
-"""Leave-one-device-out and leave-one-net-out predictions, made by the very code that users run."""
+"""Predictions of left-out devices, vendor families and networks, made by the very code that users run."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 
 import numpy as np
-from hierarchical import fit
+from hierarchical import fit, to_population
 
 from fedlite.devices import published, spec_sheet
 from fedlite.devices.anchors import inference_order
-from fedlite.devices.calibration import Observation, Work, calibrate
+from fedlite.devices.calibration import Observation, Work, calibrate, class_of
 from fedlite.devices.features import LAYERS
-from fedlite.devices.fitted import NEW_NET, Band, SpecSheet
+from fedlite.devices.fitted import Band, SpecSheet
 
-MOBILE_PREDICTORS = 6
-CLASSES = {0: "spec-sheet", 1: "one-anchor", 3: "three-anchors"}
+COUNTS = (0, 1, 2, 3)
+DRAWS = 1
+"""Random draws of anchors beside the rule's own."""
+FEW_DEVICES = 10
+"""A family with fewer devices takes its population's bands."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,25 @@ class Prediction:
     device: str
     config: tuple
     net: str
+    exact: bool
     anchors: int
+    drawn: bool
+    """Whether the anchors were drawn at random instead of by the rule."""
     measured_s: float
     predicted_s: float
+    low_s: float
+    high_s: float
+    spread: float
     dominant: int
     """Term that takes the largest share of the predicted time."""
 
     @property
     def log_error(self) -> float:
         return float(np.log(self.predicted_s / self.measured_s))
+
+    @property
+    def held(self) -> bool:
+        return self.low_s <= self.measured_s <= self.high_s
 
 
 def by_config(samples):
@@ -44,132 +57,226 @@ def by_config(samples):
 
 
 def in_anchor_order(samples):
-    names = [published.normalised(s.net) for s in samples]
+    names = [published.normalised(s.net.name) for s in samples]
     return [samples[i] for i in inference_order(names, [float(s.terms.sum()) for s in samples])]
 
 
 def scale_of(pop, config, samples):
     """Return the scalar that all samples of a configuration agree on."""
-    z = np.array(config.covariates)
-    logs = [
-        np.log(s.latency_s / (np.exp(pop.expected_log_weights(z)) @ s.terms)) - pop.offset(s.net, z, config.group)
-        for s in samples
-    ]
-    return float(np.median(logs))
+    z = config.covariates
+    expected = np.exp(pop.expected_log_weights(z))
+    return float(np.median([np.log(s.latency_s / (expected @ s.terms)) - pop.offset(s.net, z) for s in samples]))
 
 
-def with_spec_sheet(pop, samples):
-    """Return the population with its spec-sheet regression (ridge on standardised predictors would hide units)."""
+CENTRE = {"log_clock": -1.0, "log2_threads": -0.45, "log2_lanes": -0.45}
+"""What the spec sheet's regression is drawn to: time ~ 1 / clock, and less than proportional to cores and lanes."""
+MCU_LANES = -0.69
+RIDGE = {"constant": 1e-6, "log_clock": 3.0, "log2_lanes": 4.0, "log2_threads": 2.0}
+KIND_RIDGE = 2.0
+
+
+def spec_sheet_of(pop, samples, mcu):
+    """Return {predictor: coefficient}: ridge regression of the scalars, every device weighing alike."""
     known = [(c, s) for c, s in by_config(samples).items() if c.clock_hz]
-    if len(known) < 8:
-        return pop
-    x = np.array([spec_sheet.predictors(c.clock_hz, np.array(c.covariates)) for c, _ in known])
+    rows = [spec_sheet.predictors(c.clock_hz, c.covariates) for c, _ in known]
+    names = sorted({name for row in rows for name in row})
+    x = np.array([[row.get(name, 0.0) for name in names] for row in rows])
     y = np.array([scale_of(pop, c, s) for c, s in known])
-    ridge = np.diag([1e-6] + [3.0] + [0.5] * (x.shape[1] - 2))
-    centre = np.zeros(x.shape[1])
-    # Drawn to time ~ 1 / clock and, for mobile chips (four covariates), to a doubling of threads worth sqrt(2) or so.
-    centre[:2] = y.mean(), -1.0
-    if x.shape[1] == MOBILE_PREDICTORS:
-        centre[2] = -0.5
-    groups = sorted({c.group for c, _ in known})
-    member = np.array([[c.group == g for g in groups] for c, _ in known], dtype=float)
-    offsets = np.zeros(len(groups))
-    for _ in range(50):
-        left = y - member @ offsets
-        coefficients = centre + np.linalg.solve(x.T @ x + ridge, x.T @ (left - x @ centre))
-        left = y - x @ coefficients
-        offsets = (member.T @ left) / (member.sum(0) + 1.0) if len(groups) > 1 else offsets
-    spread = float(np.std(y - x @ coefficients - member @ offsets))
-    table = {g: float(o) for g, o in zip(groups, offsets, strict=True)}
-    return replace(pop, spec_sheet=SpecSheet(coefficients, spread, table))
+    count = defaultdict(int)
+    for c, _ in known:
+        count[c.device] += 1
+    weight = np.array([count[c.device] ** -0.5 for c, _ in known])
+    centre = np.array([CENTRE.get(name, 0.0) for name in names])
+    if mcu:
+        centre[names.index("log2_lanes")] = MCU_LANES
+    centre[names.index("constant")] = np.average(y - x @ centre, weights=weight)
+    ridge = np.diag([RIDGE.get(name, KIND_RIDGE) for name in names])
+    trust = np.ones(len(y))
+    for _ in range(5):
+        w = weight * trust
+        solved = centre + np.linalg.solve((x.T * w) @ x + ridge, (x.T * w) @ (y - x @ centre))
+        left = y - x @ solved
+        trust = 5.0 / (4.0 + (left / max(np.median(np.abs(left)) * 1.5, 0.1)) ** 2)
+    return dict(zip(names, (float(v) for v in solved), strict=True))
 
 
-def predict(pop, config, samples, count, drop_nets=()):
-    """Yield predictions of one configuration with `count` anchors."""
-    z = np.array(config.covariates)
-    ordered = in_anchor_order([s for s in samples if s.net not in drop_nets] if drop_nets else samples)
-    anchors = ordered[:count]
-    rest = [s for s in samples if s.net in drop_nets] if drop_nets else ordered[count:]
-    sheet = config.clock_hz and pop.spec_sheet.coefficients.any()
-    prior = spec_sheet.log_scale(pop, config.clock_hz, z, config.group) if sheet else None
+def with_spec_sheet(pop, samples, deviations):
+    if sum(c.clock_hz is not None for c in by_config(samples)) < FEW_DEVICES:
+        return pop
+    return replace(pop, spec_sheet=SpecSheet(spec_sheet_of(pop, samples, pop.name == "mcu"), *deviations))
+
+
+def sheet_deviations(devices_out):
+    """Return log standard deviations of left-out configurations: around the sheet, and between two of one device.
+
+    The second is what remains when one configuration's surprise is carried to another precision or thread count.
+    """
+    errors = defaultdict(list)
+    for p in devices_out:
+        if p.anchors == 0:
+            errors[p.device, p.config].append(p.log_error)
+    levels = defaultdict(list)
+    for (device, _), logs in errors.items():
+        levels[device].append(float(np.median(logs)))
+    every = [level for known in levels.values() for level in known]
+    if not every:
+        return 0.6, 0.4
+    gaps = [a - b for known in levels.values() for i, a in enumerate(known) for b in known[i + 1 :]]
+    between = np.sqrt(np.mean(np.square(gaps))) if gaps else np.std(every)
+    return float(np.sqrt(np.mean(np.square(every)))), float(between)
+
+
+def banded(predictions, table):
+    """Return the predictions with the bands of their class and family."""
+    out = []
+    for p in predictions:
+        kind = class_of(p.anchors).value
+        band = table.get(p.group, {}).get(kind) or table[""][kind]
+        low, high = np.exp(band.low * p.spread), np.exp(band.high * p.spread)
+        out.append(replace(p, low_s=p.predicted_s * low, high_s=p.predicted_s * high))
+    return out
+
+
+def prior_of(pop, config):
+    known = config.clock_hz and pop.spec_sheet.coefficients
+    return spec_sheet.log_scale(pop, config.clock_hz, config.covariates) if known else None
+
+
+def predict(pop, config, samples, count, *, anchors=None, only=None):
+    """Yield predictions of one configuration with `count` anchors (the rule's, or those given) of the others."""
+    prior = prior_of(pop, config)
     if count == 0 and prior is None:
         return
-    seen = [Observation(Work(s.terms, s.net if pop.knows(s.net) else None), s.latency_s) for s in anchors]
-    device = calibrate(pop, z, seen, group=config.group, prior_log_scale=prior if count == 0 else None)
+    ordered = in_anchor_order([s for s in samples if only is None or s.net.name != only])
+    chosen = ordered[:count] if anchors is None else anchors
+    rest = [s for s in samples if s.net.name == only] if only else [s for s in ordered if not _among(s, chosen)]
+    seen = [Observation(Work(s.terms, s.net), s.latency_s) for s in chosen]
+    device = calibrate(pop, config.covariates, seen, group=config.group, prior_log_scale=prior)
     for s in rest:
-        net = s.net if pop.knows(s.net) else None
-        dominant = int(np.argmax(device.costs * s.terms))
+        work = Work(s.terms, s.net)
+        value, spread = device.latency_s(work), device.spread(work)
+        band = device.band_of_spread(spread) if pop.bands else Band(1.0, 1.0)
         yield Prediction(
-            pop.name,
-            config.group,
-            config.device,
-            config.key,
-            s.net,
-            count,
-            s.latency_s,
-            device.latency_s(Work(s.terms, net)),
-            dominant,
-        )
+            pop.name, config.group, config.device, config.key, s.net.name, s.net.exact, count, anchors is not None,
+            s.latency_s, value, value * band.low, value * band.high, spread, int(np.argmax(device.costs * s.terms)),
+        )  # fmt: skip
 
 
-def leave_devices_out(name, samples, prior, hyper):
+def _among(sample, chosen):
+    return any(sample is other for other in chosen)
+
+
+def every_count(pop, mine, rng):
+    """Return predictions of a left-out device's samples with 0 to 3 anchors, by the rule and by draws."""
     out = []
-    for device in sorted({s.config.device for s in samples}):
-        rest = [s for s in samples if s.config.device != device]
-        if not rest:
-            continue
-        pop = with_spec_sheet(fit(name, rest, prior, hyper)[0], rest)
-        for config, mine in by_config([s for s in samples if s.config.device == device]).items():
-            for count in CLASSES:
-                if count < len(mine):
-                    out += predict(pop, config, mine, count)
+    for config, rows in by_config(mine).items():
+        for count in COUNTS:
+            if count >= len(rows):
+                continue
+            out += predict(pop, config, rows, count)
+            for _ in range(DRAWS if count else 0):
+                chosen = [rows[i] for i in rng.choice(len(rows), count, replace=False)]
+                out += predict(pop, config, rows, count, anchors=chosen)
     return out
 
 
-def leave_nets_out(name, samples, prior, hyper):
+def leave_devices_out(name, samples, process, hyper, log_weights, deviation):
+    """Leave out each device; variances are the whole population's (vendors are left out with theirs)."""
+    out, rng = [], np.random.default_rng(0)
+    kernel = process.kernel(hyper)
+    for device in sorted({s.config.device for s in samples}):
+        keep = np.array([s.config.device != device for s in samples])
+        alpha = process.posterior(kernel, keep)
+        rest = [s for s, kept in zip(samples, keep, strict=True) if kept]
+        pop = with_spec_sheet(to_population(name, process, log_weights, hyper, alpha), rest, (deviation, deviation))
+        out += every_count(pop, [s for s in samples if s.config.device == device], rng)
+    return out
+
+
+def leave_vendors_out(name, samples, prior, hyper, deviations, bands):
+    """Leave out each vendor family, variances included; bands are those that ship."""
+    out, rng = [], np.random.default_rng(1)
+    for vendor in sorted({s.config.vendor for s in samples}):
+        rest = [s for s in samples if s.config.vendor != vendor]
+        if len({s.config.device for s in rest}) < 2:
+            continue
+        pop = replace(with_spec_sheet(fit(name, rest, prior, hyper, rounds=4)[0], rest, deviations), bands=bands)
+        out += every_count(pop, [s for s in samples if s.config.vendor == vendor], rng)
+    return out
+
+
+def leave_nets_out(name, samples, process, hyper, log_weights, deviations, bands):
     """Leave out one net everywhere, keep the device's one anchor (another net): new network on a known device."""
     out = []
-    for net in sorted({s.net for s in samples}):
-        rest = [s for s in samples if s.net != net]
-        pop = fit(name, rest, prior, hyper)[0]
+    kernel = process.kernel(hyper)
+    counts = defaultdict(set)
+    for s in samples:
+        counts[s.net.name].add(s.config.device)
+    for net in sorted(net for net, devices in counts.items() if len(devices) >= WIDELY):
+        keep = np.array([s.net.name != net for s in samples])
+        alpha = process.posterior(kernel, keep)
+        rest = [s for s, kept in zip(samples, keep, strict=True) if kept]
+        pop = replace(
+            with_spec_sheet(to_population(name, process, log_weights, hyper, alpha), rest, deviations), bands=bands
+        )
         for config, mine in by_config(samples).items():
-            if any(s.net == net for s in mine) and len(mine) > 1:
-                out += predict(pop, config, mine, 1, drop_nets=(net,))
+            if any(s.net.name == net for s in mine) and any(s.net.name != net for s in mine):
+                out += predict(pop, config, mine, 1, only=net)
     return out
 
 
-def bands(predictions, new_nets):
-    """Return {group: {class: Band}} of measured / predicted, 10 % and 90 % quantiles; "" pools the population."""
+def bands(predictions):
+    """Return {group: {class: Band}}: quantiles of (log measured - log predicted) over the predicted spread.
+
+    The nominal level is raised until a device that was not among those that set the quantiles is covered to 80 % in
+    the mean, because points of one device err together. "" pools the population.
+    """
     table = defaultdict(dict)
     for group in ["", *sorted({p.group for p in predictions})]:
-        for count, kind in CLASSES.items():
-            logs = [-p.log_error for p in predictions if p.anchors == count and group in ("", p.group)]
-            if len(logs) >= 8:
-                low, high = np.quantile(logs, [0.1, 0.9])
-                table[group][kind] = Band(float(np.exp(min(low, 0))), float(np.exp(max(high, 0))))
-        logs = [-p.log_error for p in new_nets if group in ("", p.group)]
-        if len(logs) >= 8:
-            low, high = np.quantile(logs, [0.1, 0.9])
-            table[group][NEW_NET] = Band(float(np.exp(min(low, 0))), float(np.exp(max(high, 0))))
+        mine = [p for p in predictions if group in ("", p.group)]
+        for count in COUNTS:
+            rows = [p for p in mine if p.anchors == count]
+            if rows and (group == "" or len({p.device for p in rows}) >= FEW_DEVICES):
+                table[group][class_of(count).value] = _clustered(rows)
     return complete(dict(table))
 
 
+WIDELY = 12
+"""Devices that a net must have been measured on to be worth leaving out."""
+LEVELS = np.linspace(0.80, 0.96, 17)
+
+
+def _clustered(rows):
+    z = np.array([-p.log_error / p.spread for p in rows])
+    devices = np.array([p.device for p in rows])
+    names = sorted(set(devices))
+    level = LEVELS[-1]
+    for level in LEVELS:
+        held = 0.0
+        for name in names:
+            own = devices == name
+            low, high = np.quantile(z[~own], [(1 - level) / 2, (1 + level) / 2]) if (~own).any() else (-9.0, 9.0)
+            held += float(((z[own] >= low) & (z[own] <= high)).sum())
+        if held / len(z) >= 0.80:
+            break
+    low, high = np.quantile(z, [(1 - level) / 2, (1 + level) / 2])
+    return Band(float(min(low, -0.5)), float(max(high, 0.5)))
+
+
 def complete(table):
-    """Fill classes without data from the next wider class; engine family and assumed widen the spec sheet."""
+    """Fill classes without data: engine family and assumed between and beyond one anchor and spec sheet."""
     pooled = table.get("", {})
-    spec = pooled.get("spec-sheet", Band(1 / 3, 3.0))
-    one = pooled.get("one-anchor", spec)
+    wide = Band(-1.6, 1.6)
     filled = {}
     for group, classes in table.items():
-        mine = {"spec-sheet": classes.get("spec-sheet", spec), "one-anchor": classes.get("one-anchor", one)}
-        mine["three-anchors"] = classes.get("three-anchors", mine["one-anchor"])
-        mine["measured"] = mine["three-anchors"]
-        mine["engine-family"] = Band(
-            (mine["one-anchor"].low * mine["spec-sheet"].low) ** 0.5,
-            (mine["one-anchor"].high * mine["spec-sheet"].high) ** 0.5,
-        )
-        mine[NEW_NET] = classes.get(NEW_NET, pooled.get(NEW_NET, spec))
-        mine["assumed"] = Band(min(1 / 3, mine["spec-sheet"].low), max(3.0, mine["spec-sheet"].high))
+        mine = dict(classes) if group else {c: classes.get(c, wide) for c in (class_of(n).value for n in COUNTS)}
+        one = mine.get("one-anchor", pooled.get("one-anchor", wide))
+        sheet = mine.get("spec-sheet", pooled.get("spec-sheet", wide))
+        if group == "" or "one-anchor" in mine:
+            mine["engine-family"] = one
+            mine["measured"] = mine.get("three-anchors", one)
+        if group == "" or "spec-sheet" in mine:
+            mine["assumed"] = Band(sheet.low * 1.25, sheet.high * 1.25)
         filled[group] = mine
     return filled
 
@@ -179,8 +286,24 @@ def one_rate(name, samples):
     out = []
     for config, mine in by_config(samples).items():
         first, *rest = in_anchor_order(mine)
-        macs = {s.net: published.find(s.net).macs for s in mine}
         for s in rest:
-            guess = first.latency_s * macs[s.net] / macs[first.net]
-            out.append(Prediction(name, config.group, config.device, config.key, s.net, 1, s.latency_s, guess, LAYERS))
+            guess = first.latency_s * s.net.macs / first.net.macs
+            out.append(
+                Prediction(
+                    name,
+                    config.group,
+                    config.device,
+                    config.key,
+                    s.net.name,
+                    s.net.exact,
+                    1,
+                    False,
+                    s.latency_s,
+                    guess,
+                    guess,
+                    guess,
+                    1.0,
+                    LAYERS,
+                )
+            )
     return out

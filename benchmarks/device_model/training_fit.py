@@ -1,18 +1,20 @@
-"""Coefficients of on-device training and of active power, from the MNN suite and MLPerf Tiny rows."""
+"""Coefficients of on-device training (time, memory) and of active power, from the MNN suite and MLPerf Tiny rows."""
 
 from __future__ import annotations
 
+import csv
 from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from collection import lodo_unit
+from collection import FILES, lodo_unit
+from leave_out import scale_of
 from scipy.optimize import least_squares, nnls
 
 from fedlite.devices import batch_curve, published, recurrent
 from fedlite.devices.anchors import LARGEST_ANCHOR_BATCH
-from fedlite.devices.features import CONV1X1, LAYERS, LINEAR, LINEAR_REUSE, TERMS
-from fedlite.devices.measurements import read
+from fedlite.devices.features import CALLS, CONV1X1, LAYERS, LINEAR, LINEAR_REUSE, TERMS
+from fedlite.devices.memory import FP32_BYTES, RUNTIME_BYTES
 
 BETWEEN = (2, 4, 8)
 
@@ -120,8 +122,7 @@ def energy_record(rows):
     }
 
 
-def records(file):
-    rows = read(file)
+def records(rows):
     families = ("training-time", "training-energy", "training-memory", "inference-batch")
     return {f: curve_record(rows, f) for f in families}, energy_record(rows)
 
@@ -137,7 +138,7 @@ NETS = {
 PARAM_MB = {"alexnet": 244.0, "googlenet": 27.2, "squeezenet": 1.6, "mobilenet_v2": 13.6}
 SAMPLE_BATCHES = (4, 8, 16)
 FULL_CLOCK_HZ, LOW_CLOCK_HZ = 2.42e9, 1.7088e9
-CLASS_OF_TERM = ("dense", "pointwise", "dense", "depthwise", "dense", "dense", "overhead", "overhead")
+CLASS_OF_TERM = ("dense", "pointwise", "dense", "depthwise", "dense", "dense", "overhead", "overhead", "overhead")
 """Terms share a factor by class: five nets cannot tell eight apart."""
 PRIOR_FACTOR, PRIOR_SD = 10.0, 0.25
 """Drawn hard to one factor for all classes: six nets on three engines support little more."""
@@ -146,7 +147,8 @@ PRIOR_FACTOR, PRIOR_SD = 10.0, 0.25
 EXPRESS = ("SqueezeNet", "MobileNetV2 (4 classes)")
 """Nets that the suite trains through MNN's expression interface instead of its training graph."""
 ENGINES = ("mnn-train", "mnn-express")
-"""The first, which trains through a graph of its own, is what fedlite assumes of a device."""
+"""Nobody knows which of the two an app's runtime resembles: fedlite charges their geometric mean, and the band is wide
+enough for both."""
 ENGINE_SD = 1.5
 
 
@@ -166,9 +168,17 @@ class Point:
     per_mmac: float
 
 
-def _points(rows, pop, scale):
-    z = np.array([2.0, 0.0, 1.0, 2.0])  # four big cores with half-precision arithmetic: the SD855
-    weights = np.exp(pop.expected_log_weights(z))
+def sd855(pop, configs):
+    """Return the CPU population, the log scalar and the covariates of the chip that the MNN suite was measured on."""
+    for config, rows in configs.items():
+        known = config.covariates
+        if SD855 in config.key[0] and "mode:ncnn-fp16" in known and known.get("log2_threads", 0.0) > 1.0:
+            return pop, scale_of(pop, config, rows), known
+    raise LookupError(SD855)
+
+
+def _points(rows, pop, scale, covariates):
+    weights = np.exp(pop.expected_log_weights(covariates))
     out = []
     for (device, model), curve in curves(rows, "training-time").items():
         if model not in NETS:
@@ -178,13 +188,13 @@ def _points(rows, pop, scale):
         line = batch_curve.through(few, [curve[b] for b in few], 1.0)
         unit = np.exp(scale) * (FULL_CLOCK_HZ / LOW_CLOCK_HZ if "GHz" in device else 1.0)
         marginal = net.terms.copy()
-        marginal[[LINEAR, LAYERS]] *= [1 / LINEAR_REUSE, 0.0]
+        marginal[[LINEAR, LAYERS, CALLS]] *= [1 / LINEAR_REUSE, 0.0, 0.0]
         engine = "mnn-express" if model in EXPRESS else "mnn-train"
         out.append(
             Point(
                 model,
                 engine,
-                marginal * weights,
+                marginal * weights * np.exp(pop.offset(net, covariates)),
                 line.per_sample / unit,
                 line.fixed / unit,
                 net.terms[LAYERS],
@@ -212,7 +222,7 @@ def _backward(points):
     start = np.concatenate([np.full(len(classes), np.log(PRIOR_FACTOR)), np.zeros(len(ENGINES))])
     x = least_squares(residuals, start).x
     log_e = x[len(classes) :]
-    level = log_e[0]
+    level = float(log_e.mean())
     return share @ np.exp(x[: len(classes)] + level), log_e - level
 
 
@@ -224,9 +234,9 @@ def _fixed(points):
     return nnls(design * weights[:, None], target * weights)[0]
 
 
-def backward_record(rows, pop, scale):
+def backward_record(rows, pop, scale, covariates):
     """Return factors of a training step per term, the spread of engines, and the leave-one-net-out error."""
-    points = _points(rows, pop, scale)
+    points = _points(rows, pop, scale, covariates)
     logs = {}
     for net in sorted({p.net for p in points}):
         factors, engines = _backward([p for p in points if p.net != net])
@@ -237,7 +247,7 @@ def backward_record(rows, pop, scale):
     factors, engines = _backward(points)
     per_layer, per_mb = _fixed(points)
     within = float(np.std([x for v in logs.values() for x in v]))
-    spread = within
+    spread = float(np.hypot(within, np.std(engines)))
     return {
         "unit": "factors: training per sample over inference; fixed: dispatches per layer, 1x1 MMAC per parameter MB",
         "factors": {term: round(float(f), 3) for term, f in zip(TERMS, factors, strict=True)},
@@ -248,6 +258,42 @@ def backward_record(rows, pop, scale):
         "band": [round(float(np.exp(-1.2816 * spread)), 4), round(float(np.exp(1.2816 * spread)), 4)],
         "leave_one_net_out_log_errors": {net: [round(x, 3) for x in v] for net, v in logs.items()},
     }
+
+
+def memory_record(rows):
+    """Return what a training engine takes per byte of activations and unfolded inputs, with its band.
+
+    The band is that of a fifth net, as far as four nets tell their spread: their own figures say how far it holds.
+    """
+    with (FILES[0].parent / "traced_training.csv").open() as file:
+        table = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    logs = {}
+    for (device, model), curve in curves(rows, "training-memory").items():
+        name = TRACED.get(model)
+        if name is None or "GHz" not in device:
+            continue
+        moving = next(float(r["moving_bytes"]) for r in table if r["net"] == name)
+        measured = batch_curve.through([1, LARGEST_ANCHOR_BATCH], [curve[1], curve[LARGEST_ANCHOR_BATCH]], 1.0)
+        logs[model] = float(np.log(measured.per_sample / moving))
+    values = np.array(list(logs.values()))
+    reach = NORMAL_80 * float(np.std(values, ddof=1)) * np.sqrt(1 + 1 / len(values))
+    return {
+        "factor": round(float(np.exp(values.mean())), 3),
+        "band": [round(float(np.exp(-reach)), 4), round(float(np.exp(reach)), 4)],
+        "log_factor_by_net": {net: round(v, 3) for net, v in logs.items()},
+        "runtime_bytes": RUNTIME_BYTES,
+        "bytes_per_element": FP32_BYTES,
+    }
+
+
+TRACED = {
+    "AlexNet": "alexnet",
+    "GoogLeNet": "googlenet",
+    "SqueezeNet": "squeezenet1_1",
+    "MobileNetV2 (4 classes)": "mobilenet_v2",
+}
+NORMAL_80 = 1.2816
+"""Standard deviations of a normal distribution that leave 10 % on either side."""
 
 
 def _lstm_rows(rows):

@@ -76,6 +76,14 @@ def show_device(
     console.print(f"Networks: {', '.join(profile.radios)} (radio generation {profile.radio_generation})")
     if profile.notes:
         console.print(profile.notes)
+    borrowed = [anchor for anchor in profile.anchors if anchor.latency_s.kind == "assumed"]
+    if borrowed:
+        console.print(
+            f"{len(borrowed)} of its {len(profile.anchors)} latencies were measured on another chip (sources below): "
+            "predictions from them carry the wider band of class engine-family."
+        )
+    if not profile.anchors:
+        console.print("No latency of it was published: predictions come from its spec sheet, with that band.")
     console.print(_numbers_table(profile))
 
 
@@ -90,6 +98,7 @@ def _numbers(profile: DeviceProfile) -> list[tuple[str, str, Sourced]]:
         ("storage of a job", profile.storage_bytes),
         ("power, idle", profile.idle_w),
         ("power, computing", profile.active_w),
+        ("measured at", profile.active_clock_hz),
         ("battery", profile.battery_j),
         ("charger", profile.charge_w),
     ):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fedlite.errors import FedliteError
+
+if TYPE_CHECKING:
+    from fedlite.devices.workload import Workload
 
 USUAL = {
     "mobilenet-v1": ("3x224x224", 1000),
@@ -53,3 +58,12 @@ def shape_and_classes(model: str, shape: str | None, classes: int | None) -> tup
             " write for example --input 3x224x224 --classes 10"
         )
     return parse_shape(text), outputs
+
+
+def workload_of(model: str, input_shape: str | None, classes: int, width: float) -> Workload:
+    """Return the trace of a model of the zoo or of the user's own, as the device commands take it."""
+    from fedlite.learning.models import build
+    from fedlite.learning.tracing import trace
+
+    shape, classes = shape_and_classes(model, input_shape, classes)
+    return trace(build(model, input_shape=shape, num_classes=classes, width=width, seed=0), shape, name=model)

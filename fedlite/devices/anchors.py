@@ -31,7 +31,7 @@ def inference_order(names: Sequence[str], sizes: Sequence[float]) -> list[int]:
     left = list(range(len(names)))
     order: list[int] = []
     for rank in PREFERRED:
-        chosen = _best(rank, names, left)
+        chosen = _best(rank, names, sizes, left)
         if chosen is None and not order and left:
             chosen = _median(sizes, left)
         if chosen is not None:
@@ -43,7 +43,7 @@ def inference_order(names: Sequence[str], sizes: Sequence[float]) -> list[int]:
     return order
 
 
-def _best(rank: tuple[str, ...], names: Sequence[str], left: list[int]) -> int | None:
+def _best(rank: tuple[str, ...], names: Sequence[str], sizes: Sequence[float], left: list[int]) -> int | None:
     for wanted in rank:
         exact = [index for index in left if names[index] == wanted]
         variants = [
@@ -55,7 +55,7 @@ def _best(rank: tuple[str, ...], names: Sequence[str], left: list[int]) -> int |
         ]
         if exact or variants:
             # Of several widths and sizes the largest is the standard one.
-            return max(exact or variants, key=lambda index: (names[index], -index))
+            return max(exact or variants, key=lambda index: (names[index], sizes[index], -index))
     return None
 
 

@@ -1,8 +1,10 @@
 """From a few measured latencies to a device: the scalar, and as much of the op-class costs as they can tell.
 
-The update is the posterior mode of a Gaussian model, found by Gauss-Newton: the log residual of an anchor is the
-scalar, plus the op-class deviations weighted by the share of the anchor's time that each class takes, plus noise.
-One anchor moves little but the scalar; three anchors that spend their time differently move the op classes too.
+The update is the posterior mode of a Gaussian model with Student-t noise, found by Gauss-Newton: the log residual of an
+anchor is the scalar, plus the op-class deviations weighted by the share of the anchor's time that each class takes,
+plus what its network may stray, plus noise. One anchor moves little but the scalar; three anchors that spend their
+time differently move the op classes too; one odd anchor among several is weighed down. What the anchors leave open is
+carried as a covariance, and a prediction's band is its spread times what devices left out of the fit needed.
 """
 
 from __future__ import annotations
@@ -17,27 +19,33 @@ from fedlite.devices.fitted import Band
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fedlite.devices.fitted import FittedPopulation
+    from fedlite.devices.published import Net
 
-_SCALAR_DEVIATION = 3.0
-"""Prior standard deviation of the log scalar once an anchor is at hand: wide enough to forget the spec sheet."""
+_UNTOLD_SCALAR = 3.0
+"""Prior standard deviation of the log scalar where no data sheet tells it."""
+_ROUNDS = 8
+"""Relinearisations; the posterior of three anchors settles to 1e-3 in about five."""
+_NU = 4.0
+"""Degrees of freedom of the anchors' noise."""
+_CLASSES = (Calibration.SPEC_SHEET, Calibration.ONE_ANCHOR, Calibration.TWO_ANCHORS, Calibration.THREE_ANCHORS)
 
-_ROUNDS = 6
-"""Relinearisations; the posterior of three anchors settles to 1e-3 in about four."""
 
-THREE = 3
+def class_of(anchors: int) -> Calibration:
+    """Return the calibration class of a number of anchors."""
+    return _CLASSES[min(anchors, len(_CLASSES) - 1)]
 
 
 @dataclass(frozen=True)
 class Work:
-    """A network as the latency model sees it: its terms (8,) and its name if the fit knows it."""
+    """A network as the latency model sees it: its terms (9,) and, if it has a name in the literature, which it is."""
 
     terms: NDArray[np.float64]
-    net: str | None = None
+    net: Net | None = None
 
 
 @dataclass(frozen=True)
@@ -53,38 +61,48 @@ class Calibrated:
     """A configuration (device, engine, precision, threads) ready to be asked for latencies."""
 
     population: FittedPopulation
-    covariates: NDArray[np.float64]
+    covariates: Mapping[str, float]
     group: str
     log_scale: float
     log_weights: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    """Of (log scalar, log op-class costs), (10, 10)."""
     calibration: Calibration
 
     @property
     def costs(self) -> NDArray[np.float64]:
-        """Seconds per unit of each term (8,): MMAC, MB or layer."""
+        """Seconds per unit of each term (9,): MMAC, MB, layer or call."""
         return np.asarray(np.exp(self.log_scale + self.log_weights))
-
-    @property
-    def band(self) -> Band:
-        """Error band of this configuration's calibration class, for networks that were in the fit."""
-        return self.population.band(self.calibration, self.group)
-
-    def band_of(self, net: str | None) -> Band:
-        """Return the error band for a network: wider if it was not in the fit."""
-        if self.population.knows(net):
-            return self.band
-        new = self.population.new_net_band(self.group)
-        return Band(min(self.band.low, new.low), max(self.band.high, new.high))
 
     def latency_s(self, work: Work) -> float:
         """Return the expected latency of one forward pass, in seconds."""
-        offset = self.population.offset(work.net, self.covariates, self.group)
-        return float(self.costs @ work.terms * np.exp(offset))
+        return float(self.costs @ work.terms * np.exp(self.population.offset(work.net, self.covariates)))
+
+    def spread(self, work: Work) -> float:
+        """Return the standard deviation (log) of a prediction, before what left-out devices teach about it."""
+        return float(np.hypot(self.terms_spread(work.terms), self.population.net_deviation(work.net)))
+
+    def terms_spread(self, terms: NDArray[np.float64]) -> float:
+        """Return the part of `spread` that the device's own costs have, for work made of these terms (9,)."""
+        parts = self.costs * terms
+        whole = float(parts.sum())
+        direction = np.concatenate([[1.0], parts / whole if whole > 0.0 else parts])
+        variance = float(direction @ self.covariance @ direction)
+        return float(np.sqrt(max(variance, 0.0) + self.population.spread.noise**2))
+
+    def band(self, work: Work) -> Band:
+        """Return the 80 % band of a prediction, as factors."""
+        return self.band_of_spread(self.spread(work))
+
+    def band_of_spread(self, spread: float) -> Band:
+        """Return the 80 % band (factors) of a prediction with this spread."""
+        quantiles = self.population.band(self.calibration.value, self.group)
+        return Band(float(np.exp(quantiles.low * spread)), float(np.exp(quantiles.high * spread)))
 
 
 def calibrate(
     population: FittedPopulation,
-    covariates: NDArray[np.float64],
+    covariates: Mapping[str, float],
     observations: Sequence[Observation],
     *,
     group: str = "",
@@ -95,15 +113,15 @@ def calibrate(
     Parameters
     ----------
     population : FittedPopulation
-        The engine family's fit.
-    covariates : array (4,)
-        See `population.COVARIATES`.
+        The fit of CPUs in float, CPUs in int8, microcontrollers or accelerators.
+    covariates : mapping
+        See `covariates`.
     observations : sequence
         Measured latencies; may be empty if `prior_log_scale` is given.
     group : str
-        Sub-family with its own bands and network offsets, such as "fp16".
+        Family with its own bands, such as "ncnn-fp16".
     prior_log_scale : float, optional
-        Scalar from the spec sheet; used alone if there are no observations, forgotten otherwise.
+        Scalar from the spec sheet, believed as far as spec sheets are.
 
     Raises
     ------
@@ -111,31 +129,39 @@ def calibrate(
         If there is neither an observation nor a spec sheet, or a latency is not a positive number.
     """
     prior_weights = population.expected_log_weights(covariates)
+    if not observations and prior_log_scale is None:
+        raise FedliteError(
+            "calibration: got neither a measured latency nor a spec sheet (core family and clock); give one of them"
+        )
+    deviation = _UNTOLD_SCALAR if prior_log_scale is None else population.spec_sheet.deviation
+    prior = np.diag(np.concatenate([[deviation**2], population.weight_variance(covariates)]))
+    kind = class_of(len(observations))
     if not observations:
-        if prior_log_scale is None:
-            raise FedliteError(
-                "calibration: got neither a measured latency nor a spec sheet (core family and clock); give one of them"
-            )
-        return Calibrated(population, covariates, group, prior_log_scale, prior_weights, Calibration.SPEC_SHEET)
-    level = _levels(population, covariates, group, prior_weights, observations)
-    centre = float(level.mean()) if prior_log_scale is None else prior_log_scale
-    prior = np.diag(np.concatenate([[_SCALAR_DEVIATION**2], population.weight_deviation**2]))
-    noise = np.diag([_noise(population, observation) ** 2 for observation in observations])
+        scale = float(prior_log_scale or 0.0)
+        return Calibrated(population, covariates, group, scale, prior_weights, prior, kind)
+    level = _levels(population, covariates, prior_weights, observations)
+    centre = float(np.median(level)) if prior_log_scale is None else prior_log_scale
+    noise = np.array([_noise(population, observation) ** 2 for observation in observations])
+    trust = np.ones(len(observations))
     theta = np.zeros(1 + len(prior_weights))
     for _ in range(_ROUNDS):
         # theta = (scalar, op-class deviations); level = centre + theta[0] + log share-weighted sum + noise
         left, shares = _linearised(prior_weights, theta[1:], level - centre, observations)
         design = np.column_stack([np.ones(len(observations)), shares])
-        gain = prior @ design.T @ np.linalg.inv(design @ prior @ design.T + noise)
+        gain = prior @ design.T @ np.linalg.inv(design @ prior @ design.T + np.diag(noise / trust))
         theta = gain @ (left + shares @ theta[1:])
-    kind = Calibration.THREE_ANCHORS if len(observations) >= THREE else Calibration.ONE_ANCHOR
-    return Calibrated(population, covariates, group, centre + float(theta[0]), prior_weights + theta[1:], kind)
+        if len(observations) > 1:  # a single anchor has nothing to disagree with
+            odd = (left - theta[0]) ** 2 / noise
+            trust = np.minimum(1.0, (_NU + 1.0) / (_NU + odd))
+    covariance = prior - gain @ design @ prior
+    return Calibrated(
+        population, covariates, group, centre + float(theta[0]), prior_weights + theta[1:], covariance, kind
+    )
 
 
 def _levels(
     population: FittedPopulation,
-    covariates: NDArray[np.float64],
-    group: str,
+    covariates: Mapping[str, float],
     prior_weights: NDArray[np.float64],
     observations: Sequence[Observation],
 ) -> NDArray[np.float64]:
@@ -149,7 +175,7 @@ def _levels(
         expected = float(np.exp(prior_weights) @ observation.work.terms)
         if not expected > 0.0:
             raise FedliteError("anchor: got a network without work, expected weighted layers; take another network")
-        offset = population.offset(observation.work.net, covariates, group)
+        offset = population.offset(observation.work.net, covariates)
         levels.append(float(np.log(observation.latency_s / expected)) - offset)
     return np.asarray(levels)
 
@@ -171,5 +197,4 @@ def _linearised(
 
 
 def _noise(population: FittedPopulation, observation: Observation) -> float:
-    unknown = 0.0 if population.knows(observation.work.net) else population.net_deviation
-    return float(np.hypot(population.noise, unknown))
+    return float(np.hypot(population.spread.noise, population.net_deviation(observation.work.net)))

@@ -1,8 +1,9 @@
 """How long a device computes: a profile made into a calibrated configuration, and work priced on it.
 
-The profile's anchors calibrate the configuration they were measured on. Another precision or thread count of the same
-device keeps the anchor's surprise (measured against spec sheet) and takes the rest from the population; a device
-without anchors is estimated from core family, threads and clock. Each of these steps has its own, wider error band.
+The profile's anchors calibrate the configuration they were measured on, in the runtime they were measured with. Another
+precision or thread count of the same device keeps the anchor's surprise (measured against spec sheet) and takes the
+rest from the population; a device without anchors is estimated from its cores, threads and clock. Each of these steps
+has its own, wider error band.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedlite.devices import cores, published, spec_sheet
+from fedlite.devices import cores, covariates, mcu_cores, published, runtimes, spec_sheet
 from fedlite.devices.calibration import Calibrated, Observation, Work, calibrate
 from fedlite.devices.estimate import Calibration, Estimate, Number
 from fedlite.devices.features import (
@@ -22,6 +23,7 @@ from fedlite.devices.features import (
     CONV3X3,
     CONV_OTHER,
     DEPTHWISE,
+    DISPATCH,
     FP32_BYTES,
     LINEAR,
     LINEAR_REUSE,
@@ -31,28 +33,21 @@ from fedlite.devices.features import (
 )
 from fedlite.devices.fitted import population
 from fedlite.devices.profile import Anchor, DeviceProfile, EngineFamily, Kind
+from fedlite.devices.runtimes import Runtime
 from fedlite.devices.workload import OpClass, Workload
 from fedlite.errors import FedliteError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-PRECISIONS = ("fp32", "int8")
+    from fedlite.devices.published import Net
 
-_TABLE: Mapping[tuple[EngineFamily, str], tuple[str, str]] = {
-    (EngineFamily.CPU_FP32, "fp32"): ("cpu-float", "ncnn-fp32"),
-    (EngineFamily.CPU_FP32, "int8"): ("cpu-int8", "ncnn-int8"),
-    (EngineFamily.CPU_FP16, "fp32"): ("cpu-float", "ncnn-fp16"),
-    (EngineFamily.CPU_FP16, "int8"): ("cpu-int8", "ncnn-int8"),
-    (EngineFamily.MCU_INT8, "fp32"): ("mcu", "mcu-float-latency"),
-    (EngineFamily.MCU_INT8, "int8"): ("mcu", "mcu-latency"),
-    (EngineFamily.NPU_INT8, "fp32"): ("mcu", "mcu-float-latency"),
-    (EngineFamily.NPU_INT8, "int8"): ("mcu", "mcu-latency"),
-}
-"""(engine, precision) -> (population, group). An accelerator prices its int8 anchors on the shape of a microcontroller
-and its fp32 work, which runs beside the accelerator, as a microcontroller."""
+PRECISIONS = ("fp32", "int8")
+_ON_MCU = (EngineFamily.MCU_INT8, EngineFamily.NPU_INT8)
+_USUAL_RUNTIME = {False: Runtime("ncnn", 2023), True: Runtime("tflm", 2021)}
+"""Runtime of a profile whose anchors do not tell one, on application cores and on microcontrollers."""
 
 
 @dataclass(frozen=True)
@@ -61,30 +56,72 @@ class _Place:
 
     population: str
     group: str
-    covariates: NDArray[np.float64]
-    prior_log_scale: float
+    covariates: Mapping[str, float]
+    prior_log_scale: float | None
+
+
+def runtime_of(profile: DeviceProfile, precision: str = "fp32") -> Runtime:
+    """Return the runtime that prices a profile: that of its anchors, of the precision if it has any."""
+    on_mcu = on_microcontroller(profile)
+    told = sorted(profile.anchors, key=lambda anchor: anchor.precision != precision)
+    for anchor in told:
+        known = runtimes.read(anchor.latency_s.source, on_mcu=on_mcu)
+        if known.engine != "framework":
+            return known
+    return _USUAL_RUNTIME[on_mcu]
+
+
+def on_microcontroller(profile: DeviceProfile) -> bool:
+    """Tell whether the cores beside any accelerator are a microcontroller's."""
+    return profile.engine in _ON_MCU and not cores.read(profile.core_family).named
+
+
+def processor(profile: DeviceProfile) -> cores.Cores:
+    """Return the profile's cores: clusters as its chip has them, the first at the profile's own clock."""
+    own = cores.read(profile.core_family)
+    chip = cores.read(profile.soc)
+    if own.named and chip.kind == own.kind:
+        first = replace(chip.clusters[0], clock_hz=profile.clock_hz.value)
+        return replace(chip, clusters=(first, *chip.clusters[1:]))
+    kind = own.kind if own.named else ""
+    return cores.Cores((cores.Cluster(kind, profile.clock_hz.value, profile.cores),), own.dot_math)
 
 
 def _place(profile: DeviceProfile, precision: str, threads: int) -> _Place:
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", precision, list(PRECISIONS))
-    name, group = _TABLE[profile.engine, precision]
-    fitted = population(name)
-    if name == "mcu":
-        covariates = cores.mcu_covariates(profile.core_family, float_math=precision == "fp32")
+    runtime = runtime_of(profile, precision)
+    if profile.engine is EngineFamily.NPU_INT8 and precision == "int8":
+        kind = "edge-tpu" if "edge tpu" in profile.soc.lower() else "npu"
+        return _Place("accelerator", kind, covariates.of_accelerator(kind, precision, runtime.engine), None)
+    if on_microcontroller(profile):
+        mcu = mcu_cores.read(f"{profile.core_family} {profile.soc}")
+        known = covariates.of_mcu(mcu, runtime.engine, float_math=precision == "fp32")
+        fitted, group = population("mcu"), "mcu-latency" if precision == "int8" else "mcu-float-latency"
     else:
-        known = cores.read(profile.core_family)
-        half = profile.engine is EngineFamily.CPU_FP16
-        covariates = cores.covariates(threads, in_order=known.in_order, half_math=half)
-    prior = spec_sheet.log_scale(fitted, profile.clock_hz.value, covariates, group)
-    return _Place(name, group, covariates, prior)
+        own = processor(profile)
+        half = precision == "fp32" and profile.engine is EngineFamily.CPU_FP16 and runtime.engine == "ncnn"
+        arithmetic = "fp16" if half else precision
+        known = covariates.of_cpu(own, runtime.engine, runtime.year, arithmetic, threads)
+        fitted, group = population("cpu"), f"{runtime.engine}-{arithmetic}"
+    prior = spec_sheet.log_scale(fitted, profile.clock_hz.value, known)
+    return _Place(fitted.name, group, known, prior)
 
 
-def _observation(anchor: Anchor) -> Observation:
-    net = published.find(anchor.model)
+def observation(anchor: Anchor) -> Observation:
+    """Return an anchor as what calibration reads.
+
+    Raises
+    ------
+    UnknownNameError
+        If its network is neither published nor written out in terms.
+    """
+    if anchor.terms:
+        return Observation(Work(np.asarray(anchor.terms)), anchor.latency_s.value)
+    net = published.find(anchor.model, float(max(anchor.input_shape)))
     if net is None:
         raise UnknownNameError("anchor model", anchor.model, published.names())
-    return Observation(Work(net.terms, net.name), anchor.latency_s.value)
+    return Observation(Work(net.terms, net), anchor.latency_s.value)
 
 
 @lru_cache(maxsize=1024)
@@ -112,19 +149,66 @@ def configuration(profile: DeviceProfile, precision: str = "fp32", threads: int 
         raise FedliteError(
             f"{profile.name}: got {count} threads, expected 1 to {profile.cores}; it has {profile.cores} cores"
         )
+    device = _configuration(profile, precision, count)
+    if precision == "fp32" or device.population.name != "cpu":
+        return device
+    return _dispatching_like(device, _configuration(profile, "fp32", count), _exact(profile, precision, count))
+
+
+def _dispatching_like(device: Calibrated, path: Calibrated, anchors: Sequence[Anchor]) -> Calibrated:
+    """Return an integer configuration whose dispatch costs no more than that of the device's float path.
+
+    What an engine does between kernels is the same whatever these compute in. Large networks, which most anchors are,
+    hardly tell it apart from the kernels; the float path's small networks do. Its own anchors are still met.
+    """
+    same_engine = _engine(device) == _engine(path)
+    bound = path.log_scale + path.log_weights - device.log_scale
+    weights = np.where(DISPATCH & same_engine, np.minimum(device.log_weights, bound), device.log_weights)
+    bounded = replace(device, log_weights=weights)
+    seen = [observation(anchor) for anchor in anchors]
+    left = [np.log(device.latency_s(one.work) / bounded.latency_s(one.work)) for one in seen]
+    if not left:
+        return bounded
+    lifted = np.where(DISPATCH, 0.0, float(np.mean(left)))
+    return replace(bounded, log_weights=weights + lifted)
+
+
+def _engine(device: Calibrated) -> str:
+    return next((name for name in device.covariates if name.startswith("engine:")), "")
+
+
+def _exact(profile: DeviceProfile, precision: str, threads: int) -> list[Anchor]:
+    """Return the anchors of one configuration. An accelerator's do not depend on the threads of the cores beside it."""
+    any_threads = profile.engine is EngineFamily.NPU_INT8 and precision == "int8"
+    return [a for a in profile.anchors if a.precision == precision and (any_threads or a.threads == threads)]
+
+
+def _configuration(profile: DeviceProfile, precision: str, count: int) -> Calibrated:
     place = _place(profile, precision, count)
     fitted = population(place.population)
-    exact = [a for a in profile.anchors if a.precision == precision and a.threads == count]
+    exact = _exact(profile, precision, count)
     if exact:
-        seen = [_observation(anchor) for anchor in exact]
+        seen = [observation(anchor) for anchor in exact]
         device = calibrate(fitted, place.covariates, seen, group=place.group, prior_log_scale=place.prior_log_scale)
         guessed = any(anchor.latency_s.kind is Kind.ASSUMED for anchor in exact)
-        return replace(device, calibration=Calibration.ENGINE_FAMILY) if guessed else device
+        return _borrowed(device, Calibration.ENGINE_FAMILY) if guessed else device
+    if place.prior_log_scale is None:
+        raise FedliteError(
+            f"{profile.name}: got {precision} at {count} threads, which its accelerator was not measured at; "
+            "add an anchor of this precision and thread count, see `fedlite devices calibrate`"
+        )
     device = calibrate(fitted, place.covariates, [], group=place.group, prior_log_scale=place.prior_log_scale)
     surprise = _surprise(profile, precision, count)
     if surprise is None:
         return device
-    return replace(device, log_scale=device.log_scale + surprise, calibration=Calibration.ENGINE_FAMILY)
+    return _borrowed(replace(device, log_scale=device.log_scale + surprise), Calibration.ENGINE_FAMILY)
+
+
+def _borrowed(device: Calibrated, kind: Calibration) -> Calibrated:
+    """Return a configuration whose level comes from another one: of the same device, or of its chip's sibling."""
+    covariance = device.covariance.copy()
+    covariance[0, 0] = max(covariance[0, 0], device.population.spec_sheet.transfer**2)
+    return replace(device, covariance=covariance, calibration=kind)
 
 
 def _surprise(profile: DeviceProfile, precision: str, threads: int) -> float | None:
@@ -137,14 +221,15 @@ def _surprise(profile: DeviceProfile, precision: str, threads: int) -> float | N
     place = _place(profile, nearest.precision, nearest.threads)
     same = [a for a in profile.anchors if (a.precision, a.threads) == (nearest.precision, nearest.threads)]
     measured = calibrate(
-        population(place.population), place.covariates, [_observation(a) for a in same], group=place.group
-    )
-    return measured.log_scale - place.prior_log_scale
+        population(place.population), place.covariates, [observation(a) for a in same], group=place.group,
+        prior_log_scale=place.prior_log_scale,
+    )  # fmt: skip
+    return measured.log_scale - (place.prior_log_scale or 0.0)
 
 
-def estimate(device: Calibrated, seconds: Number, net: str | None = None) -> Estimate:
-    """Return seconds with the band of the device's calibration class, wider for networks unknown to the fit."""
-    band = device.band_of(net)
+def estimate(device: Calibrated, seconds: Number, work: Work) -> Estimate:
+    """Return seconds with the band that the device's calibration has for this work."""
+    band = device.band(work)
     return Estimate.within(seconds, band.low, band.high, device.calibration)
 
 
@@ -166,17 +251,15 @@ def inference_s(
     if batch < 1:
         raise FedliteError(f"batch: got {batch}, expected 1 or more")
     device = configuration(profile, precision, threads)
-    net = known_net(workload)
-    return estimate(device, device.latency_s(Work(workload_terms(workload, batch), net)), net)
+    work = Work(workload_terms(workload, batch), known_net(workload))
+    return estimate(device, device.latency_s(work), work)
 
 
-def known_net(workload: Workload) -> str | None:
-    """Return the published network that this is, by name and size, so that its own offset applies."""
-    net = published.find(workload.model)
-    return net.name if net is not None and abs(workload.macs / net.macs - 1.0) < _SAME_SIZE else None
-
-
-_SAME_SIZE = 0.03
+def known_net(workload: Workload) -> Net | None:
+    """Return the published network that this is, by name and, within a tenth, work, so that its own offset applies."""
+    *channels, height, width = (0, 0, *workload.input_shape)[-3:]
+    side = float(np.sqrt(height * width)) if channels[0] else 0.0
+    return published.of_workload(workload.model, workload.macs, side)
 
 
 _TERM_OF_OP = {
@@ -190,7 +273,7 @@ _TERM_OF_OP = {
 
 
 def work_terms(macs_by_op: Mapping[OpClass, int], bytes_moved: float) -> NDArray[np.float64]:
-    """Return the terms (8,) of counted work: multiply-accumulates by class and bytes of activations moved."""
+    """Return the terms (9,) of counted work: multiply-accumulates by class and bytes of activations moved."""
     terms = np.zeros(len(TERMS))
     for op, macs in macs_by_op.items():
         term = _TERM_OF_OP.get(op, CONV1X1)
@@ -208,6 +291,7 @@ def work_s(profile: DeviceProfile, macs_by_op: Mapping[OpClass, int], bytes_move
     family's, because nothing is known of the code's kernels.
     """
     device = configuration(profile)
-    seconds = float(device.costs @ work_terms(macs_by_op, bytes_moved))
+    terms = work_terms(macs_by_op, bytes_moved)
+    seconds = float(device.costs @ terms)
     wide = max(device.calibration, Calibration.ENGINE_FAMILY, key=list(Calibration).index)
-    return estimate(replace(device, calibration=wide), seconds)
+    return estimate(_borrowed(device, wide), seconds, Work(terms))

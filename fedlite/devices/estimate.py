@@ -17,6 +17,7 @@ class Calibration(StrEnum):
 
     MEASURED = "measured"
     THREE_ANCHORS = "three-anchors"
+    TWO_ANCHORS = "two-anchors"
     ONE_ANCHOR = "one-anchor"
     ENGINE_FAMILY = "engine-family"
     SPEC_SHEET = "spec-sheet"

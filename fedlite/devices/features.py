@@ -1,9 +1,9 @@
-"""A network's work as eight numbers, one per op class: the only view of a model that the latency model has.
+"""A network's work as nine numbers, one per op class: the only view of a model that the latency model has.
 
 Convolutions count multiply-accumulates (in millions), fully connected and recurrent layers the megabytes of weights
-they stream, and every weighted layer adds one dispatch and the megabytes of activations it reads and writes. Pooling,
-normalisation and activation functions are fused into their neighbours by every engine modelled here, so their cost is
-inside the other terms.
+they stream, and every weighted layer adds one dispatch and the megabytes of activations it reads and writes; the call
+itself (interpreter, driver, copies) is the ninth. Pooling, normalisation and activation functions are fused into their
+neighbours by every engine modelled here, so their cost is inside the other terms.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ TERMS: Final = (
     "linear",
     "layers",
     "activations",
+    "calls",
 )
-"""Names of the terms, in the order of every terms array. Units: MMAC x 5, MB of fp32 weights, count, MB of fp32."""
+"""Names of the terms, in the order of every terms array. Units: MMAC x 5, MB of fp32 weights, count, MB of fp32, 1."""
 
-CONV3X3, CONV1X1, CONV_OTHER, DEPTHWISE, GROUPED, LINEAR, LAYERS, ACTIVATIONS = range(len(TERMS))
+CONV3X3, CONV1X1, CONV_OTHER, DEPTHWISE, GROUPED, LINEAR, LAYERS, ACTIVATIONS, CALLS = range(len(TERMS))
+
+DISPATCH: Final = np.isin(np.arange(len(TERMS)), (LAYERS, CALLS))
+"""Which terms (9,) are paid whatever the size of the work."""
 
 MILLION: Final = 1e6
 FP32_BYTES: Final = 4.0
@@ -45,11 +49,14 @@ _DENSE: Final = {OpClass.CONV3X3: CONV3X3, OpClass.CONV1X1: CONV1X1, OpClass.CON
 
 
 def layer_terms(layer: Layer, batch: int = 1) -> NDArray[np.float64]:
-    """Return the terms (8,) of one layer for a batch."""
+    """Return the terms (9,) of one layer for a batch."""
     terms = np.zeros(len(TERMS))
     if layer.op in (OpClass.NORM, OpClass.ELEMENTWISE, OpClass.EMBEDDING):
         return terms
-    if layer.op in (OpClass.LINEAR, OpClass.RECURRENT):
+    if layer.op is OpClass.LINEAR and layer.macs > layer.weights:
+        # Over many positions (tokens, attention) a product no longer streams its weights: a pointwise convolution.
+        terms[CONV1X1] = layer.macs * batch / MILLION
+    elif layer.op in (OpClass.LINEAR, OpClass.RECURRENT):
         streamed_mb = FP32_BYTES * layer.weights * layer.steps / MILLION
         terms[LINEAR] = streamed_mb * max(1.0, batch / LINEAR_REUSE)
     elif layer.op is OpClass.DEPTHWISE:
@@ -63,8 +70,9 @@ def layer_terms(layer: Layer, batch: int = 1) -> NDArray[np.float64]:
 
 
 def workload_terms(workload: Workload, batch: int = 1) -> NDArray[np.float64]:
-    """Return the terms (8,) of one forward pass of a batch."""
+    """Return the terms (9,) of one forward pass of a batch."""
     total = np.zeros(len(TERMS))
     for layer in workload.layers:
         total += layer_terms(layer, batch)
+    total[CALLS] = 1.0
     return total

@@ -3,11 +3,12 @@
 For a configuration (device, engine, precision, threads) with covariates z and a network n with terms x (see
 `features`), the latency is
 
-    t = exp(a) * sum_k w_k exp(B_k z + u_k) x_k * exp(d_n)
+    t = exp(a) * sum_k w_k exp(sum_f z_f B_fk + u_k) x_k * exp(sum_f z_f d_fn)
 
 with one scalar `a` per configuration, op-class deviations `u` drawn once per configuration around what its covariates
-predict, and `d_n` the shared deviation of a known network from the eight terms (0 for networks never measured). The
-numbers are written by `benchmarks/device_model/fit.py`, never by hand.
+predict, and `d` the shared deviation of a known network from the nine terms, everywhere (f = "") and under single
+covariates. What the fit never saw has no entry and costs spread instead. The numbers are written by
+`benchmarks/device_model/fit.py`, never by hand.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedlite.devices.features import TERMS
+from fedlite.devices.features import DISPATCH, TERMS
 from fedlite.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -28,13 +29,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fedlite.devices.estimate import Calibration
+    from fedlite.devices.published import Net
 
-COVARIATES = ("log2_threads", "in_order", "half_math", "half_math_log2_threads")
-"""What is known of a mobile configuration before it is measured; see `cores.covariates`."""
-
-MCU_COVARIATES = ("dual_issue", "no_dsp", "float_math")
-"""The same for microcontrollers; see `cores.mcu_covariates`."""
+EVERYWHERE = ""
+"""The covariate that every configuration has."""
 
 
 @dataclass(frozen=True)
@@ -49,79 +47,114 @@ class Band:
 class SpecSheet:
     """Regression of the scalar on what a data sheet tells: log seconds per unit of work."""
 
-    coefficients: NDArray[np.float64]
-    """Of (1, log clock in GHz, *covariates)."""
+    coefficients: Mapping[str, float]
+    """By covariate; "constant" and "log_clock" (GHz) beside them."""
     deviation: float
-    """Standard deviation of the fitted devices around the regression, in log units."""
-    group_offset: Mapping[str, float] = field(default_factory=dict)
-    """Log level of single groups (engine and precision) against the regression."""
+    """Standard deviation of devices left out of the fit around the regression, in log units."""
+    transfer: float
+    """The same where another configuration of the device (precision, threads) tells how far it strays."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviations (log) of what a prediction does not know."""
+
+    weights: NDArray[np.float64]
+    """Op-class costs (9,) of a configuration around what its covariates predict."""
+    kinds: Mapping[str, tuple[float, float]]
+    """Prefix of covariates ("core", "engine") -> slopes of a kind the fit never saw, of work and of dispatch."""
+    net: tuple[float, float]
+    """Known network on an engine that never ran it: of the layered, and of stand-ins."""
+    new_net: tuple[float, float]
+    """Network in no fit: of the layered, and of stand-ins."""
+    noise: float
 
 
 @dataclass(frozen=True)
 class FittedPopulation:
-    """One fitted population. Arrays over terms have shape (8,), slopes (covariates, 8)."""
+    """One fitted population. Arrays over terms have shape (9,)."""
 
     name: str
     log_weights: NDArray[np.float64]
-    slopes: NDArray[np.float64]
-    weight_deviation: NDArray[np.float64]
-    net_deviation: float
-    noise: float
+    slopes: Mapping[str, NDArray[np.float64]]
     spec_sheet: SpecSheet
-    net_offset: Mapping[str, float] = field(default_factory=dict)
-    net_slope: Mapping[str, float] = field(default_factory=dict)
-    group_offset: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    spread: Spread
+    net_offset: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Covariate -> network -> log deviation."""
     bands: Mapping[str, Mapping[str, Band]] = field(default_factory=dict)
+    """Family ("" pools all) -> class of calibration -> quantiles of error over predicted spread."""
 
-    def expected_log_weights(self, covariates: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return log op-class costs (8,) of an unmeasured configuration with these covariates (c,)."""
-        return self.log_weights + covariates @ self.slopes
+    def expected_log_weights(self, covariates: Mapping[str, float]) -> NDArray[np.float64]:
+        """Return log op-class costs (9,) of an unmeasured configuration with these covariates."""
+        total = self.log_weights.copy()
+        for name, value in covariates.items():
+            if name in self.slopes:
+                total += value * self.slopes[name]
+        return total
 
-    def offset(self, net: str | None, covariates: NDArray[np.float64], group: str = "") -> float:
-        """Return the shared log deviation of a known network, 0 for an unknown one (`net=None`)."""
+    def weight_variance(self, covariates: Mapping[str, float]) -> NDArray[np.float64]:
+        """Return the variances (9,) of the op-class costs around `expected_log_weights`."""
+        total = self.spread.weights**2
+        for name in covariates:
+            prefix = name.partition(":")[0]
+            if prefix in self.spread.kinds and name not in self.slopes:
+                work, dispatch = self.spread.kinds[prefix]
+                total = total + np.where(DISPATCH, dispatch**2, work**2)
+        return np.asarray(total)
+
+    def offset(self, net: Net | None, covariates: Mapping[str, float]) -> float:
+        """Return the shared log deviation of a network, 0 for an unknown one."""
         if net is None:
             return 0.0
-        special = self.group_offset.get(group, {}).get(net, 0.0)
-        return self.net_offset.get(net, 0.0) + self.net_slope.get(net, 0.0) * float(covariates[0]) + special
+        total = 0.0
+        for name, value in ((EVERYWHERE, 1.0), *covariates.items()):
+            table = self.net_offset.get(name)
+            if table:
+                total += value * table.get(net.name, 0.0)
+        return total + self.net_offset.get(FAMILY, {}).get(net.family, 0.0)
 
-    def knows(self, net: str | None) -> bool:
+    def knows(self, net: Net | None) -> bool:
         """Tell whether the network was in the fit."""
-        return net in self.net_offset
+        return net is not None and net.name in self.net_offset.get(EVERYWHERE, {})
 
-    def band(self, calibration: Calibration, group: str = "") -> Band:
-        """Return the error band of a calibration class, of the group if it has its own."""
-        table = self.bands.get(group) or self.bands[""]
-        return table[calibration.value]
+    def net_deviation(self, net: Net | None) -> float:
+        """Return the standard deviation (log) of a network around `offset`."""
+        exact = net is None or net.exact
+        table = self.spread.net if self.knows(net) else self.spread.new_net
+        return table[0] if exact else table[1]
 
-    def new_net_band(self, group: str = "") -> Band:
-        """Return the error band of networks that were left out of the fit, on one-anchor devices."""
-        table = self.bands.get(group) or self.bands[""]
-        return table[NEW_NET]
+    def band(self, calibration: str, group: str = "") -> Band:
+        """Return the quantiles of error over spread of a calibration class, of the family if it has its own."""
+        table = self.bands.get(group, {})
+        return table.get(calibration) or self.bands[""][calibration]
 
 
-NEW_NET = "new-net"
+FAMILY = "family"
+"""Pseudo-covariate whose offsets belong to families of networks, whatever their width and size."""
 
 
 def to_json(population: FittedPopulation) -> dict[str, Any]:
     """Return the population as plain lists and numbers."""
+    spread = population.spread
     return {
         "terms": list(TERMS),
-        "covariates": list(MCU_COVARIATES if population.name == "mcu" else COVARIATES),
         "log_weights": _rounded(population.log_weights),
-        "slopes": [_rounded(row) for row in population.slopes],
-        "weight_deviation": _rounded(population.weight_deviation),
-        "net_deviation": round(population.net_deviation, 5),
-        "noise": round(population.noise, 5),
+        "slopes": {name: _rounded(row) for name, row in sorted(population.slopes.items())},
         "spec_sheet": {
-            "coefficients": _rounded(population.spec_sheet.coefficients),
+            "coefficients": {k: round(v, 5) for k, v in sorted(population.spec_sheet.coefficients.items())},
             "deviation": round(population.spec_sheet.deviation, 5),
-            "group_offset": {key: round(v, 5) for key, v in sorted(population.spec_sheet.group_offset.items())},
+            "transfer": round(population.spec_sheet.transfer, 5),
         },
-        "net_offset": {key: round(value, 5) for key, value in sorted(population.net_offset.items())},
-        "net_slope": {key: round(value, 5) for key, value in sorted(population.net_slope.items())},
-        "group_offset": {
-            group: {key: round(value, 5) for key, value in sorted(table.items())}
-            for group, table in sorted(population.group_offset.items())
+        "spread": {
+            "weights": _rounded(spread.weights),
+            "kinds": {name: [round(x, 5) for x in pair] for name, pair in sorted(spread.kinds.items())},
+            "net": [round(x, 5) for x in spread.net],
+            "new_net": [round(x, 5) for x in spread.new_net],
+            "noise": round(spread.noise, 5),
+        },
+        "net_offset": {
+            name: {net: round(value, 4) for net, value in sorted(table.items())}
+            for name, table in sorted(population.net_offset.items())
         },
         "bands": {
             group: {kind: [round(band.low, 4), round(band.high, 4)] for kind, band in table.items()}
@@ -132,21 +165,24 @@ def to_json(population: FittedPopulation) -> dict[str, Any]:
 
 def from_json(name: str, record: Mapping[str, Any]) -> FittedPopulation:
     """Return the population written by `to_json`."""
+    spread = record["spread"]
     return FittedPopulation(
         name=name,
         log_weights=np.asarray(record["log_weights"], dtype=np.float64),
-        slopes=np.asarray(record["slopes"], dtype=np.float64).reshape(-1, len(TERMS)),
-        weight_deviation=np.asarray(record["weight_deviation"], dtype=np.float64),
-        net_deviation=float(record["net_deviation"]),
-        noise=float(record["noise"]),
+        slopes={key: np.asarray(row, dtype=np.float64) for key, row in record["slopes"].items()},
         spec_sheet=SpecSheet(
-            np.asarray(record["spec_sheet"]["coefficients"], dtype=np.float64),
+            dict(record["spec_sheet"]["coefficients"]),
             float(record["spec_sheet"]["deviation"]),
-            dict(record["spec_sheet"]["group_offset"]),
+            float(record["spec_sheet"]["transfer"]),
         ),
-        net_offset=dict(record["net_offset"]),
-        net_slope=dict(record["net_slope"]),
-        group_offset={group: dict(table) for group, table in record["group_offset"].items()},
+        spread=Spread(
+            np.asarray(spread["weights"], dtype=np.float64),
+            {key: (pair[0], pair[1]) for key, pair in spread["kinds"].items()},
+            (spread["net"][0], spread["net"][1]),
+            (spread["new_net"][0], spread["new_net"][1]),
+            float(spread["noise"]),
+        ),
+        net_offset={key: dict(table) for key, table in record["net_offset"].items()},
         bands={group: {kind: Band(*pair) for kind, pair in table.items()} for group, table in record["bands"].items()},
     )
 

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fedlite.devices import cores
+from fedlite.devices import covariates, mcu_cores
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from fedlite.devices.measurements import Measurement
 
-POPULATION_OF: Final = {
-    "ncnn-fp32": "cpu-float",
-    "ncnn-fp16": "cpu-float",
-    "ncnn-int8": "cpu-int8",
-    "tflite-fp32": "runtimes",
-    "tflite-int8": "runtimes",
-    "xnnpack-fp32": "runtimes",
-    "xnnpack-int8": "runtimes",
-    "framework-fp32": "runtimes",
-    "framework-int8": "runtimes",
-    "tensorrt-fp32": "runtimes",
-    "tensorrt-int8": "runtimes",
-    "gpu": "gpu",
-    "mcu-latency": "mcu",
-    "mcu-float-latency": "mcu",
-}
-"""Family of measured inference latencies -> fitted population."""
+ACCELERATORS = ("gpu", "apple-engine-latency", "npu-latency", "edge-tpu")
 
 
 @dataclass(frozen=True)
@@ -39,7 +21,7 @@ class MeasuredCondition:
 
     population: str
     group: str
-    covariates: NDArray[np.float64]
+    covariates: Mapping[str, float]
     clock_hz: float | None
     described: bool
     """Whether the text tells enough (core and clock) for a prediction without anchors."""
@@ -47,20 +29,17 @@ class MeasuredCondition:
 
 def condition_of(row: Measurement) -> MeasuredCondition | None:
     """Return the condition of an inference latency row, or None if no population covers its family."""
-    population = POPULATION_OF.get(row.family)
-    if population is None:
+    runtime = row.runtime
+    if row.on_mcu and row.family.endswith("-latency"):
+        mcu = mcu_cores.read(f"{row.device} {row.notes.partition(';')[2]}")
+        known = covariates.of_mcu(mcu, runtime.engine, float_math=row.arithmetic == "fp32")
+        return MeasuredCondition("mcu", row.family, known, mcu.clock_hz, described=bool(mcu.kind and mcu.clock_hz))
+    if row.family in ACCELERATORS:
+        known = covariates.of_accelerator(row.family.removesuffix("-latency"), row.arithmetic, runtime.engine)
+        return MeasuredCondition("accelerator", row.family, known, None, described=False)
+    if not row.family.startswith(runtime.engine):
         return None
-    known = cores.read(f"{row.device} {row.source}", little="powersave 1" in row.setting)
-    if population == "mcu":
-        text = f"{row.device} {row.notes}"
-        covariates = cores.mcu_covariates(text, float_math=row.family == "mcu-float-latency")
-        return MeasuredCondition(
-            population, row.family, covariates, known.clock_hz, described=known.clock_hz is not None
-        )
-    if population == "gpu":
-        plain = np.zeros(len(cores.covariates(1, in_order=False, half_math=False)))
-        return MeasuredCondition(population, row.family, plain, None, described=False)
-    half = row.family == "ncnn-fp16" or (row.family == "ncnn-int8" and known.half_math)
-    covariates = cores.covariates(row.thread_count, in_order=known.in_order, half_math=half)
-    described = known.named and known.clock_hz is not None
-    return MeasuredCondition(population, row.family, covariates, known.clock_hz, described)
+    arithmetic, cores = row.arithmetic, row.cores
+    known = covariates.of_cpu(cores, runtime.engine, runtime.year, arithmetic, row.thread_count)
+    described = cores.named and cores.clock_hz is not None
+    return MeasuredCondition("cpu", row.family, known, cores.clock_hz, described)

@@ -2,7 +2,8 @@
 
 The columns are those of the measurement collection in `benchmarks/device_model/data/`: id, device, workload, model,
 precision, threads, batch, metric, unit, value, source, notes and, where known, macs_millions and input. Only the first
-eleven are needed; rows that are no prediction target (power at the wall, HPL) are told apart, with the reason.
+eleven are needed; `params_millions` helps to price networks that nobody drew. Rows that are no prediction target (power
+at the wall, HPL) are told apart, with the reason.
 """
 
 from __future__ import annotations
@@ -12,11 +13,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from fedlite.devices import cores, published, runtimes
+from fedlite.devices.features import MILLION
 from fedlite.errors import InvalidFileError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from fedlite.devices.published import Net
 
 REQUIRED: Final = (
     "device",
@@ -50,9 +57,19 @@ ACCELERATOR: Final = (
 
 _POWERSAVE = re.compile(r"powersave=(\d)")
 _ROUND = re.compile(r"tiny_results_(v\d+\.\d+)")
-_FLAGGED = re.compile(r"leave out|excluded from fits", re.IGNORECASE)
-_MCU = re.compile(r"stm32|nrf5|esp32|cortex-m|nucleo", re.IGNORECASE)
+_FLAGGED = re.compile(r"leave out|excluded from fits|keep out of|unstructured sparse", re.IGNORECASE)
+_MCU = re.compile(r"stm32(?!mp)|nrf5|esp32|cortex-m\d|nucleo", re.IGNORECASE)
 _NOT_MCU = re.compile(r"fpgaconvnet|vcu128|zcu106|snapdragon|syntiant|linux", re.IGNORECASE)
+_TOLD = re.compile(r"family=([\w/-]+)")
+_TOLD_FAMILIES: Final = {
+    "gpu-phone": "gpu", "gpu-board": "gpu", "apple-ane": "apple-engine", "npu-phone": "npu", "npu-board": "npu",
+    "phone-low-power-npu": "npu", "mcu-npu": "npu", "mcu-npu/dsp": "npu", "fpga-npu": "accelerator",
+    "cpu-board-or-vulkan": "accelerator", "mcu-dual-core": "mcu-cores-not-told",
+    "mcu-core-count-not-told": "mcu-cores-not-told",
+}  # fmt: skip
+"""What a row's notes call its kind of processor -> family, where that alone decides."""
+_TRACED_THREADS = 4
+"""Threads where a row says "default"."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +93,7 @@ class Measurement:
     notes: str
     input: str
     macs_millions: float | None
+    params_millions: float | None
     skip: str
     """Why the row is not used, or empty."""
 
@@ -86,10 +104,63 @@ class Measurement:
 
     @property
     def thread_count(self) -> int:
-        """Threads as a number; 4 where the source only says "big cores" or "all cores", 1 where it says nothing."""
-        if self.threads.isdigit():
-            return int(self.threads)
-        return 4 if "cores" in self.threads else 1
+        """Threads as a number: told, all cores where the row says so, else 4 (1 on microcontrollers)."""
+        number = re.search(r"\d+", self.threads)
+        if number is not None:
+            return max(1, int(number[0]))
+        if self.on_mcu:
+            return 1
+        every = self.cores.count if "all" in self.threads else 0
+        return every or min(_TRACED_THREADS, self.cores.count or _TRACED_THREADS)
+
+    @property
+    def on_mcu(self) -> bool:
+        """Whether a microcontroller was measured."""
+        return self.family.startswith("mcu")
+
+    @property
+    def cores(self) -> cores.Cores:
+        """The cores that did the work, as far as device and source name them."""
+        return _cores(self.device, self.source, self.notes, little="powersave 1" in self.setting)
+
+    @property
+    def runtime(self) -> runtimes.Runtime:
+        """Engine and year."""
+        return runtimes.read(f"{self.source} {self.notes}", on_mcu=self.on_mcu)
+
+    @property
+    def arithmetic(self) -> str:
+        """What the engine computes in: "fp32", "fp16", "int8" or "int16"."""
+        half = self.cores.half_math
+        return runtimes.arithmetic(self.precision, half_math=half, engine=self.runtime.engine)
+
+    @property
+    def net(self) -> Net:
+        """The row's network, or a stand-in for it."""
+        macs = self.macs_millions and self.macs_millions * MILLION
+        params = self.params_millions and self.params_millions * MILLION
+        return published.identify(self.model, macs, params, side_of(self.input))
+
+
+_BOARD = re.compile(r"\[(.*?)\]")
+
+
+def _cores(device: str, source: str, notes: str, *, little: bool) -> cores.Cores:
+    """Return the cores that the device's name tells, else the board in the source's brackets, else the notes."""
+    board = _BOARD.search(source)
+    text = f"{device} {board[1]}" if board else device
+    known = cores.read(text, little=little)
+    return known if known.named else cores.read(notes.partition(";")[2], little=little)
+
+
+def side_of(shape: str) -> float:
+    """Return the side of a square image of the same area as an input like "3x224x224" or "480x640", 0 if it is none."""
+    numbers = [int(number) for number in re.findall(r"\d+", shape.partition(",")[0])]
+    sizes = [number for number in numbers if number >= _SMALLEST_SIDE]
+    return float(np.sqrt(sizes[0] * sizes[1])) if len(sizes) > 1 else 0.0
+
+
+_SMALLEST_SIDE = 8
 
 
 def read(path: Path) -> list[Measurement]:
@@ -145,6 +216,7 @@ def _measurement(path: Path, line: int, raw: Mapping[str, str | None], problems:
         notes=record["notes"],
         input=record.get("input", ""),
         macs_millions=_optional(record.get("macs_millions", "")),
+        params_millions=_optional(record.get("params_millions", "")),
         skip=skip,
     )
 
@@ -169,9 +241,15 @@ def _setting(record: Mapping[str, str]) -> str:
     source, notes = record["source"], record["notes"]
     parts = [f"powersave {match[1]}" for match in [_POWERSAVE.search(source)] if match]
     parts += [match[1] for match in [_ROUND.search(source)] if match]
-    if re.search(r"tinyengine|esp-nn|aallan|executorch|learn\.arm", source, re.IGNORECASE):
+    if re.search(r"tinyengine|esp-nn|aallan|learn\.arm", source, re.IGNORECASE):
         parts.append(notes.split(";")[0])
+    if _TOLD.search(notes):
+        parts += [_VERSION.sub("", notes.split(";")[1]).strip()] if ";" in notes else []
     return ", ".join(parts)
+
+
+_VERSION = re.compile(r"avg=.*|\(?v?\d+(?:\.\d+)+\)?|CPU .*|MHz|\d+ ?(?=MHz)")
+"""What of a note does not make another configuration: the release's last digits and statistics of the row."""
 
 
 def classify(record: Mapping[str, str]) -> tuple[str, str]:
@@ -200,41 +278,36 @@ def _training_family(record: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _inference_family(record: Mapping[str, str]) -> tuple[str, str]:
-    source, device = record["source"], record["device"]
-    metric = record["metric"]
-    on_mcu = "tiny_results" in source or "tinyengine" in source or "esp-nn" in source or bool(_MCU.search(device))
-    if on_mcu:
-        if _NOT_MCU.search(device):
-            family = "accelerator"
-        elif record["precision"].startswith("fp32"):
-            family = "mcu-float"
-        else:
-            family = "mcu"
-        if "energy" in metric:
-            return ("mcu-energy" if family.startswith("mcu") else "accelerator-energy"), ""
-        if "latency" in metric:
-            return f"{family}-latency", ""
+    device, metric = record["device"], record["metric"]
+    if "energy" not in metric and "latency" not in metric:
         return "", f"no prediction target: {metric}"
-    if "latency" not in metric:
-        return "", f"no prediction target: {metric}"
-    return _mobile_family(record), ""
+    kind = "energy" if "energy" in metric else "latency"
+    told = _TOLD.search(record["notes"])
+    family = _TOLD_FAMILIES.get(told[1], "") if told else ""
+    if family:
+        return (family if family == "gpu" and kind == "latency" else f"{family}-{kind}"), ""
+    source = record["source"]
+    benchmark = "tiny_results" in source or "tinyengine" in source or "esp-nn" in source
+    on_mcu = told[1].startswith("mcu") if told else benchmark or bool(_MCU.search(device))
+    if not on_mcu:
+        return (_mobile_family(record), "") if kind == "latency" else ("", f"no prediction target: {metric}")
+    if told is None and _NOT_MCU.search(device):
+        return f"accelerator-{kind}", ""
+    if kind == "energy":
+        return "mcu-energy", ""
+    return ("mcu-float-latency" if runtimes.arithmetic(record["precision"]) == "fp32" else "mcu-latency"), ""
 
 
 def _mobile_family(record: Mapping[str, str]) -> str:
-    precision, notes = record["precision"], record["notes"].lower()
-    number = "int8" if precision.startswith("int8") else "fp32"
-    if any(
-        word in f"{record['device']} {record['threads']} {notes}".lower() for word in ("gpu", "edgetpu", "edge tpu")
-    ):
-        return "gpu" if "gpu" in f"{record['device']} {record['threads']}".lower() else "edge-tpu"
-    source = record["source"].lower()
-    if "ncnn" in source:
-        if number == "int8":
-            return "ncnn-int8"
-        return "ncnn-fp16" if precision.startswith("fp16") else "ncnn-fp32"
-    for engine in ("xnnpack", "tensorrt"):
-        if engine in source or engine in notes:
-            return f"{engine}-{number}"
-    if "tensorflow lite" in notes or "tensorflow/lite" in source or "tflite" in source or "edge_tpu" in source:
-        return f"tflite-{number}"
-    return f"framework-{number}"
+    place = f"{record['device']} {record['threads']}".lower()
+    notes = record["notes"].lower()
+    if re.search(r"edge ?tpu", f"{place} {notes}") and "cpu" not in place:
+        return "edge-tpu"
+    if "gpu" in place or ("gpu" in notes and "family=cpu" not in notes):
+        return "gpu"
+    runtime = runtimes.read(f"{record['source']} {record['notes']}")
+    if runtime.engine == "tensorrt":
+        return "gpu"
+    known = _cores(record["device"], record["source"], record["notes"], little=False)
+    arithmetic = runtimes.arithmetic(record["precision"], half_math=known.half_math, engine=runtime.engine)
+    return f"{runtime.engine}-{arithmetic}"

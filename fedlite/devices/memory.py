@@ -1,10 +1,11 @@
 """Peak memory of inference and training, and what happens near the limit: slow first, then killed.
 
-    training = runtime + weights + gradients + optimiser state + saved activations x batch
+    training = runtime + weights + gradients + optimiser state + engine x (activations + unfolded inputs) x batch
 
-Saved activations are those that autograd keeps (`Layer.saved_elements`; the batch itself is among them), so the formula
-equals what torch allocates for tensors; the runtime's own memory is a term of its own (MNN: 66 MB resident before the
-first tensor).
+Saved activations are those that autograd keeps (`Layer.saved_elements`; the batch itself is among them), so
+`tensor_bytes` equals what torch allocates for tensors. A phone's training engine takes more: 66 MB before the first
+tensor, the inputs that convolutions unfold into matrices, and copies of both; its factor and band are fitted on the
+memory of the MNN suite (`coefficients/training.json`). What decides whether a job fits is the upper end of the band.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fedlite.devices.estimate import Calibration, Estimate, Number
+from fedlite.devices.features import ACTIVATIONS, MILLION, workload_terms
 from fedlite.devices.fitted import coefficients
+from fedlite.devices.workload import OpClass
 from fedlite.errors import FedliteError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ OPTIMIZER_STATE: Final = {"sgd": 0.0, "sgd-momentum": 1.0, "adam": 2.0, "adamw":
 """State tensors per parameter (torch.optim)."""
 
 BAND: Final = (0.90, 1.10)
-"""Tensors are counted, not modelled; the band is the allocator's rounding and fragmentation (tests: within 10 %)."""
+"""Of tensors, which are counted, not modelled: the allocator's rounding and fragmentation (tests: within 10 %)."""
 
 WALL_AT: Final = 1.5
 """Load at which the system kills a job. Assumed: MobileNetV2 at batch 32 (1.27 of the ceiling) is missing from the MNN
@@ -77,6 +80,19 @@ def tensor_bytes(
     return FP32_BYTES * (copies * total + max(float(walk.max(initial=0.0)), total))
 
 
+def moving_bytes(workload: Workload) -> float:
+    """Return what grows with the batch in a training engine, bytes of one sample (fp32).
+
+    That is what weighted layers read and write, and the matrices that dense convolutions unfold their inputs into.
+    """
+    dense = [layer for layer in workload.layers if layer.op in _UNFOLDING and layer.out_channels]
+    unfolded = FP32_BYTES * sum(layer.macs / layer.out_channels for layer in dense)
+    return unfolded + MILLION * float(workload_terms(workload)[ACTIVATIONS])
+
+
+_UNFOLDING: Final = (OpClass.CONV3X3, OpClass.CONV_OTHER)
+
+
 @lru_cache(maxsize=4096)
 def training_peak_bytes(
     workload: Workload,
@@ -97,31 +113,50 @@ def training_peak_bytes(
     optimizer, momentum
         See `OPTIMIZER_STATE`.
     runtime_bytes : float, optional
-        The runtime's own memory; `RUNTIME_BYTES` if not given, 0 for tensors alone.
+        The runtime's own memory where it is known, 0 for tensors alone; a phone's training engine if not given.
     weight_copies : float
         Further copies of the weights, such as masks and their rounded values: they cost memory and save none.
     """
-    runtime = RUNTIME_BYTES if runtime_bytes is None else runtime_bytes
     tensors = tensor_bytes(workload, batch, optimizer, momentum, weight_copies)
-    return Estimate.within(runtime + tensors, *BAND, Calibration.ENGINE_FAMILY)
+    if runtime_bytes is not None:
+        return Estimate.within(runtime_bytes + tensors, *BAND, Calibration.ENGINE_FAMILY)
+    engine = coefficients("training.json")["memory"]
+    low, high = engine["band"]
+    copies = 2.0 + state_copies(optimizer, momentum) + weight_copies
+    fixed = RUNTIME_BYTES + FP32_BYTES * copies * workload.params
+    moving = batch * moving_bytes(workload)
+    least = RUNTIME_BYTES + BAND[0] * tensors
+    value = max(fixed + engine["factor"] * moving, RUNTIME_BYTES + tensors)
+    return Estimate(
+        value, max(least, BAND[0] * fixed + engine["factor"] * low * moving),
+        max(BAND[1] * fixed + engine["factor"] * high * moving, BAND[1] * value), Calibration.ENGINE_FAMILY,
+    )  # fmt: skip
 
 
 def inference_peak_bytes(
-    workload: Workload, batch: int = 1, precision: str = "fp32", *, runtime_bytes: float = 0.0
+    workload: Workload, batch: int = 1, precision: str = "fp32", *, runtime_bytes: float = 0.0, in_flash: bool = False
 ) -> Estimate:
-    """Return the peak memory of a forward pass: weights, and the largest set of activations alive at once."""
+    """Return the peak memory of a forward pass: weights, and the largest set of activations alive at once.
+
+    A microcontroller reads its weights from flash (`in_flash`), so only its activations take memory.
+    """
     if batch < 1:
         raise FedliteError(f"batch: got {batch}, expected 1 or more")
     widths = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
     if precision not in widths:
         raise UnknownNameError("precision", precision, list(widths))
-    elements = workload.params + batch * workload.peak_activation_elements
+    elements = batch * workload.peak_activation_elements + (0 if in_flash else workload.params)
     return Estimate.within(runtime_bytes + widths[precision] * elements, *BAND, Calibration.ENGINE_FAMILY)
 
 
-def memory_slowdown(peak_bytes: Number, budget_bytes: Number) -> Number:
-    """Return the factor on time when a job wants `peak_bytes` of `budget_bytes`: 1, then rising, then inf (killed)."""
+def memory_slowdown(peak_bytes: Number, budget_bytes: Number, *, swaps: bool = True) -> Number:
+    """Return the factor on time when a job wants `peak_bytes` of `budget_bytes`: 1, then rising, then inf (killed).
+
+    A device that cannot swap, such as a microcontroller, has no slow zone.
+    """
     load = np.asarray(peak_bytes, dtype=np.float64) / np.asarray(budget_bytes, dtype=np.float64)
+    if not swaps:
+        load = np.where(load > 1.0, np.inf, load)
     slow = 1.0 + slow_slope() * np.maximum(load - 1.0, 0.0)
     factor = np.where(load > WALL_AT, np.inf, slow)
     return float(factor) if factor.ndim == 0 else factor

@@ -5,14 +5,14 @@ energy is power times time and most of its error is the error of the time.
 
 References
 ----------
-MNN on-device training suite (Meizu 16T: 1.90 W, sd 0.11 W over five nets and five batch sizes; energy = power x time
-within 4.9 %). MLPerf Tiny v0.7 to v1.2 (energy = power x time within 5.2 %, leave one workload out; hook-ups of one
-board differ by 1.7).
+MNN on-device training suite (Meizu 16T at 1.71 GHz: 1.90 W, sd 0.11 W over five nets and five batch sizes; energy =
+power x time within 4.9 %). MLPerf Tiny v0.7 to v1.2 (energy = power x time within 5.2 %, leave one workload out;
+hook-ups of one board differ by 1.7).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -44,6 +44,20 @@ class Split:
 def split(profile: DeviceProfile) -> Split:
     """Return the power of a busy device by component."""
     return Split(profile.idle_w.value, max(profile.active_w.value - profile.idle_w.value, 0.0))
+
+
+def at_full_clock(power: Sourced, clock_hz: float, measured_hz: float) -> Sourced:
+    """Return a power measured at a lower clock as it is at the clock that times are predicted for.
+
+    It grows with the clock's square: frequency times about the voltage squared, less the share that leaks or idles.
+    """
+    value = power.value * (clock_hz / measured_hz) ** _CLOCK_EXPONENT
+    return replace(power, value=value, text=f"{value:.3g} W at full clock ({power.text} measured)")
+
+
+_CLOCK_EXPONENT: Final = 2.0
+_CLOCK_EXPONENT_OFF: Final = 0.8
+"""The exponent is judged to be off by so much, one way or the other (1 without voltage scaling, 3 with all of it)."""
 
 
 def active_power(profile: DeviceProfile) -> Estimate:
@@ -85,7 +99,11 @@ def _relative(value: Number, edge: Number) -> Number:
 def _band(profile: DeviceProfile, number: Sourced) -> tuple[float, float]:
     if number.kind is Kind.MEASURED and profile.tier in (Tier.MCU, Tier.NPU):
         return _MCU_MEASURED
-    return BANDS[number.kind]
+    low, high = BANDS[number.kind]
+    if profile.active_clock_hz is None:
+        return low, high
+    reach = _CLOCK_EXPONENT_OFF * abs(float(np.log(profile.clock_hz.value / profile.active_clock_hz.value)))
+    return float(np.exp(-np.hypot(np.log(low), reach))), float(np.exp(np.hypot(np.log(high), reach)))
 
 
 def _class(number: Sourced) -> Calibration:

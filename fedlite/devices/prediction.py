@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fedlite.devices import memory
-from fedlite.devices.compute import configuration, inference_s
+from fedlite.devices.compute import configuration, inference_s, on_microcontroller
 from fedlite.devices.power import compute_energy
-from fedlite.devices.training import MCU_ENGINES, step_model
+from fedlite.devices.training import step_model
 from fedlite.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Prediction:
             "peak_memory_bytes": _band(self.peak, 1.0),
             "calibration": str(self.time.calibration),
             "memory_budget_bytes": self.budget_bytes,
-            "fits": float(self.peak.value) <= self.budget_bytes,
+            "fits": float(self.peak.high) <= self.budget_bytes,
         }
 
 
@@ -75,7 +75,8 @@ def predict(
 ) -> Prediction:
     """Return the cost of one forward pass or one optimiser step.
 
-    The time is that of a job with enough memory; `slowdown` tells what pressure would make of it.
+    The time is that of a job with enough memory; `slowdown` tells what pressure would make of it. Whether a job fits is
+    judged by the upper end of the memory's band.
 
     Raises
     ------
@@ -84,11 +85,11 @@ def predict(
     """
     if mode not in MODES:
         raise UnknownNameError("mode", mode, list(MODES))
-    on_mcu = profile.engine in MCU_ENGINES
-    runtime = 0.0 if on_mcu else memory.RUNTIME_BYTES
+    on_mcu = on_microcontroller(profile)
+    runtime = 0.0 if on_mcu else None
     if mode == "inference":
         time = inference_s(profile, workload, precision=precision, threads=threads, batch=batch)
-        peak = memory.inference_peak_bytes(workload, batch, precision, runtime_bytes=0.0)
+        peak = memory.inference_peak_bytes(workload, batch, precision, in_flash=on_mcu)
     else:
         time = step_model(profile, workload).estimate(float(batch))
         peak = memory.training_peak_bytes(workload, batch, optimizer, momentum, runtime_bytes=runtime)
@@ -105,5 +106,5 @@ def predict(
         energy=compute_energy(profile, time),
         peak=peak,
         budget_bytes=budget,
-        slowdown=float(memory.memory_slowdown(float(peak.value), budget)),
+        slowdown=float(memory.memory_slowdown(float(peak.high), budget, swaps=not on_mcu)),
     )

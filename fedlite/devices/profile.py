@@ -66,6 +66,8 @@ class Anchor:
     """ "int8", or "fp32" for the engine's float path, which computes in fp16 on `EngineFamily.CPU_FP16`."""
     threads: int
     latency_s: Sourced
+    terms: tuple[float, ...] = ()
+    """Of a network that is not published: its terms (see `features.TERMS`), written by `fedlite devices calibrate`."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class DeviceProfile:
     idle_w: Sourced
     """Whole device, radio idle, screen off."""
     active_w: Sourced
-    """Whole device while computing at `threads`, idle power included."""
+    """Whole device while computing at `threads` and `clock_hz` (the operating point of its times), idle included."""
     radios: tuple[str, ...]
     """Access types of `devices/network.py`, preferred first."""
     radio_generation: str
@@ -109,6 +111,8 @@ class DeviceProfile:
     """fp32 peak of all cores from the spec sheet."""
     battery_j: Sourced | None = None
     charge_w: Sourced | None = None
+    active_clock_hz: Sourced | None = None
+    """Clock at which the power was measured, where it is not `clock_hz`; `active_w` is that of `clock_hz`."""
     thermal: Thermal | None = None
     anchors: tuple[Anchor, ...] = ()
     notes: str = ""

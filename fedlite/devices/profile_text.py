@@ -38,11 +38,13 @@ def with_anchors(text: str, name: str, anchors: Sequence[Anchor]) -> str:
 def _anchor(anchor: Anchor) -> list[str]:
     shape = "x".join(str(size) for size in anchor.input_shape)
     source = anchor.latency_s.source.replace('"', "'")
+    own = [f"    terms: [{', '.join(f'{term:.6g}' for term in anchor.terms)}]"] if anchor.terms else []
     return [
         f"  - model: {anchor.model}",
         f"    input: {shape}",
         f"    precision: {anchor.precision}",
         f"    threads: {anchor.threads}",
+        *own,
         f"    latency: {{value: {anchor.latency_s.text.split()[0]}, unit: ms, kind: {anchor.latency_s.kind},",
         f'              source: "{source}"}}',
     ]

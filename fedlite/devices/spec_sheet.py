@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fedlite.devices.cores import GHZ
+
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from fedlite.devices.fitted import FittedPopulation
 
 
-def predictors(clock_hz: float, covariates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the predictors (2 + c,) of the log scalar: 1, log clock in GHz and the covariates."""
-    return np.concatenate([[1.0, float(np.log(clock_hz)) - float(np.log(1e9))], covariates])
+def predictors(clock_hz: float, covariates: Mapping[str, float]) -> dict[str, float]:
+    """Return the predictors of the log scalar: a constant, the log clock in GHz and the covariates."""
+    return {"constant": 1.0, "log_clock": float(np.log(clock_hz / GHZ)), **covariates}
 
 
-def log_scale(population: FittedPopulation, clock_hz: float, covariates: NDArray[np.float64], group: str = "") -> float:
+def log_scale(population: FittedPopulation, clock_hz: float, covariates: Mapping[str, float]) -> float:
     """Return the expected log scalar (seconds per unit of work)."""
-    sheet = population.spec_sheet
-    return float(sheet.coefficients @ predictors(clock_hz, covariates)) + sheet.group_offset.get(group, 0.0)
+    known = population.spec_sheet.coefficients
+    return sum(known.get(name, 0.0) * value for name, value in predictors(clock_hz, covariates).items())

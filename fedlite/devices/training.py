@@ -2,9 +2,9 @@
 
 Per sample, every op class costs its inference price times a factor of the training engine (forward, backward and the
 lost tricks of inference kernels); the fixed part is graph set-up per layer and the update of the parameters. Factors
-come from the MNN suite (docs/device-model.md, section on training), not from the ideal 3 of a FLOP count. The band is
-that of this training engine: the same suite's other interface is 6.7 times slower, and a profile cannot tell which
-runtime an app will use.
+come from the MNN suite (docs/device-model.md, section on training), not from the ideal 3 of a FLOP count. The suite's
+two interfaces differ several times over, and a profile cannot tell which runtime an app will use: the factors are those
+of their mean, and the band covers both.
 
 References
 ----------
@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedlite.devices.compute import configuration
+from fedlite.devices.calibration import Work
+from fedlite.devices.compute import configuration, on_microcontroller
 from fedlite.devices.estimate import Calibration, Estimate, Number
 from fedlite.devices.features import (
     ACTIVATIONS,
+    CALLS,
     CONV1X1,
     FP32_BYTES,
     LAYERS,
@@ -33,14 +35,14 @@ from fedlite.devices.features import (
     workload_terms,
 )
 from fedlite.devices.fitted import coefficients
-from fedlite.devices.profile import DeviceProfile, EngineFamily
 from fedlite.devices.workload import OpClass, Workload
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MCU_ENGINES = (EngineFamily.MCU_INT8, EngineFamily.NPU_INT8)
+    from fedlite.devices.profile import DeviceProfile
+
 MCU_FACTOR = 3.0
 """Forward, gradient by input, gradient by weight: plain loops have no inference tricks to lose. Assumed."""
 MCU_UPDATE = 0.25
@@ -74,14 +76,14 @@ class StepModel:
 
 
 def per_sample_terms(workload: Workload) -> NDArray[np.float64]:
-    """Return the terms (8,) that one more sample of a batch adds to a training step.
+    """Return the terms (9,) that one more sample of a batch adds to a training step.
 
     Unlike inference, training runs normalisation and activation functions as kernels of their own, whose cost is the
     activations they move. Dispatch is paid per step.
     """
     terms = workload_terms(workload)
     terms[LINEAR] /= LINEAR_REUSE
-    terms[LAYERS] = 0.0
+    terms[[LAYERS, CALLS]] = 0.0
     moved = sum(layer.in_elements + layer.out_elements for layer in workload.layers if layer.op in _FUSED_IN_INFERENCE)
     terms[ACTIVATIONS] += FP32_BYTES * moved / MILLION / _UNFUSED_TRAFFIC
     return terms
@@ -106,7 +108,7 @@ def step_model(profile: DeviceProfile, workload: Workload, step_time: float = 1.
     """
     device = configuration(profile)
     record = coefficients("training.json")["backward"]
-    on_mcu = profile.engine in MCU_ENGINES
+    on_mcu = on_microcontroller(profile)
     factors = np.array([MCU_FACTOR if on_mcu else record["factors"][term] for term in TERMS])
     per_sample = float((device.costs * factors) @ per_sample_terms(workload))
     if not per_sample > 0.0:
@@ -119,7 +121,7 @@ def step_model(profile: DeviceProfile, workload: Workload, step_time: float = 1.
     fixed = float(device.costs[LAYERS]) * per_layer * layers + float(device.costs[CONV1X1]) * per_mb * param_mb
     low, high = MCU_BAND if on_mcu else record["band"]
     # Errors of the device and of the training engine are independent: their logarithms add in quadrature.
-    own = device.band_of(None)
+    own = device.band(Work(per_sample_terms(workload)))
     low_log = float(np.hypot(np.log(low), np.log(own.low)))
     high_log = float(np.hypot(np.log(high), np.log(own.high)))
     return StepModel(

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from fedlite.devices import measurements, published, recurrent
-from fedlite.devices.measured_condition import POPULATION_OF
+from fedlite.devices import measurements, recurrent
 from fedlite.devices.validation_records import GroupResult, Skipped, Validation
 from fedlite.errors import FedliteError
 
@@ -50,7 +49,7 @@ def validate(rows: Sequence[Measurement], anchors: int) -> Validation:
     usable, skipped = _usable(rows)
     grouped: dict[tuple[str, ...], list[Measurement]] = defaultdict(list)
     for row in usable:
-        if row.family in ("accelerator-latency", "edge-tpu"):
+        if row.family == "accelerator-latency":
             skipped.append(_skip(row, measurements.ACCELERATOR))
         else:
             grouped[_key(row)].append(row)
@@ -58,7 +57,7 @@ def validate(rows: Sequence[Measurement], anchors: int) -> Validation:
     results: list[GroupResult] = []
     for members in grouped.values():
         family = members[0].family
-        if family in POPULATION_OF:
+        if _is_latency(family):
             result = predict_inference(members, anchors)
         elif family == "training-lstm-time":
             result = predict_recurrent(members, anchors)
@@ -78,6 +77,10 @@ def _key(row: Measurement) -> tuple[str, ...]:
     return (*row.group, row.model) if per_net else row.group
 
 
+def _is_latency(family: str) -> bool:
+    return not family.startswith("training-") and not family.endswith("-energy") and family != "inference-batch"
+
+
 def _skip(row: Measurement, reason: str) -> Skipped:
     return Skipped(row.row, row.device, row.model, reason)
 
@@ -89,14 +92,11 @@ def _usable(rows: Iterable[Measurement]) -> tuple[list[Measurement], list[Skippe
     for row in rows:
         # Benchmark rounds republish old results; an identical number is the same measurement.
         identity = (row.device, row.family, row.precision, row.threads, row.model, row.batch, row.value)
-        needs_net = not row.family.startswith("training-") and row.family != "inference-batch"
         is_lstm = row.family == "training-lstm-time"
         if row.skip:
             skipped.append(_skip(row, row.skip))
         elif is_lstm and recurrent.named_terms(row.model, row.batch) is None:
             skipped.append(_skip(row, "unknown network: sizes of the recurrent layers are not told"))
-        elif needs_net and published.find(row.model) is None:
-            skipped.append(_skip(row, "unknown network: no layer table to predict it from"))
         elif identity in seen and "tiny_results" in row.source:
             skipped.append(_skip(row, "republished: identical to an earlier row"))
         else:

@@ -9,8 +9,7 @@ import numpy as np
 
 from fedlite.devices import batch_curve, published, recurrent, spec_sheet
 from fedlite.devices.anchors import batch_order, inference_order
-from fedlite.devices.calibration import THREE, Calibrated, Observation, Work, calibrate
-from fedlite.devices.estimate import Calibration
+from fedlite.devices.calibration import Calibrated, Observation, Work, calibrate, class_of
 from fedlite.devices.fitted import Band, coefficients, population
 from fedlite.devices.measured_condition import condition_of
 from fedlite.devices.validation_records import GroupResult, Point
@@ -24,18 +23,16 @@ Latencies = Mapping[tuple[str, str, str], float]
 
 
 def work_of(row: Measurement) -> Work:
-    """Return the terms of a row's network, of a known name."""
-    net = published.find(row.model)
-    if net is None:
-        raise KeyError(row.model)
-    return Work(net.terms, net.name)
+    """Return the terms of a row's network, known by layers or standing in for it."""
+    net = row.net
+    return Work(net.terms, net)
 
 
 def _in_anchor_order(rows: Sequence[Measurement]) -> list[Measurement]:
-    nets = [published.find(row.model) for row in rows]
-    names = [published.normalised(net.name) if net else "" for net in nets]
-    sizes = [float(net.terms.sum()) if net else 0.0 for net in nets]
-    return [rows[index] for index in inference_order(names, sizes)]
+    rows = sorted(rows, key=lambda row: (row.model, row.input, row.value, row.row))  # the file's order decides nothing
+    nets = [row.net for row in rows]
+    names = [published.normalised(net.name) for net in nets]
+    return [rows[index] for index in inference_order(names, [float(net.terms.sum()) for net in nets])]
 
 
 def _device(rows: Sequence[Measurement], observed: Sequence[Measurement]) -> Calibrated | str:
@@ -44,10 +41,10 @@ def _device(rows: Sequence[Measurement], observed: Sequence[Measurement]) -> Cal
         return "no population covers this family"
     fitted = population(condition.population)
     prior = None
-    if not observed:
-        if not condition.described or condition.clock_hz is None or not fitted.spec_sheet.coefficients.any():
-            return "no anchor, and the row does not name core and clock for a spec-sheet estimate"
-        prior = spec_sheet.log_scale(fitted, condition.clock_hz, condition.covariates, condition.group)
+    if condition.described and condition.clock_hz is not None and fitted.spec_sheet.coefficients:
+        prior = spec_sheet.log_scale(fitted, condition.clock_hz, condition.covariates)
+    if not observed and prior is None:
+        return "no anchor, and the row does not name core and clock for a spec-sheet estimate"
     seen = [Observation(work_of(row), row.value) for row in observed]
     return calibrate(fitted, condition.covariates, seen, group=condition.group, prior_log_scale=prior)
 
@@ -60,20 +57,31 @@ def _result(rows: Sequence[Measurement], kind: str, anchors: Sequence[Measuremen
     )
 
 
-def _point(row: Measurement, predicted: float, band: Band) -> Point:
-    return Point(row.row, row.model, row.batch, row.value, predicted, predicted * band.low, predicted * band.high)
+def _point(row: Measurement, predicted: float, band: Band, kind: str = "") -> Point:
+    low, high = predicted * band.low, predicted * band.high
+    return Point(row.row, row.model, row.batch, row.value, predicted, low, high, kind)
 
 
 def predict_inference(rows: Sequence[Measurement], count: int) -> GroupResult | str:
-    """Return the predictions of one configuration's latencies, or why there are none."""
+    """Return the predictions of one configuration's latencies, or why there are none.
+
+    A configuration with no more rows than anchors keeps one row to predict: a single row is judged by its spec sheet.
+    """
     ordered = _in_anchor_order(rows)
+    condition = condition_of(rows[0])
+    if condition is not None and condition.described and len(ordered) <= count:
+        count = len(ordered) - 1
     anchors, rest = ordered[:count], ordered[count:]
     device = _device(rows, anchors)
     if isinstance(device, str):
         return device
     works = [(row, work_of(row)) for row in rest]
-    points = [_point(row, device.latency_s(work), device.band_of(work.net)) for row, work in works]
+    points = [_point(row, device.latency_s(work), device.band(work), _kind(work)) for row, work in works]
     return _result(rows, device.calibration.value, anchors, points)
+
+
+def _kind(work: Work) -> str:
+    return "layers" if work.net is not None and work.net.exact else "stand-in"
 
 
 def predict_energy(rows: Sequence[Measurement], count: int, latencies: Latencies) -> GroupResult | str:
@@ -92,7 +100,7 @@ def predict_energy(rows: Sequence[Measurement], count: int, latencies: Latencies
     log_power = float(np.mean(powers))
     band = _energy_band()
     points = [_point(row, float(np.exp(log_power + _offset(row, offsets))) * times[row.model], band) for row in rest]
-    return _result(rows, _class_of(count).value, anchors, points)
+    return _result(rows, class_of(count).value, anchors, points)
 
 
 def _energy_band() -> Band:
@@ -109,19 +117,13 @@ def _time_of(row: Measurement, rows: Sequence[Measurement], latencies: Latencies
     every = [(row.device, row.setting, other.model) for other in rows]
     if all(key in latencies for key in every):
         return latencies[row.device, row.setting, row.model]
-    fitted = population("mcu")
-    covariates = np.zeros(fitted.slopes.shape[0])
     known = [(key, other) for key, other in zip(every, rows, strict=True) if key in latencies]
     seen = [Observation(work_of(other), latencies[key]) for key, other in known]
     own = (row.device, row.setting, row.model)
     if own in latencies:
         return latencies[own]
-    device = calibrate(fitted, covariates, seen, group="mcu-latency", prior_log_scale=0.0)
+    device = calibrate(population("mcu"), {}, seen, group="mcu-latency", prior_log_scale=0.0)
     return device.latency_s(work_of(row))
-
-
-def _class_of(count: int) -> Calibration:
-    return Calibration.THREE_ANCHORS if count >= THREE else Calibration.ONE_ANCHOR
 
 
 def predict_recurrent(rows: Sequence[Measurement], count: int) -> GroupResult | str:
@@ -136,7 +138,7 @@ def predict_recurrent(rows: Sequence[Measurement], count: int) -> GroupResult | 
     scale = float(np.exp(np.mean(logs)))
     low, high = record["band"]
     points = [_point(rows[index], scale * units[index], Band(low, high)) for index in order[count:]]
-    return _result(rows, _class_of(count).value, [rows[index] for index in order[:count]], points)
+    return _result(rows, class_of(count).value, [rows[index] for index in order[:count]], points)
 
 
 def _lstm_terms(row: Measurement) -> NDArray[np.float64]:
@@ -163,7 +165,7 @@ def predict_training(rows: Sequence[Measurement], count: int) -> GroupResult | s
     curve = batch_curve.through([row.batch for row in anchors], values, float(shape))
     low, high = record["band"]
     points = [_point(row, curve.at(row.batch) * _pressure(family, net, row.batch), Band(low, high)) for row in rest]
-    return _result(rows, _class_of(count).value, anchors, points)
+    return _result(rows, class_of(count).value, anchors, points)
 
 
 def _pressure(family: str, net: str, batch: int) -> float:

@@ -26,6 +26,13 @@ class Point:
     predicted: float
     low: float
     high: float
+    net: str = ""
+    """ "layers" if the network is known layer by layer, "stand-in" if only its size is, empty where it has no part."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the measured value lies in the band."""
+        return self.low <= self.measured <= self.high
 
     @property
     def error(self) -> float:
@@ -70,24 +77,27 @@ class Validation:
         for group in self.groups:
             by_family[group.family] += group.points
         every = [point for group in self.groups for point in group.points]
+        by_net = {kind: [point for point in every if point.net == kind] for kind in ("layers", "stand-in")}
         return {
             "groups": [_group_json(group) for group in self.groups],
             "by_family": {family: summary(points) for family, points in sorted(by_family.items()) if points},
+            "by_net": {kind: summary(points) for kind, points in by_net.items() if points},
             **summary(every),
             "skipped": [asdict(row) for row in self.skipped],
         }
 
 
 def summary(points: Sequence[Point]) -> dict[str, float | int | None]:
-    """Return n, MAPE, median error and the share within 25 %, the last three in percent (None without points)."""
+    """Return n, MAPE, median error and the shares within 25 % and in the band, all in percent (None without points)."""
     if not points:
-        return {"n": 0, "mape": None, "median": None, "within25": None}
+        return {"n": 0, "mape": None, "median": None, "within25": None, "in_band": None}
     errors = 100.0 * np.array([point.error for point in points])
     return {
         "n": len(points),
         "mape": round(float(errors.mean()), 3),
         "median": round(float(np.median(errors)), 3),
         "within25": round(100.0 * float((errors <= CLOSE_PERCENT).mean()), 2),
+        "in_band": round(100.0 * float(np.mean([point.held for point in points])), 2),
     }
 
 

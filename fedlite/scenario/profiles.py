@@ -10,12 +10,14 @@ The reading of one file finds every mistake in it, each with line, column and re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
+from fedlite.devices.features import TERMS
 from fedlite.devices.network import ACCESS
+from fedlite.devices.power import at_full_clock
 from fedlite.devices.profile import Anchor, DeviceProfile, EngineFamily, Thermal, Tier
 from fedlite.devices.radio import GENERATIONS
 from fedlite.errors import InvalidFileError, UnknownNameError, quoted
@@ -161,7 +163,9 @@ def _read_profile(path: Path) -> DeviceProfile:
         ("compute",), required=("core_family", "engine", "cores", "threads", "clock"), optional=("peak",), inside=top
     )
     memory = r.mapping(("memory",), required=("ram", "job_ram", "storage"), inside=top)
-    power = r.mapping(("power",), required=("idle", "active"), optional=("battery", "charge", "thermal"), inside=top)
+    power = r.mapping(
+        ("power",), required=("idle", "active"), optional=("active_clock", "battery", "charge", "thermal"), inside=top
+    )
     radio = r.mapping(("radio",), required=("access", "generation"), inside=top)
     thermal = (
         r.mapping(("power", "thermal"), required=("onset", "sustained"), inside=power) if "thermal" in power else None
@@ -184,6 +188,9 @@ def _read_profile(path: Path) -> DeviceProfile:
         active_w=r.number(("power", "active"), power.get("active"), "power"),
         battery_j=r.number(("power", "battery"), power["battery"], "energy") if "battery" in power else None,
         charge_w=r.number(("power", "charge"), power["charge"], "power") if "charge" in power else None,
+        active_clock_hz=(
+            r.number(("power", "active_clock"), power["active_clock"], "frequency") if "active_clock" in power else None
+        ),
         thermal=None if thermal is None else _thermal(r, thermal),
         radios=r.names(("radio", "access"), radio.get("access"), list(ACCESS), "access type"),
         radio_generation=r.one_of(("radio", "generation"), radio.get("generation"), list(GENERATIONS)),
@@ -192,6 +199,9 @@ def _read_profile(path: Path) -> DeviceProfile:
     )
     _judge(r, profile)
     r.finish()
+    if profile.active_clock_hz is not None:
+        power_w = at_full_clock(profile.active_w, profile.clock_hz.value, profile.active_clock_hz.value)
+        return replace(profile, active_w=power_w)
     return profile
 
 
@@ -213,14 +223,26 @@ def _anchors(r: FieldReader, anchors: Any) -> Iterator[Anchor]:
         return
     for index in range(len(anchors)):
         here: KeyPath = ("anchors", index)
-        item = r.mapping(here, required=("model", "input", "precision", "threads", "latency"), inside=anchors)
+        item = r.mapping(
+            here, required=("model", "input", "precision", "threads", "latency"), optional=("terms",), inside=anchors
+        )
         yield Anchor(
             model=r.text((*here, "model"), item.get("model")),
             input_shape=r.shape((*here, "input"), item.get("input")),
             precision=r.one_of((*here, "precision"), item.get("precision"), list(PRECISIONS)),
             threads=r.count((*here, "threads"), item.get("threads")),
             latency_s=r.number((*here, "latency"), item.get("latency"), "time"),
+            terms=_terms(r, (*here, "terms"), item["terms"]) if "terms" in item else (),
         )
+
+
+def _terms(r: FieldReader, here: KeyPath, terms: Any) -> tuple[float, ...]:
+    numbers = isinstance(terms, list) and all(isinstance(t, int | float) and t >= 0 for t in terms)
+    if not numbers or len(terms) != len(TERMS) or not sum(terms) > 0:
+        r.wrong(here, f"got {short(terms)}, expected {len(TERMS)} numbers ({', '.join(TERMS)})",
+                "let `fedlite devices calibrate` write them")  # fmt: skip
+        return ()
+    return tuple(float(term) for term in terms)
 
 
 def _judge(r: FieldReader, profile: DeviceProfile) -> None:

@@ -17,6 +17,7 @@ from fedlite.cli.main import app
 from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
 from fedlite.devices import compute
+from fedlite.devices.memory import BAND
 from fedlite.learning.tracing import trace
 from fedlite.pricing import Job, price
 from fedlite.results.directory import RunDirectory
@@ -117,7 +118,8 @@ def test_a_part_costs_what_its_effects_say(kind, factor, passes, copies, plain, 
     for row, other in zip(before.iter_rows(named=True), after.iter_rows(named=True), strict=True):
         moved_s = float(compute.work_s(load_profile(row["profile"]), {}, passes * 4.0 * PARAMETERS).value)
         assert other["train_s"] == pytest.approx(factor * row["train_s"] + (moved_s if passes else 0.0), rel=1e-9)
-        assert other["peak_bytes"] == pytest.approx(row["peak_bytes"] + 4 * copies * PARAMETERS, abs=1)
+        held = 4 * copies * PARAMETERS * BAND[1]  # the peak is the upper end of its band
+        assert other["peak_bytes"] == pytest.approx(row["peak_bytes"] + held, abs=2)
     assert (after["train_s"] > before["train_s"]).all() == (kind != "term")
 
 

@@ -6,10 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlite.devices import batch_curve, published
+from fedlite.devices import batch_curve, cores, covariates, published
 from fedlite.devices.calibration import Observation, Work, calibrate
 from fedlite.devices.compute import inference_s
-from fedlite.devices.cores import covariates
 from fedlite.devices.features import TERMS
 from fedlite.devices.fitted import population
 from fedlite.devices.memory import memory_slowdown, tensor_bytes
@@ -62,9 +61,9 @@ def test_a_device_slower_at_every_anchor_by_one_factor_is_slower_at_every_net_by
         seen = []
         for name, latency in zip(NETS, latencies, strict=False):
             found = published.find(name)
-            seen.append(Observation(Work(found.terms, found.name), latency * scale))
-        plain = covariates(4, in_order=True, half_math=False)
-        return calibrate(population("cpu-float"), plain, seen, group="ncnn-fp32")
+            seen.append(Observation(Work(found.terms, found), latency * scale))
+        plain = covariates.of_cpu(cores.read("cortex-a53"), "ncnn", 2023, "fp32", 4)
+        return calibrate(population("cpu"), plain, seen, group="ncnn-fp32")
 
     wanted = Work(np.array(work))
     assert np.isclose(device(factor).latency_s(wanted), factor * device(1.0).latency_s(wanted), rtol=1e-6)

@@ -5,32 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fedlite.devices import published
+from fedlite.devices import cores, covariates, published
 from fedlite.devices.calibration import Observation, Work, calibrate
-from fedlite.devices.cores import covariates
 from fedlite.devices.estimate import Calibration
 from fedlite.devices.fitted import from_json, population, to_json
 from fedlite.errors import FedliteError, UnknownNameError
 
-PLAIN = covariates(1, in_order=False, half_math=False)
+PLAIN = covariates.of_cpu(cores.read("cortex-a72"), "ncnn", 2023, "fp32", 1)
 
 
 def work(name):
     net = published.find(name)
-    return Work(net.terms, net.name)
+    return Work(net.terms, net)
 
 
 def truth(name, log_scale, shift=0.0):
-    fitted = population("cpu-float")
+    fitted = population("cpu")
     weights = fitted.expected_log_weights(PLAIN).copy()
     weights[5] += shift
     w = work(name)
-    return float(np.exp(log_scale + fitted.offset(w.net, PLAIN, "ncnn-fp32")) * np.exp(weights) @ w.terms)
+    return float(np.exp(log_scale + fitted.offset(w.net, PLAIN)) * np.exp(weights) @ w.terms)
 
 
 def device(*names, log_scale=1.3, shift=0.0):
     seen = [Observation(work(name), truth(name, log_scale, shift)) for name in names]
-    return calibrate(population("cpu-float"), PLAIN, seen, group="ncnn-fp32")
+    return calibrate(population("cpu"), PLAIN, seen, group="ncnn-fp32")
 
 
 def test_one_anchor_of_an_average_device_recovers_its_scalar():
@@ -56,41 +55,60 @@ def test_three_anchors_learn_that_weights_stream_slowly():
 
 
 def test_a_twice_as_slow_anchor_makes_a_twice_as_slow_device():
-    slow = calibrate(population("cpu-float"), PLAIN, [Observation(work("mobilenet"), 0.2)], group="ncnn-fp32")
-    fast = calibrate(population("cpu-float"), PLAIN, [Observation(work("mobilenet"), 0.1)], group="ncnn-fp32")
+    slow = calibrate(population("cpu"), PLAIN, [Observation(work("mobilenet"), 0.2)], group="ncnn-fp32")
+    fast = calibrate(population("cpu"), PLAIN, [Observation(work("mobilenet"), 0.1)], group="ncnn-fp32")
     assert slow.latency_s(work("vgg16")) == pytest.approx(2.0 * fast.latency_s(work("vgg16")), rel=0.02)
 
 
 def test_without_anchor_the_spec_sheet_scalar_is_kept():
-    found = calibrate(population("cpu-float"), PLAIN, [], prior_log_scale=0.7)
+    found = calibrate(population("cpu"), PLAIN, [], prior_log_scale=0.7)
     assert (found.log_scale, found.calibration) == (0.7, Calibration.SPEC_SHEET)
 
 
 def test_neither_anchor_nor_spec_sheet_is_refused_with_a_remedy():
     with pytest.raises(FedliteError, match="give one of them"):
-        calibrate(population("cpu-float"), PLAIN, [])
+        calibrate(population("cpu"), PLAIN, [])
 
 
 @pytest.mark.parametrize("latency", [0.0, -1.0, float("nan"), float("inf")])
 def test_impossible_latencies_are_refused(latency):
     with pytest.raises(FedliteError, match="positive number"):
-        calibrate(population("cpu-float"), PLAIN, [Observation(work("mobilenet"), latency)])
+        calibrate(population("cpu"), PLAIN, [Observation(work("mobilenet"), latency)])
 
 
-def test_bands_narrow_from_spec_sheet_to_one_to_three_anchors():
-    for group in ("ncnn-fp32", "ncnn-fp16"):
-        widths = [
-            np.log(band.high / band.low) for band in (population("cpu-float").band(kind, group) for kind in ORDER)
-        ]
-        assert widths == sorted(widths)
+ORDER = (("mobilenet", "resnet18", "mobilenet_v3"), ("mobilenet", "resnet18"), ("mobilenet",), ())
 
 
-ORDER = (Calibration.THREE_ANCHORS, Calibration.ONE_ANCHOR, Calibration.ENGINE_FAMILY, Calibration.SPEC_SHEET)
+def test_anchors_narrow_the_band_of_the_spec_sheet():
+    widths = []
+    for names in ORDER:
+        seen = [Observation(work(name), truth(name, 1.3)) for name in names]
+        band = calibrate(population("cpu"), PLAIN, seen, group="ncnn-fp32", prior_log_scale=1.3).band(work("vgg16"))
+        widths.append(np.log(band.high / band.low))
+    assert max(widths[:3]) < 0.7 * widths[-1]
 
 
-def test_half_precision_cores_carry_a_wider_band_than_fp32_cores():
-    fp32, fp16 = (population("cpu-float").band(Calibration.ONE_ANCHOR, g) for g in ("ncnn-fp32", "ncnn-fp16"))
-    assert fp16.high / fp16.low > fp32.high / fp32.low
+def test_two_anchors_are_a_class_of_their_own():
+    assert device("mobilenet", "resnet18").calibration is Calibration.TWO_ANCHORS
+
+
+def test_one_odd_anchor_among_four_is_weighed_down():
+    names = ("mobilenet", "resnet18", "mobilenet_v3", "squeezenet")
+    odd = [Observation(work(name), truth(name, 1.3) * (3.0 if name == "resnet18" else 1.0)) for name in names]
+    found = calibrate(population("cpu"), PLAIN, odd, group="ncnn-fp32")
+    assert abs(np.log(found.latency_s(work("googlenet")) / truth("googlenet", 1.3))) < np.log(3.0) / 8
+
+
+def test_a_network_that_nobody_drew_has_a_wider_band_than_a_known_one():
+    found = device("mobilenet")
+    known, other = published.find("resnet18"), published.identify("some new net", 1.8e9)
+    assert found.spread(Work(other.terms, other)) > 1.5 * found.spread(Work(known.terms, known))
+
+
+def test_a_core_that_the_fit_never_saw_spreads_wider():
+    fitted = population("cpu")
+    unseen = {**{k: v for k, v in PLAIN.items() if not k.startswith("core:")}, "core:z80": 1.0}
+    assert fitted.weight_variance(unseen).sum() > fitted.weight_variance(PLAIN).sum()
 
 
 def test_a_population_survives_its_own_file_format():
@@ -101,5 +119,5 @@ def test_a_population_survives_its_own_file_format():
 
 
 def test_an_unknown_population_is_refused_by_name():
-    with pytest.raises(UnknownNameError, match="cpu-float"):
+    with pytest.raises(UnknownNameError, match="cpu"):
         population("tpu")

@@ -11,6 +11,7 @@ from fedlite.devices.memory import (
     WALL_AT,
     inference_peak_bytes,
     memory_slowdown,
+    moving_bytes,
     slow_slope,
     tensor_bytes,
     training_peak_bytes,
@@ -80,11 +81,33 @@ def test_masks_and_fake_quantisation_take_memory_and_save_none():
 
 def test_the_runtime_is_a_term_of_its_own():
     assert training_peak_bytes(NET, 1, runtime_bytes=0.0).value == tensor_bytes(NET, 1)
-    assert training_peak_bytes(NET, 1).value == tensor_bytes(NET, 1) + 66e6
+    assert training_peak_bytes(NET, 1).value > tensor_bytes(NET, 1) + 66e6
+
+
+def test_a_training_engine_takes_more_than_the_tensors_and_the_measured_net_lies_in_the_band():
+    """MNN suite, MobileNetV2 with batch 16 on a Meizu 16T: 2,764 MB resident."""
+    shape = (3, 224, 224)
+    peak = training_peak_bytes(
+        trace(build("mobilenet-v2", input_shape=shape, num_classes=1000, seed=0), shape, name="m"), 16
+    )
+    assert peak.low <= 2.764e9 <= peak.high < 6 * peak.low
+
+
+def test_convolutions_unfold_their_inputs_and_pointwise_ones_do_not():
+    wide = Layer("conv", OpClass.CONV3X3, 9 * 8 * 4 * 100, 288, 288, 800, 400, 400, 3, 1, 8, 4)
+    flat = Layer("conv", OpClass.CONV1X1, 8 * 4 * 100, 32, 32, 800, 400, 400, 1, 1, 8, 4)
+    moving = moving_bytes(Workload("toy", (8, 10, 10), (wide, flat), 800))
+    assert moving == pytest.approx(4 * (9 * 8 * 100 + 2 * (800 + 400)))
 
 
 def test_int8_inference_takes_a_quarter():
     assert inference_peak_bytes(NET, 1, "int8").value * 4 == inference_peak_bytes(NET, 1).value == 4 * (1100 + 110)
+
+
+def test_a_microcontroller_reads_its_weights_from_flash_and_never_swaps():
+    assert inference_peak_bytes(NET, 1, "int8", in_flash=True).value == 110
+    assert memory_slowdown(1.0e6, 1e6, swaps=False) == 1.0
+    assert memory_slowdown(1.01e6, 1e6, swaps=False) == float("inf")
 
 
 def test_the_squeezenet_cliff_is_reproduced():

@@ -53,8 +53,8 @@ def test_traced_torch_models_are_near_the_published_pi_4_latency(model, publishe
         if (row.device, row.family, row.threads, row.model) == ("Raspberry Pi 4B", "ncnn-fp32", "4", published)
     ]
     band = predicted("--device", "pi-4b", "--model", model)["latency_ms"]
-    # An 80 % band: one in five may lie outside, none far outside. Torch's ResNet-50 has 6 % more work (v1.5).
-    assert 0.9 * band["low"] <= 1e3 * measured <= 1.15 * band["high"]
+    # An 80 % band: one in five may lie outside, none far outside. Torch's ResNet-50 (v1.5) strides in its 3x3 layers.
+    assert 0.85 * band["low"] <= 1e3 * measured <= 1.15 * band["high"]
 
 
 def test_networks_unknown_to_the_fit_carry_a_wider_band():
@@ -81,7 +81,7 @@ def test_calibrate_writes_a_profile_that_loads_and_predicts_the_anchor(tmp_path)
     profile = load_profile(out)
     mine = [anchor for anchor in profile.anchors if (anchor.precision, anchor.threads) == ("fp32", 4)]
     assert [(anchor.model, anchor.latency_s.value) for anchor in mine] == [("mobilenet", 0.063), ("resnet18", 0.12)]
-    assert json.loads(result.stdout)["calibration"] == "one-anchor"
+    assert json.loads(result.stdout)["calibration"] == "two-anchors"
     assert 0.2 < json.loads(result.stdout)["speed"] < 1.0
 
 
@@ -97,3 +97,44 @@ def test_calibrate_does_not_overwrite_without_being_told(tmp_path):
 def test_wrong_anchors_are_refused(tmp_path, anchor):
     assert run("calibrate", "--device", "pi-4b", "--anchor", anchor, "--out", tmp_path / "x.yaml").exception
     assert not (tmp_path / "x.yaml").exists()
+
+
+def test_calibrate_takes_a_model_of_the_zoo_and_its_anchor_is_met(tmp_path):
+    out = tmp_path / "mine.yaml"
+    result = run("calibrate", "--device", "pixel-8", "--anchor", "resnet8,0.5", "--input", "3x32x32", "--classes", 10,
+                 "--out", out)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    latency = predicted("--device", out, "--model", "resnet8", "--classes", 10)["latency_ms"]
+    assert latency["value"] == pytest.approx(0.5, rel=0.1)
+
+
+def test_calibrate_writes_the_terms_of_a_network_that_nobody_published(tmp_path):
+    out = tmp_path / "mine.yaml"
+    result = run("calibrate", "--device", "pixel-8", "--anchor", "cnn,0.9", "--input", "1x28x28", "--classes", 10,
+                 "--out", out)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (mine,) = [anchor for anchor in load_profile(out).anchors if anchor.model == "cnn"]
+    assert len(mine.terms) == 9
+    assert sum(mine.terms) > 0
+
+
+def test_an_anchor_ten_times_off_its_spec_sheet_is_refused_unless_forced(tmp_path):
+    out = tmp_path / "mine.yaml"
+    wrong = ("calibrate", "--device", "pixel-8", "--anchor", "mobilenet,500", "--out", out)
+    assert "10 times off" in str(run(*wrong).exception)
+    assert not out.exists()
+    assert run(*wrong, "--force").exit_code == 0
+
+
+def test_anchors_of_another_engine_are_not_mixed_with_the_profiles_own(tmp_path):
+    common = ("calibrate", "--device", "pixel-8", "--anchor", "mobilenet,8", "--out", tmp_path / "mine.yaml")
+    assert "engines" in str(run(*common, "--engine", "tflite 2024").exception)
+    assert "expected an engine" in str(run(*common, "--engine", "abacus").exception)
+    assert run(*common, "--engine", "ncnn 2023").exit_code == 0
+
+
+def test_a_job_fits_only_if_the_upper_end_of_its_memory_does():
+    document = predicted("--device", "meizu-16t", "--model", "mobilenet-v2", "--mode", "training", "--batch", 4)
+    peak, budget = document["peak_memory_bytes"], document["memory_budget_bytes"]
+    assert peak["value"] < budget < peak["high"] or peak["value"] > budget
+    assert document["fits"] is False

@@ -14,7 +14,7 @@ from fedlite.compression.constraint.magnitude import Magnitude
 from fedlite.compression.part import Effects
 from fedlite.compression.plan import Plan
 from fedlite.devices.compute import inference_s, work_s
-from fedlite.devices.memory import RUNTIME_BYTES, slow_slope
+from fedlite.devices.memory import slow_slope, training_peak_bytes
 from fedlite.devices.profile import DeviceProfile, EngineFamily, Kind, Sourced, Thermal, Tier
 from fedlite.devices.training import step_model
 from fedlite.devices.workload import Layer, OpClass, Workload
@@ -60,7 +60,8 @@ def test_training_costs_its_steps_and_its_samples():
     assert work.time.low == pytest.approx(work.time_s * step.low_factor)
     assert work.time.high == pytest.approx(work.time_s * step.high_factor)
     assert work.calibration == work.time.calibration == step.calibration
-    assert work.peak_bytes == RUNTIME_BYTES + tensors(16, 1)
+    # A device must be prepared for the upper end of the band.
+    assert work.peak_bytes == work.peak.high == training_peak_bytes(NET, 16).high > work.peak.value
 
 
 def test_parts_multiply_the_time_and_add_copies_of_the_weights():
@@ -69,8 +70,8 @@ def test_parts_multiply_the_time_and_add_copies_of_the_weights():
     plain, dear = price(device(), Plan(), NET, job), price(device(), plan, NET, job)
     factor = (0.90 * 0.97 * 0.53 * 0.45) ** -0.5
     assert dear.time_s == pytest.approx(factor * plain.time_s, rel=1e-12)
-    assert plain.peak_bytes == RUNTIME_BYTES + tensors(16, 2)
-    assert dear.peak_bytes == RUNTIME_BYTES + tensors(16, 2 + 1 + 2)
+    assert plain.peak_bytes == training_peak_bytes(NET, 16, "sgd", 0.9).high
+    assert dear.peak.value - plain.peak.value == pytest.approx(4 * PARAMS * (1 + 2))
 
 
 def test_passes_over_the_update_are_paid_once_per_job_whatever_its_steps():
@@ -100,13 +101,13 @@ def test_an_evaluation_is_one_inference_per_sample_whatever_the_plan():
         assert work.time_s == pytest.approx(50 * float(one.value), rel=1e-12)
         assert work.time.low == pytest.approx(50 * float(one.low))
         assert work.time.high == pytest.approx(50 * float(one.high))
-        assert work.peak_bytes == 4 * (PARAMS + 16 * 110)
+        assert work.peak.value == 4 * (PARAMS + 16 * 110)
         assert work.calibration == one.calibration
 
 
 def test_a_microcontroller_has_no_runtime_beside_its_firmware():
     mcu = device(EngineFamily.MCU_INT8, "cortex-m7", 1)
-    assert price(mcu, Plan(), NET, Job(10.0, 1.0, 10)).peak_bytes == tensors(10, 1)
+    assert price(mcu, Plan(), NET, Job(10.0, 1.0, 10)).peak.value == tensors(10, 1)
 
 
 def test_a_net_without_work_and_an_unknown_optimiser_are_refused():

@@ -137,7 +137,7 @@ def test_a_broken_profile_gives_file_line_key_and_remedy(tmp_path, old, new, key
 def test_every_mistake_of_a_profile_is_found_at_once(tmp_path):
     text = GOOD.replace("cores: 8", "cores: 0").replace("soc:", "sock:").replace("unit: GHz", "unit: W")
     keys = {key for _, _, key, _ in problems_of(tmp_path, text)}
-    assert keys == {"compute.cores", "sock", "soc", "compute.clock.unit"}
+    assert keys == {"compute.cores", "sock", "soc", "compute.clock.unit", "power.active_clock.unit"}
 
 
 def test_a_number_without_a_source_is_refused(tmp_path):

@@ -14,6 +14,7 @@ from fedlite.devices.validation import validate, validate_file
 from fedlite.errors import FedliteError, InvalidFileError
 
 COLLECTION = Path(__file__).parents[2] / "benchmarks" / "device_model" / "data" / "device_measurements.csv"
+SECOND = COLLECTION.with_name("device_measurements_2.csv")
 COLUMNS = ["id", *measurements.REQUIRED, "macs_millions", "input"]
 
 
@@ -68,7 +69,7 @@ def test_threads_precision_and_power_mode_make_groups_of_their_own(file):
     )  # fmt: skip
     groups = validate_file(path, 1).groups
     assert [(group.threads, group.setting, len(group.points)) for group in groups] == [
-        ("4", "powersave 0", 1), ("1", "powersave 0", 1), ("4", "powersave 2", 0),
+        ("4", "powersave 0", 1), ("1", "powersave 0", 1), ("4", "powersave 2", 1),
     ]  # fmt: skip
 
 
@@ -80,9 +81,27 @@ def test_without_anchors_the_spec_sheet_predicts_where_core_and_clock_are_told(f
     assert "core and clock" in result.skipped[0].reason
 
 
-def test_unknown_networks_are_skipped_with_the_reason(file):
-    result = validate_file(file(row(), row(id="T2", model="yolo-9000")), 1)
-    assert [(skip.row, skip.reason.split(":")[0]) for skip in result.skipped] == [("T2", "unknown network")]
+def test_networks_that_nobody_drew_are_priced_with_a_wider_band(file):
+    path = file(
+        row(), row(id="T2", model="resnet18", value="90"), row(id="T3", model="yolo-9000", macs_millions="1800")
+    )
+    (group,) = validate_file(path, 1).groups
+    known, other = group.points
+    assert (known.net, other.net) == ("layers", "stand-in")
+    assert other.high / other.low > 1.5 * known.high / known.low
+
+
+def test_a_single_row_of_a_described_device_is_judged_by_its_spec_sheet(file):
+    (group,) = validate_file(file(row()), 1).groups
+    assert (group.calibration, len(group.points)) == ("spec-sheet", 1)
+
+
+def test_coverage_of_the_bands_is_told_by_family(file):
+    path = file(row(), row(id="T2", model="resnet18", value="90"), row(id="T3", model="vgg16", value="1"))
+    document = validate_file(path, 1).to_json()
+    held = [p["low"] <= p["measured"] <= p["high"] for p in document["groups"][0]["points"]]
+    assert held == [True, False]
+    assert document["by_family"]["ncnn-fp32"]["in_band"] == document["in_band"] == 50.0
 
 
 def test_flagged_rows_and_other_quantities_are_skipped(file):
@@ -122,7 +141,7 @@ def test_negative_anchors_are_refused():
 
 
 def test_a_file_without_usable_rows_gives_zero_points_and_no_invented_error(file):
-    document = validate_file(file(row(model="nothing")), 1).to_json()
+    document = validate_file(file(row(workload="nothing")), 1).to_json()
     assert (document["n"], document["mape"], document["by_family"]) == (0, None, {})
 
 
@@ -158,8 +177,20 @@ def test_the_collection_itself_is_read_and_predicted():
     assert document["n"] > 1000
     assert families["ncnn-fp32"]["mape"] < 12
     assert families["ncnn-fp16"]["mape"] < 18
+    assert families["ncnn-int8"]["mape"] < 18
     assert families["mcu-energy"]["mape"] < 5
     assert families["training-time"]["n"] > 20
+
+
+def test_nine_tenths_of_the_second_collection_are_scored():
+    rows = [r for r in measurements.read(SECOND) if "latency" in r.family or r.family.split("-")[-1].startswith("fp")]
+    mine = [r for r in rows if "family=cpu" in r.notes or "family=mcu-single-core" in r.notes]
+    result = validate(mine, 1)
+    scored = sum(len(group.points) + len(group.anchors) for group in result.groups)
+    assert scored >= 0.9 * len(mine) > 500
+    by_net = result.to_json()["by_net"]
+    assert by_net["layers"]["median"] < 15
+    assert by_net["stand-in"]["median"] < 30
 
 
 def test_two_anchors_per_net_predict_training_within_four_percent():
@@ -185,4 +216,6 @@ def test_the_command_prints_one_json_document(file):
     path = file(row(), row(id="T2", model="resnet18", value="90"))
     result = CliRunner().invoke(app, ["validate", str(path), "--anchors", "1", "--json"])
     assert result.exit_code == 0
-    assert {"groups", "by_family", "n", "mape", "median", "within25"} <= set(json.loads(result.stdout))
+    assert {"groups", "by_family", "by_net", "n", "mape", "median", "within25", "in_band"} <= set(
+        json.loads(result.stdout)
+    )
