@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fedlite.devices import memory
+from fedlite.devices.power import split
 from fedlite.fleet import demands, population, timeline
 from fedlite.fleet.demands import Demands
 from fedlite.fleet.outcomes import Outcome
@@ -190,7 +191,8 @@ def test_what_a_link_can_never_carry_is_refused_before_and_after_encoding():
 def test_what_the_rules_need_stops_a_job_when_it_stops_and_nothing_else_does(condition, rule, outcome):
     stops = Until(**{condition: 30.0})
     fleet = make_fleet("pixel-4", availability=stops, rules=Rules(**{rule: True}))
-    assert one(fleet, work()) == (outcome, 30.0, pytest.approx(30 * 1.8))
+    compute_w = split(load_profile("pixel-4")).compute_w
+    assert one(fleet, work()) == (outcome, 30.0, pytest.approx(30 * compute_w))
     assert one(make_fleet("pixel-4", availability=stops), work())[0] is Outcome.ARRIVED
     everything = Rules(charging=True, unmetered=True, idle=True)
     assert one(make_fleet("pixel-4", availability=stops, rules=everything), work())[0] is outcome

@@ -242,7 +242,7 @@ class Hungry(Constraint):
 def test_copies_for_each_sample_are_priced_with_the_batch():
     profile, workload = load_profile("pi-4b"), trace(SPEC.build(), (6,), name="toy")
     job = Job(samples=20.0, steps=5.0, batch=4)
-    plain, hungry = (price(profile, plan, workload, job).peak_bytes for plan in (Plan(), Plan(constraints=(Hungry(),))))
+    plain, hungry = (price(profile, plan, workload, job).peak.value for plan in (Plan(), Plan(constraints=(Hungry(),))))
     assert hungry - plain == pytest.approx(4 * 4 * workload.params)
-    larger = price(profile, Plan(constraints=(Hungry(),)), workload, replace(job, batch=8)).peak_bytes
+    larger = price(profile, Plan(constraints=(Hungry(),)), workload, replace(job, batch=8)).peak.value
     assert larger - hungry > 4 * 4 * workload.params
