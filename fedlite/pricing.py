@@ -77,7 +77,11 @@ class Work:
     @property
     def peak_bytes(self) -> float:
         """Peak memory that a device must be prepared for: the upper end of the band."""
-        return float(self.peak.high)
+        return _prepared_for(self.peak)
+
+
+def _prepared_for(peak: Estimate) -> float:
+    return float(peak.high)
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,11 @@ class Rate:
     high: float
     peak: Estimate
     calibration: Calibration
+
+    @property
+    def peak_bytes(self) -> float:
+        """As that of `Work`."""
+        return _prepared_for(self.peak)
 
 
 def price(profile: DeviceProfile, plan: Plan, workload: Workload, job: Job) -> Work:
@@ -144,8 +153,8 @@ def _of_evaluation(profile: DeviceProfile, workload: Workload, job: Job) -> Rate
     return Rate(0.0, value, 0.0, low, high, peak, one.calibration)
 
 
-RATES: Final = ("per_step_s", "per_sample_s", "per_job_s", "low", "high", "peak")
-"""The numbers of a `Rate`, in the order in which a `Tariff` gives them; the peak in bytes."""
+RATES: Final = ("per_step_s", "per_sample_s", "per_job_s", "low", "high", "peak_bytes")
+"""The numbers of a `Rate`, in the order in which a `Tariff` gives them."""
 
 
 class Tariff:
@@ -168,7 +177,7 @@ class Tariff:
         """Return the `RATES` of n jobs on these profiles, shape (6, n)."""
         for profile in sorted(set(profile_of[~self._known[profile_of]].tolist())):
             asked = rate(self._profiles[profile], *self._kind)
-            self._table[:, profile] = [*(getattr(asked, name) for name in RATES[:-1]), float(asked.peak.value)]
+            self._table[:, profile] = [getattr(asked, name) for name in RATES]
             self._known[profile] = True
         found: NDArray[np.float64] = self._table[:, profile_of]
         return found
