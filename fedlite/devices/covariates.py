@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from fedlite.devices.cores import Cores
     from fedlite.devices.mcu_cores import Mcu
 
-Covariates = "Mapping[str, float]"
-
 _YEAR_ZERO, _YEARS = 2021.0, 3.0
 
 
