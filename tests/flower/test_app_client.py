@@ -388,6 +388,7 @@ def train(msg, context):
         ("np.nan", False, True, "fp32", "diverged"),
         ("np.nan", False, False, "int8", "diverged"),
         ("np.nan", True, False, "int8", "diverged"),  # as older clients send arrays
+        ("np.nan", True, True, "fp32", "diverged"),
         ("np.inf", False, False, "int8", "diverged"),
         ("1e6", False, False, "fp16", "diverged"),
         ("1e6", False, True, "bf16", "arrived"),
