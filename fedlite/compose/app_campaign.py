@@ -15,6 +15,7 @@ from fedlite.compose.app_request import APP_FILE, AppRequest, read_request
 from fedlite.compose.app_results import app_particulars
 from fedlite.compose.app_rounds import AppRounds
 from fedlite.compose.program import Program
+from fedlite.compose.protocol import policy
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.runtimes import app_classes
 from fedlite.compose.runtimes import declared as declared_by
@@ -24,7 +25,6 @@ from fedlite.flower.app_prices import AppPrices, Declared
 from fedlite.flower.app_runtime import AppRuntime, worker_spec
 from fedlite.flower.app_server import load_server, serve_app
 from fedlite.flower.app_worker import load_client
-from fedlite.flower.grid import RoundPolicy
 from fedlite.learning.objectives import objective
 from fedlite.rng import seed_of
 from fedlite.scenario.loader import load_fleet
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from fedlite.engine.task import WorkerSpec
     from fedlite.fleet.state import Fleet
     from fedlite.flower.app_classes import AppClass
-    from fedlite.flower.grid import FleetGrid
+    from fedlite.flower.grid import FleetGrid, RoundPolicy
     from fedlite.learning.objectives import Metric
     from fedlite.learning.training.accelerator import Accelerator
     from fedlite.results.directory import RunDirectory
@@ -128,8 +128,7 @@ class AppCampaign:
     @property
     def policy(self) -> RoundPolicy:
         """As the scenario says; how many are asked, the app decides."""
-        training = self.scenario.training
-        return RoundPolicy.of(training.first, training.deadline_s, training.failures, asks_busy=True)
+        return policy(self.scenario, self.scenario.cohort if self.scenario.protocol else None, asks_busy=True)
 
     @property
     def program(self) -> Program:

@@ -67,7 +67,7 @@ def _can_be_sliced(model: str) -> bool:
 
 def _limits(profile: DeviceProfile, scenario: Scenario, budgets: Budgets) -> auto.Limits:
     """Return what a device may give; a job that swaps is no plan, so memory ends where swapping begins."""
-    deadline_s = scenario.training.deadline_s
+    deadline_s = scenario.deadline_s
     return auto.Limits(
         memory_bytes=min(profile.job_ram_bytes.value, budgets.memory_bytes or np.inf),
         storage_bytes=min(profile.storage_bytes.value, budgets.storage_bytes or np.inf),

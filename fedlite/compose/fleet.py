@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedlite.compose import auto_plans
+from fedlite.compose.protocol import join
 from fedlite.devices import channels
 from fedlite.fleet import population
 from fedlite.fleet.hardware import wall_bytes
@@ -135,7 +136,7 @@ def build(scenario: FleetScenario, profiles: list[DeviceProfile], excluded: list
     )
     chosen = section.rules
     rules = Rules(chosen.charging, chosen.unmetered, chosen.idle, chosen.min_battery)
-    return Fleet(
+    fleet = Fleet(
         people,
         _availability(section, scenario.seed),
         rules,
@@ -144,6 +145,8 @@ def build(scenario: FleetScenario, profiles: list[DeviceProfile], excluded: list
         excluded=_spread(excluded, people.profile_of),
         start_s=section.start_s,
     )
+    join(scenario, fleet)
+    return fleet
 
 
 def _spread(values: list[bool], profile_of: NDArray[np.int16]) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fedlite
+from fedlite.compose.calendar import calendar
 from fedlite.compose.finished import Run, completed, failed
 from fedlite.devices import carbon
 from fedlite.engine.task import digest
@@ -95,7 +96,8 @@ class Record:
         """SHA-256 over the final arrays and the ledger: the same for every backend and number of actors."""
         pairs = zip(self.trained.names, self.trained.final, strict=True)
         arrays = {f"{position} {name}": values for position, (name, values) in enumerate(pairs)}
-        return hashlib.sha256(f"{digest({}, arrays)} {self.ledger.digest()}".encode()).hexdigest()
+        visits = "" if self.fleet.check_ins is None else f" {self.fleet.check_ins.visits.digest}"
+        return hashlib.sha256(f"{digest({}, arrays)} {self.ledger.digest()}{visits}".encode()).hexdigest()
 
     def write(self, name: str, particulars: Particulars) -> Run:
         """Write everything, the summary last: a directory with a summary is complete."""
@@ -112,7 +114,8 @@ class Record:
     def _summary(self, name: str, particulars: Mapping[str, Any]) -> dict[str, Any]:
         ledger = self.ledger.columns()
         moved = ledger["up_bytes"] + ledger["down_bytes"]
-        energy_j = float(ledger["energy_j"].sum())
+        visits, start_s = self._visits, self.scenario.fleet.start_s
+        energy_j = float(ledger["energy_j"].sum()) + visits["energy_j"]
         return {
             "run_dir": str(self.directory.path),
             "name": name,
@@ -120,17 +123,17 @@ class Record:
             "digest": self.digest,
             "seed": self.scenario.seed,
             "rounds": len(self.rounds.rows) - 1,
-            "virtual_time_s": self.end_s - self.scenario.fleet.start_s,
+            "virtual_time_s": self.end_s - start_s,
             "wall_time_s": self.wall_s,
             "energy_j": energy_j,
-            "energy_low_j": float(ledger["energy_low_j"].sum()),
-            "energy_high_j": float(ledger["energy_high_j"].sum()),
-            "radio_j": float(ledger["radio_j"].sum()),
-            "tail_j": float(ledger["tail_j"].sum()),
+            **{
+                name: float(ledger[name].sum()) + visits[name]
+                for name in ("energy_low_j", "energy_high_j", "radio_j", "tail_j")
+            },
             "carbon_g": float(carbon.grams(energy_j, self.scenario.fleet.carbon_grid)),
-            "up_bytes": int(ledger["up_bytes"].sum()),
-            "down_bytes": int(ledger["down_bytes"].sum()),
-            "metered_bytes": int(moved[ledger["metered"]].sum()),
+            **{name: int(ledger[name].sum()) + int(visits[name]) for name in ("up_bytes", "down_bytes")},
+            "metered_bytes": int(moved[ledger["metered"]].sum()) + int(visits["metered_bytes"]),
+            "calendar": calendar(self.fleet, ledger, self.rounds.rows, start_s, self.end_s),
             "verdict": self.trained.verdict or _nothing_learned(ledger) or _nobody_arrived(ledger),
             "outcomes": dict(sorted(Counter(ledger["outcome"].tolist()).items())),
             "failure": None if self.trained.failure is None else str(self.trained.failure),
@@ -140,6 +143,11 @@ class Record:
             **self._engine,
             **particulars,
         }
+
+    @property
+    def _visits(self) -> Mapping[str, float]:
+        """Sums over all check-ins, each nothing where devices do not check in."""
+        return Counter() if self.fleet.check_ins is None else self.fleet.check_ins.visits.sums
 
     @property
     def _engine(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from fedlite.compose.progress import Progress
+from fedlite.fleet.visits import SUMS
 from fedlite.learning.objectives import LOSS, columns_of
 from fedlite.results.rounds import OF_JOBS, Rounds
 
@@ -42,6 +43,7 @@ class RoundLog:
         self._began_s = grid.clock.now_s
         self._start_s, self._start_wall_s = grid.clock.now_s, time.perf_counter()
         self._rows_seen = 0
+        self._visits_seen = dict.fromkeys(SUMS, 0.0)
         self._energy_j = 0.0
 
     @property
@@ -67,6 +69,7 @@ class RoundLog:
             end_s=now_s,
             eligible=eligible,
             jobs=self._grid.ledger.columns(self._rows_seen, OF_JOBS),
+            visits=self._new_visits(),
             metrics=metrics,
             wall_s=now_wall_s - self._start_wall_s,
             trains=self.trains,
@@ -80,10 +83,19 @@ class RoundLog:
         """Add the jobs that were under way when the last round was closed to its row: they cost what they cost."""
         jobs = self._grid.ledger.columns(self._rows_seen, OF_JOBS)
         self._rows_seen = len(self._grid.ledger)
-        self.table.settle(jobs, trains=self.trains)
-        if len(jobs["kind"]) and self.table.rows:
-            self._energy_j += float(jobs["energy_j"].sum())
+        visits = self._new_visits()
+        self.table.settle(jobs, visits, trains=self.trains)
+        if (len(jobs["kind"]) or visits["check_ins"]) and self.table.rows:
+            self._energy_j += float(jobs["energy_j"].sum()) + visits["energy_j"]
             self._tell()
+
+    def _new_visits(self) -> dict[str, float]:
+        """Return the sums over the check-ins since the last row."""
+        check_ins = self._grid.fleet.check_ins
+        now = self._visits_seen if check_ins is None else dict(check_ins.visits.sums)
+        new = {name: now[name] - before for name, before in self._visits_seen.items()}
+        self._visits_seen = now
+        return new
 
     def _tell(self) -> None:
         """Tell whoever watches how far the run is."""

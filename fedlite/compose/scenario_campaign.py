@@ -13,6 +13,7 @@ from fedlite.compose import runtimes
 from fedlite.compose.backend import Load
 from fedlite.compose.privacy_spent import planned_noise
 from fedlite.compose.program import Program
+from fedlite.compose.protocol import policy
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.scenario_results import scenario_particulars
 from fedlite.errors import FedliteError
@@ -20,7 +21,6 @@ from fedlite.flower import compat, serving, strategies
 from fedlite.flower.app_runtime import AppRuntime
 from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff, Rule
 from fedlite.flower.finite import FiniteModel, ModelDivergedError
-from fedlite.flower.grid import RoundPolicy
 from fedlite.rng import seed_of
 from fedlite.scenario.loader import parse_scenario
 from fedlite.scenario.strategies import FedAsync as FedAsyncSection
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fedlite.engine.pool import Pool
     from fedlite.engine.task import WorkerSpec
     from fedlite.fleet.state import Fleet
-    from fedlite.flower.grid import FleetGrid
+    from fedlite.flower.grid import FleetGrid, RoundPolicy
     from fedlite.flower.native_clients import NativeTask
     from fedlite.learning.objectives import Metric
     from fedlite.learning.training.accelerator import Accelerator
@@ -123,9 +123,8 @@ class ScenarioCampaign:
     @property
     def policy(self) -> RoundPolicy:
         """As the scenario says. Over-selection is there to have enough replies soon: it closes with the cohort."""
-        training = self.scenario.training
-        first = training.first or (self.scenario.cohort if training.over_select > 1 else None)
-        return RoundPolicy.of(first, training.deadline_s, training.failures)
+        first = self.scenario.cohort if self.scenario.over_select > 1 else None
+        return policy(self.scenario, first)
 
     def runtime(self, pool: Pool) -> runtimes.AnyRuntime:
         """Return what trains: fedlite's own trainer, or the user's ClientApp."""

@@ -85,12 +85,12 @@ class Batteries:
         """Promise that nobody will ask about the time before; charges may be kept as of the step that begins then."""
         self._reached = max(self._reached, int(now_s // TICK_S))
 
-    def at(self, devices: Ids, now_s: float) -> Floats:
-        """Return the charge of some distinct devices at a time, or after their last job where that ends later."""
-        charge_j = np.empty(len(devices))
+    def at(self, devices: Ids, now_s: float | Floats) -> Floats:
+        """Return the charge of some distinct devices at a time, or each at its own, or after a job that ends later."""
+        charge_j, times_s = np.empty(len(devices)), np.broadcast_to(now_s, len(devices))
         for first in range(0, len(devices), BLOCK):
             block = slice(first, first + BLOCK)
-            charge_j[block] = self._at(devices[block], now_s)
+            charge_j[block] = self._at(devices[block], times_s[block])
         return charge_j
 
     def draw(self, devices: Ids, when_s: Floats, energy_j: Floats) -> None:
@@ -102,13 +102,14 @@ class Batteries:
         self._charge_j[devices] = battery.drain(charge_j, energy_j)
         self._tick[devices], self._into_s[devices] = known, into_s + left_s
 
-    def _at(self, devices: Ids, now_s: float) -> Floats:
-        kept = self._moved(devices, min(self._reached, int(now_s // TICK_S)))
+    def _at(self, devices: Ids, now_s: Floats) -> Floats:
+        ticks = now_s // TICK_S
+        kept = self._moved(devices, np.minimum(self._reached, ticks))
         self._charge_j[devices], self._tick[devices], self._into_s[devices] = kept
-        charge_j, tick, into_s = self._moved(devices, int(now_s // TICK_S))
+        charge_j, tick, into_s = self._moved(devices, ticks)
         return self._after(devices, charge_j, tick, np.maximum(0.0, now_s - (tick * TICK_S + into_s)))
 
-    def _moved(self, devices: Ids, tick: Floats | int) -> tuple[Floats, NDArray[np.int32], Floats]:
+    def _moved(self, devices: Ids, tick: Floats) -> tuple[Floats, NDArray[np.int32], Floats]:
         """Return charge, step and seconds into it, with everybody who is behind moved to the begin of a step."""
         charge_j, known, into_s = self._charge_j[devices], self._tick[devices], self._into_s[devices]
         while (behind := np.flatnonzero(known < tick)).size:

@@ -99,6 +99,8 @@ def book(fleet: Fleet, ledger: Ledger, jobs: Jobs) -> None:
         metered_bytes=np.where(metered, down_bytes + up_bytes, 0.0),
     )
     fleet.leave_awake(devices, jobs.links.home, jobs.start_s + events.awake_s)
+    if fleet.check_ins is not None:
+        fleet.check_ins.end_work(devices, events.outcome, jobs.start_s, end_s)
     before_j = np.where(fleet.on_mains(devices), np.nan, jobs.battery_before_j)
     profile = fleet.population.profile_of[devices]
     worked = (events.train_s > 0) | (events.outcome == Outcome.ARRIVED.code)

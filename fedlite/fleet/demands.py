@@ -92,6 +92,7 @@ def price(fleet: Fleet, devices: Ids, now_s: float, demands: Demands) -> Priced:
         energy_limit_j=fleet.allowance_j(devices, now_s),
         battery_limit_j=_battery_limit(fleet, devices, plugged, charge_j),
         idle_w=facts.idle_w[profile],
+        cap_s=np.full(len(devices), fleet.job_cap_s),
         **_interruptions(fleet, devices, now_s),
     )
     return Priced(phases, on, awake_s, charge_j, plugged)

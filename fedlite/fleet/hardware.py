@@ -32,6 +32,7 @@ class Hardware:
 
     name: NDArray[np.str_]
     tier: NDArray[np.str_]
+    threads: Floats
     active_w: Floats
     idle_w: Floats
     job_ram_bytes: Floats
@@ -50,6 +51,7 @@ class Hardware:
         return cls(
             name=np.array([profile.name for profile in profiles], dtype=np.str_),
             tier=np.array([str(profile.tier) for profile in profiles], dtype=np.str_),
+            threads=np.array([profile.threads for profile in profiles], dtype=np.float64),
             active_w=np.array([profile.active_w.value for profile in profiles], dtype=np.float64),
             idle_w=np.array([profile.idle_w.value for profile in profiles], dtype=np.float64),
             job_ram_bytes=np.array([profile.job_ram_bytes.value for profile in profiles], dtype=np.float64),

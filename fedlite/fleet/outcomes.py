@@ -10,6 +10,8 @@ class Outcome(StrEnum):
 
     ARRIVED = "arrived"
     LATE = "late"
+    ABANDONED = "abandoned"
+    TIMED_OUT = "timed_out"
     OUT_OF_MEMORY = "out_of_memory"
     STORAGE_FULL = "storage_full"
     INFEASIBLE_LINK = "infeasible_link"
@@ -42,6 +44,8 @@ class Outcome(StrEnum):
 _ADVICE = {
     Outcome.ARRIVED: "The update arrived in time.",
     Outcome.LATE: "The update came after the round had closed; lengthen the deadline, lower the work or over-select.",
+    Outcome.ABANDONED: "Too few updates came in time, so the round was thrown away; over-select, or ask fewer.",
+    Outcome.TIMED_OUT: "The job took longer than a device gives one; lower the work, or raise reporting.device_cap.",
     Outcome.OUT_OF_MEMORY: "Training needs more memory than a job may take; give a narrower plan or a smaller batch.",
     Outcome.STORAGE_FULL: "Model and data do not fit the free storage; use a smaller model or compress the downlink.",
     Outcome.INFEASIBLE_LINK: "The link cannot carry the model at all; compress harder or leave this class out.",

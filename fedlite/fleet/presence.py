@@ -55,32 +55,31 @@ class Presence:
         result = self._fixed(conditions, devices)
         people = self._people(devices)
         if conditions and people.size:
-            times = now_s[people] if isinstance(now_s, np.ndarray) else now_s
-            result[people] = self._availability.eligible(devices[people], times, conditions)
+            result[people] = self._availability.eligible(devices[people], _of(now_s, people), conditions)
         return result
 
     def plugged(self, devices: Ids, now_s: float | Floats) -> Bools:
         """Devices that draw from the grid now, or at their own time."""
         return self.holds(frozenset({"plugged"}), devices, now_s)
 
-    def on_home_link(self, devices: Ids, now_s: float) -> Bools:
+    def on_home_link(self, devices: Ids, now_s: float | Floats) -> Bools:
         """Devices on their preferred link: unmetered now, or with no other link than this one."""
         return np.asarray(self.holds(frozenset({"unmetered"}), devices, now_s) | ~self._has_away[devices])
 
-    def ends_s(self, conditions: frozenset[str], devices: Ids, now_s: float) -> Floats:
+    def ends_s(self, conditions: frozenset[str], devices: Ids, now_s: float | Floats) -> Floats:
         """Return when the first of the conditions stops: now if one does not hold, infinity if none ever stops."""
         ends = np.where(self._fixed(conditions, devices), np.inf, now_s)
         people = self._people(devices)
         if conditions and people.size:
-            ends[people] = self._availability.ends_s(devices[people], now_s, conditions)
+            ends[people] = self._availability.ends_s(devices[people], _of(now_s, people), conditions)
         return ends
 
-    def next_start_s(self, conditions: frozenset[str], devices: Ids, now_s: float) -> Floats:
+    def next_start_s(self, conditions: frozenset[str], devices: Ids, now_s: float | Floats) -> Floats:
         """Return the earliest time from now on at which all conditions hold, infinity if never."""
-        starts = np.where(self._fixed(conditions, devices), float(now_s), np.inf)
+        starts = np.where(self._fixed(conditions, devices), now_s, np.inf).astype(np.float64)
         people = self._people(devices)
         if conditions and people.size:
-            starts[people] = self._availability.next_start_s(devices[people], now_s, conditions)
+            starts[people] = self._availability.next_start_s(devices[people], _of(now_s, people), conditions)
         return starts
 
     def _people(self, devices: Ids) -> NDArray[np.int64]:
@@ -90,3 +89,8 @@ class Presence:
     def _fixed(self, conditions: frozenset[str], devices: Ids) -> Bools:
         """Tell where all conditions hold as fixed facts; means nothing for personal devices."""
         return np.asarray(self._facts[conditions][self._profile_of[devices]])
+
+
+def _of(now_s: float | Floats, index: NDArray[np.int64]) -> float | Floats:
+    """Return the time, or the times of some devices where each has its own."""
+    return now_s[index] if isinstance(now_s, np.ndarray) else now_s

@@ -15,6 +15,7 @@ from fedlite.fleet.presence import Presence
 from fedlite.units import DAY_S, show
 
 if TYPE_CHECKING:
+    from fedlite.fleet.check_ins import CheckIns
     from fedlite.fleet.population import Population
     from fedlite.fleet.rules import Budgets, Rules
     from fedlite.simulation.availability import Availability
@@ -77,6 +78,8 @@ class Fleet:
         self._metered_bytes = np.zeros(n)
         self._metered_month = np.full(n, -1, dtype=np.int32)
         self.jobs = np.zeros(n, dtype=np.int32)
+        self.check_ins: CheckIns | None = None
+        """How devices come to the server; None in a world where they are there whenever they may be asked."""
 
     def __len__(self) -> int:
         return len(self.population)
@@ -100,19 +103,26 @@ class Fleet:
 
     def advance(self, now_s: float) -> None:
         """Promise that virtual time has come to here: nobody will ask about the time before."""
+        if self.check_ins is not None:
+            self.check_ins.pass_until(now_s)
         self.batteries.reach(now_s)
 
-    def charge_at(self, devices: Ids, now_s: float) -> Floats:
+    def charge_at(self, devices: Ids, now_s: float | Floats) -> Floats:
         """Charge in joules at a time not before the last advance (busy devices: after their job); infinity on mains."""
         return self.batteries.at(devices, now_s)
 
     def eligible(self, now_s: float) -> Ids:
-        """Return the devices that may be asked now, in order: rules met, charged enough, not busy, not excluded."""
+        """Return the devices that may be asked now, in order: rules met, charged enough, not busy, not excluded.
+
+        Where devices check in, those of them that wait for the server.
+        """
+        if self.check_ins is not None:
+            return self.check_ins.waiting(now_s)
         candidates = np.flatnonzero(~self.excluded & (self.busy_until_s <= now_s))
         if self.rules.conditions:
             candidates = candidates[self.presence.holds(self.rules.conditions, candidates, now_s)]
         if self._least_charge > 0:
-            candidates = candidates[self._charged(candidates, now_s)]
+            candidates = candidates[self.charged(candidates, now_s)]
         return candidates
 
     @property
@@ -120,8 +130,22 @@ class Fleet:
         """Charge as a fraction of the capacity below which nobody is asked."""
         return max(self.rules.min_battery, self.budgets.battery_floor)
 
-    def _charged(self, devices: Ids, now_s: float) -> Bools:
-        """Devices on mains, and those charged enough to be asked."""
+    def reachable(self, devices: Ids, now_s: float) -> Bools:
+        """Devices that a message reaches now: those not at work, or, where devices check in, those that wait."""
+        if self.check_ins is not None:
+            return np.isin(devices, self.check_ins.waiting(now_s))
+        return np.asarray(self.busy_until_s[devices] <= now_s)
+
+    def reachable_again_s(self, device: int) -> float:
+        """Return when a message next reaches a device, infinity if that is not known yet."""
+        if self.check_ins is not None:
+            return self.check_ins.comes_s(device)
+        return float(self.busy_until_s[device])
+
+    def charged(self, devices: Ids, now_s: float | Floats) -> Bools:
+        """Devices on mains, and those charged enough to be asked, now or each at its own time."""
+        if self._least_charge <= 0:
+            return np.ones(len(devices), dtype=bool)
         return self.charge_at(devices, now_s) >= self._least_charge * self.capacity_of(devices)
 
     def next_change_s(self, now_s: float) -> float:
@@ -133,6 +157,10 @@ class Fleet:
             If no device's rules can ever be met again.
         """
         free = np.flatnonzero(~self.excluded)
+        if self.check_ins is not None:
+            if not np.isfinite(soonest_s := self.check_ins.next_arrival_s(now_s)):
+                raise FleetExhaustedError(self.why_starved(now_s))
+            return soonest_s
         habits_s = self.presence.next_start_s(self.rules.conditions, free, now_s)
         if not np.isfinite(habits_s).any():
             raise FleetExhaustedError(self.why_starved(now_s))
@@ -154,7 +182,7 @@ class Fleet:
                 said_of[condition]: int((~self.presence.holds(frozenset({condition}), free, now_s)).sum())
                 for condition in sorted(self.rules.conditions)
             },
-            "with too little charge": int((~self._charged(free, now_s)).sum()) if self._least_charge > 0 else 0,
+            "with too little charge": int((~self.charged(free, now_s)).sum()),
         }
         said = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
         return (
@@ -162,6 +190,11 @@ class Fleet:
             f" ({said or 'all are free, but fewer than a round needs'});"
             " loosen fleet.rules, lower training.clients_per_round or enlarge fleet.devices"
         )
+
+    @property
+    def job_cap_s(self) -> float:
+        """How long a device works on one job before it gives up."""
+        return np.inf if self.check_ins is None else self.check_ins.protocol.reporting.device_cap_s
 
     def allowance_j(self, devices: Ids, now_s: float) -> Floats:
         """What is left of the day's energy budget, joules."""
@@ -175,7 +208,7 @@ class Fleet:
         spent = np.where(self._metered_month[devices] == month, self._metered_bytes[devices], 0.0)
         return self.budgets.metered_bytes_per_month - spent
 
-    def radio_awake_s(self, devices: Ids, at_home: Bools, now_s: float) -> Floats:
+    def radio_awake_s(self, devices: Ids, at_home: Bools, now_s: float | Floats) -> Floats:
         """Return how long from now the tails of radios run; nothing or less: the radio is idle.
 
         Parameters
@@ -183,7 +216,7 @@ class Fleet:
         devices : ndarray of int, shape (n,)
         at_home : ndarray of bool, shape (n,)
             Whether the radio of the preferred link is meant, or that of the other one.
-        now_s : float
+        now_s : float or ndarray, shape (n,)
             Not before the end of the devices' last jobs.
         """
         return np.asarray(self._radio_off_s[(~at_home).astype(np.intp), devices] - now_s)
@@ -197,23 +230,32 @@ class Fleet:
         """Keep devices busy until their job is booked; each job gets its number on its device."""
         self.busy_until_s[devices] = np.inf
         self.jobs[devices] += 1
+        if self.check_ins is not None:
+            self.check_ins.begin_work(devices)
 
     def charge(
-        self, devices: Ids, now_s: float, *, until_s: Floats, energy_j: Floats, battery_j: Floats, metered_bytes: Floats
+        self,
+        devices: Ids,
+        now_s: float | Floats,
+        *,
+        until_s: Floats,
+        energy_j: Floats,
+        battery_j: Floats,
+        metered_bytes: Floats,
     ) -> None:
         """Book what a job on each of some distinct devices used, and free them at `until_s`.
 
         Parameters
         ----------
         devices : ndarray of int, shape (n,)
-        now_s : float
+        now_s : float or ndarray, shape (n,)
             When the jobs began: the day and the month that they count for.
         until_s : ndarray, shape (n,)
             When they end. The battery pays then, in one sum: until then nobody asks the device for anything else.
         energy_j, battery_j, metered_bytes : ndarrays, shape (n,)
             All energy of the job, the part of it out of the battery, and the bytes that its owner pays for.
         """
-        today, month = int(now_s // DAY_S), int(now_s // MONTH_S)
+        today, month = (np.asarray(now_s) // DAY_S).astype(np.int32), (np.asarray(now_s) // MONTH_S).astype(np.int32)
         self.batteries.draw(devices, until_s, np.where(self.on_mains(devices), 0.0, battery_j))
         self.busy_until_s[devices] = until_s
         spent = np.where(self._energy_day[devices] == today, self._energy_j[devices], 0.0)

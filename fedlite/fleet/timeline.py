@@ -50,6 +50,8 @@ class Phases:
     """Seconds from now until the charger is pulled, if the rules need it; likewise the next two."""
     offline_s: Floats
     interrupted_s: Floats
+    cap_s: Floats
+    """How long a device works on a job before it gives up."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ _STOPPERS = (
     Outcome.UNPLUGGED,
     Outcome.LOST_NETWORK,
     Outcome.INTERRUPTED,
+    Outcome.TIMED_OUT,
 )
 _CODES = np.array([outcome.code for outcome in _STOPPERS], dtype=np.int8)
 
@@ -103,6 +106,7 @@ def run(phases: Phases) -> Timeline:
             phases.unplugged_s,
             phases.offline_s,
             phases.interrupted_s,
+            phases.cap_s,
         ]
     )
     first = np.argmin(stops, axis=0)

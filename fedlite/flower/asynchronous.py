@@ -124,7 +124,7 @@ class AsyncServer:
         failed = 0
         while version.number < steps:
             self._ask(version)
-            for reply in self._grid.pull_messages(list(self._at_work)):
+            for reply in self._hear():
                 base = self._at_work.pop(reply.metadata.reply_to_message_id)
                 failed = failed + 1 if reply.has_error() else 0
                 if failed > MOST_FAILED:
@@ -140,6 +140,12 @@ class AsyncServer:
                     test(version.number, version.arrays)
         self._grid.finish()
         return version.arrays
+
+    def _hear(self) -> list[Message]:
+        """Return the next replies; none as soon as another device can be asked that is wanted."""
+        if len(self._at_work) < self._concurrency:
+            return self._grid.pull_or_meet(list(self._at_work))
+        return self._grid.pull_messages(list(self._at_work))
 
     def _version(self, number: int, arrays: list[Array]) -> _Version:
         return _Version(number, arrays, to_record(self._names, arrays))

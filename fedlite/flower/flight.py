@@ -32,10 +32,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Closing:
-    """When the server stops waiting: after `patience_s`, or after the `first` so many arrivals."""
+    """When the server stops waiting: after `patience_s`, or after the `first` so many arrivals.
+
+    A round of fewer than `least` arrivals is abandoned.
+    """
 
     patience_s: float = math.inf
     first: int | None = None
+    least: int = 0
 
 
 @dataclass
@@ -63,13 +67,13 @@ class Flight:
     @property
     def heard(self) -> Bools:
         """Jobs of which something reached the server in time, be it an update that it had to throw away."""
-        heard: Bools = self.arrived | (self.timeline.outcome == Outcome.DIVERGED.code)
+        heard: Bools = self.arrived | np.isin(self.timeline.outcome, (Outcome.DIVERGED.code, Outcome.ABANDONED.code))
         return heard
 
     @property
     def failed(self) -> Bools:
         """Jobs that ended before their reply was sent, or whose reply is worth nothing."""
-        failed: Bools = ~self.arrived & (self.timeline.outcome != Outcome.LATE.code)
+        failed: Bools = ~self.arrived & ~np.isin(self.timeline.outcome, (Outcome.LATE.code, Outcome.ABANDONED.code))
         return failed
 
     @property
@@ -134,6 +138,8 @@ def land(fleet: Fleet, flight: Flight) -> None:
         flight.timeline = _close(settled, flight.closing)
     flight.timeline.outcome[(flight.exchange.facts.reason != "") & flight.arrived] = Outcome.CLIENT_ERROR.code
     flight.timeline.outcome[flight.exchange.facts.diverged & flight.arrived] = Outcome.DIVERGED.code
+    if flight.arrived.sum() < flight.closing.least:
+        flight.timeline.outcome[flight.arrived] = Outcome.ABANDONED.code
     flight.exchange.settle(flight.arrived)
     flight.landed = True
 

@@ -22,6 +22,7 @@ from fedlite.fleet.state import PATIENCE_S, Fleet
 from fedlite.flower import compat
 from fedlite.flower.flight import Closing, Flight, land, launch
 from fedlite.flower.post import DEFAULT_TTL_S, FIRST_NODE_ID, Post, devices_of
+from fedlite.flower.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -43,18 +44,25 @@ class RoundPolicy:
     `first` closes the round after that many arrivals (over-selection, semi-synchronous rounds); `deadline_s` shortens
     the timeout that the server app gives. With `failures="error"` the server hears of a failure when it happens; with
     "missing" the device stays silent and the server waits for its deadline. With `asks_busy` devices at work count as
-    nodes, as they do for Flower, and a message to one waits there for its turn.
+    nodes, as they do for Flower, and a message to one waits there for its turn. A training round that brings fewer
+    replies than a share `least_share` of those wanted is abandoned; after one the server takes `server_time_s`.
     """
 
     first: int | None = None
     deadline_s: float = math.inf
     failures: str = "error"
     asks_busy: bool = False
+    least_share: float = 0.0
+    server_time_s: float = 0.0
 
-    @classmethod
-    def of(cls, first: int | None, deadline_s: float | None, failures: str, *, asks_busy: bool = False) -> RoundPolicy:
-        """Return the policy of a scenario, in which no deadline is none."""
-        return cls(first, math.inf if deadline_s is None else deadline_s, failures, asks_busy)
+    def closing(self, timeout_s: float, asked: int, *, trains: bool) -> Closing:
+        """Return when a round of so many messages closes."""
+        patience_s = min(timeout_s, self.deadline_s)
+        if not trains:
+            return Closing(patience_s)
+        wanted = min(asked, self.first or asked)
+        # Rounding first keeps 80 % of 10 at 8.
+        return Closing(patience_s, self.first, math.ceil(round(self.least_share * wanted, 9)))
 
 
 class FleetGrid(Grid):
@@ -103,6 +111,11 @@ class FleetGrid(Grid):
         self._last_nodes: list[int] = []
         self._polls = 0
         self._starving_since_s: float | None = None
+        check_ins = fleet.check_ins
+        self._selection = (
+            Selection(check_ins, fleet.seed) if check_ins is not None and check_ins.protocol.selection.rounds else None
+        )
+        self._round_began_s = start_s
         compat.become_server(run_id)
 
     # -- what Flower's server side calls ------------------------------------------------------------------------------
@@ -131,11 +144,13 @@ class FleetGrid(Grid):
         """Return the nodes that may be asked now, in a fixed order.
 
         Asking again and again without sending anything means that the app waits for nodes: the clock then moves on to
-        the next change in who is eligible.
+        the next change in who is eligible. Where devices check in, asking begins a selection, and the answer is its
+        cohort, at the time when it was complete.
         """
         if self._polls >= POLLS_BEFORE_WAITING and self._look() == self._last_nodes:
             self.wait()
-        nodes = self._look()
+        while not (nodes := self._look()) and self._selection is not None:
+            self.wait()
         # Only an app that hears the same again and again waits in vain: what is new to it may be what it waits for.
         self._polls = self._polls + 1 if nodes == self._last_nodes else 1
         self._last_nodes = nodes
@@ -158,6 +173,12 @@ class FleetGrid(Grid):
         """
         return self._post.pull(list(message_ids))
 
+    def pull_or_meet(self, message_ids: Iterable[str]) -> list[Message]:
+        """Return what `pull_messages` does, or nothing as soon as another device checks in."""
+        check_ins = self.fleet.check_ins
+        until_s = math.inf if check_ins is None else check_ins.next_arrival_s(self.now_s)
+        return self._post.pull(list(message_ids), until_s)
+
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Send messages, move the clock to the end of the round, and return the replies in the order of the messages.
 
@@ -171,25 +192,28 @@ class FleetGrid(Grid):
         batch = list(messages)
         if not batch:
             return []
-        patience_s = min(math.inf if timeout is None else float(timeout), self.policy.deadline_s)
-        closing = Closing(patience_s, self.policy.first if _kind(batch) == "train" else None)
+        trains = _kind(batch) == "train"
+        closing = self.policy.closing(math.inf if timeout is None else float(timeout), len(batch), trains=trains)
         devices = devices_of(batch)
         round_ = self._announce(batch, devices)
         self._post.leave()
         if not self._post.can_leave(devices).all():
-            return self._post.send_in_turns(batch, round_, closing)
+            answers = self._post.send_in_turns(batch, round_, closing)
+            self._take_time(trains=trains)
+            return answers
         exchange = self._runtime.open(batch, devices, self.now_s)
         flight = launch(self.fleet, exchange, batch, devices, self.now_s, round_, closing)
         land(self.fleet, flight)
         book(self.fleet, self.ledger, flight.jobs)
         self._post.pass_until(self._round_end_s(flight))
+        self._take_time(trains=trains)
         replies = flight.exchange.replies(flight.arrived)
-        answers = [
+        heard = [
             self._post.answer(flight, index, reply)
             for index, (reply, failed) in enumerate(zip(replies, flight.failed.tolist(), strict=True))
             if failed or reply is not None
         ]
-        return [answer for answer in answers if answer is not None]
+        return [answer for answer in heard if answer is not None]
 
     # -- what a run calls ---------------------------------------------------------------------------------------------
 
@@ -217,7 +241,8 @@ class FleetGrid(Grid):
         if now_s - self._starving_since_s > PATIENCE_S:
             raise FleetExhaustedError(self.fleet.why_starved(now_s))
         self._post.leave()
-        self._post.pass_until(self.fleet.next_change_s(now_s))
+        until_s = math.inf if self._selection is None else self._selection.next_look_s(now_s)
+        self._post.pass_until(until_s if until_s < math.inf else self.fleet.next_change_s(now_s))
 
     def sleep(self, duration_s: float) -> None:
         """Let virtual time pass, for server apps that sleep; replies that come meanwhile wait for `pull_messages`."""
@@ -235,7 +260,9 @@ class FleetGrid(Grid):
             free = self.fleet.eligible(self.now_s)
             free = free[~self._post.busy(free)]
             self.eligible = len(free)
-            if self.policy.asks_busy:
+            if self._selection is not None:
+                free = self._selection.cohort(self.now_s)
+            elif self.policy.asks_busy:
                 at_work = np.flatnonzero(self._post.busy(self.fleet.ids) & ~self.fleet.excluded)
                 free = np.union1d(free, at_work)
             self._known = (free + FIRST_NODE_ID).tolist()
@@ -249,6 +276,9 @@ class FleetGrid(Grid):
         """Give the messages of a batch their ids, and return the round that they are part of."""
         self._polls, self._known, self._starving_since_s = 0, None, None
         self._exchanges += 1
+        self._round_began_s = self.now_s
+        if self._selection is not None:
+            self._selection.use()
         for message in batch:
             self._sent += 1
             compat.set_ids(message, f"{self.run_id}-{self._sent}", self.run_id)
@@ -257,6 +287,14 @@ class FleetGrid(Grid):
         if self.on_exchange is not None:
             return self.on_exchange(_kind(batch), named)
         return self._exchanges if named is None else named
+
+    def _take_time(self, *, trains: bool) -> None:
+        """Let the server do what it does once a training round has closed."""
+        if not trains:
+            return
+        self._post.pass_until(self.now_s + self.policy.server_time_s)
+        if self.fleet.check_ins is not None:
+            self.fleet.check_ins.pace.note_round(self.now_s - self._round_began_s)
 
     def _check_nodes(self, devices: NDArray[np.int64]) -> None:
         strangers = devices[(devices < 0) | (devices >= len(self.fleet))] + FIRST_NODE_ID

@@ -108,11 +108,11 @@ class Post:
         self._inbox: dict[str, Message] = {}
 
     def busy(self, devices: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which devices are at work now, or will be before the clock moves."""
-        at_work: NDArray[np.bool_] = self._fleet.busy_until_s[devices] > self.clock.now_s
+        """Tell which devices no message reaches now, such as those at work, or will not before the clock moves."""
+        busy: NDArray[np.bool_] = ~self._fleet.reachable(devices, self.clock.now_s)
         for pushed in self._leaving:
-            at_work |= np.isin(devices, pushed.devices)
-        return at_work
+            busy |= np.isin(devices, pushed.devices)
+        return busy
 
     def can_leave(self, devices: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which messages of a batch need not wait: the first to each device that is not busy."""
@@ -138,15 +138,15 @@ class Post:
         for index in np.flatnonzero(~now).tolist():
             device = int(devices[index])
             self._turns.add(device, Waiting(batch[index], round_, deadline_s))
-            # Who is at work on a pushed message calls when it is done; nobody calls for a round that was closed early.
-            free_s = float(self._fleet.busy_until_s[device])
-            if self.clock.now_s < free_s < math.inf:
-                self.clock.schedule(free_s, _Free(device))
+            self._call_later(device)
 
-    def pull(self, names: Sequence[str]) -> list[Message]:
-        """Return the replies that are there; if none is, move the clock on to the first that comes."""
+    def pull(self, names: Sequence[str], until_s: float = math.inf) -> list[Message]:
+        """Return the replies that are there; if none is, move the clock on to the first that comes, or until then."""
         self.leave()
         while not any(name in self._inbox for name in names) and any(self._expects(name) for name in names):
+            if until_s < self.clock.next_time_s():
+                self.advance(until_s)
+                break
             self.step()
         return self.take(names)
 
@@ -164,6 +164,8 @@ class Post:
         while len(answers) < len(batch) and not _enough(answers, closing):
             if self.clock.next_time_s() > end_s:
                 self.advance(end_s)
+                break
+            if not len(self.clock):
                 break
             self.step()
             answers |= {answer.metadata.reply_to_message_id: answer for answer in self.take(names)}
@@ -226,7 +228,7 @@ class Post:
         heard = outcome is Outcome.ARRIVED or (outcome is Outcome.CLIENT_ERROR and self._failures == "error")
         if reply is not None and heard:
             return compat.reply(message, reply, reply_id)
-        if outcome in (Outcome.ARRIVED, Outcome.LATE) or self._failures == "missing":
+        if outcome in (Outcome.ARRIVED, Outcome.LATE, Outcome.ABANDONED) or self._failures == "missing":
             return None
         return compat.reply(message, Error(compat.ERROR_NODE_UNAVAILABLE, f"{outcome}: {outcome.advice}"), reply_id)
 
@@ -240,10 +242,23 @@ class Post:
 
     def _call(self, device: int) -> None:
         """Begin the message whose turn it is on a device that has become free."""
-        if self._turns.waits(device) and not self.busy(np.array([device])).any():
-            waiting = self._turns.next(device)
-            self.push([waiting.message], waiting.round_, waiting.deadline_s)
-            self.leave()
+        if not self._turns.waits(device):
+            return
+        if self.busy(np.array([device])).any():
+            self._call_later(device)
+            return
+        waiting = self._turns.next(device)
+        self.push([waiting.message], waiting.round_, waiting.deadline_s)
+        self.leave()
+
+    def _call_later(self, device: int) -> None:
+        """Begin the message whose turn it is when the device can be reached again, if that is known.
+
+        Who is at work on a pushed message calls when it is done; nobody calls for a round that was closed early.
+        """
+        free_s = self._fleet.reachable_again_s(device)
+        if self.clock.now_s < free_s < math.inf:
+            self.clock.schedule(free_s, _Free(device))
 
     def _schedule(self, time_s: float, message_id: str, due: _Due) -> None:
         self._under_way[message_id] = due

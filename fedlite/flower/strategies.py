@@ -68,6 +68,9 @@ def build(scenario: Scenario, noise_multiplier: float | None = None) -> Served:
         "min_train_nodes": scenario.asked,
         "min_available_nodes": scenario.asked,
     }
+    if scenario.protocol:
+        # The selection has chosen the cohort: all nodes that there are.
+        sampling |= {"fraction_train": 1.0, "min_train_nodes": 1, "min_available_nodes": 1}
     if guarded:
         sampling["weighted_by_key"] = EQUAL_WEIGHT
     strategy = _made(section.name, section.options(), sampling, scenario.training.local.lr)

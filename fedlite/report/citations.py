@@ -149,7 +149,7 @@ def _uses(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
     """Yield (what for, key) for everything that a scenario uses and that has a paper."""
     training = scenario.training
     yield from _named("strategy", STRATEGIES, training.strategy.name)
-    if training.over_select > 1 or scenario.fleet.availability.kind == "diurnal":
+    if scenario.protocol or scenario.over_select > 1 or scenario.fleet.availability.kind == "diurnal":
         yield "over-selection and rules of eligibility", PRODUCTION_RULES
     yield from _task(scenario)
     yield from _plans(scenario)

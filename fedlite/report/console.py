@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fedlite.report import failures, tables
-from fedlite.report.answer import answer, remark, tiles
+from fedlite.report.answer import answer, metric, remark, tiles
 from fedlite.report.chapters import outcome_words
+from fedlite.report.figures import calendar
 from fedlite.report.markup import plain
 from fedlite.report.run_data import RunData, read_run
 from fedlite.report.words import count, percent
@@ -52,8 +53,15 @@ def summary(run: RunData) -> Group:
         numbers,
         Text(""),
         ended,
+        *_calendar(run),
         *(Text(line, style="yellow") for line in failures.lines(run.summary)),
     )
+
+
+def _calendar(run: RunData) -> list[Table | Text]:
+    """Return what the campaign asks of its users, where devices checked in."""
+    told = calendar.for_users(run.summary.get("calendar"), metric(run.summary, "time_to_target_s"))
+    return [] if told is None else [Text(""), rich_table(told)]
 
 
 def rich_table(content: TextTable) -> Table:

@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from fedlite.report import tables
-from fedlite.report.answer import answer, judged, remark, tiles
+from fedlite.report.answer import answer, judged, metric, remark, tiles
 from fedlite.report.chapters import excluded, honesty, outcomes, plans, privacy, reproduction, scenario
 from fedlite.report.failures import failures
-from fedlite.report.figures import battery, fairness, job_energy, job_time, learning, participation, rounds, traffic
+from fedlite.report.figures import (
+    battery,
+    calendar,
+    fairness,
+    job_energy,
+    job_time,
+    learning,
+    participation,
+    rounds,
+    traffic,
+)
 from fedlite.report.markup import Safe, tag
 from fedlite.report.page import Page, Section, write_page
 from fedlite.report.run_data import RunData, read_run
@@ -94,6 +104,7 @@ def run_page(run: RunData) -> Page:
             Section("failures", "What went wrong", None, [failures(run.summary)]),
             _learning(found),
             _participation(found),
+            _calendar(found),
             _cost(found),
             _fairness(found),
             Section("privacy", "Privacy", None, [privacy(run.summary)]),
@@ -129,6 +140,14 @@ def _participation(found: Aggregates) -> Section:
         rounds.over_time(found.run.rounds),
     ]
     return Section("participation", "Participation", lead, blocks)
+
+
+def _calendar(found: Aggregates) -> Section:
+    lead = "When the campaign runs, how long it takes, and what its users notice."
+    summary = found.run.summary
+    told = summary.get("calendar")
+    blocks = [calendar.over_the_day(told), calendar.for_users(told, metric(summary, "time_to_target_s"))]
+    return Section("calendar", "Calendar", lead, blocks)
 
 
 def _cost(found: Aggregates) -> Section:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Columns = dict[str, NDArray[Any]]
 
@@ -19,7 +19,7 @@ TAKEN: Final = frozenset(
     {
         *("round", "start_s", "end_s", "eligible", "selected", "arrived", "late", "failed", "energy_j", "up_bytes"),
         *("down_bytes", "train_loss", "wall_s", "energy_low_j", "energy_high_j", "time_s", "virtual_time_s"),
-        *("client", "device", "samples", "run", "label", "seeds", "target", "rounds", "rank"),
+        *("check_ins", "client", "device", "samples", "run", "label", "seeds", "target", "rounds", "rank"),
     }
 )
 """Names that columns of the tables of rounds, clients and comparisons have, so that no metric can."""
@@ -68,11 +68,26 @@ class Rounds:
         end_s: float,
         eligible: int,
         jobs: Columns,
+        visits: Mapping[str, float],
         metrics: dict[str, float],
         wall_s: float,
         trains: bool = True,
     ) -> dict[str, float | int]:
-        """Add a round of jobs, given their `OF_JOBS`, and return its row; without `trains`, every job counts."""
+        """Add a round and return its row; without `trains`, every job counts.
+
+        Parameters
+        ----------
+        round_, start_s, end_s, eligible
+            Its number, its times, and how many devices could be asked.
+        jobs : columns
+            `OF_JOBS` of the ledger's new rows.
+        visits : mapping
+            Sums over the check-ins of the round, under the names of the ledger.
+        metrics : dict
+            What a test of the global model said.
+        wall_s : float
+        trains : bool
+        """
         train, arrived = jobs["kind"] == "train", jobs["outcome"] == "arrived"
         useful = arrived & train & ~np.isnan(jobs["loss"])
         weights = jobs["examples"][useful].astype(np.float64)
@@ -82,7 +97,7 @@ class Rounds:
             "start_s": start_s,
             "end_s": end_s,
             "eligible": eligible,
-            **_sums(jobs, trains=trains),
+            **_sums(jobs, visits, trains=trains),
             **{name: metrics.get(name, float("nan")) for name in self.metrics},
             "train_loss": train_loss,
             "wall_s": wall_s,
@@ -95,21 +110,21 @@ class Rounds:
         rows = self.rows
         if len(rows) > 1:
             first, last = rows[0], rows[-1]
-            sums = {name: sum(row[name] for row in rows) for name in (*_ADDED, "wall_s")}
+            sums = {name: sum(row[name] for row in rows) for name in (*_ADDED, "check_ins", "wall_s")}
             self.rows = [{**first, **sums, "end_s": last["end_s"]}]
         for row in self.rows:
             row.update(dict.fromkeys(_OF_TRAINING, 0))
         return len(rows) - len(self.rows)
 
-    def settle(self, jobs: Columns, *, trains: bool = True) -> None:
-        """Add jobs that were under way when the last round closed to its row, so that rounds add up to the run."""
-        if self.rows and len(jobs["kind"]):
+    def settle(self, jobs: Columns, visits: Mapping[str, float], *, trains: bool = True) -> None:
+        """Add what was under way when the last round closed to its row, so that rounds add up to the run."""
+        if self.rows:
             row = self.rows[-1]
-            row.update({name: row[name] + value for name, value in _sums(jobs, trains=trains).items()})
+            row.update({name: row[name] + value for name, value in _sums(jobs, visits, trains=trains).items()})
 
 
-def _sums(jobs: Columns, *, trains: bool) -> dict[str, float | int]:
-    """Return what a round's jobs sum up to, those of training alone counted if there is any."""
+def _sums(jobs: Columns, visits: Mapping[str, float], *, trains: bool) -> dict[str, float | int]:
+    """Return what a round's jobs and check-ins sum up to, jobs of training alone counted if there is any."""
     main = (jobs["kind"] == "train") | (not trains)
     arrived, late = jobs["outcome"] == "arrived", jobs["outcome"] == "late"
     return {
@@ -117,5 +132,11 @@ def _sums(jobs: Columns, *, trains: bool) -> dict[str, float | int]:
         "arrived": int((main & arrived).sum()),
         "late": int((main & late).sum()),
         "failed": int((main & ~arrived & ~late).sum()),
-        **{name: jobs[name].sum().item() for name in _ADDED},
+        "check_ins": int(visits["check_ins"]),
+        **{name: _total(jobs[name].sum().item(), visits[name]) for name in _ADDED},
     }
+
+
+def _total(of_jobs: float, of_visits: float) -> float | int:
+    """Return a sum of the same type as that of the jobs: bytes are whole."""
+    return of_jobs + (int(of_visits) if isinstance(of_jobs, int) else of_visits)

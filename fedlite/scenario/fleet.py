@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, mo
 from fedlite.errors import FedliteError, quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Section, at_most, mistake, unknown
+from fedlite.scenario.protocol import NoProtocol, Protocol
 from fedlite.scenario.quantities import (
     Bytes,
     Fraction,
@@ -220,6 +221,8 @@ class Fleet(Section):
     """When devices charge, are idle and have an unmetered network."""
     rules: Rules = Rules()
     """When a device may be asked."""
+    protocol: Protocol = NoProtocol()
+    """How devices and server meet: `none`, `production`, or a mapping that changes keys of `production`."""
     budgets: Budgets = Budgets()
     """What a job may take from a device."""
     network: Network = Network()

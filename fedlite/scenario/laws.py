@@ -28,6 +28,15 @@ def _cohort_fits_fleet(scenario: Sections) -> Iterator[Violation]:
             f"write {devices} or fewer, or raise fleet.devices",
             ("fleet.devices",),
         )
+    elif wanted is None and scenario.protocol and not scenario.training.strategy.asynchronous:
+        goal = scenario.protocol.selection.goal
+        if goal > devices:
+            yield Violation(
+                "fleet.protocol",
+                f"got the goal of {goal} replies in a round, more than the fleet's {devices} devices",
+                "write 'training: {clients_per_round: ...}' or 'protocol: {selection: {goal: ...}}', well below that",
+                ("fleet.devices", "training.clients_per_round"),
+            )
     if scenario.training.strategy.asynchronous and scenario.cohort > devices:
         yield Violation(
             "training.strategy.concurrency",
@@ -54,7 +63,7 @@ def _asynchronous_has_no_rounds(scenario: Sections) -> Iterator[Violation]:
         return
     for key, value, unset in (
         ("clients_per_round", training.clients_per_round, None),
-        ("over_select", training.over_select, 1.0),
+        ("over_select", training.over_select, None),
         ("first", training.first, None),
         ("deadline", training.deadline_s, None),
     ):

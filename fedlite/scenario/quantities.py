@@ -95,6 +95,8 @@ def _level(value: Any) -> Any:
 
 
 Seconds = Annotated[float, *_type("time", exclusive=True)]
+Duration = Annotated[float, *_type("time")]
+"""Seconds that may be none."""
 Bytes = Annotated[float, *_type("bytes", exclusive=True)]
 Joules = Annotated[float, *_type("energy", exclusive=True)]
 Fraction = Annotated[float, *_type("fraction", most=1.0)]

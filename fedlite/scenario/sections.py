@@ -11,6 +11,7 @@ from fedlite.scenario.base import Section, at_most
 from fedlite.scenario.clients import MAX_RULES, ClientRule
 from fedlite.scenario.fleet import Fleet
 from fedlite.scenario.privacy import AnyPrivacy, NoPrivacy
+from fedlite.scenario.protocol import Production
 from fedlite.scenario.reporting import Report
 from fedlite.scenario.strategies import FedAsync, FedBuff
 from fedlite.scenario.task import Task
@@ -57,9 +58,29 @@ class Sections(Section):
         strategy = self.training.strategy
         if isinstance(strategy, FedBuff | FedAsync):
             return strategy.concurrency
-        return self.training.clients_per_round or min(DEFAULT_COHORT, self.fleet.devices)
+        default = self.protocol.selection.goal if self.protocol else min(DEFAULT_COHORT, self.fleet.devices)
+        return self.training.clients_per_round or default
+
+    @property
+    def protocol(self) -> Production | None:
+        """How devices and server meet, None where devices are there at once; `training` wins where both speak."""
+        return self.fleet.protocol if isinstance(self.fleet.protocol, Production) else None
+
+    @property
+    def over_select(self) -> float:
+        """How many devices are asked for each reply wanted."""
+        if self.training.strategy.asynchronous:
+            return 1.0
+        return self.training.over_select or (self.protocol.selection.over_select if self.protocol else 1.0)
+
+    @property
+    def deadline_s(self) -> float | None:
+        """Virtual time after which a round closes, None if it has no end of its own."""
+        if self.training.strategy.asynchronous or self.protocol is None:
+            return self.training.deadline_s
+        return self.training.deadline_s or self.protocol.reporting.deadline_s
 
     @property
     def asked(self) -> int:
         """Devices asked in a round: the cohort, over-selected."""
-        return min(self.fleet.devices, asked(self.cohort, self.training.over_select))
+        return min(self.fleet.devices, asked(self.cohort, self.over_select))

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator
 
 SHORTHANDS: Final[dict[str, str]] = {
     "availability": "kind",
+    "protocol": "kind",
     "partition": "kind",
     "model": "name",
     "strategy": "name",

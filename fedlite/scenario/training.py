@@ -43,11 +43,12 @@ class Training(Section):
     rounds: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     """Rounds, or server steps of an asynchronous strategy."""
     clients_per_round: Count | None = None
-    """Replies wanted in a round; without it 10, or every device of a smaller fleet."""
-    over_select: Annotated[float, Field(ge=1, le=10)] = 1.0
-    """Ask this many times as many devices as are wanted, since some will fail."""
+    """Replies wanted in a round; without it the goal of `fleet.protocol`, or 10, or every device of a smaller fleet."""
+    over_select: Annotated[float, Field(ge=1, le=10)] | None = None
+    """Ask this many times as many devices as are wanted, since some will fail; without it as `fleet.protocol` says, or
+    as many as are wanted."""
     deadline_s: Seconds | None = Field(default=None, alias="deadline")
-    """Virtual time after which a round closes; without it a round waits for every device asked."""
+    """Virtual time after which a round closes; without it as `fleet.protocol` says, or with the last device asked."""
     first: Count | None = None
     """Close the round once this many replies have come; with `over_select`, the cohort if nothing is told."""
     failures: Literal["missing", "error"] = "missing"

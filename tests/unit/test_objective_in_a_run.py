@@ -195,6 +195,9 @@ class _Grid:
     class clock:  # noqa: N801 (stands for an attribute)
         now_s = 0.0
 
+    class fleet:  # noqa: N801
+        check_ins = None
+
 
 @pytest.mark.parametrize(
     ("told", "main", "shown"),

@@ -55,7 +55,7 @@ def test_what_a_result_had_cost_lies_in_its_band_and_is_what_was_told_on_the_way
 
 def test_nothing_is_settled_where_no_round_was_closed():
     rounds = Rounds(("accuracy", "loss", "macro_f1"))
-    rounds.settle({})
+    rounds.settle({}, {})
     assert rounds.rows == []
 
 

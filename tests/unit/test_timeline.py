@@ -28,6 +28,7 @@ def phases(*, down_s=10.0, down_j=10.0, up_s=20.0, up_j=60.0, down=None, up=None
         "unplugged_s": np.inf,
         "offline_s": np.inf,
         "interrupted_s": np.inf,
+        "cap_s": np.inf,
     }
     values = {name: np.array([value], dtype=np.float64) for name, value in (base | changes).items()}
     values["refused"] = values["refused"].astype(np.int8)
@@ -57,6 +58,7 @@ def one(**changes):
         ({"energy_limit_j": 270.0, "idle_w": 1.0}, (Outcome.ARRIVED, 130.0, 200.0, 70.0)),
         ({"unplugged_s": 35.0}, (Outcome.UNPLUGGED, 35.0, 50.0, 10.0)),
         ({"offline_s": 120.0}, (Outcome.LOST_NETWORK, 120.0, 200.0, 40.0)),
+        ({"cap_s": 40.0}, (Outcome.TIMED_OUT, 40.0, 60.0, 10.0)),
         ({"interrupted_s": 0.0}, (Outcome.INTERRUPTED, 0.0, 0.0, 0.0)),
         ({"unplugged_s": 130.0}, (Outcome.ARRIVED, 130.0, 200.0, 70.0)),
         ({"unplugged_s": 35.0, "offline_s": 35.0}, (Outcome.UNPLUGGED, 35.0, 50.0, 10.0)),

@@ -1,0 +1,102 @@
+"""The calendar of a run: its rounds and check-ins over the day, and what a user notices per week and month."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from fedlite.report.figure import Figure, TextTable, View
+from fedlite.report.figures.shapes import axis, marker
+from fedlite.report.markup import Safe, tag
+from fedlite.report.words import NOTHING, count, decimal, number, percent, quantity
+from fedlite.units import DAY_S
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_HOURS: Final = [f"{hour:02d}" for hour in range(24)]
+_WEEK_S: Final = 7 * DAY_S
+AT_ONCE: Final = (
+    "Devices of this run are there whenever they meet its rules (protocol: none), and may be asked again at once. "
+    "Its fleet time is the time of the work, not days on a calendar: no real fleet is like this. "
+    "Write 'fleet: {protocol: production}' to let devices check in as they do in production."
+)
+
+
+def over_the_day(told: Mapping[str, Any] | None) -> Figure | Safe:
+    """Return rounds per hour and check-ins by hour of the day; a remark where devices did not check in.
+
+    Parameters
+    ----------
+    told : mapping, optional
+        `calendar` of a run's summary.
+    """
+    if not told:
+        return tag("div", AT_ONCE, class_="card")
+    rounds = [value if math.isfinite(value) else None for value in map(number, told["rounds_per_hour"])]
+    views = (
+        _hours("Rounds", "rounds per hour", rounds),
+        _hours("Check-ins", "check-ins", told["check_ins_by_hour"]),
+    )
+    return Figure(
+        id="calendar",
+        title="Over the day",
+        views=views,
+        caption=(
+            "Rounds: how many were closed per hour, by hour of the fleet's day; a gap is an hour in which the run "
+            "never was. Check-ins: how many devices came to the server, asked or not."
+        ),
+        alt=f"Bar chart by hour of the day: between {_ends(rounds)} rounds per hour.",
+        table=TextTable(
+            "Over the day",
+            ("Hour", "Rounds per hour", "Check-ins"),
+            tuple(
+                (hour, decimal(each), count(came))
+                for hour, each, came in zip(_HOURS, rounds, told["check_ins_by_hour"], strict=True)
+            ),
+            frozenset({1, 2}),
+        ),
+        height=300,
+    )
+
+
+def _hours(name: str, title: str, values: Sequence[float | None]) -> View:
+    bars = {"type": "bar", "x": _HOURS, "y": list(values), "marker": marker("$blue")}
+    bars["hovertemplate"] = f"%{{x}}:00<br>%{{y:.3~g}} {title}<extra></extra>"
+    hours = {"title": {"text": "hour of the fleet's day"}, "type": "category"}
+    return View(name, [bars], {"xaxis": hours, "yaxis": axis(title), "showlegend": False})
+
+
+def _ends(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{decimal(min(known))} and {decimal(max(known))}" if known else "no"
+
+
+def for_users(told: Mapping[str, Any] | None, target_s: float) -> TextTable | None:
+    """Return what the campaign asks of its users; `target_s` is when the target was reached, not-a-number if never."""
+    if not told:
+        return None
+    battery, share, moved = (
+        told[name] for name in ("battery_j_per_week", "battery_share_per_week", "metered_bytes_per_month")
+    )
+    often = told["participations"]
+    in_vain = told["check_ins_in_vain"] / told["check_ins"] if told["check_ins"] else math.nan
+    rows = [
+        ("Days until the target", f"{decimal(target_s / DAY_S)} d" if math.isfinite(target_s) else NOTHING, ""),
+        ("Jobs per device", decimal(often["mean"]), f"{count(often['p95'])} (at most {count(often['most'])})"),
+        ("Battery per user and week", _both(battery, share, "mean"), _both(battery, share, "p95")),
+        ("Paid traffic per user and month", quantity(moved["mean"], "bytes"), quantity(moved["p95"], "bytes")),
+        ("Devices never heard from", percent(told["never_heard"]), ""),
+        ("Devices that never checked in", percent(told["never_checked_in"]), ""),
+        ("Check-ins", count(told["check_ins"]), f"{percent(in_vain, 0)} in vain"),
+        ("Energy of check-ins", quantity(told["check_in_j"], "energy"), ""),
+    ]
+    lasted = quantity(told["lasted_s"], "time")
+    short = "" if told["lasted_s"] >= _WEEK_S else f"; the run lasted {lasted} and is taken to go on as it went"
+    return TextTable(
+        f"What users notice{short}", ("", "Mean or total", "95th percentile"), tuple(rows), frozenset({1, 2})
+    )
+
+
+def _both(energy_j: Mapping[str, float], share: Mapping[str, float], of: str) -> str:
+    return f"{quantity(energy_j[of], 'energy')} ({percent(share[of], 2)})"
