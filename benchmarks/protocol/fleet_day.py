@@ -78,9 +78,9 @@ class TimedExchange:
         return [RecordDict() if came else None for came in arrived.tolist()]
 
 
-def open_fleet(path: Path, devices: int) -> tuple[FleetScenario, Fleet]:
-    """Return the fleet of a scenario file, of so many devices."""
-    scenario = load_fleet(path, {"fleet.devices": devices})
+def open_fleet(path: Path, **changes: Any) -> tuple[FleetScenario, Fleet]:
+    """Return the fleet of a scenario file; `changes` are keys with double underscores for dots."""
+    scenario = load_fleet(path, {key.replace("__", "."): value for key, value in changes.items()})
     profiles = [load_profile(name) for name in scenario.fleet.mix]
     return scenario, compose_fleet.build(scenario, profiles, [False] * len(profiles))
 
@@ -95,9 +95,9 @@ class Rounds:
     fleet: Fleet
 
 
-def serve(path: Path, devices: int, days: float) -> Rounds:
+def serve(path: Path, days: float, **changes: Any) -> Rounds:
     """Serve rounds of jobs that compute nothing for some days."""
-    scenario, fleet = open_fleet(path, devices)
+    scenario, fleet = open_fleet(path, **changes)
     first = scenario.cohort if scenario.over_select > 1 else None
     ledger = Ledger()
     start_s = scenario.fleet.start_s
