@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fedlite.scenario.schema import FleetScenario
 
 MODEL_BYTES = 1.4e6
-"""Of a model of 1.4 million parameters in int8, which is what Bonawitz et al. 2019 trained; down twice that, up once."""
+"""Of a model of 1.4 million parameters in int8, as Bonawitz et al. 2019 trained; down twice that, up once."""
 TRAIN_MEDIAN_S, TRAIN_SIGMA = 90.0, 0.35
 """The training time that all checks rest on: lognormal. Assumed; chosen so that rounds take 2 to 3 minutes."""
 
