@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Outcome(StrEnum):
@@ -10,6 +11,8 @@ class Outcome(StrEnum):
 
     ARRIVED = "arrived"
     LATE = "late"
+    SURPLUS = "surplus"
+    UNHEARD = "unheard"
     OUT_OF_MEMORY = "out_of_memory"
     STORAGE_FULL = "storage_full"
     INFEASIBLE_LINK = "infeasible_link"
@@ -41,7 +44,9 @@ class Outcome(StrEnum):
 
 _ADVICE = {
     Outcome.ARRIVED: "The update arrived in time.",
-    Outcome.LATE: "The update came after the round had closed; lengthen the deadline, lower the work or over-select.",
+    Outcome.LATE: "The update came after the deadline; lengthen it, lower the work or over-select.",
+    Outcome.SURPLUS: "The round already had the replies it wanted, no fault of the device; lower over_select.",
+    Outcome.UNHEARD: "The server had stopped before the reply came, no fault of the device; nothing to change.",
     Outcome.OUT_OF_MEMORY: "Training needs more memory than a job may take; give a narrower plan or a smaller batch.",
     Outcome.STORAGE_FULL: "Model and data do not fit the free storage; use a smaller model or compress the downlink.",
     Outcome.INFEASIBLE_LINK: "The link cannot carry the model at all; compress harder or leave this class out.",
@@ -55,5 +60,9 @@ _ADVICE = {
     Outcome.CLIENT_ERROR: "The client's own code raised an error; see the reason in its reply.",
     Outcome.DIVERGED: "Training ended in numbers that are none or that the codec cannot hold; lower the rate, or clip.",
 }
+NOT_NEEDED: Final = (Outcome.SURPLUS, Outcome.UNHEARD)
+"""How jobs end that nobody waited for any more, though their devices kept to whatever was asked of them."""
+NOT_AWAITED: Final = (Outcome.LATE, *NOT_NEEDED)
+"""How jobs end that were done in full, and for nothing."""
 _MEMBERS = tuple(Outcome)
 _CODES = {member: position for position, member in enumerate(_MEMBERS)}

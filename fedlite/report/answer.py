@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from fedlite.fleet.outcomes import NOT_NEEDED, Outcome
 from fedlite.report import measure, tails
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Tile
@@ -77,8 +78,11 @@ def _reached(summary: Summary, main: Metric) -> tuple[Safe | str, ...]:
 
 def arrived(outcomes: pl.DataFrame) -> tuple[int, int]:
     """Return how many jobs arrived, and how many there were; `outcomes` is a `tables.outcome_counts`."""
-    came = outcomes.filter(pl.col("outcome") == "arrived")["jobs"].sum()
-    return int(came), int(outcomes["jobs"].sum())
+    return _jobs(outcomes, (Outcome.ARRIVED,)), int(outcomes["jobs"].sum())
+
+
+def _jobs(outcomes: pl.DataFrame, ended: Sequence[Outcome]) -> int:
+    return int(outcomes.filter(pl.col("outcome").is_in(ended))["jobs"].sum())
 
 
 def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Safe:
@@ -89,6 +93,8 @@ def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Saf
     came, asked = arrived(outcomes)
     job = "training job" if trained(summary) else "job"
     said = f"{count(came)} of {plural(asked, job)} arrived in time." if asked else "No device was ever asked."
+    if unneeded := _jobs(outcomes, NOT_NEEDED):
+        said += f" {count(unneeded)} more came when nobody waited for them any more."
     if asked and not came and trained(summary):
         said += " The model is the one that the run began with."
     if verdict := summary.get("verdict"):

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
+from fedlite.fleet.outcomes import Outcome
 from fedlite.report import tables
 from fedlite.report.figure import MOST_POINTS
 from fedlite.report.figures import job_energy
@@ -143,6 +144,21 @@ def test_every_outcome_is_told_with_its_advice(write_run):
     text = write_report(write_run(all_failed=True)).read_text(encoding="utf-8")
     assert "Training needs more memory than a job may take" in text
     assert "0 of 120 training jobs arrived in time." in " ".join(Elements(text).words.split())
+
+
+def test_jobs_that_nobody_needed_are_told_from_late_ones_each_with_its_own_advice(write_run):
+    path = write_run(rounds=30)
+    outcomes = json.loads((path / "summary.json").read_text())["outcomes"]
+    assert outcomes["surplus"] != outcomes["late"]
+    text = write_report(path).read_text(encoding="utf-8")
+    words = " ".join(Elements(text).words.split())
+    assert f"{outcomes['surplus']} more came when nobody waited for them any more." in words
+    assert f"{outcomes['late']} late, {outcomes['surplus']} not needed" in text
+    assert Outcome.SURPLUS.advice in words
+    assert Outcome.LATE.advice in words
+    assert "over_select" in Outcome.SURPLUS.advice
+    assert "deadline" not in Outcome.SURPLUS.advice
+    assert "deadline" in Outcome.LATE.advice
 
 
 def test_the_same_run_gives_the_same_bytes(write_run, tmp_path):
