@@ -70,10 +70,15 @@ def _reached(summary: Summary, main: Metric) -> tuple[Safe | str, ...]:
     value = metric(summary, main.name)
     if math.isfinite(value):
         before, after = measure.phrase(main, value).split(measure.text(main, value))
-        return (f"reaches {before}", tag("strong", measure.text(main, value)), after)
+        return (f"reaches {before}", tag("strong", measure.text(main, value)), f"{after}{_whose(summary)}")
     if main.name in (summary.get("metrics") or {}):
         return (f"has no {measure.words(main)} that is a number (training may have diverged)",)
     return ("was trained but not evaluated",)
+
+
+def _whose(summary: Summary) -> str:
+    """Return on whose rows the model was tested, where the data records people."""
+    return f" on {summary['scored_on']}" if summary.get("scored_on") else ""
 
 
 def arrived(outcomes: pl.DataFrame) -> tuple[int, int]:
@@ -119,7 +124,8 @@ def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Saf
 
 def judged(summary: Summary) -> str:
     """Return by whose test a model is judged: the run's own, or whatever an app tells."""
-    return str(summary.get("judged_by") or "central test set")
+    own = f"tested{_whose(summary)}" if summary.get("scored_on") else "central test set"
+    return str(summary.get("judged_by") or own)
 
 
 def tiles(summary: Summary, metrics: Sequence[Metric], outcomes: pl.DataFrame, fleet: pl.DataFrame) -> list[Tile]:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 SHORTHANDS: Final[dict[str, str]] = {
     "availability": "kind",
     "partition": "kind",
+    "split": "kind",
     "model": "name",
     "strategy": "name",
     "privacy": "mechanism",
