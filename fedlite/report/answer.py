@@ -107,8 +107,11 @@ def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Saf
     if tails.dominates(summary):
         said = f"{said} {tails.remark(summary)}"
     out = fleet.filter(pl.col("excluded_reason") != "")
+    unused = _unused(fleet) if came else []
+    if unused:
+        said += f" Nothing of {listed(unused)} was ever used."
     if out.is_empty():
-        return safe_join([said, " Every device class was able to take part."])
+        return safe_join([said, "" if unused else " Every device class was able to take part."])
     devices, total = int(out["devices"].sum()), int(fleet["devices"].sum())
     names = listed(out["profile"].to_list())
     can = "device" if devices == 1 else "devices"
@@ -120,6 +123,12 @@ def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Saf
             ").",
         ]
     )
+
+
+def _unused(fleet: pl.DataFrame) -> list[str]:
+    """Return the device classes that had jobs, of which none ever arrived."""
+    had = fleet.group_by("profile", maintain_order=True).agg(pl.col("participations", "arrived").sum())
+    return had.filter((pl.col("participations") > 0) & (pl.col("arrived") == 0))["profile"].to_list()
 
 
 def judged(summary: Summary) -> str:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from fedlite.report.figure import Figure, TextTable, View, bars_height, labels
 from fedlite.report.figures.shapes import axis, rows_axis, stacked
 from fedlite.report.words import count, percent
+
+PARTS: Final = (
+    ("arrived", "arrived", "$blue", ""),
+    ("late", "late", "$orange", "/"),
+    ("surplus", "not needed", "$sky", "."),
+    ("lost", "lost", "$grey", "x"),
+)
+"""Column, what it is called, colour and pattern."""
 
 
 def by_class(classes: pl.DataFrame, fleet: pl.DataFrame, column: str) -> Figure | None:
@@ -37,13 +47,12 @@ def by_class(classes: pl.DataFrame, fleet: pl.DataFrame, column: str) -> Figure 
 
 
 def _jobs(merged: pl.DataFrame, names: list[str]) -> View:
-    parts = (
-        stacked("arrived", names, merged["arrived"].to_list(), "$blue", unit="jobs"),
-        stacked("late", names, merged["late"].to_list(), "$orange", unit="jobs", pattern="/"),
-        stacked("not needed", names, merged["surplus"].to_list(), "$sky", unit="jobs", pattern="."),
-        stacked("lost", names, merged["lost"].to_list(), "$grey", unit="jobs", pattern="x"),
-    )
-    return View("Jobs", list(parts), {"barmode": "stack", "xaxis": axis("jobs"), "yaxis": rows_axis(names)})
+    parts = [
+        stacked(words, names, merged[name].to_list(), colour, unit="jobs", pattern=shape)
+        for name, words, colour, shape in PARTS
+        if name == "arrived" or merged[name].sum()
+    ]
+    return View("Jobs", parts, {"barmode": "stack", "xaxis": axis("jobs"), "yaxis": rows_axis(names)})
 
 
 def _representation(merged: pl.DataFrame, names: list[str]) -> View:

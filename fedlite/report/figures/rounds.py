@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from fedlite.report import tables
 from fedlite.report.figure import Figure, TextTable, View, scale_for
+from fedlite.report.figures import participation
 from fedlite.report.figures.shapes import axis, marker
 from fedlite.report.words import count, quantity
 
-PARTS = (
-    ("arrived", "arrived", "$blue", ""),
-    ("late", "late", "$orange", "/"),
-    ("surplus", "not needed", "$sky", "."),
-    ("failed", "lost", "$grey", "x"),
-)
-"""Column, what it is called, colour and pattern."""
+PARTS: Final = tuple(("failed" if name == "lost" else name, *rest) for name, *rest in participation.PARTS)
+"""As in the figure of who took part; what is lost there has failed in the table of rounds."""
 
 
 def over_time(rounds: pl.DataFrame) -> Figure | None:
@@ -35,6 +33,7 @@ def over_time(rounds: pl.DataFrame) -> Figure | None:
             "marker": marker(colour, shape),
         }
         for name, words, colour, shape in PARTS
+        if name == "arrived" or binned[name].sum()
     ]
     scale = scale_for(binned["length_s"].to_list(), "time")
     length = {
