@@ -80,7 +80,7 @@ def _compare(run_dirs: list[Path], out: Path, as_json: bool) -> None:
     console = Console()
     for content in (totals_table(totals, metric), even_table(even, metric), settings_table(runs, names)):
         if content is not None:
-            console.print(rich_table(content), "")
+            console.print(rich_table(content, console.width), "")
     typer.echo(f"Report: {page}")
 
 

@@ -97,7 +97,7 @@ def _show(done: Sweep) -> None:
         console = Console(width=_WIDE)
     if done.page is not None:
         study = done.study
-        console.print(rich_table(settings_table(study.settings, study.metric)), "")
+        console.print(rich_table(settings_table(study.settings, study.metric), console.width), "")
     for failure in done.failed:
         console.print(f"failed: {failure.label}, seed {failure.seed}: {failure.error}", markup=False)
     found = len(done.finished) - done.reran

@@ -17,6 +17,7 @@ from fedlite.learning import objectives
 from fedlite.learning.data.held_out import held_out_parts
 from fedlite.learning.data.load import load
 from fedlite.learning.data.partition import partition
+from fedlite.learning.data.people import hold_out, scored_on
 from fedlite.learning.models.spec import ModelSpec, spec_of
 from fedlite.learning.objectives.fitting import check_fit
 from fedlite.learning.tracing import trace
@@ -25,7 +26,7 @@ from fedlite.learning.training.threads import single_thread
 from fedlite.learning.training.trainer import Trainer
 from fedlite.results.rounds import refuse_taken
 from fedlite.rng import stream
-from fedlite.scenario.task import partition_options
+from fedlite.scenario.task import People, partition_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,9 @@ class Learning:
     Attributes
     ----------
     data : Dataset
+        What the clients have.
+    judge : Dataset
+        What the global model is tested on: `data`, or the same with a test split of people held out.
     rows, test_rows : lists of index arrays
         Rows of each client's own training and test share.
     spec : ModelSpec
@@ -65,6 +69,7 @@ class Learning:
     """
 
     data: Dataset
+    judge: Dataset
     rows: list[Ints]
     test_rows: list[Ints]
     spec: ModelSpec
@@ -77,6 +82,11 @@ class Learning:
     def goal(self) -> Objective:
         """What is learned."""
         return objectives.objective(self.objective)
+
+    @property
+    def scored_on(self) -> str:
+        """Whose rows the test set is of; empty if the data records nobody."""
+        return scored_on(self.judge, self.rows)
 
     def build(self) -> nn.Module:
         """Build the full net."""
@@ -124,7 +134,7 @@ class Learning:
 def prepare(scenario: Scenario) -> Learning:
     """Load the data, deal it to clients, and build the initial model."""
     task = scenario.task
-    data = load(task.data)
+    data, judge = _splits(scenario)
     clients = task.clients or _default_clients(scenario, data)
     rows = partition(
         task.partition.kind,
@@ -141,7 +151,13 @@ def prepare(scenario: Scenario) -> Learning:
     net = spec.build()
     state = {name: value.detach().numpy().copy() for name, value in net.state_dict().items()}
     _check(net, objective, data, scenario)
-    return Learning(data, rows, test_rows, spec, tuple(state), list(state.values()), {}, objective)
+    return Learning(data, judge, rows, test_rows, spec, tuple(state), list(state.values()), {}, objective)
+
+
+def _splits(scenario: Scenario) -> tuple[Dataset, Dataset]:
+    """Return the data of those who take part, and that which the model is tested on."""
+    data, split = load(scenario.task.data), scenario.task.split
+    return hold_out(data, split.share, scenario.seed) if isinstance(split, People) else (data, data)
 
 
 def _check(net: nn.Module, objective: str, data: Dataset, scenario: Scenario) -> None:

@@ -45,6 +45,7 @@ class RoundLog:
         self._rows_seen = 0
         self._visits_seen = dict.fromkeys(SUMS, 0.0)
         self._energy_j = 0.0
+        self._told = ""
 
     @property
     def main(self) -> Metric:
@@ -80,13 +81,16 @@ class RoundLog:
         self._tell()
 
     def settle(self) -> None:
-        """Add the jobs that were under way when the last round was closed to its row: they cost what they cost."""
+        """Add the jobs that were under way when the last round was closed to its row: they cost what they cost.
+
+        Whoever watches is told once more if they changed anything, or if an app's results told more of the model.
+        """
         jobs = self._grid.ledger.columns(self._rows_seen, OF_JOBS)
         self._rows_seen = len(self._grid.ledger)
         visits = self._new_visits()
         self.table.settle(jobs, visits, trains=self.trains)
-        if (len(jobs["kind"]) or visits["check_ins"]) and self.table.rows:
-            self._energy_j += float(jobs["energy_j"].sum()) + visits["energy_j"]
+        self._energy_j += float(jobs["energy_j"].sum()) + visits["energy_j"]
+        if self.table.rows:
             self._tell()
 
     def _new_visits(self) -> dict[str, float]:
@@ -98,12 +102,16 @@ class RoundLog:
         return new
 
     def _tell(self) -> None:
-        """Tell whoever watches how far the run is."""
+        """Tell whoever watches how far the run is, unless that is what was told last."""
         if self._progress is None:
             return
-        row, name = self.table.rows[-1], self.main.name
-        done, virtual_s = len(self.table.rows) - 1, self._grid.clock.now_s - self._began_s
-        self._progress(Progress(done, self.expected, virtual_s, name, float(row[name]), self._energy_j, self.trains))
+        rows, name = self.table.rows, self.main.name
+        known = (float(row[name]) for row in reversed(rows) if not math.isnan(row[name]))
+        done, virtual_s = len(rows) - 1, self._grid.clock.now_s - self._began_s
+        now = Progress(done, self.expected, virtual_s, name, next(known, math.nan), self._energy_j, self.trains)
+        if repr(now) != self._told:  # not-a-number is never equal to itself, but is written alike
+            self._told = repr(now)
+            self._progress(now)
 
 
 def metrics_of_rounds(table: Rounds, metrics: Sequence[Metric], told: Collection[str] = ()) -> list[Metric]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from fedlite.scenario.schema import Scenario
 
 Array = NDArray[Any]
+
+NO_DEVICE: Final = -1
+"""In the table of tests: somebody held out, whose data is on no device."""
 
 
 def scenario_particulars(
@@ -48,6 +51,8 @@ def scenario_particulars(
         summary={
             "metrics": _last_metrics(scenario, learning, record),
             **metric_records(learning.goal.metrics),
+            # An app's clients have data of their own.
+            "scored_on": learning.scored_on if scenario.task.app is None else "",
             "excluded": _excluded(classes, record),
             "privacy": spent,
             "epsilon": spent,  # the key that summaries of version 0.1 had
@@ -99,17 +104,19 @@ def _class_facts(classes: Sequence[DeviceClass], record: Record, clients: int) -
 
 
 def _evaluation_rows(scenario: Scenario, learning: Learning, record: Record) -> dict[str, Array]:
-    """Test the final model on each client's own share of the test data."""
-    data = learning.data
+    """Test the final model on each client's own share of the test data, or on each of those held out."""
+    data, away = learning.judge, learning.judge is not learning.data
     owner = np.full(len(data.y_test), -1, dtype=np.int64)
-    if scenario.report.per_client_evaluation:
+    if scenario.report.per_client_evaluation and away and data.client_test is not None:
+        owner = data.client_test
+    elif scenario.report.per_client_evaluation:
         for client, mine in enumerate(learning.test_rows):
             owner[mine] = client
     trainer = learning.trainer(record.accelerator)
     score = trainer.evaluate_many(list(record.trained.final), data.x_test, data.y_test, owner)
     return {
         "client": score.client.astype(np.int32),
-        "device": score.client.astype(np.int32),
+        "device": np.where(away, NO_DEVICE, score.client).astype(np.int32),
         "samples": score.num_examples.astype(np.int32),
         **{name: score.metrics[name] for name in (learning.goal.main.name, LOSS.name)},
     }

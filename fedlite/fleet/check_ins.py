@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlite.fleet.outcomes import Outcome
+from fedlite.fleet.outcomes import NOT_AWAITED, Outcome
 from fedlite.fleet.visits import Visits
 from fedlite.rng import uniform
 
@@ -30,7 +30,7 @@ _LOST: Final = np.array(
     [o.code for o in (Outcome.BATTERY_EMPTY, Outcome.UNPLUGGED, Outcome.LOST_NETWORK, Outcome.INTERRUPTED)]
 )
 """Ends of jobs after which a device soon tries again."""
-_TAKEN: Final = np.array([o.code for o in (Outcome.ARRIVED, Outcome.LATE, Outcome.DIVERGED, Outcome.ABANDONED)])
+_TAKEN: Final = np.array([o.code for o in (Outcome.ARRIVED, Outcome.DIVERGED, *NOT_AWAITED)])
 """Ends of jobs that were contributions, whether the server could use them or not; the rest are errors that stay."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Outcome(StrEnum):
@@ -10,6 +11,8 @@ class Outcome(StrEnum):
 
     ARRIVED = "arrived"
     LATE = "late"
+    SURPLUS = "surplus"
+    UNHEARD = "unheard"
     ABANDONED = "abandoned"
     TIMED_OUT = "timed_out"
     OUT_OF_MEMORY = "out_of_memory"
@@ -43,7 +46,9 @@ class Outcome(StrEnum):
 
 _ADVICE = {
     Outcome.ARRIVED: "The update arrived in time.",
-    Outcome.LATE: "The update came after the round had closed; lengthen the deadline, lower the work or over-select.",
+    Outcome.LATE: "The update came after the deadline; lengthen it, lower the work or over-select.",
+    Outcome.SURPLUS: "The round already had the replies it wanted, no fault of the device; lower over_select.",
+    Outcome.UNHEARD: "The server had stopped before the reply came, no fault of the device; nothing to change.",
     Outcome.ABANDONED: "Too few updates came in time, so the round was thrown away; over-select, or ask fewer.",
     Outcome.TIMED_OUT: "The job took longer than a device gives one; lower the work, or raise reporting.device_cap.",
     Outcome.OUT_OF_MEMORY: "Training needs more memory than a job may take; give a narrower plan or a smaller batch.",
@@ -59,5 +64,9 @@ _ADVICE = {
     Outcome.CLIENT_ERROR: "The client's own code raised an error; see the reason in its reply.",
     Outcome.DIVERGED: "Training ended in numbers that are none or that the codec cannot hold; lower the rate, or clip.",
 }
+NOT_NEEDED: Final = (Outcome.SURPLUS, Outcome.UNHEARD)
+"""How jobs end that nobody waited for any more, though their devices kept to whatever was asked of them."""
+NOT_AWAITED: Final = (Outcome.LATE, Outcome.ABANDONED, *NOT_NEEDED)
+"""How jobs end that were done in full, and for nothing."""
 _MEMBERS = tuple(Outcome)
 _CODES = {member: position for position, member in enumerate(_MEMBERS)}

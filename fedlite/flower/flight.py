@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.fleet import booking, demands, timeline
-from fedlite.fleet.outcomes import Outcome
+from fedlite.fleet.outcomes import NOT_AWAITED, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 Ids = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+
+_NOT_AWAITED = [outcome.code for outcome in NOT_AWAITED]
+_HEARD = [outcome.code for outcome in (Outcome.DIVERGED, Outcome.ABANDONED)]
+"""Ends of jobs, beside arriving, of which the server knows."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +71,19 @@ class Flight:
     @property
     def heard(self) -> Bools:
         """Jobs of which something reached the server in time, be it an update that it had to throw away."""
-        heard: Bools = self.arrived | np.isin(self.timeline.outcome, (Outcome.DIVERGED.code, Outcome.ABANDONED.code))
+        heard: Bools = self.arrived | np.isin(self.timeline.outcome, _HEARD)
         return heard
 
     @property
     def failed(self) -> Bools:
         """Jobs that ended before their reply was sent, or whose reply is worth nothing."""
-        failed: Bools = ~self.arrived & ~np.isin(self.timeline.outcome, (Outcome.LATE.code, Outcome.ABANDONED.code))
+        failed: Bools = ~self.arrived & ~self.not_awaited
         return failed
+
+    @property
+    def not_awaited(self) -> Bools:
+        """Jobs that were done when the server did not wait for them any more."""
+        return np.isin(self.timeline.outcome, _NOT_AWAITED)
 
     @property
     def jobs(self) -> booking.Jobs:
@@ -144,19 +153,23 @@ def land(fleet: Fleet, flight: Flight) -> None:
     flight.landed = True
 
 
-def give_up(flight: Flight, index: Ids) -> None:
-    """Mark jobs that nobody waits for any more."""
-    late = index[flight.arrived[index]]
-    flight.timeline.outcome[late] = Outcome.LATE.code
+def give_up(flight: Flight, index: Ids, why: Outcome) -> None:
+    """Mark jobs that nobody waits for any more, by what ended the waiting: an outcome of `NOT_AWAITED`."""
+    done = index[(flight.arrived | flight.not_awaited)[index]]
+    flight.timeline.outcome[done] = why.code
 
 
 def _close(events: timeline.Timeline, closing: Closing) -> timeline.Timeline:
-    """Turn arrivals after the round's end into late ones; ties go to the earlier message."""
+    """Mark arrivals after the round's end by what ended it; ties go to the earlier message.
+
+    A round that had enough replies would have ended then whatever its deadline, so that none of its jobs is late.
+    """
     total_s, outcome = events.total_s, events.outcome
-    arrived = outcome == Outcome.ARRIVED.code
-    outcome[arrived & (total_s > closing.patience_s)] = Outcome.LATE.code
-    if closing.first is not None:
-        standing = np.flatnonzero(outcome == Outcome.ARRIVED.code)
-        order = standing[np.argsort(total_s[standing], kind="stable")]
-        outcome[order[closing.first :]] = Outcome.LATE.code
+    arrived = np.flatnonzero(outcome == Outcome.ARRIVED.code)
+    order = arrived[np.argsort(total_s[arrived], kind="stable")]
+    in_time = int((total_s[order] <= closing.patience_s).sum())
+    if closing.first is not None and in_time >= closing.first:
+        outcome[order[closing.first :]] = Outcome.SURPLUS.code
+    else:
+        outcome[order[in_time:]] = Outcome.LATE.code
     return events

@@ -17,7 +17,6 @@ from flwr.serverapp import Grid
 
 from fedlite.errors import FedliteError, FleetExhaustedError
 from fedlite.fleet.booking import book
-from fedlite.fleet.outcomes import Outcome
 from fedlite.fleet.state import PATIENCE_S, Fleet
 from fedlite.flower import compat
 from fedlite.flower.flight import Closing, Flight, land, launch
@@ -309,8 +308,7 @@ class FleetGrid(Grid):
         heard, closing = flight.heard, flight.closing
         if closing.first is not None and int(heard.sum()) >= closing.first:
             return float(flight.end_s[heard].max())
-        late = flight.timeline.outcome == Outcome.LATE.code
-        if (late | (~heard & (self.policy.failures == "missing"))).any():
+        if (flight.not_awaited | (~heard & (self.policy.failures == "missing"))).any():
             return flight.start_s + min(closing.patience_s, DEFAULT_TTL_S)
         return float(flight.end_s.max())
 

@@ -11,7 +11,7 @@ import numpy as np
 from flwr.app import Error, Message, RecordDict
 
 from fedlite.fleet.booking import book
-from fedlite.fleet.outcomes import Outcome
+from fedlite.fleet.outcomes import NOT_AWAITED, Outcome
 from fedlite.flower import compat
 from fedlite.flower.flight import Closing, Flight, give_up, land, launch
 from fedlite.flower.turns import Turns, Waiting, first_of_each
@@ -103,7 +103,8 @@ class Post:
         self._moved = moved
         self._leaving: list[_Pushed] = []
         self._turns = Turns()
-        self._unheard: set[str] = set()
+        self._unheard: dict[str, Outcome] = {}
+        """Messages that nobody waits for any more, and what ended the waiting."""
         self._under_way: dict[str, _Due] = {}
         self._inbox: dict[str, Message] = {}
 
@@ -169,7 +170,8 @@ class Post:
                 break
             self.step()
             answers |= {answer.metadata.reply_to_message_id: answer for answer in self.take(names)}
-        self._stop_hearing({name for name in names if name not in answers})
+        why = Outcome.SURPLUS if _enough(answers, closing) else Outcome.LATE
+        self._stop_hearing({name for name in names if name not in answers}, why)
         heard = [answers[name] for name in names if name in answers]
         return [answer for answer in heard if self._failures == "error" or not answer.has_error()]
 
@@ -212,10 +214,10 @@ class Post:
         Devices do not learn that the server stopped, so what was begun is paid for in full.
         """
         self.leave()
-        for due in self._under_way.values():
+        for name, due in self._under_way.items():
             if due.step is _Step.EXPIRED:
                 continue
-            give_up(due.flight, np.array([due.index]))
+            give_up(due.flight, np.array([due.index]), self._unheard.get(name, Outcome.UNHEARD))
             book(self._fleet, self._ledger, due.flight.jobs.take(np.array([due.index])))
         self._under_way.clear()
 
@@ -228,7 +230,7 @@ class Post:
         heard = outcome is Outcome.ARRIVED or (outcome is Outcome.CLIENT_ERROR and self._failures == "error")
         if reply is not None and heard:
             return compat.reply(message, reply, reply_id)
-        if outcome in (Outcome.ARRIVED, Outcome.LATE, Outcome.ABANDONED) or self._failures == "missing":
+        if outcome in (Outcome.ARRIVED, *NOT_AWAITED) or self._failures == "missing":
             return None
         return compat.reply(message, Error(compat.ERROR_NODE_UNAVAILABLE, f"{outcome}: {outcome.advice}"), reply_id)
 
@@ -236,9 +238,9 @@ class Post:
         """Tell whether the reply to a message may still come."""
         return name in self._under_way or name in self._turns
 
-    def _stop_hearing(self, names: set[str]) -> None:
+    def _stop_hearing(self, names: set[str], why: Outcome) -> None:
         self._turns.drop(names)
-        self._unheard |= names & self._under_way.keys()
+        self._unheard |= dict.fromkeys(names & self._under_way.keys(), why)
 
     def _call(self, device: int) -> None:
         """Begin the message whose turn it is on a device that has become free."""
@@ -280,7 +282,7 @@ class Post:
                 return
         del self._under_way[name]
         if name in self._unheard:
-            self._unheard.remove(name)
+            del self._unheard[name]
             return
         only = np.zeros(len(flight.messages), dtype=bool)
         only[index] = flight.arrived[index]
@@ -293,7 +295,7 @@ class Post:
     def _end(self, flight: Flight, index: int, name: str) -> None:
         """Book a job that is over on its device, and begin the next one there."""
         if name in self._unheard:
-            give_up(flight, np.array([index]))
+            give_up(flight, np.array([index]), self._unheard[name])
         book(self._fleet, self._ledger, flight.jobs.take(np.array([index])))
         self._call(int(flight.devices[index]))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from fedlite.fleet.outcomes import NOT_NEEDED, Outcome
 from fedlite.report import measure, tails
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Tile
@@ -69,16 +70,24 @@ def _reached(summary: Summary, main: Metric) -> tuple[Safe | str, ...]:
     value = metric(summary, main.name)
     if math.isfinite(value):
         before, after = measure.phrase(main, value).split(measure.text(main, value))
-        return (f"reaches {before}", tag("strong", measure.text(main, value)), after)
+        return (f"reaches {before}", tag("strong", measure.text(main, value)), f"{after}{_whose(summary)}")
     if main.name in (summary.get("metrics") or {}):
         return (f"has no {measure.words(main)} that is a number (training may have diverged)",)
     return ("was trained but not evaluated",)
 
 
+def _whose(summary: Summary) -> str:
+    """Return on whose rows the model was tested, where the data records people."""
+    return f" on {summary['scored_on']}" if summary.get("scored_on") else ""
+
+
 def arrived(outcomes: pl.DataFrame) -> tuple[int, int]:
     """Return how many jobs arrived, and how many there were; `outcomes` is a `tables.outcome_counts`."""
-    came = outcomes.filter(pl.col("outcome") == "arrived")["jobs"].sum()
-    return int(came), int(outcomes["jobs"].sum())
+    return _jobs(outcomes, (Outcome.ARRIVED,)), int(outcomes["jobs"].sum())
+
+
+def _jobs(outcomes: pl.DataFrame, ended: Sequence[Outcome]) -> int:
+    return int(outcomes.filter(pl.col("outcome").is_in(ended))["jobs"].sum())
 
 
 def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Safe:
@@ -89,6 +98,8 @@ def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Saf
     came, asked = arrived(outcomes)
     job = "training job" if trained(summary) else "job"
     said = f"{count(came)} of {plural(asked, job)} arrived in time." if asked else "No device was ever asked."
+    if unneeded := _jobs(outcomes, NOT_NEEDED):
+        said += f" {count(unneeded)} more came when nobody waited for them any more."
     if asked and not came and trained(summary):
         said += " The model is the one that the run began with."
     if verdict := summary.get("verdict"):
@@ -96,8 +107,11 @@ def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Saf
     if tails.dominates(summary):
         said = f"{said} {tails.remark(summary)}"
     out = fleet.filter(pl.col("excluded_reason") != "")
+    unused = _unused(fleet) if came else []
+    if unused:
+        said += f" Nothing of {listed(unused)} was ever used."
     if out.is_empty():
-        return safe_join([said, " Every device class was able to take part."])
+        return safe_join([said, "" if unused else " Every device class was able to take part."])
     devices, total = int(out["devices"].sum()), int(fleet["devices"].sum())
     names = listed(out["profile"].to_list())
     can = "device" if devices == 1 else "devices"
@@ -111,9 +125,16 @@ def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Saf
     )
 
 
+def _unused(fleet: pl.DataFrame) -> list[str]:
+    """Return the device classes that had jobs, of which none ever arrived."""
+    had = fleet.group_by("profile", maintain_order=True).agg(pl.col("participations", "arrived").sum())
+    return had.filter((pl.col("participations") > 0) & (pl.col("arrived") == 0))["profile"].to_list()
+
+
 def judged(summary: Summary) -> str:
     """Return by whose test a model is judged: the run's own, or whatever an app tells."""
-    return str(summary.get("judged_by") or "central test set")
+    own = f"tested{_whose(summary)}" if summary.get("scored_on") else "central test set"
+    return str(summary.get("judged_by") or own)
 
 
 def tiles(summary: Summary, metrics: Sequence[Metric], outcomes: pl.DataFrame, fleet: pl.DataFrame) -> list[Tile]:

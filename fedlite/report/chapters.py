@@ -224,7 +224,8 @@ _TOLD = frozenset(
 
 def _words(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(_words(item) if key == "name" else f"{key} {_words(item)}" for key, item in value.items())
+        said = ((key, _words(item)) for key, item in value.items())
+        return ", ".join(words if key == "name" else f"{key} {words}" for key, words in said if words)
     if isinstance(value, list):
         return ", ".join(map(_words, value))
     if isinstance(value, int) and not isinstance(value, bool):

@@ -63,7 +63,7 @@ def comparison_page(runs: Sequence[RunData], names: Sequence[str]) -> Page:
     return Page(
         title=listed(names, 5),
         kind=f"{plural(len(runs), 'run')} side by side",
-        answer=_answer(totals, even, metric),
+        answer=safe_join([_answer(totals, even, metric), *_scored_apart(runs, names)]),
         tiles=[],
         sections=[
             Section("totals", "Totals", None, [_card(totals_table(totals, metric)), side_by_side.costs(totals)]),
@@ -105,6 +105,15 @@ def _answer(totals: pl.DataFrame, even: pl.DataFrame, metric: Metric) -> Safe:
     if tails.dominates(longest):
         said.append(" " + tails.remark(longest, f"the energy of {longest['run']}"))
     return safe_join(said)
+
+
+def _scored_apart(runs: Sequence[RunData], names: Sequence[str]) -> list[str]:
+    """Warn of runs that were tested on other people than the rest."""
+    said = [str(run.summary.get("scored_on") or "") for run in runs]
+    if len(set(said)) == 1:
+        return []
+    each = [f"{name} on {whose or 'data that records nobody'}" for name, whose in zip(names, said, strict=True)]
+    return [f" Mind: these runs were not scored alike: {listed(each)}."]
 
 
 def totals_table(totals: pl.DataFrame, metric: Metric) -> TextTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,7 @@ from fedlite.report.run_data import RunData, read_run
 from fedlite.report.words import count, percent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from fedlite.report.figure import TextTable
@@ -61,17 +63,47 @@ def summary(run: RunData) -> Group:
 def _calendar(run: RunData) -> list[Table | Text]:
     """Return what the campaign asks of its users, where devices checked in."""
     told = calendar.for_users(run.summary.get("calendar"), metric(run.summary, "time_to_target_s"))
-    return [] if told is None else [Text(""), rich_table(told)]
+    if told is None:
+        return []
+    shown = Table.grid(padding=(0, 3))
+    for row in (told.head, *told.rows):
+        shown.add_row(*(Text(str(cell)) for cell in row))
+    return [Text(""), Text(told.caption, style="dim"), shown]
 
 
-def rich_table(content: TextTable) -> Table:
-    """Return one of the report's tables for a terminal."""
-    shown = Table(title=Text(content.caption), title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column, name in enumerate(content.head):
-        shown.add_column(Text(name), justify="right" if column in content.numeric else "left")
-    for row in content.rows:
-        shown.add_row(*(Text(_written(cell)) for cell in row))
+def rich_table(content: TextTable, width: int) -> Table:
+    """Return one of the report's tables for a terminal of so many characters; what does not fit is folded, never cut.
+
+    Numbers, or else the names in the first column, are broken between words as long as there is room for that.
+    """
+    shown = Table(title=Text(content.caption), title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="dim")
+    rows = [[_written(cell) for cell in row] for row in content.rows]
+    columns = list(zip(content.head, *rows, strict=True))
+    whole = content.numeric or {0}
+    natural = [max(map(cell_len, cells)) for cells in columns]
+    words = [max(cell_len(word) for cell in cells for word in cell.split(" ")) for cells in columns]
+    least = [found if column in whole else min(found, _LEAST) for column, found in enumerate(words)]
+    for column, room in enumerate(_widths(least, natural, width - len(columns))):
+        side: Any = "right" if column in content.numeric else "left"
+        shown.add_column(Text(content.head[column]), justify=side, overflow="fold", width=room)
+    for row in rows:
+        shown.add_row(*map(Text, row))
     return shown
+
+
+_LEAST = 6
+"""Characters of a column whose words may be broken."""
+
+
+def _widths(least: Sequence[int], natural: Sequence[int], room: int) -> list[int]:
+    """Return widths that add up to at most `room`: from `least` up to `natural`, below `least` only if they must."""
+    widths = list(least)
+    while sum(widths) > max(room, len(widths)):
+        widths[widths.index(max(widths))] -= 1
+    while sum(widths) < room and widths != list(natural):
+        lacking = [wanted - got for wanted, got in zip(natural, widths, strict=True)]
+        widths[lacking.index(max(lacking))] += 1
+    return widths
 
 
 def _written(cell: Any) -> str:

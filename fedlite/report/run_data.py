@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "rounds": (
-        *("round", "start_s", "end_s", "eligible", "selected", "arrived", "late", "failed", "energy_j"),
+        *("round", "start_s", "end_s", "eligible", "selected", "arrived", "late", "surplus", "failed", "energy_j"),
         *("energy_low_j", "energy_high_j", "up_bytes", "down_bytes", "loss", "train_loss"),
     ),
     "clients": (

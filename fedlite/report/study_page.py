@@ -154,7 +154,7 @@ def settings_table(settings: pl.DataFrame, metric: Metric) -> TextTable:
             quantity(row["energy_j"], "energy"),
             band(row["energy_low_j"], row["energy_high_j"], "energy") or NOTHING,
             quantity(row["virtual_time_s"], "time"),
-            ",\u00a0".join(name for name, found in best.items() if row["label"] in found) or NOTHING,
+            _fronts([name for name, found in best.items() if row["label"] in found]),
         )
         for row in settings.sort(
             metric.name, descending=metric.goal == "max", nulls_last=True, maintain_order=True
@@ -172,6 +172,10 @@ def settings_table(settings: pl.DataFrame, metric: Metric) -> TextTable:
         "On the front of",
     )
     return TextTable("Settings, means over their seeds", head, rows, frozenset(range(1, 8)))
+
+
+def _fronts(names: Sequence[str]) -> str:
+    return "all three" if len(names) == len(fronts.FRONTS) else ",\u00a0".join(names) or NOTHING
 
 
 def _range(metric: Metric, low: float | None, high: float | None) -> str:

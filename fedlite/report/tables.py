@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from fedlite.fleet.outcomes import NOT_NEEDED, Outcome
 from fedlite.report import measure
 
 if TYPE_CHECKING:
@@ -91,9 +92,10 @@ def outcome_counts(clients: pl.LazyFrame) -> pl.DataFrame:
 def by_class(clients: pl.LazyFrame, column: str = "profile") -> pl.DataFrame:
     """Return sums and means of the jobs of each device class, in order of class name.
 
-    Columns: the class column, tier, jobs, arrived, late, lost, devices; sums of compute_j, radio_j, tail_j, energy_j,
-    energy_low_j, energy_high_j, battery_j, mains_j, down_bytes, up_bytes, down_raw_bytes, up_raw_bytes, metered_bytes;
-    lost_j (energy of jobs that did not arrive); mean down_s, train_s, up_s of jobs that arrived; peak_bytes (largest).
+    Columns: the class column, tier, jobs, arrived, late, surplus (not needed any more), lost, devices; sums of
+    compute_j, radio_j, tail_j, energy_j, energy_low_j, energy_high_j, battery_j, mains_j, down_bytes, up_bytes,
+    down_raw_bytes, up_raw_bytes, metered_bytes; lost_j (energy of jobs that did not arrive); mean down_s, train_s, up_s
+    of jobs that arrived; peak_bytes (largest).
     """
     arrived = pl.col("outcome") == "arrived"
     sums = (
@@ -105,7 +107,8 @@ def by_class(clients: pl.LazyFrame, column: str = "profile") -> pl.DataFrame:
         .agg(
             pl.len().alias("jobs"),
             arrived.sum().alias("arrived"),
-            (pl.col("outcome") == "late").sum().alias("late"),
+            (pl.col("outcome") == Outcome.LATE).sum().alias("late"),
+            pl.col("outcome").is_in(NOT_NEEDED).sum().alias("surplus"),
             pl.col("device").n_unique().alias("devices"),
             *(pl.col(name).sum() for name in sums),
             (pl.col("down_bytes") + pl.col("up_bytes")).filter(pl.col("metered")).sum().alias("metered_bytes"),
@@ -113,7 +116,7 @@ def by_class(clients: pl.LazyFrame, column: str = "profile") -> pl.DataFrame:
             *(pl.col(name).filter(arrived).mean() for name in ("down_s", "train_s", "up_s")),
             pl.col("peak_bytes").max(),
         )
-        .with_columns((pl.col("jobs") - pl.col("arrived") - pl.col("late")).alias("lost"))
+        .with_columns((pl.col("jobs") - pl.col("arrived") - pl.col("late") - pl.col("surplus")).alias("lost"))
         .sort(column)
         .collect()
     )
@@ -247,7 +250,7 @@ def binned_rounds(rounds: pl.DataFrame, at_most: int = 120) -> pl.DataFrame:
         .agg(
             pl.col("round").first().alias("first"),
             pl.col("round").last().alias("last"),
-            pl.col("arrived", "late", "failed", "selected").sum(),
+            pl.col("arrived", "late", "surplus", "failed", "selected").sum(),
             (pl.col("end_s") - pl.col("start_s")).mean().alias("length_s"),
         )
         .sort("bin")

@@ -17,9 +17,9 @@ Columns = dict[str, NDArray[Any]]
 
 TAKEN: Final = frozenset(
     {
-        *("round", "start_s", "end_s", "eligible", "selected", "arrived", "late", "failed", "energy_j", "up_bytes"),
-        *("down_bytes", "train_loss", "wall_s", "energy_low_j", "energy_high_j", "time_s", "virtual_time_s"),
-        *("check_ins", "client", "device", "samples", "run", "label", "seeds", "target", "rounds", "rank"),
+        *("round", "start_s", "end_s", "eligible", "selected", "arrived", "late", "surplus", "failed", "energy_j"),
+        *("up_bytes", "down_bytes", "train_loss", "wall_s", "energy_low_j", "energy_high_j", "time_s", "check_ins"),
+        *("virtual_time_s", "client", "device", "samples", "run", "label", "seeds", "target", "rounds", "rank"),
     }
 )
 """Names that columns of the tables of rounds, clients and comparisons have, so that no metric can."""
@@ -29,7 +29,9 @@ _ADDED: Final = ("energy_j", "energy_low_j", "energy_high_j", "up_bytes", "down_
 OF_JOBS: Final = ("kind", "outcome", "examples", "loss", *_ADDED)
 """Columns of the ledger that a round is made of."""
 
-_OF_TRAINING: Final = ("selected", "arrived", "late", "failed")
+NOT_NEEDED: Final = ("surplus", "unheard")
+"""Outcomes of jobs that nobody waited for any more, as `fedlite.fleet.outcomes` has them."""
+_OF_TRAINING: Final = ("selected", "arrived", "late", "surplus", "failed")
 
 
 def refuse_taken(metrics: Sequence[str]) -> None:
@@ -127,11 +129,13 @@ def _sums(jobs: Columns, visits: Mapping[str, float], *, trains: bool) -> dict[s
     """Return what a round's jobs and check-ins sum up to, jobs of training alone counted if there is any."""
     main = (jobs["kind"] == "train") | (not trains)
     arrived, late = jobs["outcome"] == "arrived", jobs["outcome"] == "late"
+    surplus = np.isin(jobs["outcome"], NOT_NEEDED)
     return {
         "selected": int(main.sum()),
         "arrived": int((main & arrived).sum()),
         "late": int((main & late).sum()),
-        "failed": int((main & ~arrived & ~late).sum()),
+        "surplus": int((main & surplus).sum()),
+        "failed": int((main & ~arrived & ~late & ~surplus).sum()),
         "check_ins": int(visits["check_ins"]),
         **{name: _total(jobs[name].sum().item(), visits[name]) for name in _ADDED},
     }

@@ -10,6 +10,7 @@ SHORTHANDS: Final[dict[str, str]] = {
     "availability": "kind",
     "protocol": "kind",
     "partition": "kind",
+    "split": "kind",
     "model": "name",
     "strategy": "name",
     "privacy": "mechanism",

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from fedlite.errors import FedliteError, quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Argument, Section, mistake, unknown
-from fedlite.scenario.quantities import Bytes, Means
+from fedlite.scenario.quantities import Bytes, Means, PositiveFraction
 from fedlite.scenario.shorthand import expanding
 
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -141,6 +141,23 @@ def partition_options(chosen: Section) -> dict[str, Any]:
     return chosen.model_dump(exclude={"kind"}, exclude_none=True)
 
 
+class Rows(Section):
+    """The data's own test rows: where it records people, other rows of the same people."""
+
+    kind: Literal["rows"] = "rows"
+
+
+class People(Section):
+    """People who take no part in training, as a rollout meets them; of data that records people."""
+
+    kind: Literal["people"]
+    share: PositiveFraction = 0.3
+    """Part of the people who are held out, drawn by the seed."""
+
+
+Split = Annotated[Rows | People, Field(discriminator="kind"), expanding("kind")]
+
+
 class Model(Section):
     """The model that is trained."""
 
@@ -193,6 +210,8 @@ class Task(Section):
     """The model."""
     partition: Partition = Iid()
     """How the rows are dealt to clients."""
+    split: Split = Rows()
+    """On whose rows the model is tested."""
     clients: Count | None = None
     """Number of parts the data is dealt into; without it one per device. Devices beyond it share parts."""
     objective: ObjectiveName = "auto"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fedlite.scenario import names
-from fedlite.scenario.task import Natural
+from fedlite.scenario.task import Natural, People
 from fedlite.scenario.violation import Law, Violation
 
 if TYPE_CHECKING:
@@ -22,6 +22,26 @@ def _natural_clients_are_recorded(scenario: Sections) -> Iterator[Violation]:
             f"got 'natural' with {task.data!r}, which records no people or devices",
             "write 'partition: iid' or 'partition: {kind: dirichlet, alpha: 0.5}'",
             ("task.data",),
+        )
+
+
+def _people_held_out_are_recorded(scenario: Sections) -> Iterator[Violation]:
+    task = scenario.task
+    if task is None or not isinstance(task.split, People):
+        return
+    if names.natural_clients(task.data) == 0 or task.data.startswith("idx:"):
+        yield Violation(
+            "task.split",
+            f"got 'people' with {task.data!r}, which records no people or devices",
+            "write 'split: rows'",
+            ("task.data",),
+        )
+    if task.app is not None:
+        yield Violation(
+            "task.split",
+            "got 'people' with task.app, whose clients have data of their own",
+            "write 'split: rows'",
+            ("task.app",),
         )
 
 
@@ -139,6 +159,7 @@ def _target_is_of_a_metric(scenario: Sections) -> Iterator[Violation]:
 
 TASK_LAWS: Final[tuple[Law, ...]] = (
     _natural_clients_are_recorded,
+    _people_held_out_are_recorded,
     _model_fits_the_objective,
     _model_takes_the_data,
     _own_app_follows_no_plan,

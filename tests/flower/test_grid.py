@@ -139,6 +139,40 @@ def test_the_first_k_close_the_round(knows_uploads):
     assert len(runtime.trained) == (2 if knows_uploads else 4)
 
 
+@pytest.mark.parametrize("knows_uploads", [True, False])
+@pytest.mark.parametrize(
+    ("policy", "deadline_s", "outcomes"),
+    [
+        # Two came in time: that closed the round, whatever the deadline was.
+        (RoundPolicy(first=2), 1000.0, ["surplus", "arrived", "surplus", "arrived"]),
+        (RoundPolicy(first=2), 35.0, ["surplus", "arrived", "surplus", "arrived"]),
+        # The third never came before the deadline, which closed the round.
+        (RoundPolicy(first=3), 25.0, ["late", "arrived", "late", "arrived"]),
+        (RoundPolicy(), 25.0, ["late", "arrived", "late", "arrived"]),
+    ],
+)
+def test_what_closed_the_round_says_how_those_ended_who_came_after(policy, deadline_s, outcomes, knows_uploads):
+    grid, _ = make_grid([40.0, 10.0, 30.0, 20.0], policy, knows_uploads=knows_uploads)
+    replies = grid.send_and_receive(ask([0, 1, 2, 3]), timeout=deadline_s)
+    assert names(replies) == [1, 3]
+    assert grid.ledger.columns()["outcome"].tolist() == outcomes
+
+
+@pytest.mark.parametrize(("first", "ended"), [(2, "surplus"), (3, "late")])
+def test_the_same_holds_where_messages_wait_for_their_turn(first, ended):
+    grid, _ = make_grid([100.0, 10.0, 200.0], RoundPolicy(first=first))
+    grid.push_messages(ask([1]))
+    replies = grid.send_and_receive(ask([0, 1, 2]), timeout=150.0)
+    assert len(replies) == 2
+    grid.finish()
+    rows = grid.ledger.columns()
+    assert dict(zip(rows["device"].tolist(), rows["outcome"].tolist(), strict=True)) == {
+        0: "arrived",
+        1: "arrived",
+        2: ended,
+    }
+
+
 def test_failures_show_as_errors_at_once_or_not_at_all():
     for failures, seen, ends in [("error", 2, 12.0), ("missing", 1, 100.0)]:
         grid, _ = make_grid([10.0, 50.0], RoundPolicy(failures=failures), budgets=Budgets(cpu_time_s=11.0))
@@ -224,7 +258,7 @@ def test_what_is_under_way_when_the_server_stops_is_booked():
     ids = grid.push_messages(ask([0, 1]))
     grid.pull_messages(ids)
     grid.finish()
-    assert grid.ledger.columns()["outcome"].tolist() == ["arrived", "late"]
+    assert grid.ledger.columns()["outcome"].tolist() == ["arrived", "unheard"]
 
 
 def test_a_starved_server_moves_the_clock_and_in_the_end_hears_why():

@@ -35,6 +35,8 @@ def test_windows_carry_the_exercise_and_the_owner_of_their_recording(numbered):
     assert numbered.client_train.tolist() == [1] * 14 + [4] * 15
     assert numbered.client_names[1] == "subject 1, side 1"
     assert numbered.client_names[4] == "subject 3, side 0"
+    assert numbered.person_of_client.tolist() == [0, 0, 1, 1, 2]
+    assert numbered.standardised
 
 
 def test_a_window_is_100_samples_of_six_channels_every_50():

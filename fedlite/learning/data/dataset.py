@@ -48,6 +48,11 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     objective: str = "cross-entropy"
     """What the labels ask for, by the name of an objective; a scenario may tell another."""
+    person_of_client: NDArray[np.int64] | None = None
+    """Who owner `i` is, where one person is several owners (a wrist each); without it every owner is somebody else."""
+    standardised: bool = False
+    """Whether inputs have zero mean and unit deviation per channel over the training rows; whoever chooses other
+    training rows standardises again."""
 
     def __post_init__(self) -> None:
         for split in ("train", "test"):
@@ -56,6 +61,7 @@ class Dataset:
             raise DatasetError(
                 f"dataset {self.name!r}: got owners for one split, expected client_train and client_test or neither"
             )
+        self._check_people()
 
     @property
     def natural_clients(self) -> int:
@@ -66,6 +72,17 @@ class Dataset:
     def has_classes(self) -> bool:
         """Whether rows have classes, and not numbers."""
         return self.y_train.dtype.kind == "i"
+
+    def _check_people(self) -> None:
+        if self.person_of_client is None:
+            return
+        owners = [each for each in (self.client_train, self.client_test) if each is not None]
+        most = max((int(each.max()) for each in owners), default=-1)
+        if not owners or self.person_of_client.dtype != np.int64 or len(self.person_of_client) <= most:
+            raise DatasetError(
+                f"dataset {self.name!r}: got person_of_client {self.person_of_client.dtype} "
+                f"{self.person_of_client.shape}, expected int64 with a person for each of {most + 1} owners"
+            )
 
     def _check_split(self, split: str) -> None:
         x, y = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")

@@ -82,6 +82,8 @@ def read(entry: Entry, prepared: Path | None) -> Dataset:
         source=entry.source,
         client_names=tuple(f"subject {1 + client // 2}, side {client % 2}" for client in range(owner.max() + 1)),
         class_names=CLASSES,
+        person_of_client=np.arange(owner.max() + 1) // 2,
+        standardised=True,
     )
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from fedlite.report import measure, run_sets
 from fedlite.report.figure import DASHES, SERIES, SYMBOLS, Figure, Scale, View, label, scale_for
+from fedlite.report.figures import placing
 from fedlite.report.figures.learning import AXES
 from fedlite.report.figures.shapes import axis
 from fedlite.report.words import listed, plural
@@ -69,18 +70,36 @@ def _front(settings: pl.DataFrame, metric: Metric, name: str, column: str, dimen
         "hoverinfo": "skip",
         "showlegend": False,
     }
-    furthest = float(settings[column].max() or 0.0)  # type: ignore[arg-type]  # a column of floats
+    on_front = pl.col("label").is_in(list(front))
+    # The names of the front find their places first.
+    placed = _placed(pl.concat([settings.filter(on_front), settings.filter(~on_front)]), metric, column)
     parts = (
-        ("on the front", settings.filter(pl.col("label").is_in(list(front))), "$blue", "circle", "$text"),
-        ("beaten", settings.filter(~pl.col("label").is_in(list(front))), "$grey", "circle-open", "$soft"),
+        ("on the front", placed.filter(on_front), "$blue", "circle", "$text"),
+        ("beaten", placed.filter(~on_front), "$grey", "circle-open", "$soft"),
     )
-    traces = [stairs, *(_points(*part, metric, column, scale, furthest) for part in parts if part[1].height)]
+    traces = [stairs, *(_points(*part, metric, column, scale) for part in parts if part[1].height)]
     layout = {
         "xaxis": axis(f"{words} ({scale.unit})"),
         "yaxis": {**measure.value_axis(metric), "rangemode": "normal"},
         "showlegend": True,
     }
     return View(name, traces, layout)
+
+
+def _placed(settings: pl.DataFrame, metric: Metric, column: str) -> pl.DataFrame:
+    """Return the settings with the place of each one's name, null where there is none left."""
+    low, high = settings[f"{metric.name}_min"].min(), settings[f"{metric.name}_max"].max()
+    end = settings[f"{column}_max"].max()
+    shares = settings.select(
+        pl.col("label").cast(pl.String),
+        (pl.col(column) / (end or 1.0)).alias("x"),
+        *(
+            ((pl.col(name) - low) / ((high - low) or 1.0)).alias(part)  # type: ignore[operator]  # columns of floats
+            for part, name in (("y", metric.name), ("low", f"{metric.name}_min"), ("high", f"{metric.name}_max"))
+        ),
+    )
+    places = placing.positions([placing.Point(*row) for row in shares.iter_rows()])
+    return settings.with_columns(pl.Series("place", places, dtype=pl.String))
 
 
 def _points(
@@ -92,23 +111,25 @@ def _points(
     metric: Metric,
     column: str,
     scale: Scale,
-    furthest: float,
 ) -> dict[str, Any]:
+    names = [label(str(text)) for text in rows["label"]]
+    shown = colour == "$blue" or rows.height <= MOST_LINES
     return {
         "type": "scatter",
-        "mode": "markers+text" if colour == "$blue" or rows.height <= MOST_LINES else "markers",
+        "mode": "markers+text" if shown else "markers",
         "name": name,
         "x": scale.of(rows[column].to_list()),
         "y": rows[metric.name].to_list(),
-        "text": [label(str(text)) for text in rows["label"]],
-        # Text of the points on the right goes to the left of them, where there is room for it.
-        "textposition": ["bottom left" if cost > furthest / 2 else "bottom right" for cost in rows[column]],
+        # A name without a place is told on hovering only, as are all where there are very many.
+        "text": [name if place else "" for name, place in zip(names, rows["place"], strict=True)],
+        "textposition": [place or "bottom right" for place in rows["place"]],
+        "hovertext": names,
         "textfont": {"color": ink, "size": 12},
         "cliponaxis": False,
         "marker": {"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
         "error_x": _whiskers(rows, column, scale.factor, colour),
         "error_y": _whiskers(rows, metric.name, 1.0, colour),
-        "hovertemplate": f"%{{text}}<br>{measure.hover(metric)} for %{{x:.3~g}} {scale.unit}<extra></extra>",
+        "hovertemplate": f"%{{hovertext}}<br>{measure.hover(metric)} for %{{x:.3~g}} {scale.unit}<extra></extra>",
     }
 
 

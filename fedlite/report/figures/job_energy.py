@@ -50,7 +50,7 @@ def by_class(spread: pl.DataFrame, classes: pl.DataFrame, column: str) -> Figure
             "Per job: the box holds the middle half of the jobs, the whiskers nine in ten. The other views add up all "
             f"jobs of the class. {shares[0]} of this energy went into computing, {shares[1]} into moving bytes, "
             f"{shares[2]} into radios that stayed awake after it; {percent(lost / total)} went into jobs whose update "
-            "did not arrive."
+            "was never used."
         ),
         alt=(
             f"Box chart of joules per job for {joined.height} device classes; the dearest, {joined[column][-1]}, takes "

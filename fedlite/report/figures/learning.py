@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from fedlite.learning.objectives import LOSS
@@ -35,9 +36,8 @@ def against_costs(curve: pl.DataFrame, metric: Metric, judged: str) -> Figure | 
         title=f"{measure.heading(metric)}, {judged}",
         views=tuple(_view(curve, metric, *choice) for choice in AXES),
         caption=(
-            "The same evaluations against four different costs; choose one above. On the energy axis "
-            "the band spans the "
-            "low and the high estimate of the energy model."
+            "The same evaluations against four different costs; choose one above. On the energy axis the band spans "
+            "the low and the high estimate of the energy at which a value was first reached."
         ),
         alt=f"Line chart: {measure.words(metric)} goes from {first} to {last} over "
         f"{count(curve['round'].max())} rounds.",
@@ -52,7 +52,7 @@ def _view(curve: pl.DataFrame, metric: Metric, name: str, column: str, dimension
     heights = curve[metric.name].to_list()
     traces = [_line(scale.of(values), heights, scale.unit or "round", metric)]
     if column == "energy_j":
-        traces.insert(0, _band(curve, heights, scale))
+        traces.insert(0, _band(curve, metric, scale))
     title = f"{words} ({scale.unit})" if scale.unit else words
     return View(name, traces, {"xaxis": axis(title), "yaxis": measure.value_axis(metric), "showlegend": False})
 
@@ -69,7 +69,10 @@ def _line(x: list[float | None], y: list[float | None], unit: str, metric: Metri
     }
 
 
-def _band(curve: pl.DataFrame, heights: list[float | None], scale: Scale) -> dict[str, Any]:
+def _band(curve: pl.DataFrame, metric: Metric, scale: Scale) -> dict[str, Any]:
+    """Return the area between the least and the most energy at which a value may have been reached first."""
+    # Of values that rise and fall, the way back along the other end would cross the way there.
+    heights = list(accumulate(curve[metric.name].to_list(), max if metric.goal == "max" else min))
     low = scale.of(curve["energy_low_j"].to_list())
     high = scale.of(curve["energy_high_j"].to_list())
     return {

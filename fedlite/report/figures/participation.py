@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from fedlite.report.figure import Figure, TextTable, View, bars_height, labels
 from fedlite.report.figures.shapes import axis, rows_axis, stacked
 from fedlite.report.words import count, percent
+
+PARTS: Final = (
+    ("arrived", "arrived", "$blue", ""),
+    ("late", "late", "$orange", "/"),
+    ("surplus", "not needed", "$sky", "."),
+    ("lost", "lost", "$grey", "x"),
+)
+"""Column, what it is called, colour and pattern."""
 
 
 def by_class(classes: pl.DataFrame, fleet: pl.DataFrame, column: str) -> Figure | None:
@@ -14,8 +24,8 @@ def by_class(classes: pl.DataFrame, fleet: pl.DataFrame, column: str) -> Figure 
     merged = (
         fleet.group_by(column)
         .agg(pl.col("devices").sum().alias("fleet_devices"))
-        .join(classes.select(column, "jobs", "arrived", "late", "lost", "devices"), on=column, how="left")
-        .with_columns(pl.col("jobs", "arrived", "late", "lost", "devices").fill_null(0))
+        .join(classes.select(column, "jobs", "arrived", "late", "surplus", "lost", "devices"), on=column, how="left")
+        .with_columns(pl.col("jobs", "arrived", "late", "surplus", "lost", "devices").fill_null(0))
         .sort(["arrived", column], descending=[True, False])
     )
     if merged.is_empty():
@@ -37,12 +47,12 @@ def by_class(classes: pl.DataFrame, fleet: pl.DataFrame, column: str) -> Figure 
 
 
 def _jobs(merged: pl.DataFrame, names: list[str]) -> View:
-    parts = (
-        stacked("arrived", names, merged["arrived"].to_list(), "$blue", unit="jobs"),
-        stacked("late", names, merged["late"].to_list(), "$orange", unit="jobs", pattern="/"),
-        stacked("lost", names, merged["lost"].to_list(), "$grey", unit="jobs", pattern="x"),
-    )
-    return View("Jobs", list(parts), {"barmode": "stack", "xaxis": axis("jobs"), "yaxis": rows_axis(names)})
+    parts = [
+        stacked(words, names, merged[name].to_list(), colour, unit="jobs", pattern=shape)
+        for name, words, colour, shape in PARTS
+        if name == "arrived" or merged[name].sum()
+    ]
+    return View("Jobs", parts, {"barmode": "stack", "xaxis": axis("jobs"), "yaxis": rows_axis(names)})
 
 
 def _representation(merged: pl.DataFrame, names: list[str]) -> View:
@@ -103,6 +113,7 @@ def _table(merged: pl.DataFrame, column: str) -> TextTable:
             count(row["jobs"]),
             count(row["arrived"]),
             count(row["late"]),
+            count(row["surplus"]),
             count(row["lost"]),
             percent(in_fleet),
             percent(in_updates),
@@ -110,7 +121,7 @@ def _table(merged: pl.DataFrame, column: str) -> TextTable:
         for row, in_fleet, in_updates in zip(merged.iter_rows(named=True), fleet, updates, strict=True)
     )
     head = (
-        *("Class", "Devices", "Asked", "Jobs", "Arrived", "Late", "Lost"),
+        *("Class", "Devices", "Asked", "Jobs", "Arrived", "Late", "Not needed", "Lost"),
         *("Share of fleet", "Share of updates"),
     )
-    return TextTable("Participation by device class", head, rows, frozenset(range(1, 9)))
+    return TextTable("Participation by device class", head, rows, frozenset(range(1, 10)))

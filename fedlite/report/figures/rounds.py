@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from fedlite.report import tables
 from fedlite.report.figure import Figure, TextTable, View, scale_for
+from fedlite.report.figures import participation
 from fedlite.report.figures.shapes import axis, marker
 from fedlite.report.words import count, quantity
 
-PARTS = (("arrived", "$blue", ""), ("late", "$orange", "/"), ("failed", "$grey", "x"))
+PARTS: Final = tuple(("failed" if name == "lost" else name, *rest) for name, *rest in participation.PARTS)
+"""As in the figure of who took part; what is lost there has failed in the table of rounds."""
 
 
 def over_time(rounds: pl.DataFrame) -> Figure | None:
@@ -23,12 +27,13 @@ def over_time(rounds: pl.DataFrame) -> Figure | None:
     bars = [
         {
             "type": "bar",
-            "name": "lost" if name == "failed" else name,
+            "name": words,
             "x": x,
             "y": binned[name].to_list(),
             "marker": marker(colour, shape),
         }
-        for name, colour, shape in PARTS
+        for name, words, colour, shape in PARTS
+        if name == "arrived" or binned[name].sum()
     ]
     scale = scale_for(binned["length_s"].to_list(), "time")
     length = {
@@ -54,10 +59,8 @@ def over_time(rounds: pl.DataFrame) -> Figure | None:
 
 
 def _alt(rounds: pl.DataFrame) -> str:
-    arrived, late, failed = (count(rounds[name].sum()) for name, _, _ in PARTS)
-    return (
-        f"Bar chart over {count(rounds.height)} rounds: {arrived} jobs arrived, {late} came late, {failed} were lost."
-    )
+    ended = ", ".join(f"{count(rounds[name].sum())} {words}" for name, words, _, _ in PARTS)
+    return f"Bar chart over {count(rounds.height)} rounds, jobs by how they ended: {ended}."
 
 
 def _round_axis(title: str) -> dict[str, object]:
@@ -71,9 +74,11 @@ def _table(binned: pl.DataFrame) -> TextTable:
             count(row["selected"]),
             count(row["arrived"]),
             count(row["late"]),
+            count(row["surplus"]),
             count(row["failed"]),
             quantity(row["length_s"], "time"),
         )
         for row in binned.iter_rows(named=True)
     )
-    return TextTable("Rounds", ("Round", "Asked", "Arrived", "Late", "Lost", "Length"), rows, frozenset(range(1, 6)))
+    head = ("Round", "Asked", "Arrived", "Late", "Not needed", "Lost", "Length")
+    return TextTable("Rounds", head, rows, frozenset(range(1, 7)))

@@ -17,7 +17,7 @@ CLASSES = [
     ("raspberry-pi-4", "sbc", "full", "ethernet", 2, 7.0, 30.0, float("nan"), 900_000_000),
     ("stm32h7", "mcu", "tiny-int4", "nb-iot", 3, 300.0, 2.5, 9_000.0, 700_000),
 ]
-OUTCOMES = ["arrived", "late", "lost_network", "battery_empty", "unplugged", "out_of_memory"]
+OUTCOMES = ["arrived", "late", "surplus", "battery_empty", "unplugged", "out_of_memory"]
 WEIGHTS = [0.8, 0.07, 0.05, 0.03, 0.03, 0.02]
 SCENARIO = """\
 name: {name}
@@ -112,7 +112,7 @@ def _jobs(rng, classes, rounds, cohort, all_failed, zero_energy, battery):
 
 def _job(rng, turn, device, item, clock, outcome, zero_energy, battery):
     profile, tier, plan, access, _, train_s, compute_j, capacity_j, ram = item
-    trained, sent = outcome not in {"out_of_memory", "lost_network"}, outcome in {"arrived", "late"}
+    trained, sent = outcome != "out_of_memory", outcome in {"arrived", "late", "surplus"}
     down_s = float(rng.uniform(0.5, 4)) if outcome != "out_of_memory" else 0.0
     train = float(train_s * rng.lognormal(0, 0.3)) if trained else 0.0
     up_s = float(rng.uniform(1, 9)) if sent else 0.0
@@ -149,12 +149,13 @@ def _rounds(clients, rounds, evaluated, level, rng):
     for turn in range(1, rounds + 1):
         jobs = turns.filter(pl.col("round") == turn)
         end = float(jobs["end_s"].max() or clock + 30.0)
-        arrived, late = (int((jobs["outcome"] == name).sum()) for name in ("arrived", "late"))
+        arrived, late, surplus = (int((jobs["outcome"] == name).sum()) for name in ("arrived", "late", "surplus"))
         accuracy = level * (1 - np.exp(-turn / 4)) + float(rng.normal(0, 0.006)) if evaluated else float("nan")
         everything = clients.filter(pl.col("round") == turn)
         rows.append({
             "round": turn, "start_s": clock, "end_s": end, "eligible": 20, "selected": jobs.height, "arrived": arrived,
-            "late": late, "failed": jobs.height - arrived - late, "energy_j": float(everything["energy_j"].sum()),
+            "late": late, "surplus": surplus, "failed": jobs.height - arrived - late - surplus,
+            "energy_j": float(everything["energy_j"].sum()),
             "energy_low_j": float(everything["energy_low_j"].sum()),
             "energy_high_j": float(everything["energy_high_j"].sum()),
             "up_bytes": int(everything["up_bytes"].sum()), "down_bytes": int(everything["down_bytes"].sum()),

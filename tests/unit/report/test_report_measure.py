@@ -11,7 +11,7 @@ import pytest
 from fedlite.learning.objectives import LOSS, Metric
 from fedlite.report import measure, run_sets, tables
 from fedlite.report.compare_page import comparison_page, totals_table
-from fedlite.report.figures import fairness, fronts, side_by_side
+from fedlite.report.figures import fairness, fronts, learning, side_by_side
 from fedlite.report.page import write_page
 from fedlite.report.run_data import NotARunError, read_run
 from fedlite.report.run_page import write_report
@@ -184,3 +184,17 @@ def test_a_model_that_diverged_is_not_called_untested(write_error_run):
     summary["metrics"]["rmse"] = None
     (path / "summary.json").write_text(json.dumps(summary))
     assert "has no rmse that is a number" in write_report(path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("goal", "wanted"), [("max", [0.2, 0.6, 0.6]), ("min", [0.2, 0.2, 0.2])])
+def test_the_band_of_a_curve_that_rises_and_falls_never_crosses_itself(goal, wanted):
+    curve = pl.DataFrame({"round": [0, 1, 2], "accuracy": [0.2, 0.6, 0.4], "loss": [2.0, 1.0, 1.5]}).with_columns(
+        *(pl.Series(name, [0.0, 10.0, 20.0]) for name in ("time_s", "up_bytes", "down_bytes", "energy_j")),
+        pl.Series("energy_low_j", [0.0, 5.0, 10.0]),
+        pl.Series("energy_high_j", [0.0, 40.0, 80.0]),
+    )
+    figure = learning.against_costs(curve, Metric("accuracy", goal, "share"), "tested")
+    band, line = next(view for view in figure.views if view.label == "Energy").traces
+    assert band["x"] == [0.0, 5.0, 10.0, 80.0, 40.0, 0.0]
+    assert band["y"] == wanted + wanted[::-1]
+    assert line["y"] == [0.2, 0.6, 0.4]

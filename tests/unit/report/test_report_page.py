@@ -11,8 +11,9 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
+from fedlite.fleet.outcomes import Outcome
 from fedlite.report import tables
-from fedlite.report.figure import MOST_POINTS
+from fedlite.report.figure import MOST_POINTS, Figure
 from fedlite.report.figures import job_energy
 from fedlite.report.page import Section
 from fedlite.report.run_data import read_run
@@ -143,6 +144,46 @@ def test_every_outcome_is_told_with_its_advice(write_run):
     text = write_report(write_run(all_failed=True)).read_text(encoding="utf-8")
     assert "Training needs more memory than a job may take" in text
     assert "0 of 120 training jobs arrived in time." in " ".join(Elements(text).words.split())
+
+
+def test_jobs_that_nobody_needed_are_told_from_late_ones_each_with_its_own_advice(write_run):
+    path = write_run(rounds=30)
+    rounds = read_run(path).rounds
+    late, surplus = rounds["late"].sum(), rounds["surplus"].sum()
+    assert 0 < surplus != late > 0
+    text = write_report(path).read_text(encoding="utf-8")
+    words = " ".join(Elements(text).words.split())
+    assert f"{surplus} more came when nobody waited for them any more." in words
+    assert f"{late} late, {surplus} not needed" in text
+    assert Outcome.SURPLUS.advice in words
+    assert Outcome.LATE.advice in words
+    assert "over_select" in Outcome.SURPLUS.advice
+    assert "deadline" not in Outcome.SURPLUS.advice
+    assert "deadline" in Outcome.LATE.advice
+
+
+def test_a_class_whose_jobs_were_all_for_nothing_is_named(write_run):
+    path = write_run()
+    assert "Nothing of" not in Elements(write_report(path).read_text(encoding="utf-8")).words
+    fleet = pl.read_parquet(path / "fleet.parquet")
+    mute = pl.col("profile") == "watch-w5"
+    fleet.with_columns(pl.when(mute).then(0).otherwise(pl.col("arrived")).alias("arrived")).write_parquet(
+        path / "fleet.parquet"
+    )
+    words = " ".join(Elements(write_report(path).read_text(encoding="utf-8")).words.split())
+    assert "Nothing of watch-w5 was ever used." in words
+
+
+def test_figures_have_no_legend_for_what_never_happened(write_run):
+    run = read_run(write_run(rounds=30))
+    every = {
+        block.id: block for section in run_page(run).sections for block in section.blocks if isinstance(block, Figure)
+    }
+    few = run_page(read_run(write_run("failed", all_failed=True)))
+    failed = {block.id: block for section in few.sections for block in section.blocks if isinstance(block, Figure)}
+    for name in ("participation", "rounds"):
+        assert [trace["name"] for trace in every[name].views[0].traces] == ["arrived", "late", "not needed", "lost"]
+        assert [trace["name"] for trace in failed[name].views[0].traces] == ["arrived", "lost"]
 
 
 def test_the_same_run_gives_the_same_bytes(write_run, tmp_path):

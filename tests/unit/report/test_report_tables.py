@@ -41,6 +41,7 @@ ROUNDS = pl.DataFrame(
         "selected": [2, 2, 0],
         "arrived": [2, 1, 0],
         "late": [0, 1, 0],
+        "surplus": [0, 0, 0],
         "failed": [0, 0, 0],
         "energy_j": [11.0, 14.0, 0.0],
         "energy_low_j": [5.5, 7.0, 0.0],
@@ -151,7 +152,7 @@ def test_classes_add_up_to_the_whole_ledger(write_run):
     clients = pl.scan_parquet(write_run() / "clients.parquet")
     classes, whole = tables.by_class(clients), clients.collect()
     assert classes["jobs"].sum() == whole.height
-    assert (classes["arrived"] + classes["late"] + classes["lost"]).sum() == whole.height
+    assert (classes["arrived"] + classes["late"] + classes["surplus"] + classes["lost"]).sum() == whole.height
     for column in ("energy_j", "compute_j", "radio_j", "battery_j", "mains_j", "up_bytes", "down_raw_bytes"):
         assert classes[column].sum() == pytest.approx(whole[column].sum())
     assert classes["lost_j"].sum() == pytest.approx(whole.filter(pl.col("outcome") != "arrived")["energy_j"].sum())
