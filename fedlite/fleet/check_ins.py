@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fedlite.fleet import check_in_cost
 from fedlite.fleet.outcomes import NOT_AWAITED, Outcome
 from fedlite.fleet.visits import Visits
 from fedlite.rng import uniform
@@ -52,7 +53,7 @@ class CheckIns:
         n = len(fleet)
         self.protocol = protocol
         self.pace = pace
-        self.visits = Visits(fleet, protocol.start_up, seed)
+        self.visits = Visits(n)
         self._fleet = fleet
         self._seed = seed
         self._draws = np.zeros(n, dtype=np.int32)
@@ -122,7 +123,7 @@ class CheckIns:
         charged = self._fleet.charged(devices, when_s)
         self._retry(devices[~charged], when_s[~charged], self.protocol.check_in.transient)
         devices, when_s = devices[charged], when_s[charged]
-        self.visits.pay(devices, when_s)
+        self.visits.add(devices, when_s, check_in_cost.charge(self._fleet, devices, when_s, self._start_up_s(devices)))
         refused = self._uniform("refused", devices, fixed=True) < self.protocol.check_in.refused
         self._retry(devices[refused], when_s[refused], self.protocol.check_in.permanent)
         devices, when_s = devices[~refused], when_s[~refused]
@@ -158,7 +159,7 @@ class CheckIns:
         """Let devices check in once in a window, as soon after a moment drawn from it as they meet the rules."""
         wanted_s = begin_s + (end_s - begin_s) * self._uniform("window", devices)
         self._draws[devices] += 1
-        self._next_s[devices] = self._starts_s(devices, wanted_s) + self.visits.start_up_s(devices)
+        self._next_s[devices] = self._starts_s(devices, wanted_s) + self._start_up_s(devices)
         self._soonest_s = min(self._soonest_s, float(self._next_s[devices].min(initial=np.inf)))
 
     def _starts_s(self, devices: Ids, wanted_s: Floats) -> Floats:
@@ -173,6 +174,10 @@ class CheckIns:
             starts_s[open_] = presence.next_start_s(needed, devices[open_], starts_s[open_])
             open_ = open_[np.isfinite(starts_s[open_])]
         return starts_s
+
+    def _start_up_s(self, devices: Ids) -> Floats:
+        """Return how long the next check-in of each device takes to start."""
+        return self.protocol.start_up.draw_s(self._seed, devices, self.visits.count[devices])
 
     def _uniform(self, purpose: str, devices: Ids, *, fixed: bool = False) -> Floats:
         return uniform(self._seed, f"check-in {purpose}", devices, 0 if fixed else self._draws[devices])

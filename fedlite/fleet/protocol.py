@@ -10,7 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from fedlite.rng import normal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _P95: Final = 1.6448536269514722
 """The 95th percentile of a standard normal variable."""
@@ -77,10 +84,11 @@ class StartUp:
     p95_s: float
     most_s: float
 
-    @property
-    def sigma(self) -> float:
-        """Standard deviation of the logarithm."""
-        return math.log(self.p95_s / self.median_s) / _P95 if self.median_s > 0 else 0.0
+    def draw_s(self, seed: int, devices: NDArray[np.int64], number: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return how long the start of that number takes on each device, seconds (n,)."""
+        sigma = math.log(self.p95_s / self.median_s) / _P95 if self.median_s > 0 else 0.0
+        bell = normal(seed, "start-up", devices, number)
+        return np.asarray(np.minimum(self.median_s * np.exp(sigma * bell), self.most_s))
 
 
 @dataclass(frozen=True)

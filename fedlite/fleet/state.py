@@ -15,7 +15,7 @@ from fedlite.fleet.presence import Presence
 from fedlite.units import DAY_S, show
 
 if TYPE_CHECKING:
-    from fedlite.fleet.check_ins import CheckIns
+    from fedlite.fleet.attendance import Attendance
     from fedlite.fleet.population import Population
     from fedlite.fleet.rules import Budgets, Rules
     from fedlite.simulation.availability import Availability
@@ -78,7 +78,7 @@ class Fleet:
         self._metered_bytes = np.zeros(n)
         self._metered_month = np.full(n, -1, dtype=np.int32)
         self.jobs = np.zeros(n, dtype=np.int32)
-        self.check_ins: CheckIns | None = None
+        self.check_ins: Attendance | None = None
         """How devices come to the server; None in a world where they are there whenever they may be asked."""
 
     def __len__(self) -> int:

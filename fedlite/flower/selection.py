@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fedlite.rng import stream
 
 if TYPE_CHECKING:
-    from fedlite.fleet.check_ins import CheckIns
+    from fedlite.fleet.attendance import Attendance
 
 Ids = NDArray[np.int64]
 
@@ -28,12 +28,12 @@ class Selection:
 
     Parameters
     ----------
-    check_ins : CheckIns
+    check_ins : Attendance
     seed : int
         Names the stream that chooses.
     """
 
-    def __init__(self, check_ins: CheckIns, seed: int) -> None:
+    def __init__(self, check_ins: Attendance, seed: int) -> None:
         self._check_ins = check_ins
         self._terms = check_ins.protocol.selection
         self._rng = stream(seed, "selection")

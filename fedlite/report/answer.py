@@ -114,11 +114,11 @@ def remark(summary: Summary, outcomes: pl.DataFrame, fleet: pl.DataFrame) -> Saf
         return safe_join([said, "" if unused else " Every device class was able to take part."])
     devices, total = int(out["devices"].sum()), int(fleet["devices"].sum())
     names = listed(out["profile"].to_list())
-    can = "device" if devices == 1 else "devices"
+    of = "device" if total == 1 else "devices"
     return safe_join(
         [
             said,
-            f" {count(devices)} of {count(total)} {can} cannot take part: {names} (",
+            f" {count(devices)} of {count(total)} {of} cannot take part: {names} (",
             tag("a", "why", href="#excluded"),
             ").",
         ]

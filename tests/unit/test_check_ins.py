@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fedlite.fleet.check_in_cost import ANSWER_BYTES, REQUEST_BYTES
 from fedlite.fleet.check_ins import CheckIns
 from fedlite.fleet.outcomes import Outcome
 from fedlite.fleet.protocol import StartUp
 from fedlite.fleet.rules import Rules
-from fedlite.fleet.visits import ANSWER_BYTES, REQUEST_BYTES
 from fedlite.scenario.profiles import load_profile
 from fedlite.simulation.availability import Diurnal
 from fedlite.units import DAY_S, HOUR_S
@@ -140,12 +140,17 @@ def test_excluded_devices_never_come(protocol, checking_in):
     assert np.isfinite(coming(fleet)[50:]).all()
 
 
-def test_starting_takes_a_lognormal_time_that_is_cut_off(protocol, checking_in):
-    law = StartUp(2.0, 6.0, 10.0)
-    taken = checking_in(n=4000, protocol=replace(protocol, start_up=law)).check_ins.visits.start_up_s(np.arange(4000))
+def test_starting_takes_a_lognormal_time_that_is_cut_off():
+    taken = StartUp(2.0, 6.0, 10.0).draw_s(4, np.arange(4000), np.zeros(4000, dtype=np.int32))
     assert abs(np.median(taken) - 2.0) < 0.1
     assert abs(np.percentile(taken, 95) - 6.0) < 0.5
     assert taken.max() == 10.0
+
+
+def test_a_check_in_comes_later_by_the_time_that_starting_takes(protocol, checking_in):
+    slow = checking_in(protocol=replace(protocol, start_up=StartUp(2.0, 6.0, 10.0)))
+    begun = coming(slow) - coming(checking_in())
+    assert begun.tolist() == pytest.approx(StartUp(2.0, 6.0, 10.0).draw_s(4, slow.ids, slow.check_ins.visits.count))
 
 
 def test_a_check_in_costs_a_start_a_request_and_an_answer(protocol, checking_in):

@@ -160,7 +160,7 @@ def test_the_page_and_the_terminal_show_the_calendar(campaign):
     figure, users = chapter.present()
     assert figure.views[1].traces[0]["y"] == done.summary["calendar"]["check_ins_by_hour"]
     assert [row[0] for row in users.rows][:3] == [
-        "Days until the target",
+        "Time until the target",
         "Jobs per device",
         "Battery per user and week",
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fedlite.report.figure import Figure, TextTable, View
 from fedlite.report.figures.shapes import axis, marker
 from fedlite.report.markup import Safe, tag
-from fedlite.report.words import NOTHING, count, decimal, number, percent, quantity
+from fedlite.report.words import count, decimal, number, percent, quantity
 from fedlite.units import DAY_S
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def for_users(told: Mapping[str, Any] | None, target_s: float) -> TextTable | No
     often = told["participations"]
     in_vain = told["check_ins_in_vain"] / told["check_ins"] if told["check_ins"] else math.nan
     rows = [
-        ("Days until the target", f"{decimal(target_s / DAY_S)} d" if math.isfinite(target_s) else NOTHING, ""),
+        ("Time until the target", quantity(target_s, "time"), ""),
         ("Jobs per device", decimal(often["mean"]), f"{count(often['p95'])} (at most {count(often['most'])})"),
         ("Battery per user and week", _both(battery, share, "mean"), _both(battery, share, "p95")),
         ("Paid traffic per user and month", quantity(moved["mean"], "bytes"), quantity(moved["p95"], "bytes")),
