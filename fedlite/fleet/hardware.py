@@ -64,7 +64,7 @@ class Hardware:
 
 
 def wall_bytes(profile: DeviceProfile, budgets: Budgets) -> float:
-    """Return the memory at which a job is killed: the scenario's budget, or what the device stretches to by swapping."""
+    """Return the memory at which a job is killed: the scenario's budget, or what swapping stretches it to."""
     stretch = memory.wall_at(swaps=not on_microcontroller(profile))
     return min(profile.job_ram_bytes.value * stretch, budgets.memory_bytes or np.inf)
 
