@@ -134,7 +134,7 @@ def training_peak_bytes(
     moving = engine["factor"] * batch * moving_bytes(workload)
     value = max(fixed + more + moving, RUNTIME_BYTES + tensors)
     least = max(BAND[0] * fixed + low * moving, RUNTIME_BYTES + BAND[0] * tensors)
-    most = BAND[1] * max(fixed + more + high * moving, value)
+    most = max(BAND[1] * (fixed + more) + high * moving, BAND[1] * value)
     return Estimate(value, min(least, value), most, Calibration.ENGINE_FAMILY)
 
 
