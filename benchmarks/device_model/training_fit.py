@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.optimize import least_squares, nnls
 
 from fedlite.devices import batch_curve, published
-from fedlite.devices.anchors import LARGEST_ANCHOR_BATCH
+from fedlite.devices.anchors import LARGEST_ANCHOR_BATCH, batch_order
 from fedlite.devices.features import CONV1X1, LAYERS, MILLION, TERMS
 from fedlite.devices.memory import FP32_BYTES, RUNTIME_BYTES
 
@@ -29,22 +29,50 @@ def curves(rows, family):
 
 
 def curve_record(rows, family):
-    """Return the usual shape (geometric mean over nets) and the error band of two-anchor curves."""
-    ratios, logs, by_net = [], [], defaultdict(list)
+    """Return the usual shape (geometric mean over nets) and, by number of anchors, the error band of curves."""
+    ratios, errors, by_net = [], [], defaultdict(list)
     for (_, model), curve in curves(rows, family).items():
         two = batch_curve.through([1, LARGEST_ANCHOR_BATCH], [curve[1], curve[LARGEST_ANCHOR_BATCH]], 1.0)
         ratios.append(max(two.fixed / two.per_sample, 0.05))
-        logs += [np.log(curve[b] / two.at(b)) for b in BETWEEN]
+        errors += [abs(two.at(b) / curve[b] - 1) for b in BETWEEN]
         by_net[_net_name(model)].append((two.fixed, two.per_sample))
-    low, high = np.exp(np.quantile(logs, [0.1, 0.9]))
-    error = np.abs(np.exp(-np.array(logs)) - 1)
+    shapes = {n: _shape(v) for n, v in sorted(by_net.items())}
     return {
         "fixed_over_per_sample": round(float(np.exp(np.mean(np.log(ratios)))), 4),
-        "fixed_over_per_sample_by_net": {n: round(_shape(v), 4) for n, v in sorted(by_net.items())},
-        "band": [round(float(low), 4), round(float(high), 4)],
-        "two_anchor_mape_percent": round(100 * float(error.mean()), 2),
-        "n": len(logs),
+        "fixed_over_per_sample_by_net": {n: round(shape, 4) for n, shape in shapes.items()},
+        "bands": {str(count): _band(_curve_logs(rows, family, shapes, count)) for count in (1, 2, 3)},
+        "two_anchor_mape_percent": round(100 * float(np.mean(errors)), 2),
+        "n": len(errors),
     }
+
+
+def _curve_logs(rows, family, shapes, count):
+    """Return per curve the logs of measured over predicted from `count` anchors, up to the batch where phones swap."""
+    out = []
+    for (_, model), curve in curves(rows, family).items():
+        batches = sorted(b for b in curve if b <= LARGEST_ANCHOR_BATCH)
+        order = [batches[i] for i in batch_order(batches)]
+        seen, rest = order[:count], order[count:]
+        line = batch_curve.through(seen, [curve[b] for b in seen], shapes[_net_name(model)])
+        out.append([float(np.log(curve[b] / line.at(b))) for b in rest])
+    return out
+
+
+def _band(logs):
+    """Return quantiles of the logs of curves as factors, at the level that covers four fifths of curves left out."""
+
+    def reach(kept, level):
+        return np.quantile(np.concatenate(kept), [(1 - level) / 2, (1 + level) / 2])
+
+    for level in np.arange(0.8, 1.001, 0.01):
+        held = []
+        for i, curve in enumerate(logs):
+            low, high = reach(logs[:i] + logs[i + 1 :], level)
+            held += [low <= x <= high for x in curve]
+        if np.mean(held) >= 0.8:
+            break
+    low, high = np.exp(reach(logs, level))
+    return [round(float(low), 4), round(float(high), 4)]
 
 
 def _net_name(model):

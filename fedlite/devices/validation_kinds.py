@@ -161,7 +161,7 @@ def predict_training(rows: Sequence[Measurement], count: int) -> GroupResult | s
     shape = record["fixed_over_per_sample_by_net"].get(net, record["fixed_over_per_sample"])
     values = [row.value / _pressure(family, net, row.batch) for row in anchors]
     curve = batch_curve.through([row.batch for row in anchors], values, float(shape))
-    low, high = record["band"]
+    low, high = record["bands"][str(min(count, len(record["bands"])))]
     points = [_point(row, curve.at(row.batch) * _pressure(family, net, row.batch), Band(low, high)) for row in rest]
     return _result(rows, class_of(count).value, anchors, points)
 
