@@ -34,10 +34,12 @@ from leave_out import (
     sheet_deviations,
     with_spec_sheet,
 )
-from training_fit import backward_record, cliff_record, memory_record, recurrent_record, sd855
+from recurrent_fit import recurrent_factor, recurrent_record
+from training_fit import backward_record, cliff_record, memory_record, sd855
 from training_fit import records as training_records
 
-from fedlite.devices.fitted import from_json, to_json
+from fedlite.devices.compute import training_configuration
+from fedlite.devices.fitted import coefficients, from_json, population, to_json
 from fedlite.devices.measurements import read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,13 +125,16 @@ def leave_vendors(results):
 
 
 def fit_training():
+    for read_before in (coefficients, population, training_configuration):
+        read_before.cache_clear()
     rows = [row for path in FILES for row in read(path)]
     curves, energy = training_records(rows)
     record = json.loads((COEFFICIENTS / "populations.json").read_text())["populations"]["cpu"]
+    backward = backward_record(rows, *sd855(from_json("cpu", record), by_config(collect()["cpu"])))
     training = {
         "curves": curves,
         "cliff": cliff_record(rows),
-        "backward": backward_record(rows, *sd855(from_json("cpu", record), by_config(collect()["cpu"]))),
+        "backward": backward | {"recurrent": recurrent_factor(rows, backward)},
         "memory": memory_record(rows),
         "recurrent": recurrent_record(rows),
     }

@@ -20,13 +20,11 @@ from torch import nn
 from torchvision import models as tv
 from torchvision.models.mobilenetv3 import MobileNetV3, _mobilenet_v3_conf
 
-from fedlite.devices import memory
 from fedlite.devices.features import TERMS, workload_terms
 from fedlite.devices.workload import Workload
-from fedlite.learning.tracing import _forward, _layers, trace
+from fedlite.learning.tracing import _forward, _layers
 
 FILE = Path(__file__).parent / "data" / "traced_nets.csv"
-MEMORY = Path(__file__).parent / "data" / "traced_training.csv"
 VIDEO = (3, 16, 112, 112)
 
 TORCHVISION = {
@@ -106,31 +104,8 @@ def cases():
         yield NAMES.get(name, name.replace("tf_", "")), timm.create_model(name, pretrained=False), (3, side, side)
 
 
-SUITE = {
-    "alexnet": {},
-    "googlenet": {"aux_logits": False, "init_weights": False},
-    "squeezenet1_1": {},
-    "mobilenet_v2": {},
-}
-"""Nets of the MNN training suite (LeNet-5 comes from our own zoo)."""
-
-
-def training_memory() -> None:
-    """Write what torch keeps for a training step of the suite's nets, in bytes of tensors, by batch."""
-    with MEMORY.open("w", newline="") as file:
-        file.write("# Written by benchmarks/device_model/traced_nets.py: `memory` on torchvision's nets.\n")
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(["net", "params", "batch", "tensor_bytes", "moving_bytes"])
-        for name, extra in SUITE.items():
-            work = trace(tv.get_model(name, weights=None, **extra), (3, 224, 224), name=name)
-            for batch in (1, 16):
-                tensors = round(memory.tensor_bytes(work, batch, "sgd", 0.9))
-                out.writerow([name, work.params, batch, tensors, round(memory.moving_bytes(work))])
-
-
 def main() -> None:
     warnings.simplefilter("ignore")
-    training_memory()
     with FILE.open("w", newline="") as file:
         file.write(
             "# Written by benchmarks/device_model/traced_nets.py torchvision (BSD-3-Clause), timm (Apache-2.0).\n"

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from collection import FILES, lodo_unit
 from leave_out import scale_of
+from scipy import stats
 from scipy.optimize import least_squares, nnls
 
-from fedlite.devices import batch_curve, published, recurrent
-from fedlite.devices.anchors import LARGEST_ANCHOR_BATCH
-from fedlite.devices.features import CALLS, CONV1X1, LAYERS, LINEAR, LINEAR_REUSE, TERMS
+from fedlite.devices import batch_curve, published
+from fedlite.devices.anchors import LARGEST_ANCHOR_BATCH, batch_order
+from fedlite.devices.features import CONV1X1, LAYERS, MILLION, TERMS
 from fedlite.devices.memory import FP32_BYTES, RUNTIME_BYTES
 
 BETWEEN = (2, 4, 8)
@@ -28,22 +29,50 @@ def curves(rows, family):
 
 
 def curve_record(rows, family):
-    """Return the usual shape (geometric mean over nets) and the error band of two-anchor curves."""
-    ratios, logs, by_net = [], [], defaultdict(list)
+    """Return the usual shape (geometric mean over nets) and, by number of anchors, the error band of curves."""
+    ratios, errors, by_net = [], [], defaultdict(list)
     for (_, model), curve in curves(rows, family).items():
         two = batch_curve.through([1, LARGEST_ANCHOR_BATCH], [curve[1], curve[LARGEST_ANCHOR_BATCH]], 1.0)
         ratios.append(max(two.fixed / two.per_sample, 0.05))
-        logs += [np.log(curve[b] / two.at(b)) for b in BETWEEN]
+        errors += [abs(two.at(b) / curve[b] - 1) for b in BETWEEN]
         by_net[_net_name(model)].append((two.fixed, two.per_sample))
-    low, high = np.exp(np.quantile(logs, [0.1, 0.9]))
-    error = np.abs(np.exp(-np.array(logs)) - 1)
+    shapes = {n: _shape(v) for n, v in sorted(by_net.items())}
     return {
         "fixed_over_per_sample": round(float(np.exp(np.mean(np.log(ratios)))), 4),
-        "fixed_over_per_sample_by_net": {n: round(_shape(v), 4) for n, v in sorted(by_net.items())},
-        "band": [round(float(low), 4), round(float(high), 4)],
-        "two_anchor_mape_percent": round(100 * float(error.mean()), 2),
-        "n": len(logs),
+        "fixed_over_per_sample_by_net": {n: round(shape, 4) for n, shape in shapes.items()},
+        "bands": {str(count): _band(_curve_logs(rows, family, shapes, count)) for count in (1, 2, 3)},
+        "two_anchor_mape_percent": round(100 * float(np.mean(errors)), 2),
+        "n": len(errors),
     }
+
+
+def _curve_logs(rows, family, shapes, count):
+    """Return per curve the logs of measured over predicted from `count` anchors, up to the batch where phones swap."""
+    out = []
+    for (_, model), curve in curves(rows, family).items():
+        batches = sorted(b for b in curve if b <= LARGEST_ANCHOR_BATCH)
+        order = [batches[i] for i in batch_order(batches)]
+        seen, rest = order[:count], order[count:]
+        line = batch_curve.through(seen, [curve[b] for b in seen], shapes[_net_name(model)])
+        out.append([float(np.log(curve[b] / line.at(b))) for b in rest])
+    return out
+
+
+def _band(logs):
+    """Return quantiles of the logs of curves as factors, at the level that covers four fifths of curves left out."""
+
+    def reach(kept, level):
+        return np.quantile(np.concatenate(kept), [(1 - level) / 2, (1 + level) / 2])
+
+    for level in np.arange(0.8, 1.001, 0.01):
+        held = []
+        for i, curve in enumerate(logs):
+            low, high = reach(logs[:i] + logs[i + 1 :], level)
+            held += [low <= x <= high for x in curve]
+        if np.mean(held) >= 0.8:
+            break
+    low, high = np.exp(reach(logs, level))
+    return [round(float(low), 4), round(float(high), 4)]
 
 
 def _net_name(model):
@@ -128,44 +157,51 @@ def records(rows):
 
 
 SD855 = "Snapdragon 855"
-NETS = {
-    "AlexNet": "alexnet",
-    "GoogLeNet": "googlenet",
-    "SqueezeNet": "squeezenet",
-    "MobileNetV2 (4 classes)": "mobilenet_v2",
-}
-"""MNN suite -> nets with layer tables (LeNet-5 is left out: the suite does not say which one)."""
-PARAM_MB = {"alexnet": 244.0, "googlenet": 27.2, "squeezenet": 1.6, "mobilenet_v2": 13.6}
+SUITE = FILES[0].parent / "suite_nets.csv"
 SAMPLE_BATCHES = (4, 8, 16)
 FULL_CLOCK_HZ, LOW_CLOCK_HZ = 2.42e9, 1.7088e9
-CLASS_OF_TERM = ("dense", "pointwise", "dense", "depthwise", "dense", "dense", "overhead", "overhead", "overhead")
-"""Terms share a factor by class: five nets cannot tell eight apart."""
-PRIOR_FACTOR, PRIOR_SD = 10.0, 0.25
-"""Drawn hard to one factor for all classes: six nets on three engines support little more."""
+MOVES = np.array([term == "activations" for term in TERMS])
+"""Terms have one factor for what multiplies and one for what moves activations: four nets tell no more apart."""
+PRIOR_FACTOR, PRIOR_SD = 6.0, 0.5
+"""Of the multiplying factor: three times the operations, without the tricks of inference kernels (assumed twice)."""
+MOVING_SD = 3.0
 
 
-EXPRESS = ("SqueezeNet", "MobileNetV2 (4 classes)")
-"""Nets that the suite trains through MNN's expression interface instead of its training graph."""
-ENGINES = ("mnn-train", "mnn-express")
-"""Nobody knows which of the two an app's runtime resembles: fedlite charges their geometric mean, and the band is wide
-enough for both."""
-ENGINE_SD = 1.5
+@dataclass(frozen=True)
+class SuiteNet:
+    """A network of the suite as it is built there: terms (9,) of one more sample of a batch, and its sizes."""
+
+    terms: np.ndarray
+    layers: float
+    params: float
+    linear_params: float
+    moving_bytes: float
+
+
+def suite_nets():
+    with SUITE.open() as file:
+        table = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    return {
+        row["net"]: SuiteNet(
+            np.array([float(row[term]) for term in TERMS]),
+            *(float(row[name]) for name in ("weighted_layers", "params", "linear_params", "moving_bytes")),
+        )
+        for row in table
+    }
 
 
 @dataclass(frozen=True)
 class Point:
-    """One measured marginal cost: seconds of a training step per sample, in units of the device's scalar."""
+    """One measured training curve: what the net's terms take in inference, and what a step takes, in seconds."""
 
     net: str
-    engine: str
     parts: np.ndarray
     per_sample: float
     fixed: float
-    layers: float
-    param_mb: float
-    per_layer: float
-    """Inference cost of one dispatch, in the same unit."""
-    per_mmac: float
+    dispatches: float
+    """Seconds of dispatching every layer once."""
+    param_mmacs: float
+    """Seconds of one multiply-accumulate (1x1) per four parameter bytes."""
 
 
 def sd855(pop, configs):
@@ -178,161 +214,114 @@ def sd855(pop, configs):
 
 
 def _points(rows, pop, scale, covariates):
-    weights = np.exp(pop.expected_log_weights(covariates))
+    nets, costs = suite_nets(), np.exp(scale + pop.expected_log_weights(covariates))
     out = []
     for (device, model), curve in curves(rows, "training-time").items():
-        if model not in NETS:
+        if model not in nets:
             continue
-        net = published.find(NETS[model])
+        net = nets[model]
         few = [b for b in SAMPLE_BATCHES if b in curve]
         line = batch_curve.through(few, [curve[b] for b in few], 1.0)
-        unit = np.exp(scale) * (FULL_CLOCK_HZ / LOW_CLOCK_HZ if "GHz" in device else 1.0)
-        marginal = net.terms.copy()
-        marginal[[LINEAR, LAYERS, CALLS]] *= [1 / LINEAR_REUSE, 0.0, 0.0]
-        engine = "mnn-express" if model in EXPRESS else "mnn-train"
-        out.append(
-            Point(
-                model,
-                engine,
-                marginal * weights * np.exp(pop.offset(net, covariates)),
-                line.per_sample / unit,
-                line.fixed / unit,
-                net.terms[LAYERS],
-                PARAM_MB[net.name],
-                weights[LAYERS],
-                weights[CONV1X1],
-            )
-        )
+        slower = FULL_CLOCK_HZ / LOW_CLOCK_HZ if "GHz" in device else 1.0
+        dispatches = net.layers * costs[LAYERS]
+        param_mmacs = FP32_BYTES * net.params / MILLION * costs[CONV1X1]
+        measured = (line.per_sample / slower, line.fixed / slower)
+        out.append(Point(model, costs * net.terms, *measured, dispatches, param_mmacs))
     return out
 
 
 def _backward(points):
-    """Return (factor per term, log factor per engine relative to the first)."""
-    classes = sorted(set(CLASS_OF_TERM))
-    share = np.array([[name == c for c in classes] for name in CLASS_OF_TERM], dtype=float)
-    engine = np.array([[p.engine == e for e in ENGINES] for p in points], dtype=float)
-    parts = np.array([p.parts for p in points]) @ share
-    target = np.log([p.per_sample for p in points])
+    """Return the factor of training over inference per term (9,)."""
+    alone = np.array([sum(other.net == p.net for other in points) for p in points])
 
     def residuals(x):
-        log_f, log_e = x[: len(classes)], x[len(classes) :]
-        errors = (np.log(parts @ np.exp(log_f)) + engine @ log_e - target) / 0.2
-        return np.concatenate([errors, (log_f - np.log(PRIOR_FACTOR)) / PRIOR_SD, log_e / ENGINE_SD])
+        factors = np.exp(np.where(MOVES, x[1], x[0]))
+        errors = np.log([p.parts @ factors / p.per_sample for p in points]) / ERROR_SD / np.sqrt(alone)
+        return np.concatenate([errors, (x - np.log(PRIOR_FACTOR)) / (PRIOR_SD, MOVING_SD)])
 
-    start = np.concatenate([np.full(len(classes), np.log(PRIOR_FACTOR)), np.zeros(len(ENGINES))])
-    x = least_squares(residuals, start).x
-    log_e = x[len(classes) :]
-    level = float(log_e.mean())
-    return share @ np.exp(x[: len(classes)] + level), log_e - level
+    x = least_squares(residuals, np.full(2, np.log(PRIOR_FACTOR))).x
+    return np.exp(np.where(MOVES, x[1], x[0]))
+
+
+ERROR_SD = 0.4
+"""Log error of a net under two factors, as the fit weighs it against its prior."""
 
 
 def _fixed(points):
-    known = [p for p in points if p.layers]
-    design = np.array([[p.layers * p.per_layer, p.param_mb * p.per_mmac] for p in known])
-    target = np.array([max(p.fixed, 1e-3) for p in known])
+    design = np.array([[p.dispatches, p.param_mmacs] for p in points])
+    target = np.array([max(p.fixed, 1e-3) for p in points])
     weights = 1.0 / np.maximum(target, np.median(target) / 4)
     return nnls(design * weights[:, None], target * weights)[0]
 
 
 def backward_record(rows, pop, scale, covariates):
-    """Return factors of a training step per term, the spread of engines, and the leave-one-net-out error."""
+    """Return factors of a training step per term, with the band of nets left out."""
     points = _points(rows, pop, scale, covariates)
     logs = {}
     for net in sorted({p.net for p in points}):
-        factors, engines = _backward([p for p in points if p.net != net])
-        for p in points:
-            if p.net == net:
-                shift = engines[ENGINES.index(p.engine)]
-                logs.setdefault(net, []).append(float(np.log(p.per_sample / (p.parts @ factors)) - shift))
-    factors, engines = _backward(points)
+        factors = _backward([p for p in points if p.net != net])
+        logs[net] = [float(np.log(p.per_sample / (p.parts @ factors))) for p in points if p.net == net]
+    factors = _backward(points)
     per_layer, per_mb = _fixed(points)
-    within = float(np.std([x for v in logs.values() for x in v]))
-    spread = float(np.hypot(within, np.std(engines)))
+    # The rows of one net err together, so the nets are counted.
+    reach = _reach(len(logs)) * float(np.sqrt(np.mean([np.mean(np.square(v)) for v in logs.values()])))
     return {
         "unit": "factors: training per sample over inference; fixed: dispatches per layer, 1x1 MMAC per parameter MB",
         "factors": {term: round(float(f), 3) for term, f in zip(TERMS, factors, strict=True)},
-        "engines": {name: round(float(np.exp(e)), 3) for name, e in zip(ENGINES, engines, strict=True)},
         "fixed_per_layer": round(float(per_layer), 3),
         "fixed_per_param_mb": round(float(per_mb), 3),
-        "log_deviation_within_engine": round(within, 4),
-        "band": [round(float(np.exp(-1.2816 * spread)), 4), round(float(np.exp(1.2816 * spread)), 4)],
+        "band": [round(float(np.exp(-reach)), 4), round(float(np.exp(reach)), 4)],
         "leave_one_net_out_log_errors": {net: [round(x, 3) for x in v] for net, v in logs.items()},
     }
 
 
-def memory_record(rows):
-    """Return what a training engine takes per byte of activations and unfolded inputs, with its band.
+def _reach(nets):
+    """Return standard deviations that leave 10 % on either side, of a spread that so many nets told."""
+    return float(stats.t.ppf(0.9, nets - 1))
 
-    The band is that of a fifth net, as far as four nets tell their spread: their own figures say how far it holds.
-    """
-    with (FILES[0].parent / "traced_training.csv").open() as file:
-        table = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    logs = {}
+
+def _log_factors(rows):
+    """Return {net: log of measured bytes per sample over `memory.moving_bytes`}."""
+    out = {}
     for (device, model), curve in curves(rows, "training-memory").items():
-        name = TRACED.get(model)
-        if name is None or "GHz" not in device:
-            continue
-        moving = next(float(r["moving_bytes"]) for r in table if r["net"] == name)
-        measured = batch_curve.through([1, LARGEST_ANCHOR_BATCH], [curve[1], curve[LARGEST_ANCHOR_BATCH]], 1.0)
-        logs[model] = float(np.log(measured.per_sample / moving))
+        if model in suite_nets() and "GHz" in device:
+            line = batch_curve.through([1, LARGEST_ANCHOR_BATCH], [curve[1], curve[LARGEST_ANCHOR_BATCH]], 1.0)
+            out[model] = float(np.log(line.per_sample / suite_nets()[model].moving_bytes))
+    return out
+
+
+def _factor(logs):
     values = np.array(list(logs.values()))
-    reach = NORMAL_80 * float(np.std(values, ddof=1)) * np.sqrt(1 + 1 / len(values))
+    reach = _reach(len(values)) * float(np.std(values, ddof=1)) * np.sqrt(1 + 1 / len(values))
+    return float(values.mean()), float(reach)
+
+
+def memory_record(rows):
+    """Return what a training engine takes per byte of activations and unfolded inputs, with the band of a fifth net.
+
+    Large linear layers are held several times over; one net of the suite has any, and tells how many times.
+    """
+    logs = _log_factors(rows)
+    level, reach = _factor(logs)
+    held = {}
+    for net, log in logs.items():
+        others, far = _factor({name: value for name, value in logs.items() if name != net})
+        held[net] = [round(log - others, 3), round(far, 3)]
+    nets = suite_nets()
+    wants = cliff_record(rows)["wanted_bytes_by_net"]
+    net = max(nets.values(), key=lambda n: n.linear_params)
+    name = next(name for name, other in nets.items() if other is net)
+    beyond = wants[_net_name(name)][0] - RUNTIME_BYTES - COPIES * FP32_BYTES * net.params
     return {
-        "factor": round(float(np.exp(values.mean())), 3),
+        "factor": round(float(np.exp(level)), 3),
         "band": [round(float(np.exp(-reach)), 4), round(float(np.exp(reach)), 4)],
+        "linear_copies": round(beyond / FP32_BYTES / net.linear_params, 2),
         "log_factor_by_net": {net: round(v, 3) for net, v in logs.items()},
+        "leave_one_net_out_log_error_and_reach": held,
         "runtime_bytes": RUNTIME_BYTES,
         "bytes_per_element": FP32_BYTES,
     }
 
 
-TRACED = {
-    "AlexNet": "alexnet",
-    "GoogLeNet": "googlenet",
-    "SqueezeNet": "squeezenet1_1",
-    "MobileNetV2 (4 classes)": "mobilenet_v2",
-}
-NORMAL_80 = 1.2816
-"""Standard deviations of a normal distribution that leave 10 % on either side."""
-
-
-def _lstm_rows(rows):
-    table = defaultdict(list)
-    for row in rows:
-        terms = recurrent.named_terms(row.model, row.batch)
-        if row.family == "training-lstm-time" and terms is not None:
-            table[row.device].append((terms, row.value))
-    return dict(table)
-
-
-def _lstm_weights(devices):
-    scales = dict.fromkeys(devices, 1.0)
-    weights = np.ones(len(recurrent.TERMS))
-    for _ in range(50):
-        design = np.array([terms * scales[d] / value for d, seen in devices.items() for terms, value in seen])
-        weights = nnls(design, np.ones(len(design)))[0]
-        weights /= weights.sum()
-        for d, seen in devices.items():
-            scales[d] = float(np.exp(np.mean([np.log(v / (t @ weights)) for t, v in seen])))
-    return weights
-
-
-def recurrent_record(rows):
-    """Return shared weights of the LSTM terms and the error of predicting one phone with the other one's weights."""
-    devices, logs = _lstm_rows(rows), []
-    for left in devices:
-        weights = _lstm_weights({d: v for d, v in devices.items() if d != left})
-        seen = sorted(devices[left], key=lambda pair: float(weights @ pair[0]))
-        anchor = seen[(len(seen) - 1) // 2]
-        scale = anchor[1] / (weights @ anchor[0])
-        logs += [float(np.log(v / (scale * (weights @ t)))) for t, v in seen if t is not anchor[0]]
-    low, high = np.exp(np.quantile(logs, [0.1, 0.9]))
-    error = np.abs(np.exp(-np.array(logs)) - 1)
-    return {
-        "terms": list(recurrent.TERMS),
-        "weights": [round(float(w), 6) for w in _lstm_weights(devices)],
-        "band": [round(float(low), 4), round(float(high), 4)],
-        "leave_one_device_out_mape_percent": round(100 * float(error.mean()), 2),
-        "median_percent": round(100 * float(np.median(error)), 2),
-        "n": len(logs),
-    }
+COPIES = 3.0
+"""Of every parameter, as the suite trains: weights, gradients and momentum."""

@@ -100,7 +100,7 @@ def demand(
         ),
         train_s=train_s,
         storage_bytes=down_bytes + examples * float(learning.data.x_train[0].nbytes),
-        link_problem=infeasible(access, float(max(up_bytes, down_bytes))) or "",
+        link_problem=infeasible(access, profile.radio_generation, float(max(up_bytes, down_bytes))) or "",
     )
 
 

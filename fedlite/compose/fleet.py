@@ -114,7 +114,8 @@ def why_excluded(profile: DeviceProfile, plan: Plan, work: Work, section: FleetS
             f"the model is {show(down_bytes, 'bytes')}, free storage {show(storage_bytes, 'bytes')}; "
             "give this class a narrower plan"
         )
-    return channels.infeasible(section.network.access or profile.radios[0], float(down_bytes)) or ""
+    access = section.network.access or profile.radios[0]
+    return channels.infeasible(access, profile.radio_generation, float(down_bytes)) or ""
 
 
 def nobody_fits(made: list[DeviceClass]) -> str:

@@ -2,15 +2,21 @@
 
 Inference: a MobileNetV1-like net first, then a ResNet-18-like, then a MobileNetV3-like one (the three anchors of
 `docs/device-model.md`), then the net of median size among the rest, again and again. Training: the largest batch up to
-16, then the smallest batch, then the one in the middle.
+16, then the smallest batch, then the one in the middle. Recurrent training: whichever leaves the least open.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fedlite.devices.fitted import FittedPopulation
 
 PREFERRED = (("mobilenetv1", "mobilenet"), ("resnet18", "resnet8"), ("mobilenetv3large", "mobilenetv3", "dscnn"))
 """Normalised names (or beginnings of names) by rank."""
@@ -75,3 +81,37 @@ def batch_order(batches: Sequence[int]) -> list[int]:
     while left:
         order.append(left.pop((len(left) - 1) // 2))
     return order
+
+
+def informative_order(population: FittedPopulation, terms: NDArray[np.float64], count: int) -> list[int]:
+    """Return the positions of the `count` measurements that tell most of all others, by what is expected of them.
+
+    Each next one is that after which the predictions of all rows have the least variance left; no measured value is
+    looked at. The first is thus the row whose mixture of terms is nearest to everybody's.
+
+    Parameters
+    ----------
+    population : FittedPopulation
+    terms : ndarray of shape (n, K)
+    count : int
+        At most n are returned.
+    """
+    parts = terms * np.exp(population.expected_log_weights({}))
+    design = np.column_stack([np.ones(len(terms)), parts / parts.sum(axis=1, keepdims=True)])
+    covariance = np.diag(np.concatenate([[_UNTOLD_VARIANCE], population.weight_variance({})]))
+    spread = design.T @ design
+    order: list[int] = []
+    while len(order) < min(count, len(terms)):
+        towards = design @ covariance
+        told = np.einsum("ij,jk,ik->i", towards, spread, towards)
+        gains = told / (np.einsum("ij,ij->i", towards, design) + population.spread.noise**2)
+        gains[order] = -np.inf
+        best = int(np.argmax(gains))
+        order.append(best)
+        seen = towards[best]
+        covariance = covariance - np.outer(seen, seen) / (float(design[best] @ seen) + population.spread.noise**2)
+    return order
+
+
+_UNTOLD_VARIANCE = 9.0
+"""Of a device's log scalar before anything was measured on it."""

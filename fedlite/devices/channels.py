@@ -84,7 +84,8 @@ class Channels:
         self._up = np.array([_terms(*pair, uplink=True) for pair in pairs], dtype=np.float64).T
         self._down = np.array([_terms(*pair, uplink=False) for pair in pairs], dtype=np.float64).T
         best_bps = np.array([_best_bps(name) for name, _ in pairs], dtype=np.float64)
-        self._best_bps = np.minimum(best_bps, [max(model.up_most_bps, model.down_most_bps) for model in models])
+        self.best_bps = np.minimum(best_bps, [max(model.up_most_bps, model.down_most_bps) for model in models])
+        """Rate that neither network nor radio exceeds either way."""
         self._on_lorawan = np.array([name == "lorawan" for name, _ in pairs], dtype=np.bool_)
 
     def job(
@@ -140,7 +141,7 @@ class Channels:
 
     def least_s(self, channel_of: Ids, payload_bytes: Floats) -> Floats:
         """Return the least time (n,) in which payloads can cross, at the best rate that each radio can have."""
-        air_s, silence_s = _air(self._on_lorawan[channel_of], payload_bytes, self._best_bps[channel_of])
+        air_s, silence_s = _air(self._on_lorawan[channel_of], payload_bytes, self.best_bps[channel_of])
         return air_s + silence_s
 
 
@@ -172,30 +173,24 @@ def _lorawan_air(payload: Floats, rate: Floats) -> tuple[Floats, Floats]:
     return air_s, silence_s * (1.0 - 1.0 / np.maximum(packets, 1.0))
 
 
-def best_s(access_name: str, payload_bytes: float | Floats) -> Floats:
-    """Return the least time (N,) in which payloads can cross one access type."""
-    payload = np.asarray(payload_bytes, dtype=np.float64).ravel()
-    lorawan = np.full(payload.shape, access_name == "lorawan")
-    air_s, silence_s = _air(lorawan, payload, np.full(payload.shape, _best_bps(access_name)))
-    return (air_s + silence_s).reshape(np.shape(payload_bytes))
-
-
 @cache
 def _best_bps(access_name: str) -> float:
     return float(access(access_name).up_bps.at(np.ones(1))[0])
 
 
-def infeasible(access_name: str, payload_bytes: float, *, within_s: float = DAY_S) -> str | None:
+def infeasible(access_name: str, generation: str, payload_bytes: float, *, within_s: float = DAY_S) -> str | None:
     """Return why a payload cannot cross within `within_s` even at the best rate, as a sentence; None if it can.
 
-    For many payloads at once compare `best_s` with the limit.
+    The best rate is the network's, or what a radio of this generation gets at most. For many payloads at once compare
+    `Channels.least_s` with the limit.
     """
-    need_s = float(best_s(access_name, payload_bytes))
+    only = Channels([(access_name, generation)])
+    need_s = float(only.least_s(np.zeros(1, dtype=np.int64), np.array([payload_bytes], dtype=np.float64))[0])
     if need_s <= within_s:
         return None
     duty = f" under its {LORAWAN_DUTY:.0%} duty cycle" if access_name == "lorawan" else ""
     title = access(access_name).title.split(" (")[0]
     return (
         f"{payload_bytes:,.0f} bytes over {title} would take {need_s / HOUR_S:,.0f} hours{duty} even at the best "
-        f"rate of {_best_bps(access_name):,.0f} bit/s; send a far smaller update or use another radio."
+        f"rate of {only.best_bps[0]:,.0f} bit/s; send a far smaller update or use another radio."
     )

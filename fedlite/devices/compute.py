@@ -87,10 +87,10 @@ def processor(profile: DeviceProfile) -> cores.Cores:
     return cores.Cores((cores.Cluster(kind, profile.clock_hz.value, profile.cores),), own.dot_math)
 
 
-def _place(profile: DeviceProfile, precision: str, threads: int) -> _Place:
+def _place(profile: DeviceProfile, precision: str, threads: int, runtime: Runtime | None = None) -> _Place:
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", precision, list(PRECISIONS))
-    runtime = runtime_of(profile, precision)
+    runtime = runtime_of(profile, precision) if runtime is None else runtime
     if profile.engine is EngineFamily.NPU_INT8 and precision == "int8":
         kind = "edge-tpu" if "edge tpu" in profile.soc.lower() else "npu"
         return _Place("accelerator", kind, covariates.of_accelerator(kind, precision, runtime.engine), None)
@@ -155,6 +155,19 @@ def configuration(profile: DeviceProfile, precision: str = "fp32", threads: int 
     return _dispatching_like(device, _configuration(profile, "fp32", count), _exact(profile, precision, count))
 
 
+@lru_cache(maxsize=1024)
+def training_configuration(profile: DeviceProfile) -> Calibrated:
+    """Return the device, in float, as it would be in the runtime whose costs the factors of training multiply.
+
+    That is the usual one (`training.py`): relative costs of another inference engine say nothing of a training engine,
+    so a profile calibrated in one keeps only how far it strays from its spec sheet.
+    """
+    usual = _USUAL_RUNTIME[on_microcontroller(profile)]
+    if on_microcontroller(profile) or runtime_of(profile).engine == usual.engine:
+        return configuration(profile)
+    return _unmeasured(profile, "fp32", profile.threads, _place(profile, "fp32", profile.threads, usual))
+
+
 def _dispatching_like(device: Calibrated, path: Calibrated, anchors: Sequence[Anchor]) -> Calibrated:
     """Return an integer configuration whose dispatch costs no more than that of the device's float path.
 
@@ -192,11 +205,17 @@ def _configuration(profile: DeviceProfile, precision: str, count: int) -> Calibr
         device = calibrate(fitted, place.covariates, seen, group=place.group, prior_log_scale=place.prior_log_scale)
         guessed = any(anchor.latency_s.kind is Kind.ASSUMED for anchor in exact)
         return _borrowed(device, Calibration.ENGINE_FAMILY) if guessed else device
+    return _unmeasured(profile, precision, count, place)
+
+
+def _unmeasured(profile: DeviceProfile, precision: str, count: int, place: _Place) -> Calibrated:
+    """Return a configuration without anchors of its own: its spec sheet, and how far others of the device stray."""
     if place.prior_log_scale is None:
         raise FedliteError(
             f"{profile.name}: got {precision} at {count} threads, which its accelerator was not measured at; "
             "add an anchor of this precision and thread count, see `fedlite devices calibrate`"
         )
+    fitted = population(place.population)
     device = calibrate(fitted, place.covariates, [], group=place.group, prior_log_scale=place.prior_log_scale)
     surprise = _surprise(profile, precision, count)
     if surprise is None:

@@ -1,14 +1,16 @@
 """What a training step costs a device: affine in the batch, `fixed_s + per_sample_s * batch`.
 
-Per sample, every op class costs its inference price times a factor of the training engine (forward, backward and the
-lost tricks of inference kernels); the fixed part is graph set-up per layer and the update of the parameters. Factors
-come from the MNN suite (docs/device-model.md, section on training), not from the ideal 3 of a FLOP count. The suite's
-two interfaces differ several times over, and a profile cannot tell which runtime an app will use: the factors are those
-of their mean, and the band covers both.
+Per sample, every term costs its inference price times a factor of the training engine: one for what multiplies (about
+5: forward, backward and the lost tricks of inference kernels) and one, much larger, for what moves activations, which a
+training engine keeps, converts and reads again. The fixed part is graph set-up per layer and the update of the
+parameters. Factors come from the MNN suite, a native engine (docs/device-model.md, section on training), not from the
+ideal 3 of a FLOP count. Recurrent layers were measured in DL4J on Android alone, and have a factor and a band of
+their own.
 
 References
 ----------
-UbiquitousLearning/Benchmark-On-Device-Training (MNN on Snapdragon 855). Lai et al. 2022, FedScale, charges 3.0.
+UbiquitousLearning/Benchmark-On-Device-Training (MNN on Snapdragon 855). PKU-Chengxu/FLASH (LSTM layers, DL4J). Lai et
+al. 2022, FedScale, charges 3.0.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedlite.devices.calibration import Work
-from fedlite.devices.compute import configuration, on_microcontroller
+from fedlite.devices.compute import on_microcontroller, training_configuration
 from fedlite.devices.estimate import Calibration, Estimate, Number
 from fedlite.devices.features import (
     ACTIVATIONS,
@@ -32,10 +34,11 @@ from fedlite.devices.features import (
     LINEAR_REUSE,
     MILLION,
     TERMS,
+    layer_terms,
     workload_terms,
 )
 from fedlite.devices.fitted import coefficients
-from fedlite.devices.workload import OpClass, Workload
+from fedlite.devices.workload import Layer, OpClass, Workload
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
@@ -44,14 +47,17 @@ if TYPE_CHECKING:
     from fedlite.devices.profile import DeviceProfile
 
 MCU_FACTOR = 3.0
-"""Forward, gradient by input, gradient by weight: plain loops have no inference tricks to lose. Assumed."""
+"""Forward, gradient by input, gradient by weight. mit-han-lab/tiny-training, three nets on an STM32F746: a full step
+takes 8.5 to 13.4 s with TensorFlow Lite's kernels (projected: it does not fit), about 0.9 to 1.3 s in their own engine
+(as much less as measured sparse steps are); three float passes of its MobileNetV2 0.35 are 1.0 s here."""
 MCU_UPDATE = 0.25
 """One multiply-accumulate per parameter and update (a quarter of a million per MB). Assumed."""
-MCU_BAND = (0.5, 2.0)
+MCU_BAND = (0.5, 9.2)
+"""The upper end is the plain kernels, 9.2 times as slow as the engine made for training; the lower one is assumed."""
 
 _UNFUSED_TRAFFIC = 4.0
 """An elementwise kernel's traffic counts a quarter of a weighted layer's: it reads and writes once, in order, whereas
-the fitted cost of activations also carries im2col and padding. Judged, not measured; activations are a small term."""
+the fitted cost of activations also carries im2col and padding. Judged, not measured."""
 
 _FUSED_IN_INFERENCE = (OpClass.NORM, OpClass.ELEMENTWISE, OpClass.EMBEDDING)
 
@@ -75,18 +81,23 @@ class StepModel:
         return Estimate.within(self.seconds(batch) * steps, self.low_factor, self.high_factor, self.calibration)
 
 
-def per_sample_terms(workload: Workload) -> NDArray[np.float64]:
+def per_sample_terms(workload: Workload, *, recurrent: float = 1.0) -> NDArray[np.float64]:
     """Return the terms (9,) that one more sample of a batch adds to a training step.
 
     Unlike inference, training runs normalisation and activation functions as kernels of their own, whose cost is the
-    activations they move. Dispatch is paid per step.
+    activations they move. Dispatch is paid per step. Weights of recurrent layers count `recurrent` times.
     """
     terms = workload_terms(workload)
+    terms[LINEAR] += (recurrent - 1.0) * sum(layer_terms(layer)[LINEAR] for layer in _recurrent(workload))
     terms[LINEAR] /= LINEAR_REUSE
     terms[[LAYERS, CALLS]] = 0.0
     moved = sum(layer.in_elements + layer.out_elements for layer in workload.layers if layer.op in _FUSED_IN_INFERENCE)
     terms[ACTIVATIONS] += FP32_BYTES * moved / MILLION / _UNFUSED_TRAFFIC
     return terms
+
+
+def _recurrent(workload: Workload) -> list[Layer]:
+    return [layer for layer in workload.layers if layer.op is OpClass.RECURRENT]
 
 
 @lru_cache(maxsize=4096)
@@ -106,11 +117,12 @@ def step_model(profile: DeviceProfile, workload: Workload, step_time: float = 1.
     FedliteError
         If the workload has no layers with weights.
     """
-    device = configuration(profile)
+    device = training_configuration(profile)
     record = coefficients("training.json")["backward"]
     on_mcu = on_microcontroller(profile)
     factors = np.array([MCU_FACTOR if on_mcu else record["factors"][term] for term in TERMS])
-    per_sample = float((device.costs * factors) @ per_sample_terms(workload))
+    terms = per_sample_terms(workload, recurrent=1.0 if on_mcu else record["recurrent"]["factor"])
+    per_sample = float((device.costs * factors) @ terms)
     if not per_sample > 0.0:
         raise FedliteError(f"{workload.model}: got a network without work to train; trace it with its real input shape")
     layers = float(sum(layer.steps for layer in workload.layers if layer.params > 0))
@@ -119,9 +131,9 @@ def step_model(profile: DeviceProfile, workload: Workload, step_time: float = 1.
     )
     param_mb = FP32_BYTES * workload.params / MILLION
     fixed = float(device.costs[LAYERS]) * per_layer * layers + float(device.costs[CONV1X1]) * per_mb * param_mb
-    low, high = MCU_BAND if on_mcu else record["band"]
+    low, high = MCU_BAND if on_mcu else record["recurrent"]["band"] if _recurrent(workload) else record["band"]
     # Errors of the device and of the training engine are independent: their logarithms add in quadrature.
-    own = device.band(Work(per_sample_terms(workload)))
+    own = device.band(Work(terms))
     low_log = float(np.hypot(np.log(low), np.log(own.low)))
     high_log = float(np.hypot(np.log(high), np.log(own.high)))
     return StepModel(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedlite.devices import batch_curve, published, recurrent, spec_sheet
-from fedlite.devices.anchors import batch_order, inference_order
+from fedlite.devices.anchors import batch_order, inference_order, informative_order
 from fedlite.devices.calibration import Calibrated, Observation, Work, calibrate, class_of
 from fedlite.devices.fitted import Band, coefficients, population
 from fedlite.devices.measured_condition import condition_of
@@ -127,18 +127,16 @@ def _time_of(row: Measurement, rows: Sequence[Measurement], latencies: Latencies
 
 
 def predict_recurrent(rows: Sequence[Measurement], count: int) -> GroupResult | str:
-    """Return predictions of LSTM training times from one scalar per device."""
+    """Return predictions of one phone's LSTM training times from a few of them."""
     if count == 0:
         return "no anchor: the speed of a phone's recurrent training is measured, not predicted"
-    record = coefficients("training.json")["recurrent"]
-    weights = np.array(record["weights"])
-    units = [float(weights @ _lstm_terms(row)) for row in rows]
-    order = inference_order(["" for _ in rows], units)
-    logs = [float(np.log(rows[index].value / units[index])) for index in order[:count]]
-    scale = float(np.exp(np.mean(logs)))
-    low, high = record["band"]
-    points = [_point(rows[index], scale * units[index], Band(low, high)) for index in order[count:]]
-    return _result(rows, class_of(count).value, [rows[index] for index in order[:count]], points)
+    known = recurrent.population()
+    works = [Work(_lstm_terms(row)) for row in rows]
+    chosen = informative_order(known, np.array([work.terms for work in works]), count)
+    device = calibrate(known, {}, [Observation(works[index], rows[index].value) for index in chosen])
+    rest = [(row, work) for index, (row, work) in enumerate(zip(rows, works, strict=True)) if index not in chosen]
+    points = [_point(row, device.latency_s(work), device.band(work)) for row, work in rest]
+    return _result(rows, device.calibration.value, [rows[index] for index in chosen], points)
 
 
 def _lstm_terms(row: Measurement) -> NDArray[np.float64]:
@@ -163,7 +161,7 @@ def predict_training(rows: Sequence[Measurement], count: int) -> GroupResult | s
     shape = record["fixed_over_per_sample_by_net"].get(net, record["fixed_over_per_sample"])
     values = [row.value / _pressure(family, net, row.batch) for row in anchors]
     curve = batch_curve.through([row.batch for row in anchors], values, float(shape))
-    low, high = record["band"]
+    low, high = record["bands"][str(min(count, len(record["bands"])))]
     points = [_point(row, curve.at(row.batch) * _pressure(family, net, row.batch), Band(low, high)) for row in rest]
     return _result(rows, class_of(count).value, anchors, points)
 

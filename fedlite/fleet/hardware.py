@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.devices import memory
-from fedlite.devices.profile import DeviceProfile, Tier
+from fedlite.devices.compute import on_microcontroller
 from fedlite.pricing import heat_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedlite.devices.profile import DeviceProfile
     from fedlite.fleet.rules import Budgets
 
 Floats = NDArray[np.float64]
@@ -63,11 +64,8 @@ class Hardware:
 
 
 def wall_bytes(profile: DeviceProfile, budgets: Budgets) -> float:
-    """Return the memory at which a job is killed: the scenario's budget, or what the device can stretch to by swapping.
-
-    Microcontrollers have nothing to swap to.
-    """
-    stretch = 1.0 if profile.tier in (Tier.MCU, Tier.NPU) else memory.WALL_AT
+    """Return the memory at which a job is killed: the scenario's budget, or what swapping stretches it to."""
+    stretch = memory.wall_at(swaps=not on_microcontroller(profile))
     return min(profile.job_ram_bytes.value * stretch, budgets.memory_bytes or np.inf)
 
 

@@ -194,7 +194,7 @@ def test_no_radio_of_a_shipped_profile_draws_more_than_radios_do(profile):
             assert (done.active_j <= most_w * done.active_s).all(), (name, uplink)
 
 
-@pytest.mark.parametrize("profile", ["nexus-5", "nexus-6", "pixel-3", "redmi-note-4", "wileyfox-swift"])
+@pytest.mark.parametrize("profile", ["nexus-5", "nexus-6", "redmi-note-4", "wileyfox-swift"])
 def test_a_radio_of_2012_gets_the_rates_that_its_slopes_were_measured_at(profile):
     channels, only = Channels([("lte", load_profile(profile).radio_generation)]), np.zeros(2, np.int64)
     rates, none = np.array([8e6, 31e6]), np.zeros(2)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from types import SimpleNamespace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
+from fedlite import pricing
+from fedlite.compression.plan import Plan
 from fedlite.devices import channels, memory, network
-from fedlite.devices.profile import Tier
+from fedlite.devices.prediction import predict
+from fedlite.devices.workload import Layer, OpClass, Workload
 from fedlite.fleet import population
 from fedlite.fleet.demands import Demands, price, price_uploads
 from fedlite.fleet.hardware import ram_bytes, wall_bytes
@@ -132,21 +134,38 @@ def test_a_job_that_is_killed_for_its_memory_is_not_priced_as_if_it_swapped():
 
 
 @pytest.mark.parametrize(
-    ("tier", "budget", "wall", "ram"),
+    ("name", "budget", "wall", "ram"),
     [
-        (Tier.SBC, None, memory.WALL_AT, 1.0),
-        (Tier.MCU, None, 1.0, 1.0),
-        (Tier.NPU, None, 1.0, 1.0),
-        (Tier.SBC, 0.5, 0.5, 0.5),
-        (Tier.SBC, 1.01, 1.01, 1.0),
-        (Tier.SBC, 100.0, memory.WALL_AT, 1.0),
+        ("pi-4b", None, memory.WALL_AT, 1.0),
+        ("esp32-s3", None, 1.0, 1.0),
+        ("syntiant-ndp9120", None, 1.0, 1.0),
+        ("coral-dev-board", None, memory.WALL_AT, 1.0),
+        ("pi-4b", 0.5, 0.5, 0.5),
+        ("pi-4b", 1.01, 1.01, 1.0),
+        ("pi-4b", 100.0, memory.WALL_AT, 1.0),
     ],
 )
-def test_memory_ends_at_the_device_s_wall_or_at_the_budget(tier, budget, wall, ram):
-    profile = SimpleNamespace(tier=tier, job_ram_bytes=SimpleNamespace(value=1e6))
-    budgets = Budgets(memory_bytes=None if budget is None else budget * 1e6)
-    assert wall_bytes(profile, budgets) == pytest.approx(wall * 1e6)
-    assert ram_bytes(profile, budgets) == pytest.approx(ram * 1e6)
+def test_memory_ends_at_the_device_s_wall_or_at_the_budget(name, budget, wall, ram):
+    profile = load_profile(name)
+    room = profile.job_ram_bytes.value
+    budgets = Budgets(memory_bytes=None if budget is None else budget * room)
+    assert wall_bytes(profile, budgets) == pytest.approx(wall * room)
+    assert ram_bytes(profile, budgets) == pytest.approx(ram * room)
+
+
+@pytest.mark.parametrize("name", ["pi-4b", "esp32-s3", "coral-dev-board"])
+def test_a_prediction_is_killed_where_a_round_kills(name):
+    """Both judge the upper end of one peak: just above the wall of one is just above the other's."""
+    layer = Layer("fc", OpClass.LINEAR, 1000, 1000, 1000, 10, 100, 50)
+    work = Workload("toy", (10,), (layer,), 110)
+    peak = predict(load_profile(name), work, mode="training", batch=4).peak.high
+    for room, fits in ((1.001, True), (0.999, False)):
+        stretch = wall_bytes(load_profile(name), Budgets()) / load_profile(name).job_ram_bytes.value
+        known = load_profile(name)
+        tight = replace(known, job_ram_bytes=replace(known.job_ram_bytes, value=room * peak / stretch))
+        assert np.isfinite(predict(tight, work, mode="training", batch=4).slowdown) == fits
+        asked_for = pricing.price(tight, Plan("full"), work, pricing.Job(4.0, 1.0, batch=4)).peak_bytes
+        assert (asked_for <= wall_bytes(tight, Budgets())) == fits
 
 
 def refused(fleet, wanted):
@@ -209,7 +228,8 @@ def test_uploads_are_priced_again_as_they_were_encoded_and_only_those_that_were(
 def test_a_link_that_takes_just_a_day_can_carry_it():
     fleet = make_fleet(names=("pixel-4",), n=1)
     name = price(fleet, fleet.ids, NOW_S, asked(1)).connected.links.access[0]
-    per_byte_s = float(channels.best_s(str(name), np.array([1e12]))[0]) / 1e12
+    only = channels.Channels([(str(name), load_profile("pixel-4").radio_generation)])
+    per_byte_s = float(only.least_s(np.zeros(1, np.int64), np.array([1e12]))[0]) / 1e12
     just = DAY_S / per_byte_s / KIB
     assert refused(fleet, asked(1, down=just * 0.999)) == {"arrived"}
     assert refused(fleet, asked(1, down=just * 1.001)) == {"infeasible_link"}

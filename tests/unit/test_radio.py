@@ -69,7 +69,7 @@ def test_one_lorawan_packet_need_not_wait_for_its_duty_cycle():
 
 
 def test_lorawan_says_in_a_sentence_why_a_megabyte_cannot_be_sent():
-    reason = channels.infeasible("lorawan", MB)
+    reason = channels.infeasible("lorawan", "module", MB)
     assert reason is not None
     assert "43 hours" in reason
     assert "1% duty cycle" in reason
@@ -77,20 +77,28 @@ def test_lorawan_says_in_a_sentence_why_a_megabyte_cannot_be_sent():
 
 
 def test_small_updates_are_feasible_even_on_slow_radios():
-    assert channels.infeasible("lorawan", 2_000) is None
-    assert channels.infeasible("nb-iot", 100_000) is None
-    assert channels.infeasible("wifi", 1e9) is None
+    assert channels.infeasible("lorawan", "module", 2_000) is None
+    assert channels.infeasible("nb-iot", "module", 100_000) is None
+    assert channels.infeasible("wifi", "module", 1e9) is None
 
 
 def test_a_stricter_limit_makes_more_infeasible():
-    assert channels.infeasible("nb-iot", MB, within_s=3600.0) is None
-    assert channels.infeasible("nb-iot", MB, within_s=60.0) is not None
+    assert channels.infeasible("nb-iot", "module", MB, within_s=3600.0) is None
+    assert channels.infeasible("nb-iot", "module", MB, within_s=60.0) is not None
 
 
 def test_best_times_are_those_that_infeasible_judges():
     sizes = np.array([1e3, 1e5, 1e6])
-    best = channels.best_s("lorawan", sizes)
-    assert [channels.infeasible("lorawan", size) is None for size in sizes] == list(best <= 86_400.0)
+    best = channels.Channels([("lorawan", "module")]).least_s(np.zeros(3, np.int64), sizes)
+    assert [channels.infeasible("lorawan", "module", size) is None for size in sizes] == list(best <= 86_400.0)
+
+
+def test_a_radio_that_is_slower_than_its_network_decides():
+    """An ESP32-class radio gets 20 Mbit/s at most, 216 GB a day, whatever the line does."""
+    day_at_20_mbps = 86_400.0 * 20e6 / 8
+    assert channels.infeasible("wifi", "module", 0.99 * day_at_20_mbps) is None
+    assert "20,000,000 bit/s" in channels.infeasible("wifi", "module", 1.01 * day_at_20_mbps)
+    assert channels.infeasible("wifi", "s20-2021", 1.01 * day_at_20_mbps) is None
 
 
 def test_nothing_sent_costs_nothing():

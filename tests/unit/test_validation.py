@@ -198,6 +198,15 @@ def test_two_anchors_per_net_predict_training_within_four_percent():
     assert all(families[f"training-{kind}"]["mape"] < 4.0 for kind in ("time", "memory", "energy"))
 
 
+@pytest.mark.parametrize("anchors", [1, 2, 3])
+def test_bands_of_training_curves_hold_by_number_of_anchors(anchors):
+    by_family = validate_file(COLLECTION, anchors).to_json()["by_family"]
+    for family in ("training-time", "training-memory", "training-lstm-time"):
+        assert by_family[family]["in_band"] >= 70.0
+    errors = [by_family[family]["mape"] for family in ("training-time", "training-memory")]
+    assert max(errors) < 6.0
+
+
 def test_order_of_rows_does_not_change_any_prediction():
     rows = measurements.read(COLLECTION)
     forward, backward = validate(rows, 1), validate(rows[::-1], 1)
