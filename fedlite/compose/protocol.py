@@ -47,12 +47,6 @@ def join(scenario: FleetScenario, fleet: Fleet) -> None:
     fleet.check_ins = CheckIns(fleet, protocol, pace, seed=scenario.seed, start_s=start_s)
 
 
-def least_selected(scenario: FleetScenario) -> int:
-    """Return how many devices a round needs to begin."""
-    share = scenario.protocol.selection.least if scenario.protocol else 1.0
-    return math.ceil(round(share * scenario.cohort, 9)) if scenario.protocol else scenario.asked
-
-
 def _protocol(scenario: FleetScenario, section: Production) -> Protocol:
     check_in, start_up = section.check_in, section.start_up
     deadline_s = scenario.deadline_s
@@ -70,7 +64,8 @@ def _protocol(scenario: FleetScenario, section: Production) -> Protocol:
         min_gap_s=section.min_gap_s,
         selection=Selection(
             asked=scenario.asked,
-            least=least_selected(scenario),
+            # Rounding first keeps 60 % of 10 at 6.
+            least=math.ceil(round(section.selection.least * scenario.cohort, 9)),
             timeout_s=section.selection.timeout_s,
             rounds=not scenario.training.strategy.asynchronous,
         ),

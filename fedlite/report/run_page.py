@@ -164,7 +164,10 @@ def _cost(found: Aggregates) -> Section:
         _battery(found),
         traffic.by_class(found.everything, column),
     ]
-    return Section("cost", "Cost", _burden(tables.burden(found.run.clients)), blocks)
+    lead = _burden(tables.burden(found.run.clients))
+    if told := found.run.summary.get("calendar"):
+        lead += f" Check-ins cost {quantity(told['check_in_j'], 'energy')} beside that."
+    return Section("cost", "Cost", lead, blocks)
 
 
 def _battery(found: Aggregates) -> Figure | Safe | None:
