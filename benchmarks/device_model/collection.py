@@ -63,10 +63,7 @@ def samples():
             seen.add(identity)
             core = next((n for n in condition.covariates if n.startswith("core:")), "")
             group = vendor(row.device, core if condition.population == "mcu" else "")
-            config = Config(
-                row.group, lodo_unit(row.device), group, condition.group, tuple(condition.covariates.items()),
-                condition.clock_hz if condition.described else None,
-            )  # fmt: skip
+            config = Config(row.group, lodo_unit(row.device), group, condition)
             net = row.net
             out.setdefault(condition.population, []).append(Sample(config, net, net.terms, row.value))
     return out

@@ -1,8 +1,7 @@
 """Refit every coefficient of the device model and write them, with the fit report.
 
-    python benchmarks/device_model/fit.py            # about five minutes on one core
+    python benchmarks/device_model/fit.py            # about eight minutes on one core
     python benchmarks/device_model/fit.py --training # only training, memory and power
-    python benchmarks/device_model/fit.py --vendors  # only figures with whole vendor families left out, ten minutes
 
 Reads benchmarks/device_model/data/, writes fedlite/devices/coefficients/*.json, benchmarks/device_model/results.json
 and the figures in docs/device-model/.
@@ -39,7 +38,7 @@ from training_fit import backward_record, cliff_record, memory_record, sd855
 from training_fit import records as training_records
 
 from fedlite.devices.compute import training_configuration
-from fedlite.devices.fitted import coefficients, from_json, population, to_json
+from fedlite.devices.fitted import STAND_IN, coefficients, from_json, population, to_json
 from fedlite.devices.measurements import read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +72,7 @@ def table(predictions, key=lambda p: p.group):
 
 
 def layered(p):
-    return "nets known by layers" if p.exact else "other nets"
+    return "other nets" if p.kind == STAND_IN else "nets known by layers"
 
 
 def fitted_population(name, rows):
@@ -82,17 +81,24 @@ def fitted_population(name, rows):
     pop, hyper, process = fit(name, rows, prior)
     weights = pop.log_weights
     devices_out = leave_devices_out(name, rows, process, hyper, weights, 0.5)
-    deviation, transfer = sheet_deviations(devices_out)
-    mine = bands(devices_out)
-    devices_out = banded(devices_out, mine)
-    nets_out = leave_nets_out(name, rows, process, hyper, weights, (deviation, transfer), mine)
+    deviations = sheet_deviations(devices_out)
+    vendors_out = leave_vendors_out(name, rows, prior, hyper, deviations)
+    nets_out = leave_nets_out(name, rows, process, hyper, weights, deviations)
+    pop = with_spec_sheet(pop, rows, deviations)
+    pop = replace(pop, bands=bands(devices_out + vendors_out + nets_out))
+    devices_out, vendors_out, nets_out = (banded(out, pop) for out in (devices_out, vendors_out, nets_out))
     figures = {
-        "leave_one_device_out": table(devices_out) | table(devices_out, layered),
-        "leave_one_net_out": table(nets_out) | table(nets_out, layered),
+        "leave_one_device_out": by_kind(devices_out),
+        "leave_one_vendor_family_out": by_kind(vendors_out),
+        "leave_one_net_out": by_kind(nets_out),
         "macs_over_one_rate": table(one_rate(name, rows)),
-        "log_variances": [round(float(h), 4) for h in hyper],
+        "log_variances": dict(zip(process.names_of, (round(float(h), 4) for h in hyper), strict=True)),
     }
-    return replace(with_spec_sheet(pop, rows, (deviation, transfer)), bands=mine), figures, devices_out
+    return pop, figures, devices_out
+
+
+def by_kind(predictions):
+    return table(predictions) | table(predictions, layered)
 
 
 def fit_populations():
@@ -106,21 +112,6 @@ def fit_populations():
                 print(f"{name:10} {test:28} {group:44}", *(f"{k} {v}" for k, v in row.items()), flush=True)
     write("populations.json", {"populations": populations})
     write_figures(everything)
-    return results
-
-
-def leave_vendors(results):
-    """Return the results with figures of whole vendor families left out: variances refitted, bands those that ship."""
-    populations = json.loads((COEFFICIENTS / "populations.json").read_text())["populations"]
-    for name, rows in sorted(collect().items(), key=lambda pair: len(pair[1])):
-        pop = from_json(name, populations[name])
-        deviations = (pop.spec_sheet.deviation, pop.spec_sheet.transfer)
-        start = results[name].get("log_variances")
-        start = None if start is None else np.array(start)
-        out = leave_vendors_out(name, rows, PRIORS[name], start, deviations, pop.bands)
-        results[name]["leave_one_vendor_family_out"] = table(out) | table(out, layered)
-        for group, row in results[name]["leave_one_vendor_family_out"].items():
-            print(f"{name:10} vendors {group:44}", *(f"{k} {v}" for k, v in row.items()), flush=True)
     return results
 
 
@@ -149,12 +140,8 @@ def write(name, record):
 
 
 def main(arguments):
-    known = json.loads(RESULTS.read_text()) if arguments else {}
-    if "--vendors" in arguments:
-        results = leave_vendors(known)
-    else:
-        results = (known if "--training" in arguments else fit_populations()) | fit_training()
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    results = json.loads(RESULTS.read_text()) if "--training" in arguments else fit_populations()
+    RESULTS.write_text(json.dumps(results | fit_training(), indent=1) + "\n")
 
 
 def write_figures(predictions):

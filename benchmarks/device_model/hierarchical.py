@@ -16,7 +16,8 @@ single odd measurements from steering variances and means. What fedlite ships ar
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -25,6 +26,11 @@ from scipy.optimize import least_squares, minimize
 
 from fedlite.devices.features import DISPATCH, TERMS
 from fedlite.devices.fitted import EVERYWHERE, FAMILY, FittedPopulation, SpecSheet, Spread
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fedlite.devices.measured_condition import MeasuredCondition
 
 K = len(TERMS)
 SCALAR_VARIANCE = 4.0
@@ -38,6 +44,8 @@ ACCELERATOR_PRIOR = np.array([0.6, 1.0, 1.0, 2.0, 2.0, 2.0, 5.0, 2.0, 200.0])
 PRIOR_SD = 0.7
 HYPER_SD = 0.5
 KINDS = ("core", "math", "engine", "mode", "kind")
+BY_TERM = ("engine",)
+"""Kinds whose terms have variances of their own: engines differ in whether they know winograd, less in 1x1."""
 NOT_SLOPES = ("log2_lanes",)
 """Covariates that only the spec sheet knows."""
 
@@ -49,13 +57,20 @@ class Config:
     key: tuple
     device: str
     vendor: str
-    group: str
-    items: tuple[tuple[str, float], ...]
-    clock_hz: float | None
+    condition: MeasuredCondition = field(compare=False)
 
     @property
-    def covariates(self) -> dict[str, float]:
-        return dict(self.items)
+    def group(self) -> str:
+        return self.condition.group
+
+    @property
+    def covariates(self) -> Mapping[str, float]:
+        return self.condition.covariates
+
+    @property
+    def clock_hz(self) -> float | None:
+        """None where the row tells too little for a spec sheet."""
+        return self.condition.clock_hz if self.condition.described else None
 
 
 @dataclass(frozen=True)
@@ -120,13 +135,7 @@ class Process:
             if ":" not in name:
                 column = self.z[:, i].astype(np.float32)
                 table["slope", name] = ((both["work"] + both["dispatch"]) * np.outer(column, column), 0.15)
-        for prefix in KINDS:
-            columns = [i for i, name in enumerate(self.names) if name.startswith(prefix + ":")]
-            if len(columns) > 1:
-                zz = (self.z[:, columns] @ self.z[:, columns].T).astype(np.float32)
-                table["work", prefix] = (both["work"] * zz, 0.2)
-                table["dispatch", prefix] = (both["dispatch"] * zz, 0.6)
-                table["net", prefix] = (same_net * zz, 0.06)
+        table |= self._kinds(shares, both, same_net)
         for name in ("log2_threads", "half", "int8", "dot", "float"):
             if name in self.names:
                 column = self.z[:, self.names.index(name)].astype(np.float32)
@@ -136,8 +145,26 @@ class Process:
             table["net", "other"] = (same_net * other, 0.6)
         table["net", FAMILY] = (self._equal(lambda s: s.net.family) * layered, 0.08)
         self.keys = list(table)
+        self.names_of = [" ".join(map(str, key)) for key in self.keys] + ["noise"]
         self.parts = np.stack([table[key][0].ravel() for key in self.keys]).astype(np.float32)
         self.start = np.log([table[key][1] for key in self.keys] + [0.08])
+
+    def _kinds(self, shares, both, same_net):
+        """Return {key: (matrix, prior median of its deviation)} of the kinds of cores and engines."""
+        table = {}
+        for prefix in KINDS:
+            columns = [i for i, name in enumerate(self.names) if name.startswith(prefix + ":")]
+            if len(columns) < 2:
+                continue
+            zz = (self.z[:, columns] @ self.z[:, columns].T).astype(np.float32)
+            table["dispatch", prefix] = (both["dispatch"] * zz, 0.6)
+            table["net", prefix] = (same_net * zz, 0.06)
+            if prefix not in BY_TERM:
+                table["work", prefix] = (both["work"] * zz, 0.2)
+                continue
+            for k in np.flatnonzero(~DISPATCH):
+                table[f"term {k}", prefix] = (np.outer(shares[:, k], shares[:, k]) * zz, 0.3)
+        return table
 
     def kernel(self, hyper):
         k = (np.exp(2 * hyper[:-1]).astype(np.float32) @ self.parts).reshape(self.same_config.shape)
@@ -194,8 +221,8 @@ class Process:
             prefix = name.partition(":")[0]
             if ("slope", name) in v:
                 variance = np.full(K, v["slope", name])
-            elif ("work", prefix) in v:
-                variance = np.where(DISPATCH, v["dispatch", prefix], v["work", prefix])
+            elif ("dispatch", prefix) in v:
+                variance = kind_variances(v, prefix)
             else:
                 continue
             out[name] = variance * (seen @ self.shares)
@@ -230,6 +257,13 @@ class Process:
         return {name: dict(nets) for name, nets in table.items()}
 
 
+def kind_variances(v, prefix):
+    """Return the variances (9,) of what the kinds of a prefix do to the terms."""
+    if prefix in BY_TERM:
+        return np.array([v["dispatch", prefix] if DISPATCH[k] else v[f"term {k}", prefix] for k in range(K)])
+    return np.where(DISPATCH, v["dispatch", prefix], v["work", prefix])
+
+
 def to_population(name, process, log_weights, hyper, alpha):
     v = process.variances(hyper)
     device = np.array([v["device", k] for k in range(K)])
@@ -237,7 +271,8 @@ def to_population(name, process, log_weights, hyper, alpha):
     between = sum(v.get(("net", prefix), 0.0) for prefix in KINDS) + 0.02**2
     layered, family = v["net", "layered"], v["net", FAMILY]
     other = v.get(("net", "other"), layered)
-    kinds = {p: (np.sqrt(v["work", p]), np.sqrt(v["dispatch", p])) for p in KINDS if ("work", p) in v}
+    known = {p: kind_variances(v, p) for p in KINDS if ("dispatch", p) in v}
+    kinds = {p: (np.sqrt(var[~DISPATCH].mean()), np.sqrt(v["dispatch", p])) for p, var in known.items()}
     noise = float(np.exp(hyper[-1]))
     spread = Spread(
         np.sqrt(device + config), {p: (float(a), float(b)) for p, (a, b) in kinds.items()},
@@ -257,14 +292,14 @@ def fit(name, samples, prior, hyper=None, *, rounds=12):
     log_weights = base_weights(samples, prior)
     process = Process(samples, log_weights)
     first = process.start if hyper is None else hyper
-    process = _settled(process, first, log_weights)
+    process = settled(process, first, log_weights)
     hyper = process.optimise(first, rounds)
-    process = _settled(process, hyper, log_weights)
+    process = settled(process, hyper, log_weights)
     alpha = process.posterior(hyper)
     return to_population(name, process, log_weights, hyper, alpha), hyper, process
 
 
-def _settled(process, hyper, log_weights):
+def settled(process, hyper, log_weights):
     """Return the process linearised where its own posterior lies, with Student-t weights of its rows."""
     for _ in range(RELINEARISED):
         alpha = process.posterior(hyper)

@@ -6,13 +6,14 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 
 import numpy as np
-from hierarchical import fit, to_population
+from hierarchical import Process, fit, settled, to_population
 
 from fedlite.devices import published, spec_sheet
 from fedlite.devices.anchors import inference_order
-from fedlite.devices.calibration import Observation, Work, calibrate, class_of
+from fedlite.devices.calibration import Observation, Work, class_of
 from fedlite.devices.features import LAYERS
-from fedlite.devices.fitted import Band, SpecSheet
+from fedlite.devices.fitted import LAYERED, NEW, STAND_IN, Band, SpecSheet
+from fedlite.devices.measured_condition import calibrated
 
 COUNTS = (0, 1, 2, 3)
 DRAWS = 1
@@ -28,7 +29,8 @@ class Prediction:
     device: str
     config: tuple
     net: str
-    exact: bool
+    kind: str
+    """Of the network: `LAYERED`, `NEW` or `STAND_IN`."""
     anchors: int
     drawn: bool
     """Whether the anchors were drawn at random instead of by the rule."""
@@ -57,8 +59,8 @@ def by_config(samples):
 
 
 def in_anchor_order(samples):
-    names = [published.normalised(s.net.name) for s in samples]
-    return [samples[i] for i in inference_order(names, [float(s.terms.sum()) for s in samples])]
+    names, sizes = [published.normalised(s.net.name) for s in samples], [float(s.terms.sum()) for s in samples]
+    return [samples[i] for i in inference_order(names, sizes, [s.net.exact for s in samples])]
 
 
 def scale_of(pop, config, samples):
@@ -126,38 +128,29 @@ def sheet_deviations(devices_out):
     return float(np.sqrt(np.mean(np.square(every)))), float(between)
 
 
-def banded(predictions, table):
-    """Return the predictions with the bands of their class and family."""
+def banded(predictions, pop):
+    """Return the predictions with the bands of a population for their class, family and kind of network."""
     out = []
     for p in predictions:
-        kind = class_of(p.anchors).value
-        band = table.get(p.group, {}).get(kind) or table[""][kind]
+        band = pop.band(class_of(p.anchors).value, p.group, p.kind)
         low, high = np.exp(band.low * p.spread), np.exp(band.high * p.spread)
         out.append(replace(p, low_s=p.predicted_s * low, high_s=p.predicted_s * high))
     return out
 
 
-def prior_of(pop, config):
-    known = config.clock_hz and pop.spec_sheet.coefficients
-    return spec_sheet.log_scale(pop, config.clock_hz, config.covariates) if known else None
-
-
 def predict(pop, config, samples, count, *, anchors=None, only=None):
     """Yield predictions of one configuration with `count` anchors (the rule's, or those given) of the others."""
-    prior = prior_of(pop, config)
-    if count == 0 and prior is None:
-        return
     ordered = in_anchor_order([s for s in samples if only is None or s.net.name != only])
     chosen = ordered[:count] if anchors is None else anchors
     rest = [s for s in samples if s.net.name == only] if only else [s for s in ordered if not _among(s, chosen)]
     seen = [Observation(Work(s.terms, s.net), s.latency_s) for s in chosen]
-    device = calibrate(pop, config.covariates, seen, group=config.group, prior_log_scale=prior)
-    for s in rest:
+    device = calibrated(pop, config.condition, seen)
+    for s in rest if device is not None else ():
         work = Work(s.terms, s.net)
         value, spread = device.latency_s(work), device.spread(work)
-        band = device.band_of_spread(spread) if pop.bands else Band(1.0, 1.0)
+        band = device.band(work) if pop.bands else Band(1.0, 1.0)
         yield Prediction(
-            pop.name, config.group, config.device, config.key, s.net.name, s.net.exact, count, anchors is not None,
+            pop.name, config.group, config.device, config.key, s.net.name, pop.kind(s.net), count, anchors is not None,
             s.latency_s, value, value * band.low, value * band.high, spread, int(np.argmax(device.costs * s.terms)),
         )  # fmt: skip
 
@@ -193,32 +186,33 @@ def leave_devices_out(name, samples, process, hyper, log_weights, deviation):
     return out
 
 
-def leave_vendors_out(name, samples, prior, hyper, deviations, bands):
-    """Leave out each vendor family, variances included; bands are those that ship."""
+def leave_vendors_out(name, samples, prior, hyper, deviations):
+    """Leave out each vendor family, variances included."""
     out, rng = [], np.random.default_rng(1)
     for vendor in sorted({s.config.vendor for s in samples}):
         rest = [s for s in samples if s.config.vendor != vendor]
         if len({s.config.device for s in rest}) < 2:
             continue
-        pop = replace(with_spec_sheet(fit(name, rest, prior, hyper, rounds=4)[0], rest, deviations), bands=bands)
+        pop = with_spec_sheet(fit(name, rest, prior, hyper, rounds=4)[0], rest, deviations)
         out += every_count(pop, [s for s in samples if s.config.vendor == vendor], rng)
     return out
 
 
-def leave_nets_out(name, samples, process, hyper, log_weights, deviations, bands):
-    """Leave out one net everywhere, keep the device's one anchor (another net): new network on a known device."""
+def leave_nets_out(name, samples, process, hyper, log_weights, deviations):
+    """Leave out one net everywhere, keep the device's one anchor (another net): new network on a known device.
+
+    A net may be all that told two terms apart, and what the rest say then lies far off: the shares are taken anew.
+    """
     out = []
-    kernel = process.kernel(hyper)
     counts = defaultdict(set)
     for s in samples:
         counts[s.net.name].add(s.config.device)
     for net in sorted(net for net, devices in counts.items() if len(devices) >= WIDELY):
         keep = np.array([s.net.name != net for s in samples])
-        alpha = process.posterior(kernel, keep)
         rest = [s for s, kept in zip(samples, keep, strict=True) if kept]
-        pop = replace(
-            with_spec_sheet(to_population(name, process, log_weights, hyper, alpha), rest, deviations), bands=bands
-        )
+        part = settled(Process(rest, log_weights, process.deviations[keep]), hyper, log_weights)
+        pop = to_population(name, part, log_weights, hyper, part.posterior(hyper))
+        pop = with_spec_sheet(pop, rest, deviations)
         for config, mine in by_config(samples).items():
             if any(s.net.name == net for s in mine) and any(s.net.name != net for s in mine):
                 out += predict(pop, config, mine, 1, only=net)
@@ -226,56 +220,55 @@ def leave_nets_out(name, samples, process, hyper, log_weights, deviations, bands
 
 
 def bands(predictions):
-    """Return {group: {class: Band}}: quantiles of (log measured - log predicted) over the predicted spread.
+    """Return {family and kind of network: {class: Band}}: the central 80 % of log errors over predicted spread.
 
-    The nominal level is raised until a device that was not among those that set the quantiles is covered to 80 % in
-    the mean, because points of one device err together. "" pools the population.
+    Points of one device err together, and a device of a maker nobody measured errs most: predictions of left-out
+    devices and those of left-out vendor families set the quantiles together. Nets in no fit and stand-ins have their
+    own; "" pools the population.
     """
     table = defaultdict(dict)
-    for group in ["", *sorted({p.group for p in predictions})]:
-        mine = [p for p in predictions if group in ("", p.group)]
-        for count in COUNTS:
-            rows = [p for p in mine if p.anchors == count]
-            if rows and (group == "" or len({p.device for p in rows}) >= FEW_DEVICES):
-                table[group][class_of(count).value] = _clustered(rows)
+    known = [p for p in predictions if not p.drawn]
+    for count in COUNTS:
+        for group in ["", *sorted({p.group for p in known})]:
+            family = [p for p in known if p.anchors == count and group in ("", p.group)]
+            if group and len({p.device for p in family}) < FEW_DEVICES:
+                continue
+            for kind in (LAYERED, NEW, STAND_IN):
+                rows = [p for p in family if p.kind == kind]
+                if rows and (group == "" or len({p.device for p in rows}) >= FEW_DEVICES / 2):
+                    table[group + kind][class_of(count).value] = _quantiles(rows)
     return complete(dict(table))
 
 
 WIDELY = 12
 """Devices that a net must have been measured on to be worth leaving out."""
-LEVELS = np.linspace(0.80, 0.96, 17)
+CENTRAL = (0.1, 0.9)
+NARROWEST = 0.2
+"""Spreads that a band reaches to either side at least: a prediction lies in its own band."""
 
 
-def _clustered(rows):
-    z = np.array([-p.log_error / p.spread for p in rows])
-    devices = np.array([p.device for p in rows])
-    names = sorted(set(devices))
-    level = LEVELS[-1]
-    for level in LEVELS:
-        held = 0.0
-        for name in names:
-            own = devices == name
-            low, high = np.quantile(z[~own], [(1 - level) / 2, (1 + level) / 2]) if (~own).any() else (-9.0, 9.0)
-            held += float(((z[own] >= low) & (z[own] <= high)).sum())
-        if held / len(z) >= 0.80:
-            break
-    low, high = np.quantile(z, [(1 - level) / 2, (1 + level) / 2])
-    return Band(float(min(low, -0.5)), float(max(high, 0.5)))
+def _quantiles(rows):
+    low, high = np.quantile([-p.log_error / p.spread for p in rows], CENTRAL)
+    return Band(float(min(low, -NARROWEST)), float(max(high, NARROWEST)))
 
 
 def complete(table):
     """Fill classes without data: engine family and assumed between and beyond one anchor and spec sheet."""
-    pooled = table.get("", {})
     wide = Band(-1.6, 1.6)
     filled = {}
     for group, classes in table.items():
-        mine = dict(classes) if group else {c: classes.get(c, wide) for c in (class_of(n).value for n in COUNTS)}
-        one = mine.get("one-anchor", pooled.get("one-anchor", wide))
-        sheet = mine.get("spec-sheet", pooled.get("spec-sheet", wide))
-        if group == "" or "one-anchor" in mine:
-            mine["engine-family"] = one
-            mine["measured"] = mine.get("three-anchors", one)
-        if group == "" or "spec-sheet" in mine:
+        mine = dict(classes)
+        if group == LAYERED:
+            mine = {c: classes.get(c, wide) for c in (class_of(n).value for n in COUNTS)}
+        if group.endswith(NEW):  # networks were left out with one anchor only
+            mine = {
+                c: classes["one-anchor"] for c in ("two-anchors", "three-anchors") if "one-anchor" in classes
+            } | mine
+        if "one-anchor" in mine:
+            mine["engine-family"] = mine["one-anchor"]
+            mine["measured"] = mine.get("three-anchors", mine["one-anchor"])
+        if "spec-sheet" in mine:
+            sheet = mine["spec-sheet"]
             mine["assumed"] = Band(sheet.low * 1.25, sheet.high * 1.25)
         filled[group] = mine
     return filled
@@ -288,22 +281,8 @@ def one_rate(name, samples):
         first, *rest = in_anchor_order(mine)
         for s in rest:
             guess = first.latency_s * s.net.macs / first.net.macs
-            out.append(
-                Prediction(
-                    name,
-                    config.group,
-                    config.device,
-                    config.key,
-                    s.net.name,
-                    s.net.exact,
-                    1,
-                    False,
-                    s.latency_s,
-                    guess,
-                    guess,
-                    guess,
-                    1.0,
-                    LAYERS,
-                )
-            )
+            out.append(Prediction(
+                name, config.group, config.device, config.key, s.net.name, LAYERED, 1, False,
+                s.latency_s, guess, guess, guess, 1.0, LAYERS,
+            ))  # fmt: skip
     return out

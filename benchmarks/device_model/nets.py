@@ -3,46 +3,29 @@
     python benchmarks/device_model/nets.py
 
 Exact for the 15 nets of the ncnn benchmark (layer tables made from the .param graphs of Tencent/ncnn@a4d2ea1d), the
-four MLPerf Tiny nets (layers written out below from the reference models of mlcommons/tiny) and the networks that
-`traced_nets.py` traced. A net without any of these is a stand-in: the op mix of its relative, scaled to the published
-multiply-accumulates; only the fitted net offset makes such a net trustworthy.
+nets written out in `drawn_nets.py` and the networks that `traced_nets.py` traced. A net without any of these is a
+stand-in: the op mix of its relative, scaled to the published multiply-accumulates; only the fitted net offset makes
+such a net trustworthy.
 """
 
 from __future__ import annotations
 
 import csv
-import itertools
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from drawn_nets import drawn_nets, make
 
 from fedlite.devices.features import ACTIVATIONS, CALLS, LAYERS, TERMS, layer_terms
 from fedlite.devices.published import identity
-from fedlite.devices.workload import Layer, OpClass
+
+if TYPE_CHECKING:
+    from fedlite.devices.workload import Layer
 
 TRACED = Path(__file__).parent / "data" / "traced_nets.csv"
 DATA = Path(__file__).resolve().parents[2] / "fedlite" / "devices" / "data"
-
-
-def op_of(kind: str, kernel: int, stride: int) -> OpClass:
-    if kind == "InnerProduct":
-        return OpClass.LINEAR
-    if kind == "ConvolutionDepthWise":
-        return OpClass.DEPTHWISE
-    if kernel == 1:
-        return OpClass.CONV1X1
-    return OpClass.CONV3X3 if kernel == 3 and stride == 1 else OpClass.CONV_OTHER
-
-
-def make(
-    kind: str, kernel: int, stride: int, cin: int, cout: int, weights: int, macs: int, ins: int, outs: int
-) -> Layer:
-    groups = 1
-    if kind == "ConvolutionDepthWise":
-        groups = max(1, round(cin * cout * kernel * kernel / weights))
-    op = op_of(kind, kernel, stride)
-    return Layer("", op, macs, weights, weights, ins, outs, 0, kernel, stride, cin, cout, groups)
 
 
 def table_nets() -> dict[str, list[Layer]]:
@@ -52,52 +35,6 @@ def table_nets() -> dict[str, list[Layer]]:
             numbers = [int(r[k] or 0) for k in ("kernel", "stride", "in_channels", "out_channels", "weights", "macs")]
             nets[r["model"]].append(make(r["type"], *numbers, int(r["input_elements"]), int(r["output_elements"])))
     return dict(nets)
-
-
-def conv(kernel, stride, cin, cout, out_hw, in_hw, *, depthwise=False, taps=None) -> Layer:
-    taps = taps or kernel * kernel
-    weights = taps * cin * (1 if depthwise else cout)
-    kind = "ConvolutionDepthWise" if depthwise else "Convolution"
-    return make(kind, kernel, stride, cin, cout, weights, weights * out_hw, cin * in_hw, cout * out_hw)
-
-
-def fc(cin: int, cout: int) -> Layer:
-    return make("InnerProduct", 0, 0, cin, cout, cin * cout, cin * cout, cin, cout)
-
-
-def tiny_nets() -> dict[str, list[Layer]]:
-    resnet8 = [conv(3, 1, 3, 16, 1024, 1024), conv(3, 1, 16, 16, 1024, 1024), conv(3, 1, 16, 16, 1024, 1024)]
-    for cin, cout, hw in ((16, 32, 256), (32, 64, 64)):
-        resnet8 += [
-            conv(3, 2, cin, cout, hw, 4 * hw),
-            conv(3, 1, cout, cout, hw, hw),
-            conv(1, 2, cin, cout, hw, 4 * hw),
-        ]
-    resnet8.append(fc(64, 10))
-    dscnn = [conv(10, 2, 1, 64, 125, 490, taps=40)]
-    for _ in range(4):
-        dscnn += [conv(3, 1, 64, 64, 125, 125, depthwise=True), conv(1, 1, 64, 64, 125, 125)]
-    dscnn.append(fc(64, 12))
-    widths = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]
-    autoencoder = [fc(a, b) for a, b in itertools.pairwise(widths)]
-    return {
-        "resnet8": resnet8,
-        "ds-cnn": dscnn,
-        "autoencoder": autoencoder,
-        "mobilenet_v1_0.25_96": mobilenet_v1(0.25, 96, 3, 2),
-        "person_detect": mobilenet_v1(0.25, 96, 1, 2),
-    }
-
-
-def mobilenet_v1(width: float, size: int, channels: int = 3, classes: int = 1001) -> list[Layer]:
-    plan = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)] + [(512, 1)] * 5 + [(1024, 2), (1024, 1)]
-    hw, cin = (size // 2) ** 2, int(32 * width)
-    layers = [conv(3, 2, channels, cin, hw, size * size)]
-    for out, stride in plan:
-        cout, after = int(out * width), hw // stride**2
-        layers += [conv(3, stride, cin, cin, after, hw, depthwise=True), conv(1, 1, cin, cout, after, after)]
-        hw, cin = after, cout
-    return [*layers, fc(cin, classes)]
 
 
 def terms_of(layers: list[Layer]) -> np.ndarray:
@@ -119,21 +56,19 @@ STAND_INS = {
     "ssd_mobilenet_v3_large": ("mobilenet_v3_large", 510, 90, 3.2, 320),  # ~
     "mcunet-vww0": ("mobilenet_v2", 6.0, 45, 0.37, 64),
     "mcunet-vww1": ("mobilenet_v2", 11.6, 45, 0.43, 80),
-    "mcunet-vww2": ("mobilenet_v2", 55.8, 45, 0.64, 160),
+    "mcunet-vww2": ("mobilenet_v2", 55.8, 45, 0.64, 144),
     "mcunet-in0": ("mobilenet_v2", 6.4, 45, 0.75, 48),
     "mcunet-in1": ("mobilenet_v2", 12.8, 45, 0.64, 96),
     "mcunet-in2": ("mobilenet_v2", 67.3, 54, 0.73, 160),
     "mcunet-in3": ("mobilenet_v2", 81.8, 54, 0.74, 176),
     "mcunet-in4": ("mobilenet_v2", 125.9, 54, 1.73, 160),
     "proxyless-w0.3-r176": ("proxylessnasnet", 38.3, 62, 0.75, 176),
-    "resnet32": ("resnet8", 69.0, 34, 0.46, 32),  # ~
     "esnet_0.25": ("shufflenet_v2", 30.85, 60, 2.83, 224),
     "esnet_0.5": ("shufflenet_v2", 67.31, 60, 3.25, 224),
     "esnet_0.75": ("shufflenet_v2", 123.74, 60, 3.87, 224),
     "esnet": ("shufflenet_v2", 197.33, 60, 4.64, 224),
     "shufflenet_v2_0.25": ("shufflenet_v2_0.5", 18.95, 56, 0.61, 224),
     "shufflenet_v2_0.33": ("shufflenet_v2_0.5", 24.04, 56, 0.65, 224),
-    "fdmobilenet_0.25": ("mobilenet_v1_0.25", 10.0, 22, 0.13, 224),  # ~
     "yolo11n": ("mobilenet_v2", 3250, 90, 2.6, 640),
     "yolo11s": ("resnet18", 10750, 90, 9.4, 640),
     "yolo11m": ("resnet18", 34000, 120, 20.1, 640),
@@ -150,6 +85,9 @@ STAND_INS = {
     "yoloxnano": ("mobilenet_v2", 540, 90, 0.91, 416),
     "yoloxtiny": ("resnet18", 3225, 90, 5.06, 416),
     "yoloxs": ("resnet18", 13400, 90, 8.97, 640),
+    "yolov9comp": ("resnet18", 51050, 150, 25.3, 640),
+    "yolofastestv2": ("shufflenet_v2", 106, 70, 0.25, 352),
+    "yoloxnano0.5/0.4": ("mobilenet_v2", 1700, 120, 2.3, 416),  # ~
     "yolov2": ("darknet", 14700, 23, 50.7, 416),  # ~
     "yolov3tiny": ("darknet", 2780, 13, 8.8, 416),  # ~
     "yolov4tiny": ("darknet", 3450, 21, 6.1, 416),  # ~
@@ -173,15 +111,9 @@ STAND_INS = {
     "yolo26l": ("resnet18", 43200, 170, 24.8, 640),  # ~
     "yolo26x": ("resnet18", 96950, 170, 55.7, 640),  # ~
     "style_transfer_candy": ("vgg16", 60000, 16, 1.7, 640),  # ~
-    "tiny_yolo_v2": ("darknet", 3490, 9, 11.0, 416),  # ~
-    "st_efficientnet_lc_v1": ("mobilenet_v2_0.35", 88, 50, 0.5, 224),  # ~
-    "st_fdmobilenet_v1": ("mobilenet_v1_0.25", 13, 22, 0.14, 224),  # ~
     "ssd_mobilenet_v1_0.25": ("mobilenet_v1_0.25", 80, 47, 0.5, 224),  # ~
     "ssd_mobilenet_v2_0.35_fpn-lite": ("mobilenet_v2_0.35", 300, 80, 1.0, 224),  # ~
-    "st_yolo_lc_v1": ("mobilenet_v1_0.25", 33, 24, 0.3, 192),  # ~
-    "st_mnist_byclass_v1": ("resnet8", 0.4, 6, 0.01, 28),  # ~
-    "cnn2d_st_handposture": ("resnet8", 0.02, 3, 0.003, 8),  # ~
-    "resnet8_hybrid": ("resnet8", 12.5, 10, 0.08, 32),
+    "resnet8_hybrid": ("ds-cnn", 7.9, 30, 0.1, 32),  # counted from its reference code; half of it is binary
     "1d_ds-cnn_streaming_wakeword": ("ds-cnn", 0.5, 8, 0.03, 0),  # ~
     "person_detect_v2": ("mobilenet_v1_0.25", 7.2, 28, 0.21, 96),
 }
@@ -217,7 +149,8 @@ ALIASES = {
     "yolov3tiny": ["YoloV3 tiny"],
     "yolov4tiny": ["YoloV4 tiny"],
     "yolov4full": ["YoloV4 full"],
-    "yoloxnano": ["YoloX nano"],
+    "yoloxnano": ["YoloX nano", "st_yolo_x_nano 0.33/0.25"],
+    "yoloxnano0.5/0.4": ["st_yolo_x_nano 0.5/0.4"],
     "yoloxtiny": ["YoloX tiny"],
     "resnet8_hybrid": ["ST ResNet 8 Hybrid v1", "ST ResNet 8 Hybrid v2", "ST ResNet 8 Hybrid v3"],
     "dla102x": ["DLA-102-X"],
@@ -240,23 +173,17 @@ def read_traced():
         }  # fmt: skip
 
 
-SIDES = {
-    "squeezenet": 227, "alexnet": 227, "resnet8": 32, "ds-cnn": 0, "autoencoder": 0, "mobilenet_v1_0.25_96": 96,
-    "person_detect": 96,
-}  # fmt: skip
+SIDES = {"squeezenet": 227, "alexnet": 227}
+"""Of layer tables, where the input is not 224 pixels wide."""
 
 
 def main() -> None:
-    base = table_nets()
-    drawn = {name: (layers, "layer table") for name, layers in base.items()}
-    drawn |= {name: (layers, "reference model written out") for name, layers in tiny_nets().items()}
-    drawn |= {f"mobilenet_v1_{w}": (mobilenet_v1(w, 224), "reference model written out") for w in (0.25, 0.5, 0.75)}
+    drawn = {name: (SIDES.get(name, 224), layers, "layer table") for name, layers in table_nets().items()}
+    drawn |= {name: (*net, "reference model written out") for name, net in drawn_nets().items()}
     rows = {}
-    for name, (layers, origin) in drawn.items():
-        side = SIDES.get(name, 224)
-        terms = terms_of(layers)
+    for name, (side, layers, origin) in drawn.items():
         macs, params = sum(x.macs for x in layers), sum(x.weights for x in layers)
-        rows[name] = (terms, macs, params, side, 1, origin)
+        rows[name] = (terms_of(layers), macs, params, side, 1, origin)
     traced = read_traced()
     for name, (terms, macs, params, side) in traced.items():
         if identity(name)[:2] not in {identity(known)[:2] for known in rows}:

@@ -1,7 +1,8 @@
 """Which measurements of a group calibrate it: a fixed, documented order, so that nobody picks anchors by their result.
 
 Inference: a MobileNetV1-like net first, then a ResNet-18-like, then a MobileNetV3-like one (the three anchors of
-`docs/device-model.md`), then the net of median size among the rest, again and again. Training: the largest batch up to
+`docs/device-model.md`), then the net of median size among the rest, again and again; networks known by layers before
+stand-ins, whose guessed work would be taken for the device's speed. Training: the largest batch up to
 16, then the smallest batch, then the one in the middle. Recurrent training: whichever leaves the least open.
 """
 
@@ -24,7 +25,7 @@ PREFERRED = (("mobilenetv1", "mobilenet"), ("resnet18", "resnet8"), ("mobilenetv
 LARGEST_ANCHOR_BATCH = 16
 
 
-def inference_order(names: Sequence[str], sizes: Sequence[float]) -> list[int]:
+def inference_order(names: Sequence[str], sizes: Sequence[float], layered: Sequence[bool] = ()) -> list[int]:
     """Return the positions of the measurements in anchor order.
 
     Parameters
@@ -33,8 +34,16 @@ def inference_order(names: Sequence[str], sizes: Sequence[float]) -> list[int]:
         Normalised network names (`published.normalised`).
     sizes : sequence of float
         Expected relative costs, to find the median net.
+    layered : sequence of bool, optional
+        Which are known by layers; all if not given.
     """
-    left = list(range(len(names)))
+    known = [index for index in range(len(names)) if not layered or layered[index]]
+    others = [index for index in range(len(names)) if index not in known]
+    return _order(names, sizes, known) + _order(names, sizes, others)
+
+
+def _order(names: Sequence[str], sizes: Sequence[float], candidates: Sequence[int]) -> list[int]:
+    left = list(candidates)
     order: list[int] = []
     for rank in PREFERRED:
         chosen = _best(rank, names, sizes, left)

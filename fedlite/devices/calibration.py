@@ -9,12 +9,13 @@ carried as a covariance, and a prediction's band is its spread times what device
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fedlite.devices.estimate import Calibration
+from fedlite.devices.features import DISPATCH
 from fedlite.devices.fitted import Band
 from fedlite.errors import FedliteError
 
@@ -32,6 +33,8 @@ _ROUNDS = 8
 """Relinearisations; the posterior of three anchors settles to 1e-3 in about five."""
 _NU = 4.0
 """Degrees of freedom of the anchors' noise."""
+_DEARER = float(np.log(1.2))
+"""How much dearer (log) an engine's dispatch of an integer layer may be than of a float one: it quantises its input."""
 _CLASSES = (Calibration.SPEC_SHEET, Calibration.ONE_ANCHOR, Calibration.TWO_ANCHORS, Calibration.THREE_ANCHORS)
 
 
@@ -70,6 +73,11 @@ class Calibrated:
     calibration: Calibration
 
     @property
+    def engine(self) -> str:
+        """Name of the covariate that tells the engine, or empty."""
+        return next((name for name in self.covariates if name.startswith("engine:")), "")
+
+    @property
     def costs(self) -> NDArray[np.float64]:
         """Seconds per unit of each term (9,): MMAC, MB, layer or call."""
         return np.asarray(np.exp(self.log_scale + self.log_weights))
@@ -92,11 +100,8 @@ class Calibrated:
 
     def band(self, work: Work) -> Band:
         """Return the 80 % band of a prediction, as factors."""
-        return self.band_of_spread(self.spread(work))
-
-    def band_of_spread(self, spread: float) -> Band:
-        """Return the 80 % band (factors) of a prediction with this spread."""
-        quantiles = self.population.band(self.calibration.value, self.group)
+        spread = self.spread(work)
+        quantiles = self.population.band(self.calibration.value, self.group, self.population.kind(work.net))
         return Band(float(np.exp(quantiles.low * spread)), float(np.exp(quantiles.high * spread)))
 
 
@@ -157,6 +162,29 @@ def calibrate(
     return Calibrated(
         population, covariates, group, centre + float(theta[0]), prior_weights + theta[1:], covariance, kind
     )
+
+
+def dispatching_like(device: Calibrated, path: Calibrated, seen: Sequence[Observation]) -> Calibrated:
+    """Return an integer configuration whose dispatch costs little more than that of the device's float path.
+
+    What an engine does between kernels is the same whatever these compute in, but for the quantisation of inputs.
+    Large networks, which most anchors are, hardly tell it apart from the kernels; the float path's small networks do.
+    The anchors `seen` are still met.
+    """
+    if device.engine != path.engine:
+        return device
+    bound = path.log_scale + path.log_weights - device.log_scale
+    weights = np.where(DISPATCH, np.minimum(device.log_weights, bound + _DEARER), device.log_weights)
+    bounded = replace(device, log_weights=weights)
+    if not seen:
+        return bounded
+    # What dispatch gives up the kernels take over.
+    lifted = [
+        (device.costs @ terms - bounded.costs[DISPATCH] @ terms[DISPATCH])
+        / (bounded.costs[~DISPATCH] @ terms[~DISPATCH])
+        for terms in (one.work.terms for one in seen)
+    ]
+    return replace(bounded, log_weights=weights + np.where(DISPATCH, 0.0, float(np.mean(np.log(lifted)))))
 
 
 def _levels(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedlite.devices import cores, covariates, mcu_cores, published, runtimes, spec_sheet
-from fedlite.devices.calibration import Calibrated, Observation, Work, calibrate
+from fedlite.devices.calibration import Calibrated, Observation, Work, calibrate, dispatching_like
 from fedlite.devices.estimate import Calibration, Estimate, Number
 from fedlite.devices.features import (
     ACTIVATIONS,
@@ -23,7 +23,6 @@ from fedlite.devices.features import (
     CONV3X3,
     CONV_OTHER,
     DEPTHWISE,
-    DISPATCH,
     FP32_BYTES,
     LINEAR,
     LINEAR_REUSE,
@@ -38,7 +37,7 @@ from fedlite.devices.workload import OpClass, Workload
 from fedlite.errors import FedliteError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -152,7 +151,8 @@ def configuration(profile: DeviceProfile, precision: str = "fp32", threads: int 
     device = _configuration(profile, precision, count)
     if precision == "fp32" or device.population.name != "cpu":
         return device
-    return _dispatching_like(device, _configuration(profile, "fp32", count), _exact(profile, precision, count))
+    seen = [observation(anchor) for anchor in _exact(profile, precision, count)]
+    return dispatching_like(device, _configuration(profile, "fp32", count), seen)
 
 
 @lru_cache(maxsize=1024)
@@ -166,28 +166,6 @@ def training_configuration(profile: DeviceProfile) -> Calibrated:
     if on_microcontroller(profile) or runtime_of(profile).engine == usual.engine:
         return configuration(profile)
     return _unmeasured(profile, "fp32", profile.threads, _place(profile, "fp32", profile.threads, usual))
-
-
-def _dispatching_like(device: Calibrated, path: Calibrated, anchors: Sequence[Anchor]) -> Calibrated:
-    """Return an integer configuration whose dispatch costs no more than that of the device's float path.
-
-    What an engine does between kernels is the same whatever these compute in. Large networks, which most anchors are,
-    hardly tell it apart from the kernels; the float path's small networks do. Its own anchors are still met.
-    """
-    same_engine = _engine(device) == _engine(path)
-    bound = path.log_scale + path.log_weights - device.log_scale
-    weights = np.where(DISPATCH & same_engine, np.minimum(device.log_weights, bound), device.log_weights)
-    bounded = replace(device, log_weights=weights)
-    seen = [observation(anchor) for anchor in anchors]
-    left = [np.log(device.latency_s(one.work) / bounded.latency_s(one.work)) for one in seen]
-    if not left:
-        return bounded
-    lifted = np.where(DISPATCH, 0.0, float(np.mean(left)))
-    return replace(bounded, log_weights=weights + lifted)
-
-
-def _engine(device: Calibrated) -> str:
-    return next((name for name in device.covariates if name.startswith("engine:")), "")
 
 
 def _exact(profile: DeviceProfile, precision: str, threads: int) -> list[Anchor]:

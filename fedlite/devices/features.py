@@ -60,13 +60,30 @@ def layer_terms(layer: Layer, batch: int = 1) -> NDArray[np.float64]:
         streamed_mb = FP32_BYTES * layer.weights * layer.steps / MILLION
         terms[LINEAR] = streamed_mb * max(1.0, batch / LINEAR_REUSE)
     elif layer.op is OpClass.DEPTHWISE:
-        grouped = layer.in_channels > layer.groups > 0
-        terms[GROUPED if grouped else DEPTHWISE] = layer.macs * batch / MILLION
+        terms[_grouped(layer)] = layer.macs * batch / MILLION
     else:
         terms[_DENSE[layer.op]] = layer.macs * batch / MILLION
     terms[LAYERS] = layer.steps
     terms[ACTIVATIONS] = FP32_BYTES * (layer.in_elements + layer.out_elements) * batch / MILLION
     return terms
+
+
+_DENSE_GROUP: Final = 32
+"""Channels from which a group of a convolution is computed like a dense one of its own (AlexNet, ShuffleNet)."""
+
+
+def _grouped(layer: Layer) -> int:
+    width = layer.in_channels // max(layer.groups, 1)
+    if width <= 1:
+        return DEPTHWISE
+    if width < _DENSE_GROUP:
+        return GROUPED
+    if layer.kernel == 1:
+        return CONV1X1
+    return CONV3X3 if layer.kernel == _WINOGRAD_KERNEL and layer.stride == 1 else CONV_OTHER
+
+
+_WINOGRAD_KERNEL: Final = 3
 
 
 def workload_terms(workload: Workload, batch: int = 1) -> NDArray[np.float64]:

@@ -82,7 +82,7 @@ class FittedPopulation:
     net_offset: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Covariate -> network -> log deviation."""
     bands: Mapping[str, Mapping[str, Band]] = field(default_factory=dict)
-    """Family ("" pools all) -> class of calibration -> quantiles of error over predicted spread."""
+    """Family ("" pools all) and kind of network -> class of calibration -> quantiles of error over predicted spread."""
 
     def expected_log_weights(self, covariates: Mapping[str, float]) -> NDArray[np.float64]:
         """Return log op-class costs (9,) of an unmeasured configuration with these covariates."""
@@ -123,12 +123,23 @@ class FittedPopulation:
         table = self.spread.net if self.knows(net) else self.spread.new_net
         return table[0] if exact else table[1]
 
-    def band(self, calibration: str, group: str = "") -> Band:
-        """Return the quantiles of error over spread of a calibration class, of the family if it has its own."""
-        table = self.bands.get(group, {})
-        return table.get(calibration) or self.bands[""][calibration]
+    def kind(self, net: Net | None) -> str:
+        """Return which kind of network this is where bands are concerned: `LAYERED`, `NEW` or `STAND_IN`."""
+        if net is not None and not net.exact:
+            return STAND_IN
+        return LAYERED if self.knows(net) else NEW
+
+    def band(self, calibration: str, group: str = "", kind: str = "") -> Band:
+        """Return the quantiles of error over spread of a calibration class.
+
+        Of the family and the kind of network if these have their own, else of all families, else of all networks.
+        """
+        known = (self.bands.get(name, {}).get(calibration) for name in (group + kind, kind, group, LAYERED))
+        return next(band for band in known if band is not None)
 
 
+LAYERED, NEW, STAND_IN = "", "?", "*"
+"""Endings of a family's name in `bands`: networks of the fit, networks known by layers that no fit saw, stand-ins."""
 FAMILY = "family"
 """Pseudo-covariate whose offsets belong to families of networks, whatever their width and size."""
 

@@ -132,7 +132,7 @@ class Measurement:
     def arithmetic(self) -> str:
         """What the engine computes in: "fp32", "fp16", "int8" or "int16"."""
         half = self.cores.half_math
-        return runtimes.arithmetic(self.precision, half_math=half, engine=self.runtime.engine)
+        return runtimes.arithmetic(self.precision, half_math=half, engine=self.runtime.engine, on_mcu=self.on_mcu)
 
     @property
     def net(self) -> Net:
@@ -295,7 +295,8 @@ def _inference_family(record: Mapping[str, str]) -> tuple[str, str]:
         return f"accelerator-{kind}", ""
     if kind == "energy":
         return "mcu-energy", ""
-    return ("mcu-float-latency" if runtimes.arithmetic(record["precision"]) == "fp32" else "mcu-latency"), ""
+    in_float = runtimes.arithmetic(record["precision"], on_mcu=True) == "fp32"
+    return ("mcu-float-latency" if in_float else "mcu-latency"), ""
 
 
 def _mobile_family(record: Mapping[str, str]) -> str:

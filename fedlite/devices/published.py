@@ -66,13 +66,13 @@ class Net:
 _SAME_SIDE = 0.01
 _BRACKETS = re.compile(r"\(.*?\)")
 _PUNCTUATION = re.compile(r"[^a-z0-9.]+")
-_PADDLE_WIDTH = re.compile(r"[ _-]x(\d)_(\d+)")
+_UNDERSCORED = re.compile(r"[ _-](?:x(\d)|(0))_(\d+)(?!\d)")
 _WIDTH = re.compile(r"(?<![\d.])(\d\.\d+)x?(?![\d.])")
 _SIDE = re.compile(r"(?<=[ _-])(96|1[0-9]\d|2[0-9]\d|3[0-9]\d|4[0-9]\d|5[0-9]\d|6[0-9]\d)(?:x\d+)?$")
 _AREA = re.compile(r"\b(\d{2,4})x(\d{2,4})\b")
 _DECORATION = re.compile(
     r"\b(keras|pytorch|mxnet|torchvision|imagenet|coco|tfs|fft|image|st|detection|classification|per channel|"
-    r"per tensor|s8 v1)\b"
+    r"per tensor|s8 v1|cifar ?10 transfer)\b"
 )
 _VERSIONED = ("squeezenet", "inceptionv", "yolo")
 """Families whose decimals are versions, not widths."""
@@ -90,10 +90,10 @@ def identity(name: str) -> tuple[str, float, float]:
     >>> identity("MobileNetV2 0.35 128 (Keras)")
     ('mobilenetv2', 0.35, 128.0)
     """
-    text = _PADDLE_WIDTH.sub(r" \1.\2", _BRACKETS.sub(" ", name.lower()).strip())
+    text = _UNDERSCORED.sub(lambda m: f" {m[1] or m[2]}.{m[3]}", _BRACKETS.sub(" ", name.lower()).strip())
     text = _DECORATION.sub(" ", text.replace("_", " ").replace("-", " ")).strip()
     area = _AREA.search(text)
-    if area is not None and area.end() < len(text):  # "YoloV8 640x640 nano"
+    if area is not None:  # "YoloV8 640x640 nano"
         return _with_side(f"{text[: area.start()]} {text[area.end() :]}", float(area[1]))
     side = _SIDE.search(text)
     counts_layers = side is not None and int(side[1]) in _DEPTHS and _DEEP.search(text[: side.start()])

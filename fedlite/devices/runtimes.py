@@ -74,16 +74,17 @@ def read(text: str, *, on_mcu: bool = False) -> Runtime:
     return Runtime(engine, year)
 
 
-def arithmetic(precision: str, *, half_math: bool = False, engine: str = "") -> str:
+def arithmetic(precision: str, *, half_math: bool = False, engine: str = "", on_mcu: bool = False) -> str:
     """Return "fp32", "fp16", "int8" or "int16" for a precision as tables write it.
 
-    Integer weights alone (hybrid) compute in float; 16-bit activations have kernels of their own.
+    Integer weights alone (hybrid) compute in float on application cores; on microcontrollers the word stands for
+    networks of 8-bit and binary layers. 16-bit activations have kernels of their own.
     """
     text = precision.lower()
     if "int16" in text or "a16" in text:
         return "int16"
     if "hybrid" in text or "float math" in text:
-        return "fp32"
+        return "int8" if on_mcu and "hybrid" in text else "fp32"
     if text.startswith(("int8", "w8a8", "uint8")):
         return "int8"
     if text.startswith("fp16"):

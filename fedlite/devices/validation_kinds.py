@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedlite.devices import batch_curve, published, recurrent, spec_sheet
+from fedlite.devices import batch_curve, published, recurrent
 from fedlite.devices.anchors import batch_order, inference_order, informative_order
 from fedlite.devices.calibration import Calibrated, Observation, Work, calibrate, class_of
 from fedlite.devices.fitted import Band, coefficients, population
-from fedlite.devices.measured_condition import condition_of
+from fedlite.devices.measured_condition import calibrated, condition_of
 from fedlite.devices.validation_records import GroupResult, Point
 
 if TYPE_CHECKING:
@@ -31,22 +31,17 @@ def work_of(row: Measurement) -> Work:
 def _in_anchor_order(rows: Sequence[Measurement]) -> list[Measurement]:
     rows = sorted(rows, key=lambda row: (row.model, row.input, row.value, row.row))  # the file's order decides nothing
     nets = [row.net for row in rows]
-    names = [published.normalised(net.name) for net in nets]
-    return [rows[index] for index in inference_order(names, [float(net.terms.sum()) for net in nets])]
+    names, sizes = [published.normalised(net.name) for net in nets], [float(net.terms.sum()) for net in nets]
+    return [rows[index] for index in inference_order(names, sizes, [net.exact for net in nets])]
 
 
 def _device(rows: Sequence[Measurement], observed: Sequence[Measurement]) -> Calibrated | str:
     condition = condition_of(rows[0])
     if condition is None:
         return "no population covers this family"
-    fitted = population(condition.population)
-    prior = None
-    if condition.described and condition.clock_hz is not None and fitted.spec_sheet.coefficients:
-        prior = spec_sheet.log_scale(fitted, condition.clock_hz, condition.covariates)
-    if not observed and prior is None:
-        return "no anchor, and the row does not name core and clock for a spec-sheet estimate"
     seen = [Observation(work_of(row), row.value) for row in observed]
-    return calibrate(fitted, condition.covariates, seen, group=condition.group, prior_log_scale=prior)
+    device = calibrated(population(condition.population), condition, seen)
+    return device or "no anchor, and the row does not name core and clock for a spec-sheet estimate"
 
 
 def _result(rows: Sequence[Measurement], kind: str, anchors: Sequence[Measurement], points: list[Point]) -> GroupResult:
@@ -114,16 +109,13 @@ def _offset(row: Measurement, offsets: Mapping[str, float]) -> float:
 
 
 def _time_of(row: Measurement, rows: Sequence[Measurement], latencies: Latencies) -> float:
-    every = [(row.device, row.setting, other.model) for other in rows]
-    if all(key in latencies for key in every):
-        return latencies[row.device, row.setting, row.model]
-    known = [(key, other) for key, other in zip(every, rows, strict=True) if key in latencies]
-    seen = [Observation(work_of(other), latencies[key]) for key, other in known]
+    """Return the measured time of a row's workload, or what the others' times make of it."""
     own = (row.device, row.setting, row.model)
     if own in latencies:
         return latencies[own]
-    device = calibrate(population("mcu"), {}, seen, group="mcu-latency", prior_log_scale=0.0)
-    return device.latency_s(work_of(row))
+    others = [other for other in rows if (other.device, other.setting, other.model) in latencies]
+    seen = [Observation(work_of(other), latencies[other.device, other.setting, other.model]) for other in others]
+    return calibrate(population("mcu"), {}, seen, group="mcu-latency", prior_log_scale=0.0).latency_s(work_of(row))
 
 
 def predict_recurrent(rows: Sequence[Measurement], count: int) -> GroupResult | str:

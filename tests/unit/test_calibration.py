@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from fedlite.devices import cores, covariates, published
+from fedlite.devices import cores, covariates, measurements, published, spec_sheet
 from fedlite.devices.calibration import Observation, Work, calibrate
 from fedlite.devices.estimate import Calibration
-from fedlite.devices.fitted import from_json, population, to_json
+from fedlite.devices.features import LAYERS
+from fedlite.devices.fitted import LAYERED, NEW, STAND_IN, from_json, population, to_json
+from fedlite.devices.measured_condition import calibrated, condition_of
 from fedlite.errors import FedliteError, UnknownNameError
+
+COLLECTION = Path(__file__).parents[2] / "benchmarks" / "device_model" / "data" / "device_measurements.csv"
 
 PLAIN = covariates.of_cpu(cores.read("cortex-a72"), "ncnn", 2023, "fp32", 1)
 
@@ -105,6 +111,25 @@ def test_a_network_that_nobody_drew_has_a_wider_band_than_a_known_one():
     assert found.spread(Work(other.terms, other)) > 1.5 * found.spread(Work(known.terms, known))
 
 
+def test_stand_ins_and_families_have_bands_of_their_own():
+    fitted = population("cpu")
+    kind = Calibration.ONE_ANCHOR.value
+    layered, stand_in = fitted.band(kind, "ncnn-int8"), fitted.band(kind, "ncnn-int8", STAND_IN)
+    assert layered == fitted.bands["ncnn-int8"][kind]
+    assert stand_in == fitted.bands[STAND_IN][kind] != layered
+    assert fitted.band(kind, "an engine with few devices") == fitted.bands[LAYERED][kind]
+
+
+def test_a_network_of_the_users_own_has_the_band_of_networks_left_out():
+    fitted = population("cpu")
+    assert fitted.kind(None) == NEW
+    assert fitted.kind(published.find("mobilenet")) == LAYERED
+    assert fitted.kind(published.identify("mystery", macs=2e9)) == STAND_IN
+    own, known = Work(published.find("vgg16").terms), work("vgg16")
+    found = device("mobilenet")
+    assert found.band(own).high / found.band(own).low > 1.2 * found.band(known).high / found.band(known).low
+
+
 def test_a_core_that_the_fit_never_saw_spreads_wider():
     fitted = population("cpu")
     unseen = {**{k: v for k, v in PLAIN.items() if not k.startswith("core:")}, "core:z80": 1.0}
@@ -116,6 +141,24 @@ def test_a_population_survives_its_own_file_format():
     again = from_json("mcu", to_json(fitted))
     assert np.array_equal(again.log_weights, fitted.log_weights)
     assert again.bands == fitted.bands
+
+
+def test_the_dispatch_of_integer_layers_is_bounded_by_the_float_path():
+    rows = [r for r in measurements.read(COLLECTION) if r.device == "Jetson AGX Orin" and r.family == "ncnn-int8"]
+    row = next(r for r in rows if r.net.name == "mobilenet")
+    condition, fitted = condition_of(row), population("cpu")
+    seen = [Observation(Work(row.net.terms, row.net), row.value)]
+    device = calibrated(fitted, condition, seen)
+    sheet = {
+        name: spec_sheet.log_scale(fitted, condition.clock_hz, known)
+        for name, known in (("int8", condition.covariates), ("float", condition.float_path))
+    }
+    free = calibrate(fitted, condition.covariates, seen, prior_log_scale=sheet["int8"])
+    level = sheet["float"] + free.log_scale - sheet["int8"]
+    path = calibrate(fitted, condition.float_path, [], prior_log_scale=level)
+    assert free.costs[LAYERS] > 1.2 * path.costs[LAYERS]
+    assert device.costs[LAYERS] == pytest.approx(1.2 * path.costs[LAYERS])
+    assert device.latency_s(seen[0].work) == pytest.approx(free.latency_s(seen[0].work))
 
 
 def test_an_unknown_population_is_refused_by_name():

@@ -48,8 +48,11 @@ def band(device, name):
 
 
 def test_the_anchor_itself_is_predicted_as_measured():
-    device = configuration(profile(anchor("mobilenet", 0.0795)))
-    assert latency(device, "mobilenet") == pytest.approx(0.0795, rel=0.05)  # the spec sheet has a small say
+    device, sheet = configuration(profile(anchor("mobilenet", 0.0795))), configuration(profile())
+    # An anchor has noise (0.16 in logs, most of it how nets differ between engines), a spec sheet three times as much:
+    # the anchor takes nine tenths of the way from the sheet.
+    left = np.log(latency(device, "mobilenet") / 0.0795) / np.log(latency(sheet, "mobilenet") / 0.0795)
+    assert 0.0 <= left < 0.12
     assert device.calibration is Calibration.ONE_ANCHOR
 
 
@@ -92,7 +95,8 @@ def test_an_anchor_of_other_threads_carries_the_device_over_with_a_wider_band():
     base = profile(anchor("mobilenet", 0.08))
     slow = profile(anchor("mobilenet", 0.16))
     ratio = latency(configuration(slow, "fp32", 1), "resnet18") / latency(configuration(base, "fp32", 1), "resnet18")
-    assert ratio == pytest.approx(2.0, rel=0.15)  # the spec sheet holds a little of it back
+    # Noise takes a tenth of an anchor's surprise, and its op classes, which stay behind, a little.
+    assert 0.85 < np.log2(ratio) <= 1.0
     assert configuration(base, "fp32", 1).calibration is Calibration.ENGINE_FAMILY
 
 

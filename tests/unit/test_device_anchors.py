@@ -36,3 +36,9 @@ def test_batches_16_and_1_anchor_a_training_curve():
 
 def test_large_batches_alone_still_anchor():
     assert sorted(batch_order([32, 64])) == [0, 1]
+
+
+def test_stand_ins_anchor_last():
+    names = ["mobilenetv1", "squeezenet", "vgg16"]
+    order = inference_order(names, [1.0, 2.0, 3.0], layered=[False, True, True])
+    assert [names[index] for index in order] == ["squeezenet", "vgg16", "mobilenetv1"]
