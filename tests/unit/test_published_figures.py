@@ -143,6 +143,33 @@ def test_recurrent_nets_train_as_slowly_as_phones_were_seen_to(measured):
         assert holds(step.time, row.value)
 
 
+def test_what_the_page_says_of_a_java_engine_on_convolutional_nets(measured):
+    """FLASH's two convolutional nets are LEAF's, batch 10, in DL4J on three phones; none of it was in a fit."""
+    from torch import nn
+
+    words = [nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 5, padding=2), nn.ReLU()]
+    words += [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(3136, 2048), nn.ReLU(), nn.Linear(2048, 62)]
+    faces = [
+        part
+        for channels in (3, 32, 32, 32)
+        for part in (nn.Conv2d(channels, 32, 3, padding=1), nn.BatchNorm2d(32), nn.MaxPool2d(2), nn.ReLU())
+    ]
+    nets = {
+        "femnist CNN": trace(nn.Sequential(*words), (1, 28, 28), name="femnist"),
+        "celeba CNN": trace(nn.Sequential(*faces, nn.Flatten(), nn.Linear(800, 2)), (3, 84, 84), name="celeba"),
+    }
+    phones = {"Nexus 6": "nexus-6", "Redmi Note 8": "redmi-note-8", "Note10": "galaxy-note10"}
+    rows = [row for row in measured if row.model in nets]
+    names = [next(name for phone, name in phones.items() if phone in row.device) for row in rows]
+    steps = [
+        predict(load_profile(name), nets[row.model], mode="training", batch=row.batch).time
+        for row, name in zip(rows, names, strict=True)
+    ]
+    times = [row.value / step.value for row, step in zip(rows, steps, strict=True)]
+    assert (min(times), max(times)) == pytest.approx((0.56, 14.0), rel=0.05)
+    assert sum(holds(step, row.value) for row, step in zip(rows, steps, strict=True)) == 4
+
+
 def test_the_first_lstm_anchor_is_the_row_whose_mixture_is_nearest_to_all_others(measured):
     rows = [row for row in measured if row.device == "Nexus 6" and row.model.startswith("LSTM")]
     terms = np.array([recurrent.named_terms(row.model, row.batch) for row in rows])
