@@ -110,4 +110,4 @@ def serve(path: Path, days: float, **changes: Any) -> Rounds:
         began.append(grid.now_s)
         grid.send_and_receive([Message(content, node, "train") for node in nodes])
         ended.append(grid.now_s)
-    return Rounds(np.array(began), np.array(ended), ledger.columns(), fleet)
+    return Rounds(np.array(began), np.array(ended), ledger.columns(0, ("device", "start_s", "end_s", "outcome")), fleet)

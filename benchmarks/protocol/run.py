@@ -38,7 +38,7 @@ Check = tuple[str, str, float, float, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=1_000_000)
-    parser.add_argument("--days", type=int, default=6)
+    parser.add_argument("--days", type=int, default=3)
     given = parser.parse_args()
     goals = {goal: round(goal * given.devices / PUBLISHED) for goal in (500, 6500)}
     words = HERE / "words.yaml"

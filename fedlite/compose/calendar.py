@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fedlite.fleet.outcomes import NOT_AWAITED, Outcome
 from fedlite.units import DAY_S, HOUR_S
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def calendar(
     visits, lasted_s = fleet.check_ins.visits, max(end_s - start_s, 1.0)
     may = np.flatnonzero(~fleet.excluded)
     jobs = np.bincount(ledger["device"], minlength=len(fleet))
-    heard = np.bincount(ledger["device"][ledger["outcome"] == "arrived"], minlength=len(fleet))
+    came_back = np.isin(ledger["outcome"], (Outcome.ARRIVED, Outcome.DIVERGED, *NOT_AWAITED))
+    heard = np.bincount(ledger["device"][came_back], minlength=len(fleet))
     battery_j, metered_bytes = _per_device(fleet, ledger, visits)
     mobile = may[~fleet.on_mains(may)]
     return {

@@ -12,6 +12,8 @@ from fedlite.fleet.hardware import ram_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from fedlite.compose.record import Record
     from fedlite.devices.profile import DeviceProfile
 
@@ -38,8 +40,9 @@ def fleet_rows(record: Record, classes: Sequence[ClassFacts]) -> list[dict[str, 
     """Return the rows; `classes` follow the profiles of the population."""
     ledger = record.ledger.columns()
     train = ledger["kind"] == "train"
+    came, came_j = _check_ins(record)
     rows = []
-    for facts, count in zip(classes, device_counts(record), strict=True):
+    for position, (facts, count) in enumerate(zip(classes, device_counts(record), strict=True)):
         mine = train & (ledger["profile"] == facts.profile.name)
         rows.append(
             {
@@ -56,9 +59,24 @@ def fleet_rows(record: Record, classes: Sequence[ClassFacts]) -> list[dict[str, 
                 "job_ram_bytes": int(ram_bytes(facts.profile, record.fleet.budgets)),
                 "participations": int(mine.sum()),
                 "arrived": int((mine & (ledger["outcome"] == "arrived")).sum()),
+                "check_ins": int(came[position]),
+                "check_in_j": float(came_j[position]),
             }
         )
     return rows
+
+
+def _check_ins(record: Record) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how many check-ins the devices of each profile made and what they cost, joules."""
+    population, attendance = record.fleet.population, record.fleet.check_ins
+    n = len(population.profiles)
+    if attendance is None:
+        return np.zeros(n), np.zeros(n)
+    of, visits = population.profile_of, attendance.visits
+    came, came_j = (
+        np.asarray(np.bincount(of, values, minlength=n), dtype=np.float64) for values in (visits.count, visits.energy_j)
+    )
+    return came, came_j
 
 
 def device_counts(record: Record) -> list[int]:

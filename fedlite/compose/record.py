@@ -105,6 +105,8 @@ class Record:
         directory.write_table("clients.parquet", self.ledger.columns())
         directory.write_table("rounds.parquet", self.rounds.rows)
         directory.write_table("fleet.parquet", particulars.fleet)
+        if self.fleet.check_ins is not None:
+            directory.write_table("check_ins.parquet", self.fleet.check_ins.visits.columns())
         directory.write_table("evaluation.parquet", particulars.evaluation)
         directory.write_model(self.trained.names, self.trained.final)
         directory.write_json("manifest.json", self._manifest(particulars.manifest))

@@ -111,11 +111,13 @@ class CheckIns:
     def pass_until(self, now_s: float) -> None:
         """Let everything happen that happens until now."""
         while self._soonest_s <= now_s:
-            due = np.flatnonzero(self._next_s <= now_s)
-            waited = self._waits[due]
-            self._leave(due[waited])
-            self._arrive(due[~waited])
-            self._soonest_s = float(self._next_s.min(initial=np.inf))
+            # Who goes at this very moment is still there now: a selection may just be closing.
+            self._leave(np.flatnonzero(self._waits & (self._next_s < now_s)))
+            self._arrive(np.flatnonzero(~self._waits & (self._next_s <= now_s)))
+            self._soonest_s = min(
+                float(self._next_s[~self._waits].min(initial=np.inf)),
+                float(np.nextafter(self._next_s[self._waits].min(initial=np.inf), np.inf)),
+            )
 
     def _arrive(self, devices: Ids) -> None:
         """Let devices check in, each at its time."""

@@ -38,7 +38,7 @@ SMALL: Final = 10
 """A population of which fewer devices than so many cohorts are about meets at slots. Assumed."""
 SAMPLE: Final = 2000
 """Devices that the forecast of who is about at which hour is made from."""
-_MEMORY: Final = 0.9
+_MEMORY: Final = 0.5
 """Weight of what was known when the length of another round is learnt."""
 _HOURS: Final = np.arange(25) * HOUR_S
 

@@ -189,6 +189,7 @@ class Fleet:
             f"fleet: too few of {len(self)} devices can be asked at virtual time {show(now_s, 'time')}"
             f" ({said or 'all are free, but fewer than a round needs'});"
             " loosen fleet.rules, lower training.clients_per_round or enlarge fleet.devices"
+            + (", or change fleet.protocol (min_gap, selection, check_in)" if self.check_ins is not None else "")
         )
 
     @property

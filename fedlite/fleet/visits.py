@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,17 @@ class Visits:
         self.sums["check_ins"] += len(devices)
         for name in SUMS[1:]:
             self.sums[name] += float(getattr(costs, name).sum())
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return one row per device: how often it came and what that cost it."""
+        return {
+            "device": np.arange(len(self.count), dtype=np.int32),
+            "check_ins": self.count,
+            "in_vain": self.in_vain,
+            "energy_j": self.energy_j,
+            "battery_j": self.battery_j,
+            "metered_bytes": self.metered_bytes.astype(np.int64),
+        }
 
     @property
     def digest(self) -> str:

@@ -241,7 +241,10 @@ class FleetGrid(Grid):
             raise FleetExhaustedError(self.fleet.why_starved(now_s))
         self._post.leave()
         until_s = math.inf if self._selection is None else self._selection.next_look_s(now_s)
-        self._post.pass_until(until_s if until_s < math.inf else self.fleet.next_change_s(now_s))
+        until_s = until_s if until_s < math.inf else self.fleet.next_change_s(now_s)
+        if self.fleet.check_ins is not None and until_s - self._starving_since_s > PATIENCE_S:
+            raise FleetExhaustedError(self.fleet.why_starved(now_s))
+        self._post.pass_until(until_s)
 
     def sleep(self, duration_s: float) -> None:
         """Let virtual time pass, for server apps that sleep; replies that come meanwhile wait for `pull_messages`."""

@@ -37,6 +37,7 @@ FILES = (
     "rounds.parquet",
     "clients.parquet",
     "fleet.parquet",
+    "check_ins.parquet",
     "evaluation.parquet",
     "model.safetensors",
     "journal.bin",

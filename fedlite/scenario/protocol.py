@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from fedlite.errors import quoted
 from fedlite.scenario.base import Section, mistake
 from fedlite.scenario.quantities import Duration, Fraction, PositiveFraction, Seconds
 from fedlite.scenario.strategies import Count
@@ -29,7 +30,7 @@ class CheckIn(Section):
     """A device that lost a condition comes back after this, give or take 20 % (federated-compute: 900 s)."""
     retry_error_s: Seconds = Field(default=14_400.0, alias="retry_error")
     """After an error that stays, give or take 20 % (federated-compute: 4 h)."""
-    refused: Fraction = 0.0
+    refused: Annotated[Fraction, Field(lt=1.0)] = 0.0
     """Share of devices that the server never lets in, as attestation does. No share was found published."""
 
     @model_validator(mode="after")
@@ -59,7 +60,8 @@ class Reporting(Section):
     deadline_s: Seconds = Field(default=270.0, alias="deadline")
     """The round closes after this where `training.deadline` is not told (FLASH: 270 s)."""
     least: PositiveFraction = 0.8
-    """Share of the replies wanted with which a round counts; else it is abandoned (FLASH: 80 %)."""
+    """Share of the replies wanted, or of the devices selected where those are fewer, with which a round counts; else it
+    is abandoned (FLASH: 80 %)."""
     device_cap_s: Seconds = Field(default=585.0, alias="device_cap")
     """How long a device works on a job before it gives up (Android OnDevicePersonalization: 585 s)."""
 
@@ -111,7 +113,14 @@ def _named(value: Any) -> Any:
     """Text is a kind, and a mapping that names none changes `production`."""
     if isinstance(value, str):
         return {"kind": value}
-    return {"kind": "production", **value} if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {"kind": "production", **value}
+    if isinstance(value, Section):
+        return value
+    raise mistake(
+        f"got {quoted(value)}, expected none, production, or keys of production to change",
+        "write 'protocol: production', or for example 'protocol: {min_gap: 1 h}'",
+    )
 
 
 Protocol = Annotated[NoProtocol | Production, Field(discriminator="kind"), BeforeValidator(_named)]

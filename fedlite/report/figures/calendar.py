@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _HOURS: Final = [f"{hour:02d}" for hour in range(24)]
 _WEEK_S: Final = 7 * DAY_S
+_MONTH_S: Final = 30 * DAY_S
 AT_ONCE: Final = (
     "Devices of this run are there whenever they meet its rules (protocol: none), and may be asked again at once. "
     "Its fleet time is the time of the work, not days on a calendar: no real fleet is like this. "
@@ -76,23 +77,41 @@ def for_users(told: Mapping[str, Any] | None, target_s: float) -> TextTable | No
     """Return what the campaign asks of its users; `target_s` is when the target was reached, not-a-number if never."""
     if not told:
         return None
+    long = told["lasted_s"] >= DAY_S
+    # Of less than a day nobody can say what a week would be: then it is what the run itself took.
+    week, month = (1.0, 1.0) if long else (told["lasted_s"] / _WEEK_S, told["lasted_s"] / _MONTH_S)
     battery, share, moved = (
-        told[name] for name in ("battery_j_per_week", "battery_share_per_week", "metered_bytes_per_month")
+        {of: value * scale for of, value in told[name].items()}
+        for name, scale in (
+            ("battery_j_per_week", week),
+            ("battery_share_per_week", week),
+            ("metered_bytes_per_month", month),
+        )
     )
     often = told["participations"]
     in_vain = told["check_ins_in_vain"] / told["check_ins"] if told["check_ins"] else math.nan
     rows = [
         ("Time until the target", quantity(target_s, "time"), ""),
         ("Jobs per device", decimal(often["mean"]), f"{count(often['p95'])} (at most {count(often['most'])})"),
-        ("Battery per user and week", _both(battery, share, "mean"), _both(battery, share, "p95")),
-        ("Paid traffic per user and month", quantity(moved["mean"], "bytes"), quantity(moved["p95"], "bytes")),
-        ("Devices never heard from", percent(told["never_heard"]), ""),
+        (
+            "Battery per user and week" if long else "Battery per user",
+            _both(battery, share, "mean"),
+            _both(battery, share, "p95"),
+        ),
+        (
+            "Paid traffic per user and month" if long else "Paid traffic per user",
+            quantity(moved["mean"], "bytes"),
+            quantity(moved["p95"], "bytes"),
+        ),
+        ("Devices that never did a job to its end", percent(told["never_heard"]), ""),
         ("Devices that never checked in", percent(told["never_checked_in"]), ""),
         ("Check-ins", count(told["check_ins"]), f"{percent(in_vain, 0)} in vain"),
         ("Energy of check-ins", quantity(told["check_in_j"], "energy"), ""),
     ]
     lasted = quantity(told["lasted_s"], "time")
-    short = "" if told["lasted_s"] >= _WEEK_S else f"; the run lasted {lasted} and is taken to go on as it went"
+    short = "" if told["lasted_s"] >= _WEEK_S else f"; the run lasted {lasted}"
+    if long and short:
+        short += " and is taken to go on as it went"
     return TextTable(
         f"What users notice{short}", ("", "Mean or total", "95th percentile"), tuple(rows), frozenset({1, 2})
     )
