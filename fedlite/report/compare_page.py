@@ -118,7 +118,8 @@ def _scored_apart(runs: Sequence[RunData], names: Sequence[str]) -> list[str]:
 
 def totals_table(totals: pl.DataFrame, metric: Metric) -> TextTable:
     """Return the totals of the runs as text, one run per row."""
-    private = totals["epsilon"].is_finite().any()
+    private, came = totals["epsilon"].is_finite().any(), totals["check_in_j"].sum() > 0
+    parts = ("radio_j", "tail_j", *(["check_in_j"] if came else []))
     rows = tuple(
         (
             row["run"],
@@ -126,10 +127,7 @@ def totals_table(totals: pl.DataFrame, metric: Metric) -> TextTable:
             quantity(row["virtual_time_s"], "time"),
             quantity(row["energy_j"], "energy"),
             band(row["energy_low_j"], row["energy_high_j"], "energy") or NOTHING,
-            *(
-                percent(row[part] / row["energy_j"] if row["energy_j"] else math.nan, 0)
-                for part in ("radio_j", "tail_j")
-            ),
+            *(percent(row[part] / row["energy_j"] if row["energy_j"] else math.nan, 0) for part in parts),
             quantity(row["up_bytes"], "bytes"),
             quantity(row["down_bytes"], "bytes"),
             percent(row["arrived"]),
@@ -145,6 +143,7 @@ def totals_table(totals: pl.DataFrame, metric: Metric) -> TextTable:
         "Energy band",
         "Radio",
         "Its tails",
+        *(["Check-ins"] if came else []),
         "Uplink",
         "Downlink",
         "Arrived",

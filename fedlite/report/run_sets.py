@@ -39,7 +39,7 @@ def metric_of(runs: Sequence[RunData]) -> Metric:
 
 
 def totals(runs: Sequence[RunData], names: Sequence[str]) -> pl.DataFrame:
-    """Return one row per run: run, totals of its summary, each metric of a run, loss, arrived (share), epsilon.
+    """Return one row per run: totals of its summary, each metric of a run, loss, check_in_j, arrived (share), epsilon.
 
     Not-a-number stands where a run has no such value.
     """
@@ -60,6 +60,7 @@ def _total(run: RunData, name: str, columns: Iterable[str]) -> dict[str, Any]:
         "run": name,
         **{key: number(summary.get(key)) for key in _TOTALS},
         **{key: number(metrics.get(key)) for key in columns},
+        "check_in_j": number((summary.get("calendar") or {}).get("check_in_j", 0.0)),
         "arrived": arrived / asked if asked else math.nan,
         "epsilon": number((summary.get("epsilon") or {}).get("epsilon")),
         "seed": number(summary.get("seed")),

@@ -11,9 +11,12 @@ from rich.console import Console
 
 from fedlite.compose.protocol import policy
 from fedlite.errors import FedliteError, FleetExhaustedError
+from fedlite.report import run_sets
+from fedlite.report.compare_page import totals_table
 from fedlite.report.console import summary_table
 from fedlite.report.run_data import read_run
 from fedlite.report.run_page import run_page
+from fedlite.report.words import percent
 from fedlite.runner import Settings, run
 from fedlite.scenario.dump import dump, dump_scenario
 from fedlite.scenario.loader import parse_scenario
@@ -178,6 +181,17 @@ def test_users_on_battery_and_on_paid_networks_are_told_what_it_costs_them(tmp_p
     assert told["metered_bytes_per_month"]["mean"] * 200 == pytest.approx(
         done.summary["metered_bytes"] * 30 * DAY_S / told["lasted_s"]
     )
+
+
+def test_a_comparison_tells_what_check_ins_take_of_the_energy(campaign, tmp_path):
+    done, _, _ = campaign
+    instant = run(scenario("none"), out=tmp_path / "run", settings=Settings("local"))
+    runs = [read_run(done.path), read_run(instant.path)]
+    table = totals_table(run_sets.totals(runs, ["a", "b"]), runs[0].main)
+    share = done.summary["calendar"]["check_in_j"] / done.summary["energy_j"]
+    place = table.head.index("Check-ins")
+    assert [row[place] for row in table.rows] == [percent(share, 0), percent(0.0, 0)]
+    assert "Check-ins" not in totals_table(run_sets.totals(runs[1:], ["b"]), runs[1].main).head
 
 
 def test_the_page_and_the_terminal_show_the_calendar(campaign):
