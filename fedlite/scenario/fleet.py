@@ -82,7 +82,8 @@ ProfileName = Annotated[
 
 
 def _write_share(share: float) -> str | float:
-    return write(share, "fraction") if share <= 1 else share
+    # One is a weight, as two is; where it is the only share, both spellings mean the same.
+    return write(share, "fraction") if share < 1 else share
 
 
 Share = Annotated[

@@ -8,6 +8,7 @@ import pytest
 
 from fedlite.errors import MOST_PROBLEMS, InvalidFileError
 from fedlite.scenario import names
+from fedlite.scenario.dump import dump_scenario
 from fedlite.scenario.loader import load_fleet, load_scenario, parse_scenario
 from fedlite.scenario.strict_yaml import MAX_CHARACTERS, MAX_NODES, read, read_bytes, scalar
 
@@ -302,3 +303,10 @@ def test_a_mix_of_ones_own_is_found_beside_the_scenario(tmp_path, monkeypatch):
     (tmp_path / "mine.yaml").write_text(shares.replace("50", "40"))
     with pytest.raises(InvalidFileError, match=r"fleet.mix: got the mix 'mine.yaml', whose mistake is .*mine.yaml:3"):
         load_scenario(tmp_path / "x.yaml")
+
+
+def test_weights_of_one_are_written_as_weights():
+    text = "name: x\nfleet: {devices: 4, mix: {phone: 1, watch: 1}}\ntask: {data: digits, model: mlp}\n"
+    written = dump_scenario(parse_scenario(text))
+    assert "100 %" not in written
+    assert parse_scenario(written) == parse_scenario(text)
