@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fedlite.fleet.state import Fleet
 
 Ids = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 _LOST: Final = np.array(
@@ -111,13 +110,11 @@ class CheckIns:
     def pass_until(self, now_s: float) -> None:
         """Let everything happen that happens until now."""
         while self._soonest_s <= now_s:
-            # Who goes at this very moment is still there now: a selection may just be closing.
-            self._leave(np.flatnonzero(self._waits & (self._next_s < now_s)))
-            self._arrive(np.flatnonzero(~self._waits & (self._next_s <= now_s)))
-            self._soonest_s = min(
-                float(self._next_s[~self._waits].min(initial=np.inf)),
-                float(np.nextafter(self._next_s[self._waits].min(initial=np.inf), np.inf)),
-            )
+            due = np.flatnonzero(self._next_s <= now_s)
+            waited = self._waits[due]
+            self._leave(due[waited])
+            self._arrive(due[~waited])
+            self._soonest_s = float(self._next_s.min(initial=np.inf))
 
     def _arrive(self, devices: Ids) -> None:
         """Let devices check in, each at its time."""
@@ -132,7 +129,9 @@ class CheckIns:
         self._waits[devices] = True
         needed = self._fleet.rules.conditions
         lost_s = self._fleet.presence.ends_s(needed, devices, when_s)
-        self._next_s[devices] = np.minimum(when_s + self.protocol.selection.timeout_s, lost_s)
+        # A selection that its coming has opened closes at this very moment: then it is still there.
+        patience_s = np.nextafter(when_s + self.protocol.selection.timeout_s, np.inf)
+        self._next_s[devices] = np.minimum(patience_s, lost_s)
 
     def _leave(self, devices: Ids) -> None:
         """Let devices go that waited in vain: for too long, or until they no longer met the rules."""

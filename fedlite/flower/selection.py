@@ -1,7 +1,8 @@
 """Selection: how a server gathers the cohort of a round out of the devices that check in.
 
-It begins when somebody asks for nodes, and closes as soon as enough devices wait, or when its time is up and few more
-would come. Whoever waits then is as likely to be chosen as any other; the rest are sent away.
+It begins when somebody asks for nodes, and closes as soon as enough devices wait, or when its time is up, if then a
+round can begin with those that do; else another one begins with the next device to come. Whoever waits as it closes is
+as likely to be chosen as any other; the rest are sent away.
 
 References
 ----------
