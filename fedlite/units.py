@@ -16,6 +16,8 @@ MIB: Final = 1024**2
 GIB: Final = 1024**3
 DAY_S: Final = 86_400.0
 HOUR_S: Final = 3_600.0
+WEEK_S: Final = 7 * DAY_S
+MONTH_S: Final = 30 * DAY_S
 NANOSECOND_S: Final = 1e-9
 
 UNITS: Final[dict[str, dict[str, float]]] = {

@@ -1,4 +1,4 @@
-"""A run on the calendar: when its rounds were, how often it asked whom, and what that was to a user per week."""
+"""A run on the calendar: when its rounds were, how often it asked whom, and what that took from a user."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-WEEK_S: Final = 7 * DAY_S
-MONTH_S: Final = 30 * DAY_S
 _HOURS: Final = np.arange(24)
 _P95: Final = 95
 
@@ -56,9 +54,9 @@ def calendar(
         "participations": _spread(jobs[may].astype(np.float64), most=True),
         "never_heard": _share(heard[may] == 0),
         "never_checked_in": _share(visits.count[may] == 0),
-        "battery_j_per_week": _spread(battery_j[mobile] * WEEK_S / lasted_s),
-        "battery_share_per_week": _spread(battery_j[mobile] / fleet.capacity_of(mobile) * WEEK_S / lasted_s),
-        "metered_bytes_per_month": _spread(metered_bytes[may] * MONTH_S / lasted_s),
+        "battery_j": _spread(battery_j[mobile]),
+        "battery_share": _spread(battery_j[mobile] / fleet.capacity_of(mobile)),
+        "metered_bytes": _spread(metered_bytes[may]),
     }
 
 

@@ -12,7 +12,7 @@ from fedlite.fleet.batteries import TICK_S, Batteries
 from fedlite.fleet.connections import Connections
 from fedlite.fleet.hardware import Hardware
 from fedlite.fleet.presence import Presence
-from fedlite.units import DAY_S, show
+from fedlite.units import DAY_S, MONTH_S, show
 
 if TYPE_CHECKING:
     from fedlite.fleet.attendance import Attendance
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from fedlite.fleet.rules import Budgets, Rules
     from fedlite.simulation.availability import Availability
 
-MONTH_S: Final = 30 * DAY_S
-"""Period of the metered allowance; months begin at whole multiples of it, days (of the energy allowance) likewise."""
 PATIENCE_S: Final = 30 * DAY_S
 """A fleet in which nobody becomes eligible for this long is exhausted."""
 
@@ -204,7 +202,7 @@ class Fleet:
         return self.budgets.energy_per_day_j - spent
 
     def metered_left_bytes(self, devices: Ids, now_s: float) -> Floats:
-        """What is left of the month's metered bytes."""
+        """What is left of the month's metered bytes. Months begin at whole multiples of `MONTH_S`, days likewise."""
         month = int(now_s // MONTH_S)
         spent = np.where(self._metered_month[devices] == month, self._metered_bytes[devices], 0.0)
         return self.budgets.metered_bytes_per_month - spent

@@ -11,10 +11,10 @@ from fedlite.fleet import demands, population, timeline
 from fedlite.fleet.demands import Demands
 from fedlite.fleet.outcomes import Outcome
 from fedlite.fleet.rules import Budgets, Rules
-from fedlite.fleet.state import MONTH_S, Fleet
+from fedlite.fleet.state import Fleet
 from fedlite.scenario.profiles import load_profile
 from fedlite.simulation.availability import Always, Diurnal
-from fedlite.units import DAY_S, HOUR_S
+from fedlite.units import DAY_S, HOUR_S, MONTH_S
 
 MIB = 2**20
 PI_EXTRA_W = 5.0 - 1.6

@@ -14,9 +14,10 @@ from fedlite.errors import FedliteError, FleetExhaustedError
 from fedlite.report import run_sets
 from fedlite.report.compare_page import totals_table
 from fedlite.report.console import summary_table
+from fedlite.report.figures.calendar import for_users
 from fedlite.report.run_data import read_run
 from fedlite.report.run_page import run_page
-from fedlite.report.words import percent
+from fedlite.report.words import percent, quantity
 from fedlite.runner import Settings, run
 from fedlite.scenario.dump import dump, dump_scenario
 from fedlite.scenario.loader import parse_scenario
@@ -141,7 +142,7 @@ def test_the_calendar_tells_what_the_ledger_has(campaign):
     assert rounds_per_hour[hour] > 0
     assert np.isnan(rounds_per_hour[12])
     # Charging is a rule here: what the campaign takes, the chargers pay.
-    assert told["battery_j_per_week"] == {"mean": 0.0, "p95": 0.0}
+    assert told["battery_j"] == {"mean": 0.0, "p95": 0.0}
 
 
 def test_every_device_and_class_has_its_check_ins(campaign):
@@ -175,12 +176,38 @@ def test_users_on_battery_and_on_paid_networks_are_told_what_it_costs_them(tmp_p
     one["fleet"] |= {"rules": {"charging": False, "unmetered": False, "idle": False}}
     done = run(parse_scenario(dump(one)), out=tmp_path / "run", settings=Settings("local"))
     told, jobs = done.summary["calendar"], done.clients
-    week = 7 * DAY_S / told["lasted_s"]
-    assert told["battery_j_per_week"]["mean"] * 200 > jobs["battery_j"].sum() * week
-    assert told["battery_j_per_week"]["p95"] > told["battery_j_per_week"]["mean"] > 0
-    assert told["metered_bytes_per_month"]["mean"] * 200 == pytest.approx(
-        done.summary["metered_bytes"] * 30 * DAY_S / told["lasted_s"]
+    came = pl.read_parquet(done.path / "check_ins.parquet")
+    assert came["battery_j"].sum() > 0
+    assert told["battery_j"]["mean"] * 200 == pytest.approx(jobs["battery_j"].sum() + came["battery_j"].sum())
+    assert told["battery_j"]["p95"] > told["battery_j"]["mean"]
+    assert told["metered_bytes"]["mean"] * 200 == pytest.approx(done.summary["metered_bytes"])
+    assert (
+        done.summary["metered_bytes"]
+        > jobs.filter("metered").select(pl.col("up_bytes") + pl.col("down_bytes")).sum().item()
     )
+
+
+@pytest.mark.parametrize(
+    ("lasted_s", "times", "rows"),
+    [
+        (DAY_S / 2, (1.0, 1.0), ("Battery per user", "Paid traffic per user")),
+        (2 * DAY_S, (3.5, 15.0), ("Battery per user and week", "Paid traffic per user and month")),
+    ],
+)
+def test_weeks_and_months_are_told_of_runs_of_a_day_and_more(campaign, lasted_s, times, rows):
+    told = dict(campaign[0].summary["calendar"]) | {
+        "lasted_s": lasted_s,
+        "battery_j": {"mean": 2.0, "p95": 4.0},
+        "battery_share": {"mean": 0.01, "p95": 0.02},
+        "metered_bytes": {"mean": 1000.0, "p95": 2000.0},
+    }
+    shown = {row[0]: row[1:] for row in for_users(told, float("nan")).rows}
+    week, month = times
+    assert shown[rows[0]] == (
+        f"{quantity(2.0 * week, 'energy')} ({percent(0.01 * week, 2)})",
+        f"{quantity(4.0 * week, 'energy')} ({percent(0.02 * week, 2)})",
+    )
+    assert shown[rows[1]] == (quantity(1000.0 * month, "bytes"), quantity(2000.0 * month, "bytes"))
 
 
 def test_a_comparison_tells_what_check_ins_take_of_the_energy(campaign, tmp_path):

@@ -9,14 +9,12 @@ from fedlite.report.figure import Figure, TextTable, View
 from fedlite.report.figures.shapes import axis, marker
 from fedlite.report.markup import Safe, tag
 from fedlite.report.words import count, decimal, number, percent, quantity
-from fedlite.units import DAY_S
+from fedlite.units import DAY_S, MONTH_S, WEEK_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _HOURS: Final = [f"{hour:02d}" for hour in range(24)]
-_WEEK_S: Final = 7 * DAY_S
-_MONTH_S: Final = 30 * DAY_S
 AT_ONCE: Final = (
     "Devices of this run are there whenever they meet its rules (protocol: none), and may be asked again at once. "
     "Its fleet time is the time of the work, not days on a calendar: no real fleet is like this. "
@@ -77,17 +75,11 @@ def for_users(told: Mapping[str, Any] | None, target_s: float) -> TextTable | No
     """Return what the campaign asks of its users; `target_s` is when the target was reached, not-a-number if never."""
     if not told:
         return None
-    long = told["lasted_s"] >= DAY_S
+    lasted_s = told["lasted_s"]
     # Of less than a day nobody can say what a week would be: then it is what the run itself took.
-    week, month = (1.0, 1.0) if long else (told["lasted_s"] / _WEEK_S, told["lasted_s"] / _MONTH_S)
-    battery, share, moved = (
-        {of: value * scale for of, value in told[name].items()}
-        for name, scale in (
-            ("battery_j_per_week", week),
-            ("battery_share_per_week", week),
-            ("metered_bytes_per_month", month),
-        )
-    )
+    long = lasted_s >= DAY_S
+    week, month = (WEEK_S / lasted_s, MONTH_S / lasted_s) if long else (1.0, 1.0)
+    moved = told["metered_bytes"]
     often = told["participations"]
     in_vain = told["check_ins_in_vain"] / told["check_ins"] if told["check_ins"] else math.nan
     rows = [
@@ -95,21 +87,20 @@ def for_users(told: Mapping[str, Any] | None, target_s: float) -> TextTable | No
         ("Jobs per device", decimal(often["mean"]), f"{count(often['p95'])} (at most {count(often['most'])})"),
         (
             "Battery per user and week" if long else "Battery per user",
-            _both(battery, share, "mean"),
-            _both(battery, share, "p95"),
+            _battery(told, "mean", week),
+            _battery(told, "p95", week),
         ),
         (
             "Paid traffic per user and month" if long else "Paid traffic per user",
-            quantity(moved["mean"], "bytes"),
-            quantity(moved["p95"], "bytes"),
+            quantity(moved["mean"] * month, "bytes"),
+            quantity(moved["p95"] * month, "bytes"),
         ),
         ("Devices that never did a job to its end", percent(told["never_heard"]), ""),
         ("Devices that never checked in", percent(told["never_checked_in"]), ""),
         ("Check-ins", count(told["check_ins"]), f"{percent(in_vain, 0)} in vain"),
         ("Energy of check-ins", quantity(told["check_in_j"], "energy"), ""),
     ]
-    lasted = quantity(told["lasted_s"], "time")
-    short = "" if told["lasted_s"] >= _WEEK_S else f"; the run lasted {lasted}"
+    short = "" if lasted_s >= WEEK_S else f"; the run lasted {quantity(lasted_s, 'time')}"
     if long and short:
         short += " and is taken to go on as it went"
     return TextTable(
@@ -117,5 +108,6 @@ def for_users(told: Mapping[str, Any] | None, target_s: float) -> TextTable | No
     )
 
 
-def _both(energy_j: Mapping[str, float], share: Mapping[str, float], of: str) -> str:
-    return f"{quantity(energy_j[of], 'energy')} ({percent(share[of], 2)})"
+def _battery(told: Mapping[str, Any], of: str, times: float) -> str:
+    energy_j, share = told["battery_j"][of] * times, told["battery_share"][of] * times
+    return f"{quantity(energy_j, 'energy')} ({percent(share, 2)})"
