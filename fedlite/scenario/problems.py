@@ -63,7 +63,7 @@ def _path(detail: ErrorDetails, document: Document) -> tuple[KeyPath, KeyPath]:
         if (*path, part) in document.values:
             path = (*path, part)
     named = path
-    if detail["type"] == "missing":
+    if detail["type"] == "missing" and isinstance(detail["loc"][-1], str):
         named = (*path, detail["loc"][-1])
     elif detail["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         named = path
@@ -94,6 +94,8 @@ def _explained(detail: ErrorDetails, schema: type[Section]) -> Told:
         return tell_unknown(**detail["ctx"])
     if kind == "extra_forbidden":
         return _tell_unknown_key(str(detail["loc"][-1]), _keys_at(schema, detail["loc"][:-1]))
+    if kind == "missing" and isinstance(detail["loc"][-1], int):
+        return f"got a list of {detail['loc'][-1]}, expected more of them", "add the next one"
     if kind == "missing":
         return f"got nothing, expected {_meaning(schema, detail['loc'])}", f"add '{detail['loc'][-1]}: ...'"
     if kind == "union_tag_not_found":
@@ -121,7 +123,8 @@ def _tell_bound(detail: ErrorDetails) -> Told:
     if detail["type"] not in _BOUNDS:
         return f"got {got}; {detail['msg'].lower()}", "see the scenario reference"
     words, name = _BOUNDS[detail["type"]]
-    return f"got {got}, expected {words.format(detail['ctx'][name])}", "choose a value in this range"
+    remedy = _REMEDIES.get(detail["type"], "choose a value in this range")
+    return f"got {got}, expected {words.format(detail['ctx'][name])}", remedy
 
 
 _WANTED: Final[dict[str, str]] = {
@@ -151,6 +154,7 @@ _BOUNDS: Final[dict[str, tuple[str, str]]] = {
     "too_long": ("at most {} of them", "max_length"),
     "too_short": ("at least {} of them", "min_length"),
 }
+_REMEDIES: Final = {"too_long": "leave some out", "too_short": "add more"}
 
 
 def _tell_unknown_key(key: str, known: list[str]) -> Told:

@@ -240,6 +240,14 @@ def test_a_small_scenario_has_sensible_defaults():
         (WHOLE.replace("20\n", "20\n  rules: {min_battery: 30}\n"), "got 30, expected 0 % to 100 %; write '30 %'"),
         (WHOLE.replace("20\n", "20\n  rules: {charging: yes}\n"), "got 'yes', expected true or false; write 'true'"),
         (WHOLE.replace("small", "'a b'"), "name: got 'a b', expected letters, digits"),
+        (
+            WHOLE.replace("20\n", "20\n  protocol: {check_in: {full: [60 s]}}\n"),
+            "fleet.protocol.check_in.full: got a list of 1, expected more of them; add the next one",
+        ),
+        (
+            WHOLE.replace("20\n", "20\n  protocol: {check_in: {full: [60 s, 90 s, 2 min]}}\n"),
+            "fleet.protocol.check_in.full: got a list, expected at most 2 of them; leave some out",
+        ),
         (WHOLE.replace("name: small\n", ""), "x.yaml:1:1: name: got nothing, expected short name"),
         (
             WHOLE + "privacy: {mechanism: client-fixed-clipping, clipping_norm: 1.0, target_epsilon: 3}\n",
