@@ -22,6 +22,8 @@ class Attendance(Protocol):
     protocol: Terms
     pace: Pace
     visits: Visits
+    admitted: int
+    """Devices that the server ever lets in."""
 
     def pass_until(self, now_s: float) -> None:
         """Let everything happen that happens until now."""

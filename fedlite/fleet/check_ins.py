@@ -61,6 +61,7 @@ class CheckIns:
         self._waits = np.zeros(n, dtype=bool)
         self._soonest_s = -np.inf
         may = np.flatnonzero(~fleet.excluded)
+        self.admitted = int((~self._refused(may)).sum())
         begin_s, end_s = pace.first(np.full(len(may), start_s))
         self._come(may, begin_s, end_s)
 
@@ -123,7 +124,7 @@ class CheckIns:
         self._retry(devices[~charged], when_s[~charged], self.protocol.check_in.transient)
         devices, when_s = devices[charged], when_s[charged]
         self.visits.add(devices, when_s, check_in_cost.charge(self._fleet, devices, when_s, self._start_up_s(devices)))
-        refused = self._uniform("refused", devices, fixed=True) < self.protocol.check_in.refused
+        refused = self._refused(devices)
         self._retry(devices[refused], when_s[refused], self.protocol.check_in.permanent)
         devices, when_s = devices[~refused], when_s[~refused]
         self._waits[devices] = True
@@ -175,6 +176,9 @@ class CheckIns:
             starts_s[open_] = presence.next_start_s(needed, devices[open_], starts_s[open_])
             open_ = open_[np.isfinite(starts_s[open_])]
         return starts_s
+
+    def _refused(self, devices: Ids) -> NDArray[np.bool_]:
+        return self._uniform("refused", devices, fixed=True) < self.protocol.check_in.refused
 
     def _start_up_s(self, devices: Ids) -> Floats:
         """Return how long the next check-in of each device takes to start."""

@@ -181,6 +181,7 @@ class Fleet:
                 for condition in sorted(self.rules.conditions)
             },
             "with too little charge": int((~self.charged(free, now_s)).sum()),
+            "refused by the server": 0 if self.check_ins is None else len(free) - self.check_ins.admitted,
         }
         said = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
         return (

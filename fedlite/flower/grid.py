@@ -237,7 +237,8 @@ class FleetGrid(Grid):
         now_s, self._polls = self.clock.now_s, 0
         if self._starving_since_s is None:
             self._starving_since_s = now_s
-        if now_s - self._starving_since_s > PATIENCE_S:
+        in_vain = self._selection is not None and not self._selection.possible
+        if in_vain or now_s - self._starving_since_s > PATIENCE_S:
             raise FleetExhaustedError(self.fleet.why_starved(now_s))
         self._post.leave()
         until_s = math.inf if self._selection is None else self._selection.next_look_s(now_s)

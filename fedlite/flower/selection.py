@@ -51,6 +51,11 @@ class Selection:
             self._close(now_s)
         return self._chosen
 
+    @property
+    def possible(self) -> bool:
+        """Whether as many devices are ever let in as a round begins with."""
+        return self._check_ins.admitted >= self._terms.least
+
     def use(self) -> None:
         """Note that messages left: whoever asks for nodes now begins another selection."""
         self._used = True

@@ -163,6 +163,12 @@ def test_a_protocol_under_which_nobody_can_come_again_ends_the_run(tmp_path):
         run(once, out=tmp_path / "run", settings=Settings("local"))
 
 
+def test_a_fleet_of_which_too_few_are_ever_let_in_is_told_so_at_once(tmp_path):
+    closed = scenario("{check_in: {refused: 90 %}}", "clients_per_round: 50", devices=100, availability="always")
+    with pytest.raises(FleetExhaustedError, match=r"\(\d\d refused by the server\)"):
+        run(closed, out=tmp_path / "run", settings=Settings("local"))
+
+
 def test_two_of_three_devices_are_enough_and_meet_in_a_night(tmp_path):
     few = scenario("production", "clients_per_round: 3", devices=3)
     done = run(few, out=tmp_path / "run", settings=Settings("local"))
