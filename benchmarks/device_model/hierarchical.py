@@ -136,7 +136,8 @@ class Process:
                 column = self.z[:, i].astype(np.float32)
                 table["slope", name] = ((both["work"] + both["dispatch"]) * np.outer(column, column), 0.15)
         table |= self._kinds(shares, both, same_net)
-        for name in ("log2_threads", "half", "int8", "dot", "float"):
+        # Not "dot": what is common to the nets that ran there would pass for a fault of every net that did not.
+        for name in ("log2_threads", "half", "int8", "float"):
             if name in self.names:
                 column = self.z[:, self.names.index(name)].astype(np.float32)
                 table["net", name] = (same_net * np.outer(column, column), 0.05)

@@ -60,7 +60,8 @@ def _sentences(profile: DeviceProfile, result: Prediction) -> str:
     from fedlite.units import show
 
     what = "one training step" if result.mode == "training" else "one forward pass"
-    job = f"{what} of batch {result.batch}, {result.precision}, {result.threads} threads"
+    half = " in half-precision arithmetic" if result.arithmetic == "fp16" else ""
+    job = f"{what} of batch {result.batch}, {result.precision}{half}, {result.threads} threads"
     lines = [f"{profile.title}: {result.model}, {job} ({result.time.calibration})"]
     for label, quantity, dimension in (
         ("time", result.time, "time"),

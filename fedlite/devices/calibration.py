@@ -33,8 +33,6 @@ _ROUNDS = 8
 """Relinearisations; the posterior of three anchors settles to 1e-3 in about five."""
 _NU = 4.0
 """Degrees of freedom of the anchors' noise."""
-_DEARER = float(np.log(1.2))
-"""How much dearer (log) an engine's dispatch of an integer layer may be than of a float one: it quantises its input."""
 _CLASSES = (Calibration.SPEC_SHEET, Calibration.ONE_ANCHOR, Calibration.TWO_ANCHORS, Calibration.THREE_ANCHORS)
 
 
@@ -76,6 +74,11 @@ class Calibrated:
     def engine(self) -> str:
         """Name of the covariate that tells the engine, or empty."""
         return next((name for name in self.covariates if name.startswith("engine:")), "")
+
+    @property
+    def half_math(self) -> bool:
+        """Whether float networks are computed in half precision."""
+        return "half" in self.covariates
 
     @property
     def costs(self) -> NDArray[np.float64]:
@@ -165,16 +168,16 @@ def calibrate(
 
 
 def dispatching_like(device: Calibrated, path: Calibrated, seen: Sequence[Observation]) -> Calibrated:
-    """Return an integer configuration whose dispatch costs little more than that of the device's float path.
+    """Return an integer configuration whose dispatch costs no more than that of the device's float path.
 
-    What an engine does between kernels is the same whatever these compute in, but for the quantisation of inputs.
-    Large networks, which most anchors are, hardly tell it apart from the kernels; the float path's small networks do.
+    What an engine does between kernels is the same whatever these compute in. Large networks, which most anchors are,
+    hardly tell it apart from the kernels; the float path's small networks do.
     The anchors `seen` are still met.
     """
     if device.engine != path.engine:
         return device
     bound = path.log_scale + path.log_weights - device.log_scale
-    weights = np.where(DISPATCH, np.minimum(device.log_weights, bound + _DEARER), device.log_weights)
+    weights = np.where(DISPATCH, np.minimum(device.log_weights, bound), device.log_weights)
     bounded = replace(device, log_weights=weights)
     if not seen:
         return bounded

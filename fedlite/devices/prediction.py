@@ -28,6 +28,8 @@ class Prediction:
     mode: str
     batch: int
     precision: str
+    arithmetic: str
+    """What the engine computes in: "fp16" where a float network runs in half precision."""
     threads: int
     time: Estimate
     energy: Estimate
@@ -44,6 +46,7 @@ class Prediction:
             "mode": self.mode,
             "batch": self.batch,
             "precision": self.precision,
+            "arithmetic": self.arithmetic,
             "threads": self.threads,
             "latency_ms": _band(self.time, 1e3),
             "energy_mj": _band(self.energy, 1e3),
@@ -87,20 +90,23 @@ def predict(
         raise UnknownNameError("mode", mode, list(MODES))
     on_mcu = on_microcontroller(profile)
     runtime = 0.0 if on_mcu else None
+    device = configuration(profile, precision, threads)
+    arithmetic = "fp16" if device.half_math else precision
     if mode == "inference":
         time = inference_s(profile, workload, precision=precision, threads=threads, batch=batch)
         peak = memory.inference_peak_bytes(workload, batch, precision, in_flash=on_mcu)
     else:
         time = step_model(profile, workload).estimate(float(batch))
         peak = memory.training_peak_bytes(workload, batch, optimizer, momentum, runtime_bytes=runtime)
-        configuration(profile, precision, threads)  # refuse what the device cannot do
+        precision = arithmetic = "fp32"
     budget = profile.job_ram_bytes.value
     return Prediction(
         device=profile.name,
         model=workload.model,
         mode=mode,
         batch=batch,
-        precision=precision if mode == "inference" else "fp32",
+        precision=precision,
+        arithmetic=arithmetic,
         threads=profile.threads if threads is None else threads,
         time=time,
         energy=compute_energy(profile, time),

@@ -57,6 +57,15 @@ def test_traced_torch_models_are_near_the_published_pi_4_latency(model, publishe
     assert 0.85 * band["low"] <= 1e3 * measured <= 1.15 * band["high"]
 
 
+def test_float_networks_in_half_precision_say_so():
+    for device, computed in (("galaxy-a52", "fp16"), ("pi-4b", "fp32"), ("iphone-14", "fp32")):
+        assert predicted("--device", device, "--model", "cnn")["arithmetic"] == computed
+    text = run("predict", "--device", "galaxy-a52", "--model", "cnn").stdout
+    assert "fp32 in half-precision arithmetic" in text
+    training = predicted("--device", "galaxy-a52", "--model", "cnn", "--mode", "training")
+    assert (training["precision"], training["arithmetic"]) == ("fp32", "fp32")
+
+
 def test_networks_unknown_to_the_fit_carry_a_wider_band():
     known = predicted("--device", "pi-4b", "--model", "resnet18")["latency_ms"]
     unknown = predicted("--device", "pi-4b", "--model", "resnet18", "--width", 0.5)["latency_ms"]
