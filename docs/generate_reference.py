@@ -21,7 +21,7 @@ from fedlite.scenario.schema import Scenario
 from fedlite.scenario.study import Study
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 PAGE = Path(__file__).parent / "reference" / "scenario.md"
 
@@ -65,18 +65,25 @@ def _section(path: str, section: type[Section], level: int, done: set[type[Secti
         yield f"{_first_words(section)}\n"
     if section.model_fields:
         yield _table(section)
+    yield from _inside(path, section, level if path == "scenario" else min(level + 1, 4), done)
+
+
+def _inside(path: str, section: type[Section], level: int, done: set[type[Section]]) -> Iterator[str]:
+    """Yield the sections inside a section."""
     for name, field in section.model_fields.items():
         key = field.alias or name
         inner_path = key if path == "scenario" else f"{path}.{key}"
         inner = [found for found in sections_of(field.annotation) if found not in done]
         if len(inner) > 1:
-            yield from _choice(inner_path, field, inner, level if path == "scenario" else min(level + 1, 4))
+            yield from _choice(inner_path, field, inner, level, done)
         elif inner:
-            yield from _section(inner_path, inner[0], level if path == "scenario" else min(level + 1, 4), done)
+            yield from _section(inner_path, inner[0], level, done)
 
 
-def _choice(path: str, field: FieldInfo, options: list[type[Section]], level: int) -> Iterator[str]:
-    """Yield one heading for a choice of sections, each with its own keys."""
+def _choice(
+    path: str, field: FieldInfo, options: list[type[Section]], level: int, done: set[type[Section]]
+) -> Iterator[str]:
+    """Yield one heading for a choice of sections, each with its own keys, then the sections inside them."""
     yield f"{'#' * level} `{path}`\n"
     yield f"{field.description} One of:\n"
     for option in options:
@@ -84,6 +91,8 @@ def _choice(path: str, field: FieldInfo, options: list[type[Section]], level: in
         yield f"**`{tag_key}: {tag}`**: {_first_words(option)}\n"
         if set(option.model_fields) - {tag_key}:
             yield _table(option, leave_out=frozenset({tag_key}))
+    for option in options:
+        yield from _inside(path, option, min(level + 1, 4), done)
 
 
 def _table(section: type[Section], leave_out: frozenset[str] = frozenset()) -> str:
@@ -176,12 +185,19 @@ def _default(field: FieldInfo) -> str:
 
 def _written(field: FieldInfo, value: Any) -> Any:
     """Return a default as it would stand in a file: with its unit, lists joined."""
-    serialise = next(
-        (item.func for item in field.metadata if hasattr(item, "func") and hasattr(item, "when_used")), None
-    )
+    serialise = _serialiser(field.metadata)
     if serialise is not None:
         return serialise(value)
-    return "+".join(map(str, value)) if isinstance(value, tuple) else value
+    if not isinstance(value, tuple):
+        return value
+    of_items = [_serialiser(getattr(item, "__metadata__", ())) for item in get_args(field.annotation)]
+    if all(of_items) and len(of_items) == len(value):
+        return f"[{', '.join(str(write(item)) for write, item in zip(of_items, value, strict=True))}]"
+    return "+".join(map(str, value))
+
+
+def _serialiser(metadata: Iterable[Any]) -> Callable[[Any], Any] | None:
+    return next((item.func for item in metadata if hasattr(item, "func") and hasattr(item, "when_used")), None)
 
 
 def main() -> int:

@@ -110,9 +110,14 @@ def fit_populations():
         for test, groups in results[name].items():
             for group, row in groups.items() if test != "log_variances" else ():
                 print(f"{name:10} {test:28} {group:44}", *(f"{k} {v}" for k, v in row.items()), flush=True)
-    write("populations.json", {"populations": populations})
+    write("populations.json", {"devices": fitted_devices(), "populations": populations})
     write_figures(everything)
     return results
+
+
+def fitted_devices():
+    """Return the devices of both collections: whatever is measured on them is no test of the model."""
+    return sorted({row.device for path in FILES for row in read(path)})
 
 
 def fit_training():

@@ -51,6 +51,7 @@ def calibrate(
     runtime = _runtime(profile, precision, engine, force=force)
     origin = f"{source}; {runtime.engine} {runtime.year}"
     anchors = [_anchor(text, precision, count, input_shape, classes, origin) for text in anchor]
+    _refuse_twice(anchors)
     other = [a for a in profile.anchors if (a.precision, a.threads) != (precision, count)]
     bare = replace(profile, name=out.stem, anchors=())
     if runtime_of(replace(bare, anchors=tuple(anchors)), precision).engine != runtime.engine:
@@ -71,6 +72,16 @@ def calibrate(
     else:
         typer.echo(f"{out}: {document['speed']:.2f} times the speed assumed before; {document['calibration']}, "
                    f"80 % band {document['low']:.2f} to {document['high']:.2f} for ResNet-18")  # fmt: skip
+
+
+def _refuse_twice(anchors: list[Anchor]) -> None:
+    """Refuse two latencies of one network: they are one anchor, and what they differ by is nobody's knowledge."""
+    from fedlite.errors import FedliteError
+
+    names = [anchor.model for anchor in anchors]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise FedliteError(f"--anchor: got {twice!r} twice, expected each network once; give the median of its runs")
 
 
 def _runtime(profile: DeviceProfile, precision: str, engine: str | None, *, force: bool) -> Runtime:

@@ -93,11 +93,15 @@ def validate(
     typer.echo(_summary_table(document, anchors))
 
 
+_DEVICES = {"of the fit": "of the fit (no test)", "new": "that are new"}
+
+
 def _summary_table(document: dict[str, Any], anchors: int) -> str:
     lines = [f"{'family':28}{'n':>6}{'MAPE %':>9}{'median %':>10}{'within 25 %':>13}{'in 80 % band':>14}"]
     rows = [
         *document["by_family"].items(),
         *((f"nets known by {kind}", row) for kind, row in document["by_net"].items()),
+        *((f"devices {_DEVICES[kind]}", row) for kind, row in document["by_device"].items()),
         ("all", {key: document[key] for key in ("n", "mape", "median", "within25", "in_band")}),
     ]
     for family, row in rows:

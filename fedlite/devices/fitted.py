@@ -211,6 +211,12 @@ def coefficients(file_name: str) -> Mapping[str, Any]:
 
 
 @cache
+def fitted_devices() -> frozenset[str]:
+    """Return the names of the devices whose measurements the coefficients come from."""
+    return frozenset(coefficients("populations.json")["devices"])
+
+
+@cache
 def population(name: str) -> FittedPopulation:
     """Return a packaged population by name.
 

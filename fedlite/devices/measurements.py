@@ -52,7 +52,8 @@ UNIT_SI: Final = {
 """Units of the prediction targets, in SI."""
 
 ACCELERATOR: Final = (
-    "accelerator: FPGAs, NPUs and application processors share no op-class costs; measure every network on them"
+    "accelerator: FPGAs, application processors and what does not tell its processor share no op-class costs; "
+    "measure every network on them"
 )
 
 _POWERSAVE = re.compile(r"powersave=(\d)")

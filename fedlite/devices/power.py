@@ -52,7 +52,7 @@ def at_full_clock(power: Sourced, clock_hz: float, measured_hz: float) -> Source
     It grows with the clock's square: frequency times about the voltage squared, less the share that leaks or idles.
     """
     value = power.value * (clock_hz / measured_hz) ** _CLOCK_EXPONENT
-    return replace(power, value=value, text=f"{value:.3g} W at full clock ({power.text} measured)")
+    return replace(power, value=value, text=f"{value:.3g} W at full clock ({power.text} {power.kind})")
 
 
 _CLOCK_EXPONENT: Final = 2.0

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fedlite.devices.fitted import fitted_devices
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -77,11 +79,17 @@ class Validation:
         for group in self.groups:
             by_family[group.family] += group.points
         every = [point for group in self.groups for point in group.points]
+        fitted = fitted_devices()
+        by_device = {
+            kind: [point for group in self.groups if (group.device in fitted) is seen for point in group.points]
+            for kind, seen in (("of the fit", True), ("new", False))
+        }
         by_net = {kind: [point for point in every if point.net == kind] for kind in ("layers", "stand-in")}
         return {
             "groups": [_group_json(group) for group in self.groups],
             "by_family": {family: summary(points) for family, points in sorted(by_family.items()) if points},
             "by_net": {kind: summary(points) for kind, points in by_net.items() if points},
+            "by_device": {kind: summary(points) for kind, points in by_device.items() if points},
             **summary(every),
             "skipped": [asdict(row) for row in self.skipped],
         }

@@ -43,9 +43,9 @@ def charge(fleet: Fleet, devices: Ids, when_s: Floats, start_up_s: Floats) -> Co
     # The answer comes over the connection that the request has made.
     at_once_s = np.zeros(len(devices))
     down = channels.transfers(on.channel_of, got, on.rates.down_bps, at_once_s, awake_s=tail_s, uplink=False)
-    # Starting is serial: one of the threads that the power at work is of.
+    # Starting is serial: one of the threads that the power at work is of. Budgets bound the jobs, not the start.
     core_w = (facts.active_w[profile] - facts.idle_w[profile]) / facts.threads[profile]
-    compute_j = start_up_s * core_w * fleet.budgets.cpu_share
+    compute_j = start_up_s * core_w
     radio_j = up.energy_j + down.energy_j
     energy_j = compute_j + radio_j
     battery_j = np.where(fleet.presence.plugged(devices, when_s) | fleet.on_mains(devices), 0.0, energy_j)

@@ -125,6 +125,7 @@ class CheckIns:
         devices, when_s = devices[charged], when_s[charged]
         self.visits.add(devices, when_s, check_in_cost.charge(self._fleet, devices, when_s, self._start_up_s(devices)))
         refused = self._refused(devices)
+        self.visits.in_vain[devices[refused]] += 1
         self._retry(devices[refused], when_s[refused], self.protocol.check_in.permanent)
         devices, when_s = devices[~refused], when_s[~refused]
         self._waits[devices] = True
@@ -140,6 +141,7 @@ class CheckIns:
         meets = self._fleet.presence.holds(self._fleet.rules.conditions, devices, when_s)
         self._turn_away(devices[meets], when_s[meets])
         self._waits[devices] = False
+        self.visits.in_vain[devices[~meets]] += 1
         self._retry(devices[~meets], when_s[~meets], self.protocol.check_in.transient)
 
     def _turn_away(self, devices: Ids, when_s: Floats) -> None:

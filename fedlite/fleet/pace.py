@@ -74,12 +74,10 @@ class Pace:
         return self._spread(now_s, least_s)
 
     def first(self, now_s: Floats) -> tuple[Floats, Floats]:
-        """Return the window of the first check-in."""
+        """Return the window of the first check-in: nobody can call devices together that have never been heard from."""
         first_s = self._protocol.check_in.first_s
-        if not self._protocol.check_in.steering:
+        if self._together or not self._protocol.check_in.steering:
             return now_s, now_s + first_s
-        if self._together:
-            return self._next_slot(now_s)
         return now_s, now_s + np.clip(self._once_each_s(now_s), first_s, MOST_S)
 
     def _next_slot(self, from_s: Floats) -> tuple[Floats, Floats]:

@@ -192,6 +192,14 @@ class Fleet:
         )
 
     @property
+    def patience_s(self) -> float:
+        """For how long too few devices may be eligible until the fleet is exhausted: beyond what they were told."""
+        if self.check_ins is None:
+            return PATIENCE_S
+        protocol = self.check_ins.protocol
+        return PATIENCE_S + protocol.min_gap_s + protocol.check_in.every_s + protocol.selection.timeout_s
+
+    @property
     def job_cap_s(self) -> float:
         """How long a device works on one job before it gives up."""
         return np.inf if self.check_ins is None else self.check_ins.protocol.reporting.device_cap_s

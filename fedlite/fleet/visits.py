@@ -45,7 +45,7 @@ class Visits:
         self.count = np.zeros(n, dtype=np.int32)
         """Check-ins of each device."""
         self.in_vain = np.zeros(n, dtype=np.int32)
-        """Those of them that waited and were not needed."""
+        """Those of them that came to nothing: refused, not needed, or gone again before the server asked."""
         self.energy_j = np.zeros(n)
         self.battery_j = np.zeros(n)
         """What they took out of each battery."""

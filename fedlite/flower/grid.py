@@ -17,7 +17,6 @@ from flwr.serverapp import Grid
 
 from fedlite.errors import FedliteError, FleetExhaustedError
 from fedlite.fleet.booking import book
-from fedlite.fleet.state import PATIENCE_S, Fleet
 from fedlite.flower import compat
 from fedlite.flower.flight import Closing, Flight, land, launch
 from fedlite.flower.post import DEFAULT_TTL_S, FIRST_NODE_ID, Post, devices_of
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fedlite.fleet.ledger import Ledger
+    from fedlite.fleet.state import Fleet
     from fedlite.flower.exchange import Runtime
     from fedlite.simulation.clock import Clock
 
@@ -238,12 +238,12 @@ class FleetGrid(Grid):
         if self._starving_since_s is None:
             self._starving_since_s = now_s
         in_vain = self._selection is not None and not self._selection.possible
-        if in_vain or now_s - self._starving_since_s > PATIENCE_S:
+        if in_vain or now_s - self._starving_since_s > self.fleet.patience_s:
             raise FleetExhaustedError(self.fleet.why_starved(now_s))
         self._post.leave()
         until_s = math.inf if self._selection is None else self._selection.next_look_s(now_s)
         until_s = until_s if until_s < math.inf else self.fleet.next_change_s(now_s)
-        if self.fleet.check_ins is not None and until_s - self._starving_since_s > PATIENCE_S:
+        if self.fleet.check_ins is not None and until_s - self._starving_since_s > self.fleet.patience_s:
             raise FleetExhaustedError(self.fleet.why_starved(now_s))
         self._post.pass_until(until_s)
 

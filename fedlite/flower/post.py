@@ -277,8 +277,10 @@ class Post:
         if due.step is _Step.ENDED:
             self._end(flight, index, name)
             if name not in self._unheard and not flight.heard[index] and self._failures == "missing":
-                # The device is free again, but the server hears nothing until the message expires.
-                self._schedule(flight.start_s + DEFAULT_TTL_S, name, _Due(flight, index, _Step.EXPIRED))
+                # The device is free again, but the server hears nothing until the message expires: at the latest when
+                # it knows that any device has given up.
+                patience_s = min(DEFAULT_TTL_S, self._fleet.job_cap_s)
+                self._schedule(flight.start_s + patience_s, name, _Due(flight, index, _Step.EXPIRED))
                 return
         del self._under_way[name]
         if name in self._unheard:

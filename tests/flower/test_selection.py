@@ -226,6 +226,28 @@ def test_an_app_that_wants_more_nodes_than_a_cohort_has_does_not_wait_for_ever(g
         wait_for_all()
 
 
+def test_an_asynchronous_server_knows_that_no_device_works_longer_than_its_cap(gathering, protocol):
+    """Ten of forty devices never end within the cap; those that come later take their places at once."""
+    sleeps_s = np.where(np.arange(40) % 4 == 0, 1000.0, 30.0)
+    alone = replace(protocol.selection, asked=5, rounds=False)
+    grid = gathering(40, sleeps_s=sleeps_s, selection=alone, min_gap_s=3600.0)
+    AsyncServer(grid, FedAsync(), 5, ["w"], seed=1).run([np.zeros(2, np.float32)], 60, lambda _round, _arrays: {})
+    jobs = grid.ledger.columns()
+    assert (jobs["outcome"] == Outcome.TIMED_OUT).sum() > 5
+    assert np.diff(np.sort(jobs["start_s"])).max() < 2000.0
+
+
+def test_a_long_gap_is_waited_for(gathering):
+    grid = gathering(16, min_gap_s=45 * DAY_S)
+    for _ in range(2):
+        nodes = grid.get_node_ids()
+        while len(nodes) < 10:
+            grid.wait()
+            nodes = grid.get_node_ids()
+        ask(grid, nodes)
+    assert grid.now_s > 45 * DAY_S
+
+
 def test_an_asynchronous_server_asks_whoever_comes(gathering, protocol):
     alone = replace(protocol.selection, asked=20, rounds=False)
     grid = gathering(100, selection=alone, min_gap_s=3600.0)

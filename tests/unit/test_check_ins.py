@@ -122,6 +122,17 @@ def test_refused_devices_pay_and_never_wait(protocol, checking_in):
     assert 650 < len(seen) < 750
     refused = np.setdiff1d(fleet.ids, sorted(seen))
     assert (fleet.check_ins.visits.count[refused] == 1).all()
+    assert (fleet.check_ins.visits.in_vain[refused] == 1).all()
+
+
+def test_who_loses_a_condition_while_it_waits_came_in_vain(checking_in):
+    fleet = checking_in(n=2000, rules=KEYBOARD, availability=Diurnal(4))
+    when_s, came = coming(fleet).copy(), fleet.ids
+    lost_s = fleet.presence.ends_s(KEYBOARD.conditions, came, when_s)
+    soon = (lost_s < when_s + 119.0) & (lost_s < 1800.0)
+    fleet.advance(1800.0)
+    assert soon.sum() > 10
+    assert (fleet.check_ins.visits.in_vain[soon] > 0).all()
 
 
 def test_a_device_with_too_little_charge_does_not_come_and_pays_nothing(checking_in):
@@ -130,6 +141,16 @@ def test_a_device_with_too_little_charge_does_not_come_and_pays_nothing(checking
     fleet.advance(310.0)
     assert 50 < low.sum() < 250
     assert (fleet.check_ins.visits.count > 0).tolist() == (~low).tolist()
+
+
+def test_a_check_in_costs_the_same_whatever_jobs_may_take_of_the_processor(protocol, checking_in):
+    costs = []
+    for share in (1.0, 0.1):
+        fleet = checking_in(protocol=replace(protocol, start_up=StartUp(3.0, 3.0, 3.0)))
+        fleet.budgets = replace(fleet.budgets, cpu_share=share)
+        fleet.advance(400.0)
+        costs.append(fleet.check_ins.visits.sums["energy_j"])
+    assert costs[0] == costs[1] > 0
 
 
 def test_excluded_devices_never_come(protocol, checking_in):

@@ -286,7 +286,7 @@ SLOW_IN_INT8 = {"jetson-agx-xavier", "jetson-xavier-nx"}
 
 @pytest.mark.parametrize("name", sorted(set(profile_names()) - SLOW_IN_INT8))
 def test_small_integer_nets_lose_nothing_to_float_ones_and_little_to_half_precision(name):
-    """ncnn's and Paddle-Lite's tables: int8 takes 0.55 to 1 of float's time, and 0.75 to 1.26 of half precision's."""
+    """As measured, on most devices (docs/device-model.md, "int8 against fp16")."""
     shipped = load_profile(name)
     if on_microcontroller(shipped) or shipped.engine is EngineFamily.NPU_INT8:
         pytest.skip("its float path is another processor's, or none")

@@ -69,10 +69,15 @@ def test_a_small_population_is_called_together(steered):
     period_s = 120.0 + 270.0 + 5.0
     assert begin_s.tolist() == [period_s, period_s, period_s, 2 * period_s]
     assert (end_s - begin_s == 60.0).all()
-    assert pace.first(np.array([1.0]))[0] == period_s
     # Servers without rounds gain nothing by it.
     alone = replace(steered, selection=replace(steered.selection, rounds=False))
     assert Pace(alone, np.full(24, 50.0)).window(np.array([10.0]))[0] != period_s
+
+
+def test_nobody_is_called_together_before_the_server_has_heard_from_them(protocol):
+    small = replace(protocol, check_in=replace(protocol.check_in, steering=True))
+    begin_s, end_s = Pace(small, np.full(24, 40.0)).first(np.array([1000.0]))
+    assert (begin_s[0], end_s[0]) == (1000.0, 1300.0)
 
 
 def test_without_steering_devices_come_back_as_the_protocol_says(protocol):

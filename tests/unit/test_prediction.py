@@ -127,6 +127,11 @@ def test_calibrate_writes_the_terms_of_a_network_that_nobody_published(tmp_path)
     assert sum(mine.terms) > 0
 
 
+def test_one_network_is_one_anchor(tmp_path):
+    twice = ("calibrate", "--device", "pi-4b", "--anchor", "mobilenet,58.2", "--anchor", "mobilenet,90")
+    assert "expected each network once" in str(run(*twice, "--out", tmp_path / "mine.yaml").exception)
+
+
 def test_an_anchor_ten_times_off_its_spec_sheet_is_refused_unless_forced(tmp_path):
     out = tmp_path / "mine.yaml"
     wrong = ("calibrate", "--device", "pixel-8", "--anchor", "mobilenet,500", "--out", out)

@@ -188,6 +188,7 @@ def test_nine_tenths_of_the_second_collection_are_scored():
     result = validate(mine, 1)
     scored = sum(len(group.points) + len(group.anchors) for group in result.groups)
     assert scored >= 0.9 * len(mine) > 500
+    assert set(result.to_json()["by_device"]) == {"of the fit"}
     by_net = result.to_json()["by_net"]
     assert by_net["layers"]["median"] < 15
     assert by_net["stand-in"]["median"] < 30
@@ -213,6 +214,14 @@ def test_order_of_rows_does_not_change_any_prediction():
     told = [{p.row: p.predicted for g in v.groups for p in g.points} for v in (forward, backward)]
     republished = {skip.row for v in (forward, backward) for skip in v.skipped}
     assert all(told[0][key] == pytest.approx(told[1][key]) for key in told[0] if key not in republished)
+
+
+def test_devices_that_the_fit_never_saw_are_told_apart(file):
+    told = validate_file(
+        file(row(), row(id="T2", model="resnet18", value="90"), row(id="T3", device="Raspberry Pi 4B"),
+             row(id="T4", device="Raspberry Pi 4B", model="resnet18", value="90")), 1
+    ).to_json()["by_device"]  # fmt: skip
+    assert {kind: found["n"] for kind, found in told.items()} == {"of the fit": 1, "new": 1}
 
 
 def test_the_command_prints_one_json_document(file):

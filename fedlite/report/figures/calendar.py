@@ -95,8 +95,8 @@ def for_users(told: Mapping[str, Any] | None, target_s: float) -> TextTable | No
             quantity(moved["mean"] * month, "bytes"),
             quantity(moved["p95"] * month, "bytes"),
         ),
-        ("Devices that never did a job to its end", percent(told["never_heard"]), ""),
-        ("Devices that never checked in", percent(told["never_checked_in"]), ""),
+        ("Never did a job, of those that may", percent(told["never_heard"]), ""),
+        ("Never checked in, of those that may", percent(told["never_checked_in"]), ""),
         ("Check-ins", count(told["check_ins"]), f"{percent(in_vain, 0)} in vain"),
         ("Energy of check-ins", quantity(told["check_in_j"], "energy"), ""),
     ]
