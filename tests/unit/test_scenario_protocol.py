@@ -159,7 +159,7 @@ def test_every_device_and_class_has_its_check_ins(campaign):
 
 def test_a_fleet_of_which_too_few_are_ever_let_in_is_told_so_at_once(tmp_path):
     closed = scenario("{check_in: {refused: 90 %}}", "clients_per_round: 50", devices=100, availability="always")
-    with pytest.raises(FleetExhaustedError, match=r"\(\d\d refused by the server\)"):
+    with pytest.raises(FleetExhaustedError, match=r"at virtual time 20 h \(\d\d refused by the server\)"):
         run(closed, out=tmp_path / "run", settings=Settings("local"))
 
 
