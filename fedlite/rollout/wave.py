@@ -1,0 +1,83 @@
+"""A wave of a rollout as a gate sees it: its devices, its looks, and what is seen without a regression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from fedlite.rollout.gates.parameters import check_count, check_number, check_share
+from fedlite.rollout.gates.threshold import MOST_DEVICES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fedlite.rollout.gates.evidence import Gate
+
+MOST_LOOKS: Final = 20_000
+USUAL_LOOKS: Final = 100
+"""At two arms, by gates that may be looked at any time."""
+MOST_REPLICATIONS: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Devices that a gate watches, one after the other.
+
+    Parameters
+    ----------
+    n : int
+        Devices of the treated arm, and of the control arm for gates with two.
+    baseline : float
+        Failure rate in [0, 1], or mean of the metric in its unit, without a regression.
+    looks : int or None
+        Looks, evenly spaced, the last at n. None: one for gates that are valid for one; after every device for the
+        others (at most 20,000 looks), and 100 where they compare two arms.
+    sd : float or None
+        Standard deviation of the metric between devices; None for failures.
+    class_share : float
+        Share of the devices that a regression affects, in (0, 1].
+    replications : int
+        Simulated waves, where nothing exact is known.
+    seed : int
+        Of the simulated waves.
+
+    Raises
+    ------
+    FedliteError
+        If a parameter is out of its range.
+    """
+
+    n: int
+    baseline: float
+    looks: int | None = None
+    sd: float | None = None
+    class_share: float = 1.0
+    replications: int = 4_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_count("n", self.n, MOST_DEVICES)
+        if self.looks is not None:
+            check_count("looks", self.looks, min(self.n, MOST_LOOKS))
+        if self.sd is None:
+            check_share("baseline", self.baseline, or_none=True)
+        else:
+            check_number("sd", self.sd, 0.0, open_end=True)
+            check_number("baseline", self.baseline, -np.inf)
+        check_share("class_share", self.class_share)
+        check_count("replications", self.replications, MOST_REPLICATIONS)
+
+    def seen_at(self, gate: Gate) -> NDArray[np.int64]:
+        """Return how many devices of an arm were seen at each look of this gate, shape (k,)."""
+        looks = self.looks
+        if looks is None:
+            usual = USUAL_LOOKS if gate.two_arms else MOST_LOOKS
+            looks = 1 if gate.valid == "one look" else min(self.n, usual)
+        # Whole-number arithmetic: the last look is at n, and none comes twice.
+        return -(-self.n * np.arange(1, looks + 1) // looks)
+
+    def rate(self, effect: float) -> float:
+        """Return the failure rate of all devices, if those that are affected fail with the rate `effect`."""
+        return (1.0 - self.class_share) * self.baseline + self.class_share * effect
