@@ -29,6 +29,7 @@ from fedlite.cli import validate as validate_command
 from fedlite.cli.data import data_app
 from fedlite.cli.devices import devices_app
 from fedlite.cli.privacy import privacy_app
+from fedlite.cli.rollout import rollout_app
 from fedlite.errors import FedliteError
 
 app = typer.Typer(
@@ -68,6 +69,7 @@ app.command()(cite_command.cite)
 app.add_typer(devices_app, name="devices")
 app.add_typer(data_app, name="data")
 app.add_typer(privacy_app, name="privacy")
+app.add_typer(rollout_app, name="rollout")
 
 
 PATH_ERRORS = frozenset(
