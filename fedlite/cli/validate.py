@@ -1,4 +1,4 @@
-"""`fedlite validate`: every mistake in a scenario, study, device profile or mix, each with its place and remedy."""
+"""`fedlite validate`: every mistake in a scenario, study, rollout plan, profile or mix, with its place and remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fedlite.scenario.strict_yaml import Document
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-File = Annotated[Path, typer.Argument(help="A scenario, study, device profile or mix.")]
+File = Annotated[Path, typer.Argument(help="A scenario, study, rollout plan, device profile or mix.")]
 FleetOnly = Annotated[bool, typer.Option("--fleet", help="Accept a scenario without a task, as `fedlite app` does.")]
 
 
@@ -39,14 +39,20 @@ def validate(path: File, as_json: AsJson = False, fleet_only: FleetOnly = False)
         raise SystemExit(InvalidFileError.exit_code)
 
 
+_OF_ROLLOUTS = {"strategy", "model", "gates", "worlds", "download", "audience", "replications", "horizon"}
+_OF_SCENARIOS = {"task", "training", "clients", "wire", "privacy"}
+
+
 def kind_of(document: Document) -> str:
-    """Return what a file seems to be, by the keys that only this kind has: scenario, study, profile or mix."""
+    """Return what a file seems to be, by the keys that only this kind has: scenario, study, rollout, profile or mix."""
     value = document.value
     keys = set(value) if isinstance(value, dict) else set()
     if "base" in keys and "fleet" not in keys:
         return "study"
     if "shares" in keys:
         return "mix"
+    if len(keys & _OF_ROLLOUTS) > 1 and not keys & _OF_SCENARIOS:
+        return "rollout"
     return "profile" if "soc" in keys else "scenario"
 
 
@@ -56,6 +62,10 @@ def check(path: Path, kind: str, document: Document) -> None:
         from fedlite.scenario.study import load_study
 
         load_study(path, document)
+    elif kind == "rollout":
+        from fedlite.scenario.rollout.loading import load_rollout
+
+        load_rollout(path, document=document)
     elif kind == "profile":
         from fedlite.scenario.profiles import load_profile
 

@@ -26,6 +26,11 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    @classmethod
+    def partly(cls) -> type[Section]:
+        """Return the section that obeys the same laws and lacks less: what is judged where a part is mistaken."""
+        return cls
+
 
 def _plain(value: Any) -> Any:
     simple = [value] if not isinstance(value, list | tuple) else list(value)
@@ -72,6 +77,17 @@ def at_most(most: int, what: str) -> BeforeValidator:
     def check(value: Any) -> Any:
         if isinstance(value, list | tuple | dict) and len(value) > most:
             raise mistake(f"got {len(value)} {what}, expected at most {most}", "write fewer")
+        return value
+
+    return BeforeValidator(check)
+
+
+def at_least_one(what: str) -> BeforeValidator:
+    """Return the annotation that refuses an empty list, and no list whose every entry is mistaken."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, list | tuple) and not value:
+            raise mistake(f"got an empty list, expected at least one of the {what}", "add one, or remove the key")
         return value
 
     return BeforeValidator(check)

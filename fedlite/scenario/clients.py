@@ -73,7 +73,8 @@ def _write_selector(selector: Selector) -> Any:
     return _ANY if selector.who == _ANY else selector.model_dump(exclude_none=True)
 
 
-def _expand_plan(value: Any) -> Any:
+def expand_plan(value: Any) -> Any:
+    """Return the mapping that `full` and `auto` are short for."""
     if value == "full":
         return {}
     if value == "auto":
@@ -210,7 +211,7 @@ class ClientRule(Section):
         Means("`{tier: ...}`, `{profile: ...}` or `any`"),
     ] = Field(alias="for")
     """The devices."""
-    plan: Annotated[PlanSection, BeforeValidator(_expand_plan), Means("`full`, `auto` or a mapping")]
+    plan: Annotated[PlanSection, BeforeValidator(expand_plan), Means("`full`, `auto` or a mapping")]
     """Their plan."""
 
     def fits(self, *, profile: str, tier: str) -> bool:

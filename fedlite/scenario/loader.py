@@ -78,9 +78,7 @@ def check(document: Document, schema: type[S], folder: Path, overrides: Mapping[
         more = max(0, error.error_count() - MOST_PROBLEMS)
         if more:
             raise InvalidFileError(document.problems + mistakes, more) from None
-        # A scenario without its task obeys the same laws, so a mistaken task need not end the judgement.
-        lenient = FleetScenario if issubclass(schema, FleetScenario) else schema
-        mistakes += _hidden(document, lenient, context, [path for path, _ in found])
+        mistakes += _hidden(document, schema.partly(), context, [path for path, _ in found])
         raise InvalidFileError(list(dict.fromkeys(document.problems + mistakes))) from None
     if document.problems:
         raise InvalidFileError(document.problems)
@@ -93,7 +91,7 @@ def _hidden(document: Document, schema: type[Section], context: dict[str, str], 
     while not all(_outside_lists(path) in left_out for path in wrong):
         left_out |= {_outside_lists(path) for path in wrong}
         pruned = _without(document.value, (), left_out)
-        if schema is FleetScenario and isinstance(pruned, dict):
+        if "name" in schema.model_fields and isinstance(pruned, dict):
             pruned.setdefault("name", "nameless")
         try:
             schema.model_validate(pruned, context=context)

@@ -103,6 +103,10 @@ Fraction = Annotated[float, *_type("fraction", most=1.0)]
 PositiveFraction = Annotated[float, *_type("fraction", most=1.0, exclusive=True)]
 Level = Annotated[float, BeforeValidator(_level), Means("number, or share such as `90 %`")]
 Probability = Annotated[float, *_type("fraction", most=1.0)]
+Ratio = Annotated[float, *_type("fraction", exclusive=True)]
+"""A share that may be more than the whole."""
+DayTime = Annotated[float, *_type("time", most=units.DAY_S)]
+"""Seconds since local midnight."""
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WEEK_TIME = re.compile(rf"({'|'.join(_DAYS)}) ([01]?\d|2[0-3]):([0-5]\d)")

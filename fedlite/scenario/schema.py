@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import model_validator
-from pydantic_core import PydanticCustomError
 
+from fedlite.scenario.base import Section
 from fedlite.scenario.clients import PlanSection
 from fedlite.scenario.fit_laws import FIT_LAWS
 from fedlite.scenario.laws import LAWS
 from fedlite.scenario.sections import Sections
 from fedlite.scenario.task import Task
+from fedlite.scenario.violation import refuse
 
 if TYPE_CHECKING:
     from fedlite.compression.plan import Plan
@@ -24,12 +25,14 @@ class FleetScenario(Sections):
     laws: ClassVar[tuple[Law, ...]] = LAWS
     """What it must obey."""
 
+    @classmethod
+    def partly(cls) -> type[Section]:
+        """Return the scenario without its task, which a mistaken one need not keep from being judged."""
+        return FleetScenario
+
     @model_validator(mode="after")
     def _laws_hold(self) -> FleetScenario:
-        violations = tuple(violation for law in self.laws for violation in law(self))
-        if violations:
-            text = "; ".join(f"{violation.key}: {violation.message}" for violation in violations)
-            raise PydanticCustomError("laws", "{text}", {"text": text, "violations": violations})
+        refuse(violation for law in self.laws for violation in law(self))
         return self
 
     def rule_for(self, *, profile: str, tier: str) -> PlanSection:

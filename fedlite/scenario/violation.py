@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
     from fedlite.scenario.sections import Sections
@@ -21,3 +23,11 @@ class Violation:
 
 
 Law = Callable[["Sections"], Iterator[Violation]]
+
+
+def refuse(violations: Iterable[Violation]) -> None:
+    """Raise the error of a validator that holds every broken law, if there is one."""
+    found = tuple(violations)
+    if found:
+        text = "; ".join(f"{violation.key}: {violation.message}" for violation in found)
+        raise PydanticCustomError("laws", "{text}", {"text": text, "violations": found})

@@ -1,0 +1,1 @@
+"""Rollout plans: which devices get which model when, under what conditions, and what stops it."""
