@@ -1,7 +1,7 @@
-"""Write docs/reference/scenario.md from the schema, or say that it is stale.
+"""Write docs/reference/scenario.md and rollout-plan.md from the schemas, or say that they are stale.
 
-python docs/generate_reference.py            writes the page
-python docs/generate_reference.py --check    exits with 1 if the page is not what the schema says
+python docs/generate_reference.py            writes the pages
+python docs/generate_reference.py --check    exits with 1 if a page is not what its schema says
 """
 
 from __future__ import annotations
@@ -15,15 +15,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic.fields import FieldInfo
 
 from fedlite.scenario.base import Section
+from fedlite.scenario.clients import PlanSection
+from fedlite.scenario.fleet import Fleet
 from fedlite.scenario.problems import sections_of
 from fedlite.scenario.quantities import Means
+from fedlite.scenario.rollout.gates import METHODS, METRICS
+from fedlite.scenario.rollout.plan import RolloutPlan
+from fedlite.scenario.rollout.presets import PRESETS
 from fedlite.scenario.schema import Scenario
 from fedlite.scenario.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-PAGE = Path(__file__).parent / "reference" / "scenario.md"
+FOLDER = Path(__file__).parent / "reference"
 
 HEAD = """\
 # Scenario reference
@@ -51,28 +56,68 @@ scenario of every variant.
 """
 
 
-def page() -> str:
-    """Return the whole page."""
-    parts = [HEAD, *_section("scenario", Scenario, 2, set()), STUDY_HEAD.replace("# Study", "## Study"), _table(Study)]
+ROLLOUT_HEAD = """\
+# Rollout plan reference
+
+<!-- Written by docs/generate_reference.py from the schema; change the schema, then run it again. -->
+
+A rollout plan is one YAML file: which devices get which variant of a model when, under what conditions, and what stops
+it. It is read as strictly as a [scenario](scenario.md), with the same units. `fedlite validate FILE` checks it,
+`fedlite rollout import` and `export` read and write [plans of other systems](../how-to/import-a-rollout.md).
+
+The keys of `fleet` are those of a [scenario's](scenario.md#fleet); `rules` and the round's part of `protocol` belong to
+training. A `plan` under `model.variants` is one of [`clients`](scenario.md#clients). Steps use the words of Argo
+Rollouts, rates those of AWS IoT Jobs. Keys in bold must be given.
+"""
+
+
+def scenario_page() -> str:
+    """Return the page of scenarios and studies."""
+    parts = [HEAD, *_section("", Scenario, 2, set()), STUDY_HEAD.replace("# Study", "## Study"), _table(Study)]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def rollout_page() -> str:
+    """Return the page of rollout plans."""
+    # What the other page describes is not told twice.
+    parts = [ROLLOUT_HEAD, *_section("", RolloutPlan, 2, {Fleet, PlanSection}), *_rollout_tables()]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _rollout_tables() -> Iterator[str]:
+    yield "## Presets\n"
+    rows = [f"| `{name}` | {preset.words} |" for name, preset in PRESETS.items()]
+    yield "\n".join(["| preset | what it stands for |", "|---|---|", *rows]) + "\n"
+    yield "## Metrics and methods\n"
+    rows = [f"| `{name}` | {metric.kind} | {metric.direction} | {metric.words} |" for name, metric in METRICS.items()]
+    yield "\n".join(["| metric | kind | worse is | what it is of |", "|---|---|---|---|", *rows]) + "\n"
+    rows = [
+        f"| `{name}` | {', '.join(sorted(method.reads))} |"
+        f" {', '.join(' or '.join(f'`{key}`' for key in either) for either in method.needs)} |"
+        for name, method in METHODS.items()
+    ]
+    yield "\n".join(["| method | reads | needs |", "|---|---|---|", *rows]) + "\n"
+
+
+PAGES = {"scenario.md": scenario_page, "rollout-plan.md": rollout_page}
 
 
 def _section(path: str, section: type[Section], level: int, done: set[type[Section]]) -> Iterator[str]:
     """Yield a section's heading, words and table, then those of the sections inside it."""
     done.add(section)
-    if path != "scenario":
+    if path:
         yield f"{'#' * level} `{path}`\n"
         yield f"{_first_words(section)}\n"
     if section.model_fields:
         yield _table(section)
-    yield from _inside(path, section, level if path == "scenario" else min(level + 1, 4), done)
+    yield from _inside(path, section, min(level + 1, 4) if path else level, done)
 
 
 def _inside(path: str, section: type[Section], level: int, done: set[type[Section]]) -> Iterator[str]:
     """Yield the sections inside a section."""
     for name, field in section.model_fields.items():
         key = field.alias or name
-        inner_path = key if path == "scenario" else f"{path}.{key}"
+        inner_path = f"{path}.{key}" if path else key
         inner = [found for found in sections_of(field.annotation) if found not in done]
         if len(inner) > 1:
             yield from _choice(inner_path, field, inner, level, done)
@@ -179,6 +224,8 @@ def _default(field: FieldInfo) -> str:
         return f"`{tag}`" if tag else ""
     if value is None or value in ({}, (), ""):
         return ""
+    if isinstance(value, tuple) and isinstance(value[0], Section):
+        return f"`{'+'.join(str(getattr(one, 'name', '')) for one in value)}`"
     written = _written(field, value)
     return f"`{'true' if written is True else 'false' if written is False else written}`"
 
@@ -201,18 +248,20 @@ def _serialiser(metadata: Iterable[Any]) -> Callable[[Any], Any] | None:
 
 
 def main() -> int:
-    """Write the page, or compare it."""
+    """Write the pages, or compare them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if the page is stale")
-    made = page()
-    if parser.parse_args().check:
-        if PAGE.exists() and PAGE.read_text(encoding="utf-8") == made:
-            return 0
-        sys.stderr.write(f"{PAGE}: the schema says something else; run 'python docs/generate_reference.py'\n")
-        return 1
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(made, encoding="utf-8")
-    return 0
+    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if a page is stale")
+    check = parser.parse_args().check
+    stale = False
+    for name, made in PAGES.items():
+        page = FOLDER / name
+        if not check:
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.write_text(made(), encoding="utf-8")
+        elif not page.exists() or page.read_text(encoding="utf-8") != made():
+            sys.stderr.write(f"{page}: the schema says something else; run 'python docs/generate_reference.py'\n")
+            stale = True
+    return int(stale)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ GROWING = {
     "flower/app_exchange.py": {"_Ended"},
     "flower/flight.py": {"Flight"},
     "scenario/fields.py": {"FieldReader"},
+    "scenario/rollout/exchange/fields.py": {"Fields"},
     "scenario/strict_yaml.py": {"Document"},
 }
 """Those that are filled as work goes on; each belongs to one owner."""

@@ -1,0 +1,224 @@
+"""Eclipse hawkBit: the body of a rollout, as its management API takes it.
+
+References
+----------
+eclipse-hawkbit/hawkbit, docs/rollout-management.md and the management API's rollout and rollout group models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from fedlite.scenario.rollout.exchange.fields import Fields, Imported, Left, hundredths, percent, plain, stubbed
+from fedlite.scenario.rollout.exchange.writing import lettings_in, raw_threshold, sizes_unlike, unexpressed, unlike
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from fedlite.scenario.rollout.plan import RolloutPlan
+    from fedlite.scenario.rollout.steps import Step
+    from fedlite.scenario.strict_yaml import Document, KeyPath
+
+_DEFAULT_SUCCESS: Final = 50.0
+_MOST_GROUPS: Final = 200
+_LOOKS: Final = "10 min"
+_TARGETS: Final = "which devices are meant is the plan's 'fleet'; a wave has 'filter: {tiers, profiles}'"
+_USERS: Final = "whether an owner agrees is the plan's 'audience'"
+_REASONS: Final = {
+    "targetFilterQuery": _TARGETS,
+    "groups.targetFilterQuery": _TARGETS,
+    "groups.name": "waves have numbers, not names",
+    "groups.description": "waves have numbers, not names",
+    "distributionSetId": "what is installed is the plan's 'model'",
+    "type": "a rehearsal installs as soon as the conditions of 'download' hold",
+    "forcetime": "a rehearsal installs as soon as the conditions of 'download' hold",
+    "startAt": "a rehearsal begins at 'fleet.start'",
+    "weight": "a rehearsal has one rollout at a time",
+    "dynamic": "the devices of a rehearsal are those of its beginning",
+    "dynamicGroupTemplate": "the devices of a rehearsal are those of its beginning",
+    "confirmationRequired": _USERS,
+    "groups.confirmationRequired": _USERS,
+    "successAction.expression": "hawkBit does not read it",
+    "errorAction.expression": "hawkBit does not read it",
+    "groups.successAction.expression": "hawkBit does not read it",
+    "groups.errorAction.expression": "hawkBit does not read it",
+}
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What ends a group, and what a person must do then."""
+
+    success: float = _DEFAULT_SUCCESS
+    waits: bool = False
+    error: float | None = None
+
+
+def read(document: Document) -> Imported:
+    """Return what a rollout comes to."""
+    fields = Fields(document, _REASONS)
+    name, description = fields.name("name"), fields.text("description")
+    rules = _rules(fields, (), _Rules())
+    waves = _groups(fields, rules) if fields.get("groups") is not None else _equal(fields, rules)
+    gates = []
+    if rules.error:
+        place: KeyPath = ("errorCondition",)
+        fields.note(place, f"counted over all devices and looked at every {_LOOKS}, where hawkBit counts in each group")
+        gates = [
+            {
+                "name": "error-condition",
+                "metric": "install_failure",
+                "method": "threshold",
+                "threshold": percent(rules.error),
+                "on_fail": "pause",
+                "every": _LOOKS,
+            }
+        ]
+    return fields.imported(stubbed(name, description=description, strategy={"waves": waves}, gates=gates))
+
+
+def _rules(fields: Fields, path: KeyPath, default: _Rules) -> _Rules:
+    for condition in ("successCondition", "errorCondition"):
+        fields.choice((*path, condition, "condition"), ("THRESHOLD",))
+    success = _expression(fields, (*path, "successCondition", "expression"))
+    error = _expression(fields, (*path, "errorCondition", "expression"))
+    action = fields.choice((*path, "successAction", "action"), ("NEXTGROUP", "PAUSE"))
+    fields.choice((*path, "errorAction", "action"), ("PAUSE",))
+    return _Rules(
+        default.success if success is None else success,
+        default.waits if action is None else action == "PAUSE",
+        default.error if error is None else error,
+    )
+
+
+def _expression(fields: Fields, path: KeyPath) -> float | None:
+    value = fields.take(*path)
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number <= 100:  # noqa: PLR2004 -- a percentage
+        fields.wrong(path, f"got {value!r}, expected a percentage as text", "write for example '50'")
+        return None
+    return number
+
+
+def _equal(fields: Fields, rules: _Rules) -> list[dict[str, Any]]:
+    amount = int(fields.number(("amountGroups",), 1, _MOST_GROUPS) or 1)
+    return [_wave(index, amount, 100.0 / amount, rules) for index in range(amount)]
+
+
+def _groups(fields: Fields, rules: _Rules) -> list[dict[str, Any]]:
+    waves, remaining, before = [], 100.0, rules
+    positions = fields.items("groups")
+    for index in positions:
+        # Percentages are of those that no earlier group has taken.
+        share = fields.number(("groups", index, "targetPercentage"), 0, 100, whole=False)
+        taken = remaining * (100.0 if share is None else share) / 100.0
+        remaining -= taken
+        if taken == 0 and not fields.problems:
+            fields.wrong(("groups", index, "targetPercentage"), "got a group without targets", "raise it, or remove it")
+        is_last = index == len(positions) - 1 and remaining <= 1e-9  # noqa: PLR2004 -- percent of nobody
+        waves.append(_wave(index, index + 1 if is_last else len(positions) + 1, taken, before))
+        before = _rules(fields, ("groups", index), rules)
+        if before.error != rules.error:
+            fields.note(
+                ("groups", index, "errorCondition"), "a gate holds for all waves, so the rollout's own is taken"
+            )
+    if remaining > 1e-9:  # noqa: PLR2004 -- percent of nobody
+        fields.note(("groups",), f"{remaining:.6g} % of the targets are in no group and are never let in")
+    return waves
+
+
+def _wave(index: int, amount: int, share: float, before: _Rules) -> dict[str, Any]:
+    size: dict[str, Any] = {"rest": True} if index == amount - 1 else {"percent": percent(share)}
+    if index:
+        size["installed"] = percent(before.success)
+        if before.waits:
+            size["approval"] = True
+    return size
+
+
+def write(plan: RolloutPlan, start: datetime | None = None) -> tuple[dict[str, Any], list[Left]]:
+    """Return the rollout of a plan, and what hawkBit cannot express.
+
+    Parameters
+    ----------
+    plan : RolloutPlan
+    start : datetime, optional
+        When the rollout is to begin.
+    """
+    left: list[Left] = []
+    document: dict[str, Any] = {"name": plan.name}
+    if plan.description:
+        document["description"] = plan.description
+    if plan.strategy.paced is not None:
+        left.append(Left("strategy.rate", "hawkBit lets devices in by groups, not at a rate"))
+    else:
+        document |= _written(plan.steps, left)
+    error = _error(plan, left)
+    if error is not None:
+        document["errorCondition"] = _condition(error)
+        document["errorAction"] = {"action": "PAUSE", "expression": ""}
+    if start is not None:
+        document["startAt"] = int(start.timestamp() * 1000)
+    left += unexpressed(plan, (), "hawkBit leaves it to the device's own software")
+    return document, left
+
+
+def _written(steps: tuple[Step, ...], left: list[Left]) -> dict[str, Any]:
+    left += sizes_unlike(steps)
+    groups = lettings_in(steps)
+    let_in, shares, ends = 0.0, [], []
+    for step, stretches in groups:
+        remaining = 1.0 - let_in
+        shares.append(plain(round(hundredths((step.weight - let_in) / remaining), 6)) if remaining > 0 else 0)
+        let_in = step.weight
+        if any(one.hold_s for one in stretches):
+            left.append(Left(f"strategy ({step.name})", "a group goes on by what is installed, not after a time"))
+        ends.append(_end(stretches))
+    if let_in < 1.0:
+        left.append(Left("strategy", f"{hundredths(1.0 - let_in):g} % are never let in, so they are in no group"))
+    first = ends[0] if ends else (None, False)
+    document: dict[str, Any] = {
+        "successCondition": _condition(_DEFAULT_SUCCESS if first[0] is None else hundredths(first[0])),
+        "successAction": {"action": "PAUSE" if first[1] else "NEXTGROUP", "expression": ""},
+    }
+    even = [plain(round(100.0 / (len(shares) - index), 6)) for index in range(len(shares))]
+    if shares == even and len(set(ends[:-1])) <= 1:
+        return {"amountGroups": len(shares), **document}
+    own = [_own(share, end, first) for share, end in zip(shares, [*ends[:-1], first], strict=True)]
+    return {"groups": own, **document}
+
+
+def _end(stretches: list[Step]) -> tuple[float | None, bool]:
+    return next((one.installed for one in stretches if one.installed), None), any(one.waits for one in stretches)
+
+
+def _own(share: float, end: tuple[float | None, bool], usual: tuple[float | None, bool]) -> dict[str, Any]:
+    group: dict[str, Any] = {"targetPercentage": share}
+    if end != usual:
+        group["successCondition"] = _condition(_DEFAULT_SUCCESS if end[0] is None else hundredths(end[0]))
+        group["successAction"] = {"action": "PAUSE" if end[1] else "NEXTGROUP", "expression": ""}
+    return group
+
+
+def _condition(number: float) -> dict[str, str]:
+    return {"condition": "THRESHOLD", "expression": f"{plain(number)}"}
+
+
+def _error(plan: RolloutPlan, left: list[Left]) -> float | None:
+    found: float | None = None
+    for index, gate in enumerate(plan.gates):
+        key = f"gates.{index}"
+        if not raw_threshold(gate) or gate.threshold is None or found is not None:
+            left.append(Left(key, "hawkBit has one error condition, a share of failed installations"))
+            continue
+        found = hundredths(gate.threshold)
+        if gate.on_fail != "pause":
+            left.append(Left(f"{key}.on_fail", f"hawkBit can only pause, not {gate.on_fail}"))
+        left += unlike(key, gate, {"on_fail", "every"})
+    return found
