@@ -320,6 +320,30 @@ def test_what_the_other_system_would_refuse_is_refused_with_its_place(imported, 
     assert problem.remedy
 
 
+def test_a_hawkbit_group_that_goes_on_at_once_does_so_both_ways(imported):
+    at_once = changed(HAWKBIT, "successCondition", "expression", value="0")
+    read = imported("hawkbit", at_once)
+    assert read.plan["strategy"]["waves"][1:] == [
+        {"percent": "33.33333333 %", "after": "0 s"},
+        {"rest": True, "after": "0 s"},
+    ]
+    assert export(completed(read.plan), "hawkbit")[0] == at_once
+    with pytest.raises(InvalidFileError, match="groups: got no group, expected at least one"):
+        imported("hawkbit", {**GROUPS, "groups": []})
+
+
+def test_an_aws_rate_that_begins_above_its_maximum_is_refused(imported):
+    with pytest.raises(InvalidFileError, match="baseRatePerMinute: got 50, more than the maximumPerMinute of 5;"):
+        imported("aws", changed(AWS, "jobExecutionsRolloutConfig", "maximumPerMinute", value=5))
+
+
+@pytest.mark.parametrize("kind", [["AnalysisTemplate"], {}, None, "AnalysisTemplate"])
+def test_a_template_that_tells_no_metric_leaves_its_gate_open(imported, kind):
+    document = changed(ARGO, "items", 1, value={"kind": kind, "metadata": {"name": "installs"}})
+    gate = imported("argo", document).plan["gates"][0]
+    assert (gate["name"], gate["metric"], gate["threshold"]) == ("installs", "TODO", "TODO")
+
+
 def test_phases_that_cannot_be_placed_in_time_are_refused(imported):
     phases = [{"batch_size": 60}, {"batch_size": 60, "start_ts": "2026-03-03T08:00:00Z"}]
     with pytest.raises(InvalidFileError) as error:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fedlite.scenario.strict_yaml import Document, KeyPath
 
 _API: Final = "argoproj.io/v1alpha1"
+_TEMPLATES: Final = ("AnalysisTemplate", "ClusterAnalysisTemplate")
 _CONDITION = re.compile(r"\s*result(?:\[0\])?\s*(<=?|>=?)\s*([0-9]*\.?[0-9]+)\s*")
 _SERVERS: Final = "it is about servers of a cluster"
 _REASONS: Final = {
@@ -127,11 +128,11 @@ Called = tuple[str, dict[str, Any]]
 
 
 def _gates(fields: Fields, named: list[str], background: list[str], first: int) -> list[Called]:
-    where = {
-        fields.get("items", index, "metadata", "name"): index
-        for index in fields.items("items")
-        if fields.get("items", index, "kind") in {"AnalysisTemplate", "ClusterAnalysisTemplate"}
-    }
+    where: dict[str, int] = {}
+    for index in fields.items("items"):
+        told = fields.get("items", index, "metadata", "name")
+        if fields.get("items", index, "kind") in _TEMPLATES and isinstance(told, str):
+            where[told] = index
     gates: list[Called] = []
     for name in dict.fromkeys((*named, *background)):
         looks = {"every": "1 h", **({"from_step": first} if first > 1 else {})} if name in background else {}
@@ -145,6 +146,9 @@ def _gates(fields: Fields, named: list[str], background: list[str], first: int) 
         fields.take(*item, "metadata", "name")
         metrics = (*item, "spec", "metrics")
         positions = fields.items(*metrics)
+        if not positions:
+            fields.note(item, "it has no metrics; its gate is left open")
+            gates.append((name, _gate(name, STUB, STUB, looks)))
         for index in positions:
             told = name if len(positions) == 1 else f"{name}-{index + 1}"
             gates.append((name, _of_metric(fields, (*metrics, index), told, dict(looks))))

@@ -93,6 +93,12 @@ def _rate(fields: Fields) -> dict[str, Any]:
     if most is None:
         most = _MOST_PER_MINUTE
         fields.note((_ROLLOUT, "maximumPerMinute"), f"not told, so {_MOST_PER_MINUTE} is taken, the most there may be")
+    if rate.get("baseRatePerMinute", 0) > most:
+        fields.wrong(
+            (_ROLLOUT, _RATE, "baseRatePerMinute"),
+            f"got {rate['baseRatePerMinute']}, more than the maximumPerMinute of {most:g}",
+            "lower the first or raise the second",
+        )
     return {**rate, "maximumPerMinute": int(most)}
 
 

@@ -114,6 +114,8 @@ def _equal(fields: Fields, rules: _Rules) -> list[dict[str, Any]]:
 def _groups(fields: Fields, rules: _Rules) -> list[dict[str, Any]]:
     waves, remaining, before = [], 100.0, rules
     positions = fields.items("groups")
+    if not positions and not fields.problems:
+        fields.wrong(("groups",), "got no group, expected at least one", "write one, or 'amountGroups'")
     for index in positions:
         # Percentages are of those that no earlier group has taken.
         share = fields.number(("groups", index, "targetPercentage"), 0, 100, whole=False)
@@ -136,7 +138,7 @@ def _groups(fields: Fields, rules: _Rules) -> list[dict[str, Any]]:
 def _wave(index: int, amount: int, share: float, before: _Rules) -> dict[str, Any]:
     size: dict[str, Any] = {"rest": True} if index == amount - 1 else {"percent": percent(share)}
     if index:
-        size["installed"] = percent(before.success)
+        size |= {"installed": percent(before.success)} if before.success else {"after": "0 s"}
         if before.waits:
             size["approval"] = True
     return size
@@ -182,9 +184,9 @@ def _written(steps: tuple[Step, ...], left: list[Left]) -> dict[str, Any]:
         ends.append(_end(stretches))
     if let_in < 1.0:
         left.append(Left("strategy", f"{hundredths(1.0 - let_in):g} % are never let in, so they are in no group"))
-    first = ends[0] if ends else (None, False)
+    first = ends[0] if len(ends) > 1 else (_DEFAULT_SUCCESS, False)
     document: dict[str, Any] = {
-        "successCondition": _condition(_DEFAULT_SUCCESS if first[0] is None else hundredths(first[0])),
+        "successCondition": _condition(first[0]),
         "successAction": {"action": "PAUSE" if first[1] else "NEXTGROUP", "expression": ""},
     }
     even = [plain(round(100.0 / (len(shares) - index), 6)) for index in range(len(shares))]
@@ -194,14 +196,19 @@ def _written(steps: tuple[Step, ...], left: list[Left]) -> dict[str, Any]:
     return {"groups": own, **document}
 
 
-def _end(stretches: list[Step]) -> tuple[float | None, bool]:
-    return next((one.installed for one in stretches if one.installed), None), any(one.waits for one in stretches)
+def _end(stretches: list[Step]) -> tuple[float, bool]:
+    """Return the percentage that must have installed before the next group, and whether a person is asked."""
+    installed = next((one.installed for one in stretches if one.installed), None)
+    waits = any(one.waits for one in stretches)
+    at_once = not waits and not any(one.hold_s for one in stretches)
+    told = hundredths(installed) if installed else 0.0 if at_once else _DEFAULT_SUCCESS
+    return told, waits
 
 
-def _own(share: float, end: tuple[float | None, bool], usual: tuple[float | None, bool]) -> dict[str, Any]:
+def _own(share: float, end: tuple[float, bool], usual: tuple[float, bool]) -> dict[str, Any]:
     group: dict[str, Any] = {"targetPercentage": share}
     if end != usual:
-        group["successCondition"] = _condition(_DEFAULT_SUCCESS if end[0] is None else hundredths(end[0]))
+        group["successCondition"] = _condition(end[0])
         group["successAction"] = {"action": "PAUSE" if end[1] else "NEXTGROUP", "expression": ""}
     return group
 
