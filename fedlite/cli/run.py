@@ -57,7 +57,7 @@ def run(
     else:
         if scenario is None:
             raise FedliteError("run: got no scenario, expected a file; write 'fedlite run scenarios/quickstart.yaml'")
-        chosen = load_scenario(scenario, _changes(overrides or [], seed))
+        chosen = load_scenario(scenario, changes_of(overrides or [], seed))
         finished = shown(as_json, lambda say: running.run(chosen, out=out, settings=settings, progress=say))
     tell(finished, as_json)
 
@@ -79,7 +79,14 @@ def tell(finished: Run, as_json: bool) -> None:
         raise SystemExit(NO_GOOD)
 
 
-def _changes(overrides: list[str], seed: int | None) -> dict[str, str]:
+def changes_of(overrides: list[str], seed: int | None = None) -> dict[str, str]:
+    """Return the keys that `--set` and `--seed` change.
+
+    Raises
+    ------
+    FedliteError
+        If one is no KEY=VALUE.
+    """
     changes = {}
     for text in overrides:
         key, equals, value = text.partition("=")

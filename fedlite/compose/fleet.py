@@ -126,28 +126,34 @@ def nobody_fits(made: list[DeviceClass]) -> str:
 
 def build(scenario: FleetScenario, profiles: list[DeviceProfile], excluded: list[bool]) -> Fleet:
     """Draw the population and set up its state."""
-    section = scenario.fleet
+    fleet = of_section(scenario.fleet, scenario.seed, profiles, excluded)
+    join(scenario, fleet)
+    return fleet
+
+
+def of_section(
+    section: FleetSection, seed: int, profiles: list[DeviceProfile], excluded: list[bool] | None = None
+) -> Fleet:
+    """Draw a fleet that nobody checks in to yet."""
     people = population.draw(
         profiles,
         list(section.mix.values()),
         section.devices,
-        scenario.seed,
+        seed,
         access=section.network.access,
         region=section.network.region,
     )
     chosen = section.rules
     rules = Rules(chosen.charging, chosen.unmetered, chosen.idle, chosen.min_battery)
-    fleet = Fleet(
+    return Fleet(
         people,
-        _availability(section, scenario.seed),
+        _availability(section, seed),
         rules,
         budgets_of(section),
-        seed=scenario.seed,
-        excluded=_spread(excluded, people.profile_of),
+        seed=seed,
+        excluded=_spread(excluded or [False] * len(profiles), people.profile_of),
         start_s=section.start_s,
     )
-    join(scenario, fleet)
-    return fleet
 
 
 def _spread(values: list[bool], profile_of: NDArray[np.int16]) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fedlite.fleet import check_in_cost
 from fedlite.fleet.outcomes import NOT_AWAITED, Outcome
+from fedlite.fleet.starts import starts_s
 from fedlite.fleet.visits import Visits
 from fedlite.rng import uniform
 
@@ -167,17 +168,9 @@ class CheckIns:
         self._soonest_s = min(self._soonest_s, float(self._next_s[devices].min(initial=np.inf)))
 
     def _starts_s(self, devices: Ids, wanted_s: Floats) -> Floats:
-        """Return when the operating systems start the job: at once where the rules are met, else some time after."""
-        needed, presence = self._fleet.rules.conditions, self._fleet.presence
-        starts_s = presence.next_start_s(needed, devices, wanted_s)
+        """Return when the operating systems start the job of checking in."""
         slop_s = self.protocol.check_in.jitter_s * self._uniform("slop", devices)
-        open_ = np.flatnonzero((starts_s > wanted_s) & np.isfinite(starts_s))
-        while open_.size:
-            starts_s[open_] += slop_s[open_]
-            open_ = open_[~presence.holds(needed, devices[open_], starts_s[open_])]
-            starts_s[open_] = presence.next_start_s(needed, devices[open_], starts_s[open_])
-            open_ = open_[np.isfinite(starts_s[open_])]
-        return starts_s
+        return starts_s(self._fleet.presence, self._fleet.rules.conditions, devices, wanted_s, slop_s)
 
     def _refused(self, devices: Ids) -> NDArray[np.bool_]:
         return self._uniform("refused", devices, fixed=True) < self.protocol.check_in.refused

@@ -1,1 +1,1 @@
-"""Rehearsing a rollout: gates that stop it, and what they can see of a regression before anything is rehearsed."""
+"""Rehearsing a rollout: a plan carried out many times on a simulated fleet before anybody touches a real one."""

@@ -9,6 +9,7 @@ GROWING = {
     "engine/ray_pool.py": {"_Slot", "_Flight"},
     "flower/app_exchange.py": {"_Ended"},
     "flower/flight.py": {"Flight"},
+    "rollout/delivery.py": {"Delivery"},
     "scenario/fields.py": {"FieldReader"},
     "scenario/rollout/exchange/fields.py": {"Fields"},
     "scenario/strict_yaml.py": {"Document"},

@@ -1,0 +1,71 @@
+"""`fedlite rollout PLAN.yaml`: rehearse a plan in every world that it names, and say what came of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fedlite.compose.rollout_run import Rollout
+
+PlanFile = Annotated[Path, typer.Argument(help="A rollout plan.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a key: audience.opt_out='5 %' (repeatable).")
+]
+
+
+def rehearse(
+    plan: PlanFile,
+    replications: Annotated[int | None, typer.Option(min=1, help="Rehearsals of each world.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed in place of the plan's.")] = None,
+    backend: Annotated[
+        str, typer.Option(help="ray, local (no Ray), or auto: Ray where there is work enough.")
+    ] = "auto",
+    actors: Annotated[
+        int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory; that of an interrupted rehearsal of this plan is continued.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """Rehearse a rollout plan: coverage, bytes, energy, what gates catch, and whom a bad model reaches."""
+    from fedlite import runner as running
+    from fedlite.cli.run import changes_of
+    from fedlite.compose.rollout_run import rehearse as play
+    from fedlite.scenario.rollout.loading import load_rollout
+
+    told = {"replications": replications, "seed": seed}
+    changes = changes_of(overrides or []) | {key: str(value) for key, value in told.items() if value is not None}
+    chosen = load_rollout(plan, changes)
+    settings = running.Settings(backend=backend, actors=actors)
+    finished = _shown(as_json, lambda say: play(chosen, out=out, settings=settings, progress=say))
+    if as_json:
+        print(json.dumps(finished.summary))
+        return
+    from rich.console import Console
+
+    from fedlite.report.rollout_console import tables
+
+    console = Console()
+    for table in tables(finished.summary):
+        console.print(table)
+    console.print(f"results: {finished.path}", soft_wrap=True)
+
+
+def _shown(quiet: bool, work: Callable[[Callable[[int, int], None] | None], Rollout]) -> Rollout:
+    """Do the work behind a progress bar; programs get none."""
+    if quiet:
+        return work(None)
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True)) as bar:
+        row = bar.add_task("rehearsals", total=None)
+        return work(lambda done, total: bar.update(row, completed=done, total=total))

@@ -1,0 +1,232 @@
+"""One rehearsal: a plan carried out once on the fleet, in one world, with one set of dice.
+
+    let in -> asks -> waits for the conditions -> downloads -> installs -> reports
+                  gates look at reports; the first that trips stops what comes after
+
+Replications share the fleet: its devices, their owners' days, their links' mean rates. Each draws anew who opted out,
+who is held out, who is let in first, when each device asks, what its link gives it, which downloads and installs fail,
+and what it reports. All of it hangs on (seed, replication, device), never on how many rehearsals are made, or where.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedlite.rng import uniform
+from fedlite.rollout import audience as people
+from fedlite.rollout import monitor
+from fedlite.rollout.delivery import Courier, Delivery, Offer
+from fedlite.rollout.letting_in import Letting, waves
+from fedlite.rollout.monitor import Arm, Trip
+from fedlite.rollout.signals import Reporting, Running, install_failures
+from fedlite.rollout.states import State
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fedlite.fleet.state import Fleet
+    from fedlite.rollout.audience import Audience, Members
+    from fedlite.rollout.builds import Assigned
+    from fedlite.rollout.charges import Charges
+    from fedlite.rollout.delivery import Policy
+    from fedlite.rollout.monitor import Watch
+    from fedlite.rollout.signals import Telemetry
+    from fedlite.rollout.strategy import Strategy
+    from fedlite.rollout.worlds import Behaviour, World
+
+    Ids = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Old:
+    """The model that runs now, on each of P profiles: what a rollback downloads, and what the control arm reports."""
+
+    payload_bytes: float
+    behaviour: Behaviour
+    accuracy: Floats
+    latency_s: Floats
+    inference_j: Floats
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is rehearsed, as plain numbers on the profiles of one fleet."""
+
+    assigned: Assigned
+    old: Old
+    audience: Audience
+    policy: Policy
+    strategy: Strategy
+    watches: tuple[Watch, ...]
+    telemetry: Telemetry
+    inferences_per_day: float
+    start_s: float
+    horizon_s: float
+    """Absolute virtual times of the rollout's begin and of the rehearsal's end."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class Played:
+    """What happened in one rehearsal. Arrays have shape (N,).
+
+    `let_in_s` is infinite where the plan never got to; `back_s` is when a device ran the old model again.
+    """
+
+    members: Members
+    delivery: Delivery
+    back: Delivery
+    let_in_s: Floats
+    trip: Trip | None
+    stages: tuple[tuple[str, float], ...]
+    """Label of each wave that began, and when."""
+
+
+def play(plan: Plan, fleet: Fleet, world: World, replication: int, charges: Charges | None = None) -> Played:
+    """Carry a plan out once."""
+    return _Rehearsal(plan, fleet, world, replication, charges).run()
+
+
+class _Rehearsal:
+    def __init__(self, plan: Plan, fleet: Fleet, world: World, replication: int, charges: Charges | None) -> None:
+        self.plan, self.fleet, self.world = plan, fleet, world
+        self.replication = replication
+        self.profile = fleet.population.profile_of.astype(np.int64)
+        self.members = people.draw(plan.audience, fleet, plan.seed, replication, plan.start_s)
+        self.courier = Courier(fleet, plan.policy, plan.seed, replication, plan.horizon_s, charges)
+        self.reporting = Reporting(plan.telemetry, plan.seed, replication)
+        self.delivery, self.back = Delivery.none(len(fleet)), Delivery.none(len(fleet))
+        self.let_in_s = np.full(len(fleet), np.inf)
+        self._number = 0
+        self._capacity_j = fleet.capacity_of(fleet.ids)
+        self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Give a state to whoever can never be let in."""
+        unfit = self.plan.assigned.why[self.profile]
+        members, state = self.members, self.delivery.state
+        state[members.full] = State.STORAGE_FULL.code
+        state[members.held_out] = State.HELD_OUT.code
+        state[members.opted_out] = State.OPTED_OUT.code
+        misfits = unfit != State.UPDATED.code
+        state[misfits] = unfit[misfits]
+        self.can = (state == State.NOT_REACHED.code) | (state == State.HELD_OUT.code)
+
+    def run(self) -> Played:
+        """Let devices in, wave by wave, until all are in, a gate trips or the horizon is reached."""
+        plan, begun, trip, until_s = self.plan, [], None, self.plan.start_s
+        letting = Letting(self.can, self.members.rank, self.profile)
+        for wave in waves(plan.strategy, letting, plan.start_s, plan.horizon_s, self):
+            begun.append((wave.label, wave.begin_s))
+            # While somebody was waited for, gates went on looking.
+            trip = self._watched(until_s, wave.begin_s, ()) if wave.begin_s > until_s else None
+            trip = trip or self._watched(wave.begin_s, wave.end_s, wave.analyses, wave.number)
+            until_s = wave.end_s
+            if trip is not None:
+                break
+        if trip is None and until_s < plan.horizon_s:
+            trip = self._watched(until_s, plan.horizon_s, ())
+        if trip is not None:
+            self._stop(trip)
+        return Played(self.members, self.delivery, self.back, self.let_in_s, trip, tuple(begun))
+
+    def deliver(self, devices: Ids, let_in_s: Floats) -> Delivery:
+        """Return what becomes of devices that are let in at these times."""
+        # The control arm is let in with the others, and is given nothing.
+        all_of_them = Delivery.none(len(devices))
+        all_of_them.state[:] = State.HELD_OUT.code
+        served = np.flatnonzero(~self.members.held_out[devices])
+        all_of_them.put(served, self._delivered(devices[served], let_in_s[served]))
+        return all_of_them
+
+    def _delivered(self, devices: Ids, let_in_s: Floats) -> Delivery:
+        members, profile = self.members, self.profile[devices]
+        asks_s = let_in_s + members.lag_s[devices]
+        payload = self.plan.assigned.download_bytes[profile]
+        offer = Offer(devices, asks_s, payload, members.slop_s[devices], members.leaves_s[devices])
+        part = self.courier.deliver(offer)
+        fails = uniform(self.plan.seed, "rollout install", devices, self.replication)
+        bad = (part.state == State.UPDATED.code) & (fails < self.world.new.install_failure[profile])
+        part.state[bad] = State.INSTALL_FAILED.code
+        return part
+
+    def accept(self, devices: Ids, let_in_s: Floats, delivery: Delivery) -> None:
+        """Let them in."""
+        self.delivery.put(devices, delivery)
+        self.let_in_s[devices] = let_in_s
+
+    def served_s(self, devices: Ids, share: float) -> float:
+        """Return when a share of devices run the new model; those held out are not counted."""
+        runs_s = np.sort(self.delivery.runs_s[devices[~self.members.held_out[devices]]])
+        needed = math.ceil(round(share * len(runs_s), 9))
+        return float(runs_s[needed - 1]) if needed else -math.inf
+
+    # -- gates --------------------------------------------------------------------------------------------------------
+
+    def _watched(self, from_s: float, until_s: float, analyses: tuple[str, ...], number: int = 0) -> Trip | None:
+        self._number = max(self._number, number)
+        trips = []
+        for watch in self.plan.watches:
+            if self._number < watch.from_stage:
+                continue
+            analysed = watch.name in analyses
+            when_s = monitor.looks_s(watch, self.plan.start_s, from_s, until_s, analysed=analysed)
+            treated, control = self._arms(watch.metric)
+            trips.append(monitor.first_trip(watch, treated, control, when_s))
+        return monitor.earliest(trips)
+
+    def _arms(self, metric: str) -> tuple[Arm, Arm | None]:
+        if metric == "install_failure":
+            return Arm(install_failures(self.delivery), self.profile), None
+        treated = Arm(self.reporting.of(metric, self._running_new()), self.profile)
+        held = np.flatnonzero(self.members.held_out)
+        if not held.size:
+            return treated, None
+        return treated, Arm(self.reporting.of(metric, self._running_old(held)), self.profile[held])
+
+    def _running_new(self) -> Running:
+        assigned, profile = self.plan.assigned, self.profile
+        return Running(
+            self.fleet.ids, profile, self.delivery.runs_s, self.world.new, assigned.accuracy[profile],
+            assigned.latency_s[profile], self._per_day(assigned.inference_j[profile], self.fleet.ids), "new",
+        )  # fmt: skip
+
+    def _running_old(self, devices: Ids) -> Running:
+        old, profile = self.plan.old, self.profile[devices]
+        # As if they had updated, so that both arms report side by side.
+        since_s = self.let_in_s[devices] + self.members.lag_s[devices]
+        return Running(
+            devices, profile, since_s, old.behaviour, old.accuracy[profile],
+            old.latency_s[profile], self._per_day(old.inference_j[profile], devices), "old",
+        )  # fmt: skip
+
+    def _per_day(self, inference_j: Floats, devices: Ids) -> Floats:
+        return inference_j * self.plan.inferences_per_day / self._capacity_j[devices]
+
+    # -- stopping -----------------------------------------------------------------------------------------------------
+
+    def _stop(self, trip: Trip) -> None:
+        """Stop serving whoever has not begun its download, and take the others back if the gate says so."""
+        if trip.watch.on_fail == "pause":
+            return
+        waits = self.delivery.state != State.HELD_OUT.code
+        stopped = waits & (self.let_in_s < np.inf) & (self.delivery.begun_s > trip.when_s)
+        self.delivery.put(np.flatnonzero(stopped), Delivery.none(int(stopped.sum())))
+        self.delivery.state[stopped] = State.STOPPED.code
+        if trip.watch.on_fail == "rollback":
+            self._roll_back(trip.when_s)
+
+    def _roll_back(self, when_s: float) -> None:
+        has = np.flatnonzero(self.delivery.state == State.UPDATED.code)
+        members = self.members
+        asks_s = np.maximum(when_s, self.delivery.done_s[has]) + members.lag_s[has]
+        payload = np.full(len(has), self.plan.old.payload_bytes)
+        offer = Offer(has, asks_s, payload, members.slop_s[has], members.leaves_s[has])
+        part = self.courier.deliver(offer, errand=1)
+        self.back.put(has, part)
+        self.delivery.state[has[part.state == State.UPDATED.code]] = State.ROLLED_BACK.code

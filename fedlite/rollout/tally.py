@@ -1,0 +1,195 @@
+"""What one rehearsal came to, as the few numbers that bands are made of: every device, byte and joule counted once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from fedlite.rollout.states import STATES, State
+from fedlite.units import DAY_S
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from fedlite.fleet.state import Fleet
+    from fedlite.rollout.rehearsal import Plan, Played
+    from fedlite.rollout.worlds import World
+
+    Floats = NDArray[np.float64]
+
+SHARES: Final = (0.5, 0.9, 0.95, 0.99)
+"""Shares of the fleet whose time is told."""
+POINTS: Final = 241
+"""Of the coverage curve: every three hours of thirty days."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """One rehearsal of a fleet of P profiles, V variants and S states, at T points of time and K stages at most.
+
+    Times are seconds from the rollout's start, infinity for what never happens.
+    """
+
+    time_to_s: Floats
+    """Until shares of the fleet have the new model, (4,): see `SHARES`."""
+    coverage: Floats
+    """Devices with the new model, (P, T)."""
+    states: Floats
+    """Devices by state at the horizon, (P, S)."""
+    variants: Floats
+    """Devices that run each variant at the horizon, (V,)."""
+    metered_bytes: Floats
+    unmetered_bytes: Floats
+    saved_bytes: Floats
+    """What downloads that got through would have been more without differences."""
+    rollback_bytes: Floats
+    peak_bps: Floats
+    """Of the server: all downloads that go on at once, each at its own rate."""
+    delivery_j: Floats
+    inference_j: Floats
+    rollback_j: Floats
+    delivery_p95_j: Floats
+    """95th percentile over devices that were updated."""
+    attempts: Floats
+    failed_attempts: Floats
+    blast_devices: Floats
+    """Devices on which the new model is bad that got it before the stop."""
+    blast_device_s: Floats
+    """Time that they ran it before the stop."""
+    blast_worst: Floats
+    """Largest share of a bad class that it reached."""
+    stop_s: Floats
+    """When a gate tripped."""
+    tripped: Floats
+    """Position of the gate, -1 for none."""
+    seen: Floats
+    """Reports that the gate had then."""
+    accuracy: Floats
+    """Mean of each profile at the horizon, whatever its devices run, (P,)."""
+    latency_s: Floats
+    """50th, 95th and 99th percentile over devices that run the new model, (3,)."""
+
+    def arrays(self) -> dict[str, Floats]:
+        """Return the numbers by name, as they are stored."""
+        return {field.name: np.asarray(getattr(self, field.name), dtype=np.float64) for field in fields(self)}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, Floats]) -> Tally:
+        """Return what `arrays` gave."""
+        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+
+def tally(plan: Plan, fleet: Fleet, world: World, played: Played) -> Tally:
+    """Count a rehearsal."""
+    profile = fleet.population.profile_of.astype(np.int64)
+    number = len(fleet.population.profiles)
+    new, back = played.delivery, played.back
+    from_s, until_s = _spells(plan, played)
+    runs = until_s > from_s
+    stop_s = np.inf if played.trip is None else played.trip.when_s
+    bad = world.bad[profile]
+    reached = bad & (new.done_s <= min(stop_s, plan.horizon_s))
+    on_bad_s = np.where(reached & runs, np.minimum(until_s, stop_s) - np.minimum(from_s, stop_s), 0.0)
+    at_end = runs & (until_s >= plan.horizon_s)
+    own = profile[at_end]
+    of_bad = np.bincount(profile[bad], minlength=number)
+    assigned = plan.assigned
+    full = assigned.full_bytes[profile] - assigned.download_bytes[profile]
+    per_s = assigned.inference_j[profile] * world.new.latency_factor[profile] * plan.inferences_per_day / DAY_S
+    got = np.isfinite(new.arrived_s)
+    return Tally(
+        time_to_s=_times(from_s, until_s, len(fleet), plan),
+        coverage=_curve(profile, number, from_s, until_s, plan),
+        states=_by(profile, new.state, number, len(STATES)),
+        variants=np.bincount(assigned.variant_of[own], minlength=len(assigned.names)).astype(np.float64),
+        metered_bytes=np.array(new.metered_bytes.sum() + back.metered_bytes.sum()),
+        unmetered_bytes=np.array(new.unmetered_bytes.sum() + back.unmetered_bytes.sum()),
+        saved_bytes=np.array(full[got].sum()),
+        rollback_bytes=np.array((back.metered_bytes + back.unmetered_bytes).sum()),
+        peak_bps=np.array(_peak_bps(played)),
+        delivery_j=np.array(new.radio_j.sum()),
+        # The first run is an inference, too.
+        inference_j=np.array(np.sum(np.where(runs, per_s * (until_s - from_s), 0.0))),
+        rollback_j=np.array(back.radio_j.sum()),
+        delivery_p95_j=np.array(np.percentile(new.radio_j[got], 95) if got.any() else 0.0),
+        attempts=np.array(float(new.attempts.sum() + back.attempts.sum())),
+        failed_attempts=np.array(float(new.attempts.sum() + back.attempts.sum() - got.sum())
+                                 - float(np.isfinite(back.arrived_s).sum())),
+        blast_devices=np.array(float(reached.sum())),
+        blast_device_s=np.array(on_bad_s.sum()),
+        blast_worst=np.array(np.max(np.bincount(profile[reached], minlength=number) / np.maximum(of_bad, 1))),
+        stop_s=np.array(stop_s - plan.start_s),
+        tripped=np.array(-1.0 if played.trip is None else float(plan.watches.index(played.trip.watch))),
+        seen=np.array(0.0 if played.trip is None else float(played.trip.devices)),
+        accuracy=_accuracy(plan, world, profile, at_end, number),
+        latency_s=_latency(plan, world, own),
+    )  # fmt: skip
+
+
+def _spells(plan: Plan, played: Played) -> tuple[Floats, Floats]:
+    """Return from when to when each device runs the new model within the horizon; equal times where it never does."""
+    installed = np.isin(played.delivery.state, (State.UPDATED.code, State.ROLLED_BACK.code))
+    from_s = np.where(installed, np.minimum(played.delivery.done_s, plan.horizon_s), plan.horizon_s)
+    until_s = np.minimum(np.minimum(played.back.runs_s, played.members.leaves_s), plan.horizon_s)
+    return from_s, np.maximum(from_s, until_s)
+
+
+def _times(from_s: Floats, until_s: Floats, devices: int, plan: Plan) -> Floats:
+    """Return when each share of the fleet first runs the new model."""
+    runs = until_s > from_s
+    times_s = np.concatenate([from_s[runs], until_s[runs & (until_s < plan.horizon_s)]])
+    step = np.concatenate([np.ones(int(runs.sum())), -np.ones(len(times_s) - int(runs.sum()))])
+    order = np.argsort(times_s, kind="stable")
+    level, times_s = np.cumsum(step[order]), times_s[order] - plan.start_s
+    goals = [np.flatnonzero(level >= np.ceil(round(share * devices, 9))) for share in SHARES]
+    return np.array([times_s[goal[0]] if goal.size else np.inf for goal in goals])
+
+
+def _curve(profile: NDArray[np.int64], number: int, from_s: Floats, until_s: Floats, plan: Plan) -> Floats:
+    step_s = (plan.horizon_s - plan.start_s) / (POINTS - 1)
+    runs = until_s > from_s
+    curve = np.zeros((number, POINTS + 1))
+    for times_s, sign in ((from_s, 1.0), (until_s, -1.0)):
+        who = runs if sign > 0 else runs & (until_s < plan.horizon_s)
+        # A device counts from the first point of time at which it has the model.
+        point = np.ceil(np.round((times_s[who] - plan.start_s) / step_s, 9)).astype(np.int64)
+        np.add.at(curve, (profile[who], np.minimum(point, POINTS)), sign)
+    return np.cumsum(curve[:, :POINTS], axis=1)
+
+
+def _by(rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int) -> Floats:
+    counts = np.bincount(rows * width + columns, minlength=height * width)
+    return counts.reshape(height, width).astype(np.float64)
+
+
+def _peak_bps(played: Played) -> float:
+    """Return the most that the server sends at once: of the attempts that got through."""
+    parts = [(part, np.isfinite(part.arrived_s)) for part in (played.delivery, played.back)]
+    begin_s = np.concatenate([part.last_begun_s[got] for part, got in parts])
+    end_s = np.concatenate([part.arrived_s[got] for part, got in parts])
+    rate = np.concatenate([part.rate_bps[got] for part, got in parts])
+    if not begin_s.size:
+        return 0.0
+    times_s, change = np.concatenate([end_s, begin_s]), np.concatenate([-rate, rate])
+    # Ends before begins at the same time: they are first in the array, and the sort is stable.
+    return float(np.max(np.cumsum(change[np.argsort(times_s, kind="stable")])))
+
+
+def _accuracy(plan: Plan, world: World, profile: NDArray[np.int64], at_end: NDArray[np.bool_], number: int) -> Floats:
+    """Return the mean accuracy of each profile: of the new model where devices run it, else of the old one."""
+    devices = np.bincount(profile, minlength=number)
+    with_new = np.bincount(profile[at_end], minlength=number)
+    share = with_new / np.maximum(devices, 1)
+    new = np.clip(np.nan_to_num(plan.assigned.accuracy) - world.new.accuracy_drop, 0.0, 1.0)
+    return np.asarray(np.where(devices > 0, share * new + (1.0 - share) * plan.old.accuracy, np.nan))
+
+
+def _latency(plan: Plan, world: World, own: NDArray[np.int64]) -> Floats:
+    if not own.size:
+        return np.full(3, np.nan)
+    latency_s = (plan.assigned.latency_s * world.new.latency_factor)[own]
+    return np.asarray(np.percentile(latency_s, (50, 95, 99)))
