@@ -59,13 +59,14 @@ def test_the_path_of_a_scenario_starts_from_the_plan(plans, tmp_path):
     assert load_rollout(tmp_path / "plan.yaml").fleet.devices == 70
 
 
-def test_a_mistake_in_the_scenario_is_told_with_its_own_place(plans, tmp_path):
+def test_a_mistake_in_the_scenario_is_told_with_its_own_place(plans, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "fleet.yaml").write_text("name: f\nfleet: {devices: 0, mix: iot-gateway}\n")
-    found = plans.mistakes(fleet=f"{{scenario: {tmp_path}/fleet.yaml}}")
+    found = plans.mistakes(fleet="{scenario: fleet.yaml}")
     assert found == [
         (
-            f"plan.yaml:2:19: fleet.scenario: got the scenario '{tmp_path}/fleet.yaml', whose mistake is "
-            f"{tmp_path}/fleet.yaml:2: fleet.devices: got 0, expected 1 or more; choose a value in this range"
+            "plan.yaml:2:19: fleet.scenario: got the scenario 'fleet.yaml', whose mistake is "
+            "fleet.yaml:2: fleet.devices: got 0, expected 1 or more; choose a value in this range"
         )
     ]
 
