@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +16,14 @@ from fedlite.rollout.builds import Variant
 from fedlite.scenario.rollout.devices import of_class
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from fedlite.compose.rollout_measured import Measured
     from fedlite.devices.estimate import Estimate
     from fedlite.devices.profile import DeviceProfile
-    from fedlite.scenario.rollout.model import Model
+    from fedlite.scenario.rollout.model import Delta, Model
     from fedlite.scenario.rollout.model import Variant as Section
 
     Floats = NDArray[np.float64]
@@ -31,51 +31,37 @@ if TYPE_CHECKING:
 _NEVER = np.inf
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a run's final model under a plan came to on the host."""
+def variants(model: Model, profiles: Sequence[DeviceProfile]) -> list[Variant]:
+    """Return the variants of a plan, priced on the profiles of its fleet.
 
-    payload_bytes: float
-    peak_bytes: float
-    accuracy: float
-    precision: str
-    latency: Callable[[DeviceProfile], Estimate]
-
-
-def variants(
-    model: Model, profiles: Sequence[DeviceProfile], measured: dict[str, Measured], delta_bytes: dict[str, float]
-) -> list[Variant]:
-    """Return the variants of a plan, priced.
-
-    Parameters
-    ----------
-    model : Model
-    profiles : sequence of DeviceProfile
-    measured : dict
-        By name, variants that come from runs.
-    delta_bytes : dict
-        By name, size of the difference to what devices have, where the plan downloads differences.
+    Raises
+    ------
+    FedliteError
+        If a run or an artefact cannot be read, or is none.
     """
-    return [_variant(one, profiles, measured.get(one.name), delta_bytes.get(one.name)) for one in model.variants]
+    return [_variant(one, profiles, model.delta) for one in model.variants]
 
 
-def _variant(
-    told: Section, profiles: Sequence[DeviceProfile], measured: Measured | None, delta_bytes: float | None
-) -> Variant:
-    full_bytes = size_bytes(told, measured)
+def _variant(told: Section, profiles: Sequence[DeviceProfile], delta: Delta | None) -> Variant:
+    measured = None
+    if told.run is not None:
+        from fedlite.compose.rollout_measured import measure
+
+        measured = measure(told)
+    full_bytes = _size_bytes(told, measured)
     times = [_latency(told, profile, measured) for profile in profiles]
     energies = [
         _NEVER if time is None else float(compute_energy(profile, time).value)
         for profile, time in zip(profiles, times, strict=True)
     ]
-    peak_bytes = told.peak_bytes or (measured.peak_bytes if measured else 0.0)
+    peaks = [told.peak_bytes or (0.0 if measured is None else measured.peak_bytes(profile)) for profile in profiles]
     accuracy = [_told(told.accuracy, profile, measured.accuracy if measured else None) for profile in profiles]
     requires = told.requires
     return Variant(
         name=told.name,
-        download_bytes=full_bytes if delta_bytes is None else min(delta_bytes, full_bytes),
+        download_bytes=min(full_bytes, _download_bytes(told, measured, delta, full_bytes)),
         full_bytes=full_bytes,
-        peak_bytes=np.full(len(profiles), peak_bytes),
+        peak_bytes=np.array(peaks),
         latency_s=np.array([_NEVER if time is None else float(time.value) for time in times]),
         inference_j=np.array(energies),
         accuracy=np.array(accuracy),
@@ -86,15 +72,27 @@ def _variant(
     )
 
 
-def size_bytes(told: Section, measured: Measured | None) -> float:
-    """Return what a variant takes on the wire and in the storage."""
+def _download_bytes(told: Section, measured: Measured | None, delta: Delta | None, full_bytes: float) -> float:
+    """Return what crosses the air: the whole, or the difference to what devices have."""
+    if delta is None:
+        return full_bytes
+    if delta.ratio != "auto":
+        return delta.ratio * full_bytes
+    from fedlite.compose.rollout_measured import difference_bytes
+
+    packet = Path(told.artifact).read_bytes() if told.artifact else measured.packet if measured else b""
+    return difference_bytes(delta, packet)
+
+
+def _size_bytes(told: Section, measured: Measured | None) -> float:
+    """Return what a variant takes in the storage."""
     if told.artifact is not None:
         return float(Path(told.artifact).stat().st_size)
     if told.payload_bytes is not None:
         return told.payload_bytes
     if measured is None:
         raise FedliteError(f"model.variants: got no size of {told.name!r}, expected one; add 'bytes'")
-    return measured.payload_bytes
+    return float(len(measured.packet))
 
 
 def _told(table: dict[str, float] | None, profile: DeviceProfile, else_: float | None) -> float:

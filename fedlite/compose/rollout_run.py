@@ -68,7 +68,7 @@ def rehearse(
     """
     check_backend(settings)
     profiles = [load_profile(name) for name in plan.fleet.mix]
-    variants = rollout_models.variants(plan.model, profiles, {}, {})
+    variants = rollout_models.variants(plan.model, profiles)
     made = rehearsed(plan, variants)
     directory = _directory(plan, out)
     records = [variant.record for variant in variants]

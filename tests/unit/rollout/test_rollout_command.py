@@ -61,7 +61,7 @@ def run(*arguments):
 
 def made(text=PLAN):
     plan = parse_rollout(text)
-    return rehearsed(plan, variants(plan.model, [load_profile(name) for name in plan.fleet.mix], {}, {}))
+    return rehearsed(plan, variants(plan.model, [load_profile(name) for name in plan.fleet.mix]))
 
 
 @pytest.fixture(scope="module")
