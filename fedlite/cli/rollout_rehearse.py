@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedlite.cli.rollout_compare import told_ranking
+from fedlite.errors import FedliteError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fedlite.compose.rollout_run import Rollout
+    from fedlite.runner import Settings
+    from fedlite.scenario.rollout.plan import RolloutPlan
 
-PlanFile = Annotated[Path, typer.Argument(help="A rollout plan.")]
+PlanFiles = Annotated[list[Path], typer.Argument(help="A rollout plan; with --compare several.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Change a key: audience.opt_out='5 %' (repeatable).")
 ]
 
 
 def rehearse(
-    plan: PlanFile,
+    plans: PlanFiles,
+    compare: Annotated[bool, typer.Option("--compare", help="Rehearse all plans and rank them.")] = False,
     replications: Annotated[int | None, typer.Option(min=1, help="Rehearsals of each world.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed in place of the plan's.")] = None,
     backend: Annotated[
@@ -41,11 +48,18 @@ def rehearse(
     from fedlite.compose.rollout_run import rehearse as play
     from fedlite.scenario.rollout.loading import load_rollout
 
+    if len(plans) > 1 and not compare:
+        raise FedliteError(f"rollout: got {len(plans)} plans, expected one; add --compare to rank them")
     told = {"replications": replications, "seed": seed}
     changes = changes_of(overrides or []) | {key: str(value) for key, value in told.items() if value is not None}
-    chosen = load_rollout(plan, changes)
     settings = running.Settings(backend=backend, actors=actors)
-    finished = _shown(as_json, lambda say: play(chosen, out=out, settings=settings, progress=say))
+    chosen = [load_rollout(plan, changes) for plan in plans]
+    if compare:
+        if out is not None:
+            raise FedliteError("--out: got a directory beside --compare, whose plans have one each; leave it out")
+        told_ranking([_shown(as_json, partial(_played, play, one, None, settings)).summary for one in chosen], as_json)
+        return
+    finished = _shown(as_json, partial(_played, play, chosen[0], out, settings))
     if as_json:
         print(json.dumps(finished.summary))
         return
@@ -57,6 +71,16 @@ def rehearse(
     for table in tables(finished.summary):
         console.print(table)
     console.print(f"results: {finished.path}", soft_wrap=True)
+
+
+def _played(
+    play: Callable[..., Rollout],
+    plan: RolloutPlan,
+    out: Path | None,
+    settings: Settings,
+    say: Callable[[int, int], None] | None,
+) -> Rollout:
+    return play(plan, out=out, settings=settings, progress=say)
 
 
 def _shown(quiet: bool, work: Callable[[Callable[[int, int], None] | None], Rollout]) -> Rollout:

@@ -88,6 +88,7 @@ _ROWS: dict[str, Callable[[Summary], str]] = {
     "90 % after": _time("time_to_90_s"),
     "95 % after": _time("time_to_95_s"),
     "99 % after": _time("time_to_99_s"),
+    "95 % of those it can reach after": _time("time_to_95_of_reachable_s"),
     "stopped by a gate": lambda world: _share(world["p_abort"]),
     "stopped after": _time("detect_time_s"),
     "devices with a bad model before the stop": lambda world: _banded(world["blast_radius"]["devices"], count),

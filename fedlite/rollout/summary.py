@@ -63,6 +63,7 @@ def of_world(world: World, watches: Sequence[Watch], runs: dict[str, Floats], pr
         "name": world.name,
         "bad_classes": [profiles[index] for index in np.flatnonzero(world.bad & (devices > 0)).tolist()],
         **{f"time_to_{100 * share:.0f}_s": band(runs["time_to_s"][:, i]) for i, share in enumerate(SHARES)},
+        "time_to_95_of_reachable_s": band(runs["reachable_s"]),
         "coverage": {profiles[i]: band(runs["coverage"][:, i, -1] / devices[i]) for i in there.tolist()},
         "never": _never(runs["states"], total),
         "variants": {name: band(runs["variants"][:, i] / total) for i, name in enumerate(variants)},

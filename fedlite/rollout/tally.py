@@ -11,7 +11,7 @@ from fedlite.rollout.states import STATES, State
 from fedlite.units import DAY_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 SHARES: Final = (0.5, 0.9, 0.95, 0.99)
 """Shares of the fleet whose time is told."""
+_MOST: Final = 0.95
+_SHUT: Final = [
+    state.code
+    for state in (
+        State.HELD_OUT, State.OPTED_OUT, State.STORAGE_FULL, State.NO_MEMORY, State.NO_STORAGE, State.NO_LATENCY,
+        State.NO_VARIANT,
+    )
+]  # fmt: skip
+"""Devices that no plan could let in."""
 POINTS: Final = 241
 """Of the coverage curve: every three hours of thirty days."""
 
@@ -36,6 +45,8 @@ class Tally:
 
     time_to_s: Floats
     """Until shares of the fleet have the new model, (4,): see `SHARES`."""
+    reachable_s: Floats
+    """Until 95 % of the devices that can be let in at all have it."""
     coverage: Floats
     """Devices with the new model, (P, T)."""
     states: Floats
@@ -102,7 +113,8 @@ def tally(plan: Plan, fleet: Fleet, world: World, played: Played) -> Tally:
     per_s = assigned.inference_j[profile] * world.new.latency_factor[profile] * plan.inferences_per_day / DAY_S
     got = np.isfinite(new.arrived_s)
     return Tally(
-        time_to_s=_times(from_s, until_s, len(fleet), plan),
+        time_to_s=_times(SHARES, from_s, until_s, len(fleet), plan),
+        reachable_s=np.array(_times((_MOST,), from_s, until_s, int((~np.isin(new.state, _SHUT)).sum()), plan)[0]),
         coverage=_curve(profile, number, from_s, until_s, plan),
         states=_by(profile, new.state, number, len(STATES)),
         variants=np.bincount(assigned.variant_of[own], minlength=len(assigned.names)).astype(np.float64),
@@ -138,14 +150,14 @@ def _spells(plan: Plan, played: Played) -> tuple[Floats, Floats]:
     return from_s, np.maximum(from_s, until_s)
 
 
-def _times(from_s: Floats, until_s: Floats, devices: int, plan: Plan) -> Floats:
-    """Return when each share of the fleet first runs the new model."""
+def _times(shares: Sequence[float], from_s: Floats, until_s: Floats, devices: int, plan: Plan) -> Floats:
+    """Return when each share of so many devices first runs the new model."""
     runs = until_s > from_s
     times_s = np.concatenate([from_s[runs], until_s[runs & (until_s < plan.horizon_s)]])
     step = np.concatenate([np.ones(int(runs.sum())), -np.ones(len(times_s) - int(runs.sum()))])
     order = np.argsort(times_s, kind="stable")
     level, times_s = np.cumsum(step[order]), times_s[order] - plan.start_s
-    goals = [np.flatnonzero(level >= np.ceil(round(share * devices, 9))) for share in SHARES]
+    goals = [np.flatnonzero(level >= np.ceil(round(share * devices, 9))) for share in shares]
     return np.array([times_s[goal[0]] if goal.size else np.inf for goal in goals])
 
 
