@@ -112,6 +112,7 @@ def _audience(plan: RolloutPlan) -> Audience:
         by_hand=1.0 - section.automatic,
         adoption=adoption,
         held_out=plan.control,
+        full_storage=section.full_storage,
         leave_per_month=section.churn_per_month,
         every_s=check_in.every_s if check_in else 0.0,
         jitter_s=plan.download.jitter_s,

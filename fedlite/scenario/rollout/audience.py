@@ -51,6 +51,8 @@ class Audience(Section):
     """Share of the others that update by themselves once they are exposed; without it all, or with `adoption` none."""
     adoption: Adoption | None = None
     """When those that do not update by themselves are updated by their owners."""
+    full_storage: Fraction = 0.0
+    """Share of the devices whose owners have left no room for it."""
     churn_per_month: Fraction = 0.0
     """Share of the devices that leave the fleet in a month."""
 

@@ -41,6 +41,20 @@ def _method_is_told_enough(plan: PlanSections) -> Iterator[Violation]:
                 )
 
 
+def _both_arms_tell(plan: PlanSections) -> Iterator[Violation]:
+    """Refuse to compare installations with devices that install nothing."""
+    for index, gate in enumerate(plan.gates):
+        one_arm = "baseline" in {key for either in METHODS[gate.method].needs for key in either} and gate.baseline
+        if not METRICS[gate.metric].used and not one_arm and gate.method != "threshold":
+            able = ", ".join(name for name, one in METHODS.items() if any("baseline" in keys for keys in one.needs))
+            yield Violation(
+                f"gates.{index}.method",
+                f"got {gate.method!r} against a control arm on {gate.metric!r}, which held-out devices never tell",
+                f"write one of {able} with 'baseline: 1 %', or threshold",
+                (f"gates.{index}.metric",),
+            )
+
+
 def _nothing_is_told_in_vain(plan: PlanSections) -> Iterator[Violation]:
     for index, gate in enumerate(plan.gates):
         read = {key for either in METHODS[gate.method].needs for key in either}
@@ -162,6 +176,7 @@ def _one_hold_out(plan: PlanSections) -> Iterator[Violation]:
 GATE_LAWS: Final[tuple[PlanLaw, ...]] = (
     _method_fits_metric,
     _method_is_told_enough,
+    _both_arms_tell,
     _nothing_is_told_in_vain,
     _metric_is_told_by_devices,
     _analyses_name_gates,

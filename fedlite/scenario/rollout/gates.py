@@ -30,7 +30,6 @@ class Metric:
 METRICS: Final[dict[str, Metric]] = {
     "install_failure": Metric(BINARY, False, "increase", "devices whose installation failed"),
     "crash": Metric(BINARY, True, "increase", "devices that crashed on a day"),
-    "rollback": Metric(BINARY, False, "increase", "devices that went back to the old model"),
     "latency_p95": Metric(CONTINUOUS, True, "increase", "95th percentile of a device's inference times on a day"),
     "accuracy": Metric(CONTINUOUS, True, "decrease", "a device's share of right inferences"),
     "battery_per_day": Metric(CONTINUOUS, True, "increase", "charge that inference takes from a device in a day"),
@@ -50,10 +49,10 @@ class Method:
 METHODS: Final[dict[str, Method]] = {
     "threshold": Method(frozenset({BINARY}), (("threshold",),)),
     "exact": Method(frozenset({BINARY}), (("baseline",),)),
-    "z": Method(frozenset({BINARY, CONTINUOUS}), (("control",),)),
+    "z": Method(frozenset({BINARY}), (("control",),)),
     "mann-whitney": Method(frozenset({CONTINUOUS}), (("control",),)),
     "sequential": Method(frozenset({BINARY}), (("baseline", "control"),)),
-    "msprt": Method(frozenset({BINARY, CONTINUOUS}), (("control",),)),
+    "msprt": Method(frozenset({CONTINUOUS}), (("control",),)),
 }
 """Name of a gate's method -> what it reads and needs."""
 

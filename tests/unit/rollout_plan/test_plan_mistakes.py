@@ -161,7 +161,7 @@ GATES = [
         "metric: revenue, method: exact, baseline: 1 %",
         (
             "plan.yaml:13:30: gates.0.metric: got 'revenue', expected a metric that devices tell out of accuracy, "
-            "battery_per_day, crash, install_failure, latency_p95, rollback; write one of these"
+            "battery_per_day, crash, install_failure, latency_p95; write one of these"
         ),
     ),
     (
@@ -182,14 +182,21 @@ GATES = [
         "metric: accuracy, method: exact, baseline: 1 %",
         (
             "plan.yaml:13:48: gates.0.method: got 'exact' on 'accuracy', which is continuous; "
-            "write one of z, mann-whitney, msprt, or another metric"
+            "write one of mann-whitney, msprt, or another metric"
         ),
     ),
     (
         "metric: crash, method: mann-whitney, control: 5 %",
         (
             "plan.yaml:13:45: gates.0.method: got 'mann-whitney' on 'crash', which is binary; "
-            "write one of threshold, exact, z, sequential, msprt, or another metric"
+            "write one of threshold, exact, z, sequential, or another metric"
+        ),
+    ),
+    (
+        "metric: install_failure, method: sequential, control: 5 %",
+        (
+            "plan.yaml:13:55: gates.0.method: got 'sequential' against a control arm on 'install_failure', which "
+            "held-out devices never tell; write one of exact, sequential with 'baseline: 1 %', or threshold"
         ),
     ),
     (
@@ -257,12 +264,12 @@ def test_a_metric_that_nobody_tells_is_refused(plans):
 def test_one_hold_out_serves_all_gates(plans):
     gates = (
         "{name: installs, metric: crash, method: z, control: 5 %}\n"
-        "  - {name: installs, metric: accuracy, method: z, control: 10 %, every: 1 h}"
+        "  - {name: installs, metric: accuracy, method: msprt, control: 10 %, every: 1 h}"
     )
     assert plans.mistakes(gate=gates) == [
         "plan.yaml:14:12: gates.1.name: got 'installs' twice; give each a name of its own",
         (
-            "plan.yaml:14:60: gates.1.control: got 10 %, but the gate 'installs' holds out 5 %, and one hold-out "
+            "plan.yaml:14:64: gates.1.control: got 10 %, but the gate 'installs' holds out 5 %, and one hold-out "
             "serves "
             "all gates; write the same share"
         ),
@@ -473,3 +480,16 @@ def test_validate_knows_a_plan_by_its_keys(plans, tmp_path):
     # A scenario with a misplaced key stays a scenario.
     path.write_text("name: s\ntask: {data: digits, model: mlp}\nstrategy: fedavg\nmodel: mlp\n")
     assert json.loads(run(path, "--json").stdout)["kind"] == "scenario"
+
+
+def test_every_metric_and_method_of_a_plan_is_one_that_a_rehearsal_knows():
+    from fedlite.rollout import gates as known
+    from fedlite.rollout.signals import BINARY, METRICS
+    from fedlite.scenario.rollout import gates
+
+    assert set(gates.METRICS) == set(METRICS)
+    assert {name for name, metric in gates.METRICS.items() if metric.kind == gates.BINARY} == set(BINARY)
+    assert set(gates.METHODS) == set(known.METHODS)
+    for name, method in gates.METHODS.items():
+        reads = known.METHODS[name].reads
+        assert method.reads == {gates.BINARY if reads == "failures" else gates.CONTINUOUS}, name
