@@ -276,6 +276,17 @@ def test_who_may_not_in_time_and_who_leaves_never_gets_it(with_):
     assert found[State.OFFLINE] == pytest.approx(0.5 * 0.2 * 1500, rel=0.3)
 
 
+def test_who_has_no_room_is_not_let_in_and_jitter_spreads_the_rest(with_, fleet):
+    made = with_(audience=Audience(full_storage=0.3, jitter_s=HOUR_S))
+    played = play(made, fleet, GOOD, 0)
+    full = played.delivery.state == State.STORAGE_FULL.code
+    assert full.mean() == pytest.approx(0.3, abs=0.03)
+    assert np.isinf(played.let_in_s[full]).all()
+    begun_s = played.delivery.begun_s[~full]
+    assert 0.4 * HOUR_S < begun_s.mean() < 0.6 * HOUR_S
+    assert begun_s.max() < HOUR_S
+
+
 # -- gates at work ----------------------------------------------------------------------------------------------------
 
 
