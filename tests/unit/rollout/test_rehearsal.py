@@ -264,6 +264,37 @@ def test_downloads_that_break_off_are_paid_for_and_tried_again(with_, fleet):
     assert new.unmetered_bytes[again & ~failed].mean() > 1.4 * MODEL_BYTES
 
 
+def test_a_download_that_loses_a_condition_begins_anew(with_, plan):
+    fleet = fleet_of(800, availability=Diurnal(4))
+    large = replace(plan.assigned, download_bytes=np.full(2, 500e6))
+    needed = frozenset({"unmetered", "idle"})
+    made = with_(assigned=large, policy=Policy(needed, attempts=20), start_s=NOON_S)
+    new = play(made, fleet, GOOD, 0).delivery
+    got = np.flatnonzero(np.isfinite(new.arrived_s))
+    assert len(got) > 400
+    assert (fleet.presence.ends_s(needed, got, new.last_begun_s[got]) >= new.arrived_s[got]).all()
+    assert new.attempts[got].max() > 1
+    assert new.unmetered_bytes[got[new.attempts[got] > 1]].min() > 500e6
+
+
+def test_writing_takes_the_time_of_the_flash(with_, fleet):
+    new = play(with_(policy=Policy(flash_bps=8e6)), fleet, GOOD, 0).delivery
+    assert new.done_s - new.arrived_s == pytest.approx(MODEL_BYTES / 1e6)
+
+
+def test_the_server_sends_at_most_what_all_get_at_once_and_differences_save_bytes(with_, plan, fleet):
+    played = play(plan, fleet, GOOD, 0)
+    told = tally(plan, fleet, GOOD, played)
+    # All begin at the same moment, so the most is at the begin.
+    assert float(told.peak_bps) == pytest.approx(played.delivery.rate_bps.sum())
+    assert float(told.saved_bytes) == 0.0
+    slow = play(with_(strategy=Ramp(0.02, 0.02)), fleet, GOOD, 0)
+    one_by_one = tally(with_(strategy=Ramp(0.02, 0.02)), fleet, GOOD, slow)
+    assert float(one_by_one.peak_bps) < 0.05 * float(told.peak_bps)
+    less = with_(assigned=replace(plan.assigned, download_bytes=np.full(2, 1e6)))
+    assert float(counted(less, fleet).saved_bytes) == 3e6 * len(fleet)
+
+
 def test_who_may_not_in_time_and_who_leaves_never_gets_it(with_):
     fleet = fleet_of(1500, availability=Diurnal(4))
     made = with_(

@@ -175,6 +175,14 @@ def test_a_variant_that_is_too_slow_or_told_for_others_is_not_given():
     assert elsewhere.plan.assigned.variant_of[elsewhere.profiles.index("galaxy-a52")] == 0
 
 
+def test_old_and_new_must_fit_beside_each_other_unless_told_otherwise():
+    tight = PLAN.replace("availability: diurnal", "availability: diurnal\n  budgets: {storage: 2 MB}")
+    given = made(tight)
+    assert given.plan.assigned.variant_of[given.profiles.index("pi-4b")] == 0
+    alone = made(tight.replace("jitter: 30 min", "jitter: 30 min, storage_not_low: false"))
+    assert alone.plan.assigned.variant_of[alone.profiles.index("pi-4b")] == 1
+
+
 def test_latencies_are_those_that_devices_predict_prints():
     from fedlite.devices import published
     from fedlite.devices.calibration import Work
@@ -198,6 +206,15 @@ def test_steps_gates_and_worlds_become_what_is_rehearsed():
     assert not good.is_bad
     assert bad.bad.tolist() == [name == "galaxy-a52" for name in told.profiles]
     assert bad.new.install_failure.tolist() == [0.6 if name == "galaxy-a52" else 0.01 for name in told.profiles]
+
+
+def test_what_is_told_of_the_old_model_and_of_charge_is_used():
+    told = made(PLAN.replace("accuracy: 70 %}", "accuracy: 70 %, latency_factor: 1.5}"))
+    here = told.plan.assigned.variant_of >= 0
+    assert (told.plan.old.latency_s[here] == 1.5 * told.plan.assigned.latency_s[here]).all()
+    assert (told.plan.old.inference_j[here] == 1.5 * told.plan.assigned.inference_j[here]).all()
+    assert told.charges is None
+    assert made(PLAN.replace("jitter: 30 min", "jitter: 30 min, min_battery: 40 %")).charges is not None
 
 
 def test_a_gate_by_class_divides_its_level():
