@@ -17,6 +17,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 from fedlite import __version__, own_code
 from fedlite.cli import app as app_command
+from fedlite.cli import campaign as campaign_command
 from fedlite.cli import cite as cite_command
 from fedlite.cli import compress as compress_command
 from fedlite.cli import doctor as doctor_command
@@ -59,6 +60,7 @@ def _options(
 app.command()(run_command.run)
 app.command()(sweep_command.sweep)
 app.command()(app_command.app)
+app.command()(campaign_command.campaign)
 app.command()(validate_command.validate)
 app.command()(report_command.report)
 app.command()(report_command.compare)

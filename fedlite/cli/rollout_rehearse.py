@@ -57,9 +57,9 @@ def rehearse(
     if compare:
         if out is not None:
             raise FedliteError("--out: got a directory beside --compare, whose plans have one each; leave it out")
-        told_ranking([_shown(as_json, partial(_played, play, one, None, settings)).summary for one in chosen], as_json)
+        told_ranking([shown(as_json, partial(_played, play, one, None, settings)).summary for one in chosen], as_json)
         return
-    finished = _shown(as_json, partial(_played, play, chosen[0], out, settings))
+    finished = shown(as_json, partial(_played, play, chosen[0], out, settings))
     if as_json:
         print(json.dumps(finished.summary))
         return
@@ -83,7 +83,7 @@ def _played(
     return play(plan, out=out, settings=settings, progress=say)
 
 
-def _shown(quiet: bool, work: Callable[[Callable[[int, int], None] | None], Rollout]) -> Rollout:
+def shown(quiet: bool, work: Callable[[Callable[[int, int], None] | None], Rollout]) -> Rollout:
     """Do the work behind a progress bar; programs get none."""
     if quiet:
         return work(None)

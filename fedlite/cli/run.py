@@ -74,8 +74,19 @@ def tell(finished: Run, as_json: bool) -> None:
         print(json.dumps(finished.summary))
     else:
         show_outcome(finished)
-    if verdict := finished.summary.get("verdict"):
-        print(f"{finished.path}: {verdict}", file=sys.stderr)
+    judge(finished.path, finished.summary)
+
+
+def judge(path: Path, summary: dict[str, Any]) -> None:
+    """Say last why a run is no good, if it is not.
+
+    Raises
+    ------
+    SystemExit
+        If it is not.
+    """
+    if verdict := summary.get("verdict"):
+        print(f"{path}: {verdict}", file=sys.stderr)
         raise SystemExit(NO_GOOD)
 
 

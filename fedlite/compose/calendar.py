@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlite.fleet.outcomes import NOT_AWAITED, Outcome
+from fedlite.fleet.outcomes import CONTRIBUTED
 from fedlite.units import DAY_S, HOUR_S
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def calendar(
     visits, lasted_s = fleet.check_ins.visits, max(end_s - start_s, 1.0)
     may = np.flatnonzero(~fleet.excluded)
     jobs = np.bincount(ledger["device"], minlength=len(fleet))
-    came_back = np.isin(ledger["outcome"], (Outcome.ARRIVED, Outcome.DIVERGED, *NOT_AWAITED))
+    came_back = np.isin(ledger["outcome"], CONTRIBUTED)
     heard = np.bincount(ledger["device"][came_back], minlength=len(fleet))
     battery_j, metered_bytes = _per_device(fleet, ledger, visits)
     mobile = may[~fleet.on_mains(may)]
@@ -51,12 +51,12 @@ def calendar(
         "check_ins": int(visits.sums["check_ins"]),
         "check_ins_in_vain": int(visits.in_vain.sum()),
         "check_in_j": visits.sums["energy_j"],
-        "participations": _spread(jobs[may].astype(np.float64), most=True),
+        "participations": spread(jobs[may].astype(np.float64), most=True),
         "never_heard": _share(heard[may] == 0),
         "never_checked_in": _share(visits.count[may] == 0),
-        "battery_j": _spread(battery_j[mobile]),
-        "battery_share": _spread(battery_j[mobile] / fleet.capacity_of(mobile)),
-        "metered_bytes": _spread(metered_bytes[may]),
+        "battery_j": spread(battery_j[mobile]),
+        "battery_share": spread(battery_j[mobile] / fleet.capacity_of(mobile)),
+        "metered_bytes": spread(metered_bytes[may]),
     }
 
 
@@ -86,7 +86,8 @@ def _seconds_in_hours(time_s: float) -> Floats:
     return np.asarray(days * HOUR_S + np.clip(into_s - _HOURS * HOUR_S, 0.0, HOUR_S))
 
 
-def _spread(values: Floats, *, most: bool = False) -> dict[str, float]:
+def spread(values: Floats, *, most: bool = False) -> dict[str, float]:
+    """Return mean and 95th percentile over devices, and the most if asked; zeros without any."""
     if not len(values):
         return {"mean": 0.0, "p95": 0.0}
     told = {"mean": float(values.mean()), "p95": float(np.percentile(values, _P95))}

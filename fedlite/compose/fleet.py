@@ -135,14 +135,7 @@ def of_section(
     section: FleetSection, seed: int, profiles: list[DeviceProfile], excluded: list[bool] | None = None
 ) -> Fleet:
     """Draw a fleet that nobody checks in to yet."""
-    people = population.draw(
-        profiles,
-        list(section.mix.values()),
-        section.devices,
-        seed,
-        access=section.network.access,
-        region=section.network.region,
-    )
+    people = drawn(section, seed, profiles)
     chosen = section.rules
     rules = Rules(chosen.charging, chosen.unmetered, chosen.idle, chosen.min_battery)
     return Fleet(
@@ -153,6 +146,18 @@ def of_section(
         seed=seed,
         excluded=_spread(excluded or [False] * len(profiles), people.profile_of),
         start_s=section.start_s,
+    )
+
+
+def drawn(section: FleetSection, seed: int, profiles: list[DeviceProfile]) -> population.Population:
+    """Draw the devices alone: which profile each has, and its links."""
+    return population.draw(
+        profiles,
+        list(section.mix.values()),
+        section.devices,
+        seed,
+        access=section.network.access,
+        region=section.network.region,
     )
 
 

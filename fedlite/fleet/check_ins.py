@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite.fleet import check_in_cost
-from fedlite.fleet.outcomes import NOT_AWAITED, Outcome
+from fedlite.fleet.outcomes import CONTRIBUTED, Outcome
 from fedlite.fleet.starts import starts_s
 from fedlite.fleet.visits import Visits
 from fedlite.rng import uniform
@@ -31,8 +31,8 @@ _LOST: Final = np.array(
     [o.code for o in (Outcome.BATTERY_EMPTY, Outcome.UNPLUGGED, Outcome.LOST_NETWORK, Outcome.INTERRUPTED)]
 )
 """Ends of jobs after which a device soon tries again."""
-_TAKEN: Final = np.array([o.code for o in (Outcome.ARRIVED, Outcome.DIVERGED, *NOT_AWAITED)])
-"""Ends of jobs that were contributions, whether the server could use them or not; the rest are errors that stay."""
+_TAKEN: Final = np.array([o.code for o in CONTRIBUTED])
+"""Ends of jobs after which a device has to wait for its turn; the rest are errors that stay."""
 
 
 class CheckIns:

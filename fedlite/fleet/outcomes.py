@@ -68,5 +68,7 @@ NOT_NEEDED: Final = (Outcome.SURPLUS, Outcome.UNHEARD)
 """How jobs end that nobody waited for any more, though their devices kept to whatever was asked of them."""
 NOT_AWAITED: Final = (Outcome.LATE, Outcome.ABANDONED, *NOT_NEEDED)
 """How jobs end that were done in full, and for nothing."""
+CONTRIBUTED: Final = (Outcome.ARRIVED, Outcome.DIVERGED, *NOT_AWAITED)
+"""How jobs end that were contributions, whether the server could use them or not."""
 _MEMBERS = tuple(Outcome)
 _CODES = {member: position for position, member in enumerate(_MEMBERS)}

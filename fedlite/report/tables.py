@@ -17,6 +17,9 @@ from fedlite.report import measure
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fedlite.learning.objectives import Metric
 
 QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "q50": 0.50, "q75": 0.75, "q95": 0.95}
@@ -256,6 +259,12 @@ def binned_rounds(rounds: pl.DataFrame, at_most: int = 120) -> pl.DataFrame:
         .sort("bin")
         .drop("bin")
     )
+
+
+def downloads(clients: pl.LazyFrame) -> list[NDArray[np.float64]]:
+    """Return begin, length and bytes of what was sent to each job, seconds and bytes, each of shape (jobs,)."""
+    sent = clients.select(pl.col("start_s", "down_s", "down_bytes").cast(pl.Float64)).collect()
+    return [column.to_numpy() for column in sent]
 
 
 def metric_by_class(

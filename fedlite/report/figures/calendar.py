@@ -76,9 +76,7 @@ def for_users(told: Mapping[str, Any] | None, target_s: float) -> TextTable | No
     if not told:
         return None
     lasted_s = told["lasted_s"]
-    # Of less than a day nobody can say what a week would be: then it is what the run itself took.
-    long = lasted_s >= DAY_S
-    week, month = (WEEK_S / lasted_s, MONTH_S / lasted_s) if long else (1.0, 1.0)
+    long, week, month = lasted_s >= DAY_S, times(lasted_s, WEEK_S), times(lasted_s, MONTH_S)
     moved = told["metered_bytes"]
     often = told["participations"]
     in_vain = told["check_ins_in_vain"] / told["check_ins"] if told["check_ins"] else math.nan
@@ -106,6 +104,14 @@ def for_users(told: Mapping[str, Any] | None, target_s: float) -> TextTable | No
     return TextTable(
         f"What users notice{short}", ("", "Mean or total", "95th percentile"), tuple(rows), frozenset({1, 2})
     )
+
+
+def times(lasted_s: float, period_s: float) -> float:
+    """Return by what the costs of a run are multiplied for those of a week, say.
+
+    Of less than a day nobody can say what a week would be: then it is what the run itself took, and this is 1.
+    """
+    return period_s / lasted_s if lasted_s >= DAY_S else 1.0
 
 
 def _battery(told: Mapping[str, Any], of: str, times: float) -> str:
