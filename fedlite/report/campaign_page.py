@@ -137,9 +137,10 @@ def key_numbers(run: RunData, found: Answers) -> TextTable:
         ("Devices never heard from", count(silent["devices"]), f"{percent(silent['share'])} of {count(devices)}"),
         *_bias_rows(run.main, bias),
     ]  # fmt: skip
-    stretched = "; weeks as if it went on as it went" if per == "week" and found["lasted_s"] < WEEK_S else ""
+    stretched = per == "week" and found["lasted_s"] < WEEK_S
+    weeks = f"; weeks are taken from {quantity(found['lasted_s'], 'time')}" if stretched else ""
     return TextTable(
-        f"{found['name']}: {plural(devices, 'device')}, {plural(found['rounds'], 'round')}{stretched}",
+        f"{found['name']}: {plural(devices, 'device')}, {plural(found['rounds'], 'round')}{weeks}",
         ("", "Mean or total", "95th percentile, or what else"),
         tuple(rows),
         frozenset({1}),

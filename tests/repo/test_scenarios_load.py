@@ -22,6 +22,7 @@ PROMISED = {
     "async-fedbuff",
     "million-devices",
     "dp-watch",
+    "campaign-gboard-like",
 }
 
 

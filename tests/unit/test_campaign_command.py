@@ -199,6 +199,23 @@ def test_a_job_that_is_lost_is_not_heard_and_one_too_late_is(copied, tables):
     assert lost["devices"] == late["devices"] + 1
 
 
+def test_one_who_came_in_vain_is_told_from_one_who_never_came(trained, copied, tables):
+    device, before = tables["clients"][0]["device"], trained[1]["never_heard"]
+
+    def unasked(rows):
+        return rows.filter(pl.col("device") != device)
+
+    def absent(rows):
+        came = pl.when(pl.col("device") == device).then(0).otherwise(pl.col("check_ins"))
+        return rows.with_columns(came.cast(pl.Int32).alias("check_ins"))
+
+    in_vain = answers(read_run(copied(clients=unasked)))["never_heard"]
+    assert (in_vain["never_asked"], in_vain["never_came"]) == (before["never_asked"] + 1, before["never_came"])
+    never = answers(read_run(copied(clients=unasked, check_ins=absent)))["never_heard"]
+    assert (never["never_asked"], never["never_came"]) == (before["never_asked"], before["never_came"] + 1)
+    assert never["never_back"] == in_vain["never_back"] == before["never_back"]
+
+
 def test_the_bias_compares_clients_by_whether_any_of_their_devices_was_heard(trained, tables):
     _, told = trained
     heard_clients = {job["device"] % 45 for job in tables["clients"] if job["outcome"] in BACK}

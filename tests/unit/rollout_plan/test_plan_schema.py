@@ -27,7 +27,13 @@ def test_the_small_plan_is_in_order_and_its_defaults_are_those_of_the_reference(
 
 
 def test_four_plans_ship():
-    assert {path.stem for path in SHIPPED} >= {"kws-canary", "phone-phased", "iot-groups", "bad-on-lowend"}
+    assert {path.stem for path in SHIPPED} >= {
+        "kws-canary",
+        "phone-phased",
+        "iot-groups",
+        "bad-on-lowend",
+        "campaign-gboard-like",
+    }
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
