@@ -233,7 +233,7 @@ def _egress(run: RunData, ledger: pl.DataFrame, start_s: float, lasted_s: float)
     return {
         "down_bytes": down_bytes,
         "check_in_bytes": down_bytes - int(ledger["down_bytes"].sum()),
-        "per_day_bytes": down_bytes * times(lasted_s, DAY_S),
+        "per_day_bytes": down_bytes * DAY_S / lasted_s if lasted_s >= DAY_S else None,
         "peak_bps": 0.0 if most is None else float(rate_bps[most]),
         "peak_at_s": None if most is None else float(time_s[most]) - start_s,
     }

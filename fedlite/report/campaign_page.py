@@ -132,7 +132,7 @@ def key_numbers(run: RunData, found: Answers) -> TextTable:
             )
         ),
         (f"Battery per user and {per}", *(_battery(week, of) for of in ("mean", "p95"))),
-        ("Server sends", quantity(sent["down_bytes"], "bytes"), f"{quantity(sent['per_day_bytes'], 'bytes')} a day"),
+        ("Server sends", quantity(sent["down_bytes"], "bytes"), _a_day(sent)),
         ("Server sends at most", quantity(sent["peak_bps"], "rate"), _when(sent)),
         ("Devices never heard from", count(silent["devices"]), f"{percent(silent['share'])} of {count(devices)}"),
         *_bias_rows(run.main, bias),
@@ -149,6 +149,11 @@ def key_numbers(run: RunData, found: Answers) -> TextTable:
 
 def _battery(week: Answers, of: str) -> str:
     return f"{quantity(week['battery_j'][of], 'energy')} ({percent(week['battery_share'][of], 2)})"
+
+
+def _a_day(sent: Answers) -> str:
+    """Return it in words; nothing for a run of less than a day."""
+    return "" if sent["per_day_bytes"] is None else f"{quantity(sent['per_day_bytes'], 'bytes')} a day"
 
 
 def _when(sent: Answers) -> str:
@@ -195,10 +200,10 @@ def _points(metric: Metric, value: float) -> str:
 
 def _sent(found: Answers) -> str:
     sent = found["egress"]
-    whole, day = (quantity(sent[key], "bytes") for key in ("down_bytes", "per_day_bytes"))
-    answers, most = quantity(sent["check_in_bytes"], "bytes"), quantity(sent["peak_bps"], "rate")
+    whole, answers = (quantity(sent[key], "bytes") for key in ("down_bytes", "check_in_bytes"))
+    day, most = f", {_a_day(sent)}" if _a_day(sent) else "", quantity(sent["peak_bps"], "rate")
     return (
-        f"{whole} in all, {day} a day, and at most {most} at a time. Answers to check-ins, {answers} of the sum, are "
+        f"{whole} in all{day}, and at most {most} at a time. Answers to check-ins, {answers} of the sum, are "
         "not in the rate: the record has no time of each."
     )
 
