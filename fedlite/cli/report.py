@@ -12,15 +12,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 
 
 def report(
-    run_dir: Annotated[Path, typer.Argument(help="A run directory that 'fedlite run' wrote.")],
+    run_dir: Annotated[Path, typer.Argument(help="A directory that 'fedlite run' or 'fedlite rollout' wrote.")],
     out: Annotated[
         Path | None, typer.Option("--out", help="Where to write the page; default RUN_DIR/report.html.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the page of a finished run again and show its key numbers."""
+    """Write the page of a finished run, or of a rehearsed rollout, again and show its key numbers."""
+    from fedlite.report.rollout_data import is_rollout
     from fedlite.report.run_data import fitting
 
+    if is_rollout(run_dir):
+        _report_rollout(run_dir, out, as_json)
+        return
     with fitting(run_dir):
         _report(run_dir, out, as_json)
 
@@ -40,6 +44,25 @@ def _report(run_dir: Path, out: Path | None, as_json: bool) -> None:
 
     Console().print(summary(run))
     typer.echo(f"\nReport: {page}")
+
+
+def _report_rollout(path: Path, out: Path | None, as_json: bool) -> None:
+    from fedlite.report.rollout_data import read_rollout
+    from fedlite.report.rollout_page import write_rollout_report
+
+    page = write_rollout_report(path, out)
+    summary = read_rollout(path).summary
+    if as_json:
+        typer.echo(json.dumps({**summary, "report": str(page)}))
+        return
+    from rich.console import Console
+
+    from fedlite.report.rollout_console import tables
+
+    console = Console()
+    for table in tables(summary, console.width):
+        console.print(table, "")
+    typer.echo(f"Report: {page}")
 
 
 def compare(

@@ -68,9 +68,11 @@ def rehearse(
     from fedlite.report.rollout_console import tables
 
     console = Console()
-    for table in tables(finished.summary):
-        console.print(table)
+    for table in tables(finished.summary, console.width):
+        console.print(table, "")
     console.print(f"results: {finished.path}", soft_wrap=True)
+    page = finished.path / "report.html"
+    console.print(f"report: [link=file://{page.resolve()}]{page}[/link]", soft_wrap=True)
 
 
 def _played(
@@ -80,7 +82,11 @@ def _played(
     settings: Settings,
     say: Callable[[int, int], None] | None,
 ) -> Rollout:
-    return play(plan, out=out, settings=settings, progress=say)
+    from fedlite.report.rollout_page import write_rollout_report
+
+    finished = play(plan, out=out, settings=settings, progress=say)
+    write_rollout_report(finished.path)
+    return finished
 
 
 def shown(quiet: bool, work: Callable[[Callable[[int, int], None] | None], Rollout]) -> Rollout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,7 +13,10 @@ from fedlite.rollout.wave import Wave
 from fedlite.units import DAY_S
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fedlite.compose.rollout_plan import Rehearsed
+    from fedlite.rollout.gates.evidence import Gate as Method
     from fedlite.rollout.monitor import Watch
     from fedlite.scenario.rollout.gates import Gate
     from fedlite.scenario.rollout.plan import RolloutPlan
@@ -20,6 +24,11 @@ if TYPE_CHECKING:
 _USUAL_RATIO, _USUAL_DROP, _USUAL_RISE = 2.0, 0.02, 0.1
 """What a gate without an effect of its own is asked about: twice the failures, two points less, a tenth slower."""
 _MOST_LOOKS: Final = 1_000
+_FARTHEST: Final = 3.0
+_EFFECTS: Final = 13
+"""Of an operating curve: up to three times the effect in twelve steps, the effect itself being one of them."""
+_CURVE_WAVES: Final = 1_000
+"""Simulated at each point of a curve, where nothing exact is known."""
 
 
 def of_plan(plan: RolloutPlan, made: Rehearsed) -> list[dict[str, Any]]:
@@ -28,13 +37,62 @@ def of_plan(plan: RolloutPlan, made: Rehearsed) -> list[dict[str, Any]]:
     A gate that judges by class is told for the largest class and for the smallest. `worlds` is the power in each world
     in which something is wrong that the gate reads, in a wave drawn from the whole fleet.
     """
-    return [
-        {"name": gate.name, "wave": label, "of": group, "n": n} | _seen(plan, made, gate, watch, n, looks, group)
-        for gate, watch in zip(plan.gates, made.plan.watches, strict=True)
-        for label, devices, hold_s in _waves(plan, made)
-        for group, n in _groups(watch, made, devices)
-        for looks in (_looks(watch, hold_s),)
-    ]
+    return [case.named | _seen(made, case) for case in _cases(plan, made)]
+
+
+def curves(plan: RolloutPlan, made: Rehearsed) -> list[dict[str, Any]]:
+    """Return the operating curve of every gate and wave: from no effect to three times that which the gate is for.
+
+    `effects` and `power` have the same length; the effect that `of_plan` tells is among them. Gates of a metric of
+    which nothing is known in advance have none.
+    """
+    return [case.named | _curve(case.watch.gate, case.wave, case.effect) for case in _cases(plan, made) if case.wave]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A gate of the plan on one group of the devices of one wave."""
+
+    watch: Watch
+    gate: Gate
+    label: str
+    group: str
+    n: int
+    wave: Wave | None
+    """None where nothing is known of the metric in advance."""
+
+    @property
+    def named(self) -> dict[str, Any]:
+        return {"name": self.gate.name, "wave": self.label, "of": self.group, "n": self.n}
+
+    @property
+    def effect(self) -> float:
+        return _effect(self.gate, self.wave.baseline) if self.wave else math.nan
+
+
+def _cases(plan: RolloutPlan, made: Rehearsed) -> Iterator[_Case]:
+    for gate, watch in zip(plan.gates, made.plan.watches, strict=True):
+        baseline, sd = _baseline(plan, made, gate)
+        for label, devices, hold_s in _waves(plan, made):
+            for group, n in _groups(watch, made, devices):
+                # Two arms of so many tell as much as these two of unequal size.
+                arm = _even(n, plan.control) if watch.gate.two_arms else n
+                looks = min(arm, _looks(watch, hold_s), _MOST_LOOKS)
+                wave = None if math.isnan(baseline) else Wave(arm, baseline, looks=looks, sd=sd)
+                yield _Case(watch, gate, label, group, n, wave)
+
+
+def _even(n: int, control: float) -> int:
+    held = control / (1.0 - control)
+    return max(1, int(2.0 * n * held / (1.0 + held)))
+
+
+def _curve(gate: Method, wave: Wave, effect: float) -> dict[str, Any]:
+    wave = replace(wave, replications=_CURVE_WAVES)
+    effects = wave.baseline + (effect - wave.baseline) * np.linspace(0.0, _FARTHEST, _EFFECTS)
+    if wave.sd is None:
+        effects = np.unique(np.clip(effects, 0.0, 1.0))
+    return {"effects": effects.tolist(), "power": [operating(gate, wave, one).power for one in effects.tolist()]}
 
 
 def _waves(plan: RolloutPlan, made: Rehearsed) -> list[tuple[str, int, float]]:
@@ -67,27 +125,16 @@ def _looks(watch: Watch, hold_s: float) -> int:
     return max(1, int(hold_s // watch.every_s)) if math.isfinite(watch.every_s) else 1
 
 
-def _seen(
-    plan: RolloutPlan, made: Rehearsed, gate: Gate, watch: Watch, n: int, looks: int, group: str
-) -> dict[str, Any]:
-    if watch.gate.two_arms:
-        held = plan.control / (1.0 - plan.control)
-        # Two arms of so many tell as much as these two of unequal size.
-        n = max(1, int(2.0 * n * held / (1.0 + held)))
-    baseline, sd = _baseline(plan, made, gate)
-    if math.isnan(baseline):
+def _seen(made: Rehearsed, case: _Case) -> dict[str, Any]:
+    wave, method = case.wave, case.watch.gate
+    if wave is None:
         return {"effect": None, "power": None, "mde": None, "worlds": {}}
-    wave = Wave(n, baseline, looks=min(n, looks, _MOST_LOOKS), sd=sd)
-    effect = _effect(gate, baseline)
-    found: dict[str, Any] = {
-        "effect": effect,
-        "power": operating(watch.gate, wave, effect).power,
-        "mde": minimum_detectable_effect(watch.gate, wave),
-        "worlds": {},
+    return {
+        "effect": case.effect,
+        "power": operating(method, wave, case.effect).power,
+        "mde": minimum_detectable_effect(method, wave),
+        "worlds": _of_worlds(made, case.gate, case.watch, wave) if case.group == "fleet" and wave.sd is None else {},
     }
-    if group == "fleet" and sd is None:
-        found["worlds"] = _of_worlds(made, gate, watch, wave)
-    return found
 
 
 def _baseline(plan: RolloutPlan, made: Rehearsed, gate: Gate) -> tuple[float, float | None]:

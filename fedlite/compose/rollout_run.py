@@ -11,6 +11,7 @@ import numpy as np
 
 from fedlite.compose import rollout_models, rollout_power
 from fedlite.compose.pools import check_backend, open_engine, open_pool
+from fedlite.compose.rollout_facts import facts
 from fedlite.compose.rollout_plan import Rehearsed, rehearsed
 from fedlite.engine.task import Task, WorkerSpec
 from fedlite.errors import FedliteError, unwritten
@@ -148,6 +149,8 @@ def _summary(plan: RolloutPlan, made: Rehearsed, runs: list[dict[str, NDArray[np
             for i, world in enumerate(made.worlds)
         ],
         "gates": rollout_power.of_plan(plan, made),
+        "curves": rollout_power.curves(plan, made),
+        "plan": facts(plan, made),
     }  # fmt: skip
 
 

@@ -2,104 +2,109 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Final
 
+from rich.cells import cell_len
 from rich.table import Table
+from rich.text import Text
 
-from fedlite.report.words import count, percent, quantity
+from fedlite.report.rollout_rows import Told, rows, share
+from fedlite.report.words import NOTHING, count, percent
 from fedlite.rollout.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 Summary = dict[str, Any]
+Line = tuple[str, list[Told]]
+
+_LABEL: Final = 20
+"""Characters of the first column where the others need the room."""
+_NAME: Final = 17
+"""Of a world's name in one line."""
+_GAP: Final = 2
 
 
-def tables(summary: Summary) -> Iterator[Table]:
-    """Yield what the worlds came to, why devices were not reached, and what gates see."""
-    yield _worlds(summary)
-    yield _never(summary)
+def tables(summary: Summary, width: int = 80) -> Iterator[Table]:
+    """Yield what the worlds came to, why devices were not reached, and what gates see, for so many characters.
+
+    Worlds that do not fit side by side come in a further table.
+    """
+    worlds = summary["worlds"]
+    found = (
+        f"{summary['name']}: {count(summary['replications'])} rehearsals of {count(summary['devices'])} devices in each"
+        " world; median, and below it 5 to 95 %"
+    )
+    yield from _side_by_side(found, [(row.name, [row.tell(world) for world in worlds]) for row in rows(worlds)],
+                             [world["name"] for world in worlds], width)  # fmt: skip
+    reasons = [(state.reason.rstrip("."), [_never(world, state) for world in worlds])
+               for state in State if any(state.value in world["never"] for world in worlds)]  # fmt: skip
+    if reasons:
+        yield from _side_by_side("Devices that never ran the new model, and why", reasons,
+                                 [world["name"] for world in worlds], width, label=width)  # fmt: skip
     if summary["gates"]:
         yield _gates(summary)
 
 
-def _worlds(summary: Summary) -> Table:
-    made = Table(
-        title=f"{summary['name']}: {count(summary['replications'])} rehearsals of {count(summary['devices'])} devices"
-        " in each world; median (5 to 95 %)",
-        title_justify="left",
+def _never(world: Summary, state: State) -> Told:
+    band = world["never"].get(state.value)
+    return Told(share(band["p50"] if band else 0.0))
+
+
+def _side_by_side(
+    title: str, lines: list[Line], names: list[str], width: int, *, label: int = _LABEL
+) -> Iterator[Table]:
+    names = ["\n".join(wrap(name, _NAME)) for name in names]
+    widths = [
+        max(
+            *map(len, name.split("\n")),
+            *(cell_len(text) for _, cells in lines for text in (cells[i].median, cells[i].band)),
+        )
+        for i, name in enumerate(names)
+    ]
+    least = min(max(len(name) for name, _ in lines), _LABEL)
+    for number, part in enumerate(_parts(widths, width - least)):
+        room = width - sum(widths[i] + _GAP for i in part)
+        made = _table(title if not number else f"{title} (continued)")
+        made.add_column("", max_width=max(least, min(label, room)))
+        for i in part:
+            made.add_column(Text(names[i]), justify="right", overflow="fold")
+        for name, cells in lines:
+            made.add_row(name, *(_cell(cells[i]) for i in part))
+        yield made
+
+
+def _parts(widths: list[int], room: int) -> list[list[int]]:
+    """Return which columns stand side by side, as many as there is room for, at least one."""
+    parts: list[list[int]] = []
+    for i, own in enumerate(widths):
+        taken = sum(widths[j] + _GAP for j in parts[-1]) if parts else 0
+        if parts and taken + own + _GAP <= room:
+            parts[-1].append(i)
+        else:
+            parts.append([i])
+    return parts
+
+
+def _cell(told: Told) -> Text:
+    return Text(told.median) + Text(f"\n{told.band}" if told.band else "", style="dim")
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold"
     )
-    made.add_column("")
-    for world in summary["worlds"]:
-        made.add_column(world["name"], justify="right")
-    for name, tell in _ROWS.items():
-        made.add_row(name, *(tell(world) for world in summary["worlds"]))
-    return made
-
-
-def _never(summary: Summary) -> Table:
-    made = Table(title="Devices that never ran the new model, and why", title_justify="left")
-    made.add_column("")
-    for world in summary["worlds"]:
-        made.add_column(world["name"], justify="right")
-    for state in State:
-        if any(state.value in world["never"] for world in summary["worlds"]):
-            told = (world["never"].get(state.value, {"p50": 0.0}) for world in summary["worlds"])
-            made.add_row(state.reason, *(percent(one["p50"], 1) for one in told))
-    return made
 
 
 def _gates(summary: Summary) -> Table:
-    made = Table(title="What gates see, wave by wave, before anything is rehearsed", title_justify="left")
-    for name in ("gate", "wave", "devices", "effect", "seen with", "least effect seen in 4 of 5"):
+    made = _table("What gates see, wave by wave, before anything is rehearsed")
+    for name in ("gate", "wave", "of"):
         made.add_column(name)
+    for name in ("devices", "effect", "seen with", "4 of 5 see"):
+        made.add_column(name, justify="right")
     for row in summary["gates"]:
-        of = "" if row["of"] == "fleet" else f", {row['of']}"
-        made.add_row(
-            row["name"], f"{row['wave']}{of}", count(row["n"]),
-            _number(row["effect"]), "-" if row["power"] is None else percent(row["power"], 0), _number(row["mde"]),
-        )  # fmt: skip
+        named = (Text(row[key]) for key in ("name", "wave", "of"))
+        power = NOTHING if row["power"] is None else percent(row["power"], 0)
+        made.add_row(*named, count(row["n"]), share(row["effect"]), power, share(row["mde"]))
     return made
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else percent(value, 1)
-
-
-def _banded(band: dict[str, float | None] | None, show: Callable[[float], str]) -> str:
-    if band is None or band["p50"] is None:
-        return "never" if band is not None and band["p5"] is None else "-" if band is None else "mostly never"
-    low, high = band["p5"], band["p95"]
-    if low == high:
-        return show(band["p50"])
-    return f"{show(band['p50'])} ({show(low or 0.0)} to {'never' if high is None else show(high)})"
-
-
-def _time(name: str) -> Callable[[Summary], str]:
-    return lambda world: _banded(world[name], lambda value: quantity(value, "time"))
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else percent(value, 1)
-
-
-_ROWS: dict[str, Callable[[Summary], str]] = {
-    "half of the fleet after": _time("time_to_50_s"),
-    "90 % after": _time("time_to_90_s"),
-    "95 % after": _time("time_to_95_s"),
-    "99 % after": _time("time_to_99_s"),
-    "95 % of those it can reach after": _time("time_to_95_of_reachable_s"),
-    "stopped by a gate": lambda world: _share(world["p_abort"]),
-    "stopped after": _time("detect_time_s"),
-    "devices with a bad model before the stop": lambda world: _banded(world["blast_radius"]["devices"], count),
-    "hours that they ran it": lambda world: _banded(world["blast_radius"]["device_hours"], count),
-    "largest share of a class": lambda world: _banded(world["blast_radius"]["worst_class"], _share),
-    "unmetered bytes": lambda world: _banded(world["bytes"]["unmetered"], lambda value: quantity(value, "bytes")),
-    "metered bytes": lambda world: _banded(world["bytes"]["metered"], lambda value: quantity(value, "bytes")),
-    "server at most": lambda world: _banded(world["server_peak_bps"], lambda value: quantity(value, "rate")),
-    "energy": lambda world: _banded(world["energy_j"], lambda value: quantity(value, "energy")),
-    "of it downloads": lambda world: _banded(world["energy"]["delivery_j"], lambda value: quantity(value, "energy")),
-    "accuracy": lambda world: _banded(world["accuracy"]["mean"], _share),
-    "of the worst class": lambda world: _banded(world["accuracy"]["worst"], _share),
-    "failed downloads": lambda world: _banded(world["failed_attempts"], count),
-}

@@ -81,8 +81,8 @@ class RunData:
 
 
 @contextmanager
-def fitting(*paths: Path) -> Iterator[None]:
-    """Tell of runs whose files can be read but say what no run says.
+def fitting(*paths: Path, what: str = "run", remedy: str = "run the scenario again") -> Iterator[None]:
+    """Tell of runs (or of `what` else) whose files can be read but say what no run says.
 
     What a page is made of is checked where it is read, by name; the types of thousands of values are not.
 
@@ -96,8 +96,8 @@ def fitting(*paths: Path) -> Iterator[None]:
     except _DAMAGE as error:
         where, line = ", ".join(map(str, paths)), " ".join(str(error).split())[:_LONGEST]
         raise DamagedRunError(
-            f"{where}: got values that no run has ({type(error).__name__}: {line}), expected what fedlite wrote;"
-            " copy the files back, or run the scenario again with another --out"
+            f"{where}: got values that no {what} has ({type(error).__name__}: {line}), expected what fedlite wrote;"
+            f" copy the files back, or {remedy} with another --out"
         ) from error
 
 

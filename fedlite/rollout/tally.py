@@ -49,6 +49,10 @@ class Tally:
     """Until 95 % of the devices that can be let in at all have it."""
     coverage: Floats
     """Devices with the new model, (P, T)."""
+    let_in: Floats
+    """Devices that were let in so far, (T,); the control arm, which is given nothing, is not counted."""
+    begun_s: Floats
+    """When each stage began, (K,); of a rate, when it did, (1,)."""
     states: Floats
     """Devices by state at the horizon, (P, S)."""
     variants: Floats
@@ -116,6 +120,8 @@ def tally(plan: Plan, fleet: Fleet, world: World, played: Played) -> Tally:
         time_to_s=_times(SHARES, from_s, until_s, len(fleet), plan),
         reachable_s=np.array(_times((_MOST,), from_s, until_s, int((~np.isin(new.state, _SHUT)).sum()), plan)[0]),
         coverage=_curve(profile, number, from_s, until_s, plan),
+        let_in=_let_in(plan, played, stop_s),
+        begun_s=_begun_s(plan, played),
         states=_by(profile, new.state, number, len(STATES)),
         variants=np.bincount(assigned.variant_of[own], minlength=len(assigned.names)).astype(np.float64),
         metered_bytes=np.array(new.metered_bytes.sum() + back.metered_bytes.sum()),
@@ -162,15 +168,33 @@ def _times(shares: Sequence[float], from_s: Floats, until_s: Floats, devices: in
 
 
 def _curve(profile: NDArray[np.int64], number: int, from_s: Floats, until_s: Floats, plan: Plan) -> Floats:
-    step_s = (plan.horizon_s - plan.start_s) / (POINTS - 1)
     runs = until_s > from_s
     curve = np.zeros((number, POINTS + 1))
     for times_s, sign in ((from_s, 1.0), (until_s, -1.0)):
         who = runs if sign > 0 else runs & (until_s < plan.horizon_s)
-        # A device counts from the first point of time at which it has the model.
-        point = np.ceil(np.round((times_s[who] - plan.start_s) / step_s, 9)).astype(np.int64)
-        np.add.at(curve, (profile[who], np.minimum(point, POINTS)), sign)
+        np.add.at(curve, (profile[who], _points(times_s[who], plan)), sign)
     return np.cumsum(curve[:, :POINTS], axis=1)
+
+
+def _points(times_s: Floats, plan: Plan) -> NDArray[np.int64]:
+    """Return the first point of time at which what happened then counts, `POINTS` for what comes after the horizon."""
+    step_s = (plan.horizon_s - plan.start_s) / (POINTS - 1)
+    return np.minimum(np.ceil(np.round((times_s - plan.start_s) / step_s, 9)), POINTS).astype(np.int64)
+
+
+def _let_in(plan: Plan, played: Played, stop_s: float) -> Floats:
+    """Return how many devices were let in at each point of time, (T,)."""
+    served = ~played.members.held_out & (played.let_in_s <= stop_s)
+    counts = np.bincount(_points(played.let_in_s[served], plan), minlength=POINTS + 1)
+    return np.cumsum(counts[:POINTS]).astype(np.float64)
+
+
+def _begun_s(plan: Plan, played: Played) -> Floats:
+    """Return when each stage began; of a rate, which is cut wherever it changes, only the beginning is told."""
+    begun_s = np.full(len(plan.strategy) if isinstance(plan.strategy, tuple) else 1, np.inf)
+    told_s = [when_s - plan.start_s for _, when_s in played.stages][: len(begun_s)]
+    begun_s[: len(told_s)] = told_s
+    return begun_s
 
 
 def _by(rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int) -> Floats:
