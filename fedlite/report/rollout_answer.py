@@ -18,6 +18,7 @@ _GOALS: Final = (("time_to_95_s", "95 %"), ("time_to_90_s", "90 %"), ("time_to_5
 _MOST_WORLDS: Final = 2
 _ALWAYS: Final = 0.995
 _RARELY: Final = 0.05
+_FAR: Final = 2.0
 _SHOWN: Final = 0.0005
 """Shares below it are written as 0.0 %."""
 
@@ -66,7 +67,12 @@ def _reached(data: RolloutData, world: World) -> list[Safe | str]:
     devices, bad = blast["p50"] or 0.0, world.told["bad_classes"]
     of = sum(data.classes[name] for name in bad)
     where = listed(bad) if len(bad) < len(data.classes) else "devices"
-    reached = [f"{world.name} a bad build reaches ", tag("strong", count(devices)), f" of {count(of)} {where} "]
+    reached = [
+        f"{world.name} a bad build reaches ",
+        tag("strong", count(devices)),
+        f" of {count(of)} {where} ",
+        _at_worst(blast),
+    ]
     detected = float(world.told["p_detect"])
     if detected < _RARELY:
         return [*reached, f"and is stopped in {percent(detected, 0)} of the rehearsals"]
@@ -74,6 +80,12 @@ def _reached(data: RolloutData, world: World) -> list[Safe | str]:
     if detected > _ALWAYS:
         return [*reached, "before it is stopped, after ", tag("strong", when)]
     return [*reached, f"and is stopped in {percent(detected, 0)} of the rehearsals, after {when}"]
+
+
+def _at_worst(blast: dict[str, float | None]) -> str:
+    """Return what one rehearsal in twenty exceeds, where that is far from the median."""
+    middle, high = blast["p50"] or 0.0, blast["p95"] or 0.0
+    return f"({count(high)} at least in one rehearsal of twenty) " if high > _FAR * max(middle, 1.0) else ""
 
 
 def remark(data: RolloutData) -> Safe:

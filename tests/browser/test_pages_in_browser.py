@@ -42,10 +42,22 @@ def browser():
     started.close()
 
 
+def _rehearsed(path):
+    """Rehearse a shipped plan a few times on a small fleet."""
+    from fedlite.compose.rollout_run import rehearse
+    from fedlite.runner import Settings
+    from fedlite.scenario.rollout.loading import load_rollout
+
+    plan = HERE.parent.parent / "scenarios" / "rollout" / "phone-phased.yaml"
+    small = load_rollout(plan, {"replications": "3", "fleet.devices": "400", "horizon": "10 d"})
+    return rehearse(small, out=path, settings=Settings("local")).path
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """One page of each kind."""
     from fedlite.report.compare_page import write_comparison
+    from fedlite.report.rollout_page import write_rollout_report
     from fedlite.report.run_page import write_report
     from fedlite.report.study_page import write_study_page
 
@@ -59,12 +71,13 @@ def pages(tmp_path_factory):
         "failed": write_report(synthetic_run.write_run(root / "failed", all_failed=True, evaluated=False)),
         "empty": write_report(synthetic_run.write_run(root / "empty", nothing=True)),
         "compare": write_comparison([a, b], root / "compare.html"),
+        "rollout": write_rollout_report(_rehearsed(root / "rollout")),
         "study": write_study_page([("a", 7, a), ("b", 2, b)], root / "study.html"),
     }
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("name", ["run", "hostile", "failed", "empty", "compare", "study"])
+@pytest.mark.parametrize("name", ["run", "hostile", "failed", "empty", "compare", "study", "rollout"])
 def test_a_page_is_drawn_in_silence_and_fits_the_screen(browser, pages, name, width):
     browser.open(pages[name], width=width)
     assert browser.logged == []
@@ -76,8 +89,9 @@ def test_a_page_is_drawn_in_silence_and_fits_the_screen(browser, pages, name, wi
     assert browser.evaluate("document.querySelectorAll('img').length") == 0
 
 
-def test_every_view_can_be_chosen(browser, pages):
-    browser.open(pages["run"], width=1280)
+@pytest.mark.parametrize("name", ["run", "rollout"])
+def test_every_view_can_be_chosen(browser, pages, name):
+    browser.open(pages[name], width=1280)
     views = browser.evaluate(
         """(async () => {
           const inputs = Array.from(document.querySelectorAll('fieldset.views input'));
@@ -87,6 +101,8 @@ def test_every_view_can_be_chosen(browser, pages):
     )
     assert views > 15
     assert browser.logged == []
+    if name != "run":
+        return
     title = "document.querySelector('#plot-learning .xtitle').textContent"
     assert browser.evaluate(title).startswith("energy of all devices")
 

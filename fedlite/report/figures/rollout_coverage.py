@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from fedlite.report.figure import Scale
     from fedlite.report.rollout_data import RolloutData, World
 
-COLUMNS: Final = 4
+COLUMNS: Final = 3
 """Classes side by side."""
 MOST_CLASSES: Final = 24
 """Of the figure; the table has all."""
-_ROW: Final = 170
+_ROW: Final = 160
 _LITTLE: Final = 0.005
 _BEYOND: Final = 1.3
 _LEAST: Final = 24

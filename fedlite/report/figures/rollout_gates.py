@@ -68,7 +68,7 @@ def _view(rows: list[Row], told: dict[tuple[str, str, str], Row]) -> tuple[list[
     values = [x for row in rows for x in row["effects"]]
     shown = [min(values), max(values)]
     layout = {
-        "xaxis": {"title": {"text": "failure rate, or mean of the metric, of the devices that are affected"},
+        "xaxis": {"title": {"text": "failure rate or mean of affected devices"},
                   "tickformat": ".1~%", "range": shown if rising else shown[::-1]},
         "yaxis": axis("chance that the gate trips", tickformat=".0%", range=[0, 1.02]),
         "shapes": [marked], "annotations": [note],

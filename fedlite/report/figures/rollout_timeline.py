@@ -81,9 +81,8 @@ def by_world(data: RolloutData) -> Figure:
         views=(View("Steps", traces, layout),),
         caption=(
             "When each step began, in the median of the rehearsals; a step that began in fewer than half of them is "
-            "left out. A cross is the median time at which a gate stopped the rollout"
-            + ("" if end_s == horizon_s else f"; the last step goes on to the horizon, {quantity(horizon_s, 'time')}")
-            + "."
+            "left out. A cross is the median time at which gates stopped the rollout; the table says how often."
+            + ("" if end_s == horizon_s else f" The last step goes on to the horizon, {quantity(horizon_s, 'time')}.")
         ),
         alt="Timeline of steps. " + "; ".join(_verdict(world) for world in data.worlds) + ".",
         table=_table(found),
@@ -130,7 +129,9 @@ def _stops(stops: list[tuple[str, World]], scale: Scale) -> dict[str, Any]:
     return {
         "type": "scatter", "mode": "markers+text", "name": "stopped by a gate", "y": [name for name, _ in stops],
         "x": [world.told["detect_time_s"]["p50"] / scale.factor for _, world in stops],
-        "text": [label(_by(world)) for _, world in stops], "textposition": "middle right", "cliponaxis": False,
+        # Where few were stopped the bars go on, and a name would stand on them.
+        "text": [label(_by(world)) if world.told["p_abort"] >= _HALF else "" for _, world in stops],
+        "textposition": "middle right", "cliponaxis": False,
         "marker": {"symbol": "x", "size": 13, "color": "$red", "line": {"color": "$paper", "width": 1.5}},
         "textfont": {"color": "$text", "size": 12},
         "hovertemplate": f"%{{y}}: %{{text}}<br>after %{{x:.3~g}} {scale.unit}<extra></extra>",

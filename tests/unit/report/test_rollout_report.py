@@ -369,3 +369,15 @@ def test_names_stay_text(copied):
     drawn = re.search(r'id="figures">(.*?)</script>', text, re.DOTALL)[1]
     assert "onerror" in drawn
     assert all(spec["views"] for spec in json.loads(drawn).values())
+
+
+def test_the_answer_tells_of_the_worst_rehearsals_where_they_are_far_from_the_median(copied):
+    def told():
+        return str(answer(read_rollout(copied)))
+
+    assert "in one rehearsal of twenty" not in told()
+    file = copied / "rollout.json"
+    summary = json.loads(file.read_text())
+    summary["worlds"][1]["blast_radius"]["devices"] = {"p5": 1.0, "p50": 40.0, "p95": 150.0}
+    file.write_text(json.dumps(summary))
+    assert "</strong> of 180 galaxy-a52 (150 at least in one rehearsal of twenty) before it is stopped" in told()
