@@ -90,10 +90,12 @@ def _tell(
     from fedlite.report.campaign_page import campaign_page
     from fedlite.report.markup import finite
     from fedlite.report.page import write_page
+    from fedlite.report.rollout_data import read_rollout
 
     found = answers(run, target)
     rehearsed, rehearsal_dir = _rehearsed(plan, settings, quiet=as_json)
-    written = write_page(campaign_page(run, found, rehearsed), page)
+    rollout = None if rehearsal_dir is None else read_rollout(Path(rehearsal_dir))
+    written = write_page(campaign_page(run, found, rollout), page)
     if as_json:
         whole = {**found, "page": str(written), "rollout": rehearsed, "rollout_dir": rehearsal_dir}
         print(json.dumps(finite(whole)))

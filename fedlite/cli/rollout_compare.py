@@ -28,7 +28,7 @@ def told_ranking(summaries: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"plans": [record(one) | {"unbeaten": unbeaten} for one, unbeaten in found]}))
         return
-    Console().print(_table([(one, "yes" if unbeaten else "no") for one, unbeaten in found], "unbeaten"))
+    Console().print(_table([(one, "yes" if unbeaten else "no") for one, unbeaten in found], "best"))
 
 
 def optimise(
@@ -61,7 +61,7 @@ def optimise(
         }))  # fmt: skip
         return
     console = Console()
-    console.print(_table([(one.standing, str(one.rehearsals)) for one in found], "rehearsals"))
+    console.print(_table([(one.standing, str(one.rehearsals)) for one in found], "times"))
     if best.misses(allowed):
         console.print("No plan that was tried stays within what is allowed; this one comes nearest:")
     console.print("strategy:\n  steps:", highlight=False)
@@ -88,7 +88,7 @@ def _table(rows: Sequence[tuple[Standing, str]], last: str) -> Any:
     from fedlite.report.words import count, percent, quantity
 
     made = Table(title="Plans, the fastest first", title_justify="left")
-    for name in ("plan", "95 % after", "bad reaches", "caught", "false stop", "downloads", "paid", last):
+    for name in ("plan", "95 % after", "bad hits", "caught", "false", "radio", "paid", last):
         made.add_column(name)
     for one, word in rows:
         made.add_row(

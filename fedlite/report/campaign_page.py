@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fedlite.report import measure, rollout_console, tables
+from fedlite.report import measure, rollout_answer, rollout_page, tables
 from fedlite.report.answer import judged
 from fedlite.report.figure import TextTable
 from fedlite.report.figures import calendar, egress, learning
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Page, Section, Tile
-from fedlite.report.words import NOTHING, count, listed, percent, plural, quantity
+from fedlite.report.words import NOTHING, count, percent, plural, quantity
 from fedlite.units import WEEK_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.table import Table
-
     from fedlite.learning.objectives import Metric
+    from fedlite.report.rollout_data import RolloutData
     from fedlite.report.run_data import RunData
 
 Answers = dict[str, Any]
@@ -32,7 +31,7 @@ _WHY = {
 }
 
 
-def campaign_page(run: RunData, found: Answers, rollout: dict[str, Any] | None) -> Page:
+def campaign_page(run: RunData, found: Answers, rollout: RolloutData | None) -> Page:
     """Return the page.
 
     Parameters
@@ -40,8 +39,8 @@ def campaign_page(run: RunData, found: Answers, rollout: dict[str, Any] | None) 
     run : RunData
     found : dict
         What `compose.campaign_answers` says of it.
-    rollout : dict, optional
-        Summary of a rehearsed plan.
+    rollout : RolloutData, optional
+        A rehearsed plan.
     """
     told = run.summary["calendar"]
     curve = tables.learning_curve(run.rounds, run.main)
@@ -58,7 +57,7 @@ def campaign_page(run: RunData, found: Answers, rollout: dict[str, Any] | None) 
             Section("heard", "Whom it never heard", _bias_sentence(run, found), [never_heard(found)]),
             Section("server", "What the server sends", _sent(found), [egress.over_time(run, found["lasted_s"])]),
             Section("calendar", "Over the day", None, [calendar.over_the_day(told)]),
-            *([_rolled_out(rollout)] if rollout else []),
+            *(_rolled_out(rollout) if rollout else []),
         ],
     )
 
@@ -222,15 +221,11 @@ def never_heard(found: Answers) -> TextTable:
     return TextTable(caption, head, tuple(rows), frozenset(range(1, len(head))))
 
 
-def _rolled_out(rollout: dict[str, Any]) -> Section:
-    worlds = listed([world["name"] for world in rollout["worlds"]])
-    lead = f"The plan {rollout['name']}, rehearsed in the worlds {worlds}."
-    return Section("rollout", "Roll out", lead, [_of_rich(one) for one in rollout_console.tables(rollout)])
-
-
-def _of_rich(shown: Table) -> TextTable:
-    """Return a table of the terminal as one of a page."""
-    cells = [[str(cell) for cell in column.cells] for column in shown.columns]
-    head = tuple(str(column.header) for column in shown.columns)
-    numeric = frozenset(i for i, column in enumerate(shown.columns) if column.justify == "right")
-    return TextTable(str(shown.title), head, tuple(zip(*cells, strict=True)), numeric)
+def _rolled_out(rollout: RolloutData) -> list[Section]:
+    """Return the chapters of the rehearsed plan, after one that says what comes of it."""
+    told = Section("rollout", "Roll out", rollout_answer.answer(rollout), [rollout_page.worlds_table(rollout)])
+    # The worlds are told already, and how to make the page stands at the other one.
+    return [
+        told,
+        *(one for one in rollout_page.rollout_page(rollout).sections if one.id not in {"worlds", "reproduce"}),
+    ]

@@ -185,8 +185,9 @@ class Courier:
             if conditions:
                 ends_s[who] = fleet.presence.ends_s(conditions, devices[who], begin_s[who])
         chance = self._uniform("way", devices, number)
-        fails_s = np.where(chance < self.policy.failure, chance / max(self.policy.failure, 1e-300), np.inf)
-        fails_s = fails_s * moved.time_s
+        fails = chance < self.policy.failure
+        fails_s = np.full(len(devices), np.inf)
+        fails_s[fails] = moved.time_s[fails] * chance[fails] / self.policy.failure
         took_s = np.minimum(np.minimum(moved.time_s, ends_s - begin_s), fails_s)
         got = took_s >= moved.time_s
         share = np.divide(took_s - moved.ramp_s, moved.active_s, out=np.ones(len(got)), where=moved.active_s > 0)

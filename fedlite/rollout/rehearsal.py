@@ -212,6 +212,7 @@ class _Rehearsal:
 
     def _stop(self, trip: Trip) -> None:
         """Stop serving whoever has not begun its download, and take the others back if the gate says so."""
+        self._withdraw(np.flatnonzero(np.isfinite(self.let_in_s) & (self.let_in_s > trip.when_s)))
         if trip.watch.on_fail == "pause":
             return
         waits = self.delivery.state != State.HELD_OUT.code
@@ -220,6 +221,12 @@ class _Rehearsal:
         self.delivery.state[stopped] = State.STOPPED.code
         if trip.watch.on_fail == "rollback":
             self._roll_back(trip.when_s)
+
+    def _withdraw(self, devices: Ids) -> None:
+        """Let nobody in after the stop: a stretch of a rate was served to its end before its gates were asked."""
+        self.delivery.put(devices, Delivery.none(len(devices)))
+        self.delivery.state[devices[self.members.held_out[devices]]] = State.HELD_OUT.code
+        self.let_in_s[devices] = np.inf
 
     def _roll_back(self, when_s: float) -> None:
         has = np.flatnonzero(self.delivery.state == State.UPDATED.code)

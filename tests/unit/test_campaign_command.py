@@ -373,7 +373,14 @@ def test_training_and_rollout_are_on_one_page(trained, tmp_path, monkeypatch):
     changed = {"rollout", "rollout_dir", "page"}
     assert {key: both[key] for key in both.keys() - changed} == {key: told[key] for key in told.keys() - changed}
     page = (tmp_path / "page.html").read_text()
-    for part in ('id="training"', 'id="server"', 'id="rollout"', "half of the fleet after", "Server sends at most"):
+    for part in (
+        'id="training"',
+        'id="server"',
+        'id="rollout"',
+        "Half have it after",
+        "Server sends at most",
+        'id="gates-chapter"',
+    ):
         assert part in page
     assert 'id="rollout"' not in (path / "campaign.html").read_text()
 

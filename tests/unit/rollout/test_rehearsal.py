@@ -344,6 +344,20 @@ def test_an_abort_stops_downloads_that_have_not_begun_and_a_rollback_takes_the_r
         assert float(told.blast_device_s) == pytest.approx(ran_s.sum())
 
 
+@pytest.mark.parametrize("on_fail", ["abort", "pause"])
+def test_a_rate_lets_in_nobody_after_the_stop(with_, fleet, on_fail):
+    world = world_of((True, True), install_failure=0.5)
+    watch = installs(on_fail=on_fail, every_s=60.0)
+    made = with_(strategy=Ramp(0.5, 0.5, 1.0, 300), watches=(watch,), audience=Audience(held_out=0.1))
+    played = play(made, fleet, world, 0)
+    let_in = np.isfinite(played.let_in_s)
+    assert 0 < let_in.sum() < 200
+    assert played.let_in_s[let_in].max() <= played.trip.when_s
+    told = tally(made, fleet, world, played).states.sum(axis=0)
+    assert told[State.HELD_OUT.code] == played.members.held_out.sum()
+    assert told[State.NOT_REACHED.code] > 1500
+
+
 def test_a_gate_trips_at_the_look_at_which_its_threshold_is_reached(with_, fleet):
     world = world_of((True, True), install_failure=0.2)
     watch = installs("threshold", threshold=0.1, min_executed=50, every_s=600.0)
