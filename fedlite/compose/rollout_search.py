@@ -7,7 +7,7 @@ is better: to stay within what is allowed, or near it; then to be fast.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fedlite.compose.rollout_plan import Rehearsed
+    from fedlite.rollout.strategy import Strategy
 
 FIRST: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
-GROWTH: Final = (2.0, 4.0, 10.0)
+GROWTH: Final = (2.0, 4.0, 10.0, 1000.0)
 PAUSES_S: Final = (6 * HOUR_S, 12 * HOUR_S, DAY_S, 2 * DAY_S)
-"""What is tried: share of the first wave, by how much the next ones are larger, and how long each lasts."""
+"""What is tried: share of the first wave, by how much the next ones grow (a thousand: all), and how long each lasts."""
 _FEWEST: Final = 2
 _SURVIVORS: Final = 4
 
@@ -42,21 +43,41 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way of letting devices in."""
+    """One way of letting devices in: shares that grow, and how long each of them is held."""
 
-    first: float
-    growth: float
-    pause_s: float
+    shares: tuple[float, ...]
+    holds_s: tuple[float, ...]
+    name: str = field(default="", compare=False)
+
+    @classmethod
+    def grown(cls, first: float, growth: float, pause_s: float) -> Candidate:
+        """Return shares that grow by a factor up to all, with a pause after each but the last."""
+        shares, share = [], first
+        while share < 1.0:
+            shares.append(round(share, 4))
+            share *= growth
+        name = f"{', '.join(f'{100 * share:.4g}' for share in (*shares, 1.0))} %"
+        name += f" every {show(pause_s, 'time')}" if shares else " at once"
+        return cls((*shares, 1.0), (*(pause_s for _ in shares), 0.0), name)
+
+    @classmethod
+    def of_plan(cls, strategy: Strategy) -> Candidate | None:
+        """Return the plan's own shares and pauses, None where they say more than that."""
+        if not isinstance(strategy, tuple) or any(
+            stage.count or stage.installed is not None or stage.waits_s for stage in strategy
+        ):
+            return None
+        if not all(stage.profiles is None or bool(stage.profiles.all()) for stage in strategy):
+            return None
+        if len({stage.number for stage in strategy}) < len(strategy):
+            return None
+        return cls(tuple(stage.share for stage in strategy), tuple(stage.hold_s for stage in strategy), "as planned")
 
     def stages(self, analyses: tuple[str, ...]) -> tuple[Stage, ...]:
         """Return it as stages, of which each asks all gates that are asked at ends."""
-        shares, share = [], self.first
-        while share < 1.0:
-            shares.append(round(share, 4))
-            share *= self.growth
         return tuple(
-            Stage(f"{share:.4g}", number, share, self.pause_s if share < 1.0 else 0.0, analyses=analyses)
-            for number, share in enumerate((*shares, 1.0), start=1)
+            Stage(f"{share:.4g}", number, share, hold_s, analyses=analyses)
+            for number, (share, hold_s) in enumerate(zip(self.shares, self.holds_s, strict=True), start=1)
         )
 
     @property
@@ -98,13 +119,10 @@ def search(
         raise FedliteError("worlds: got none in which anything is wrong, expected one to be safe from; add a bad world")
     analyses = tuple(watch.name for watch in made.plan.watches if math.isinf(watch.every_s))
     horizon_s = made.plan.horizon_s - made.plan.start_s
-    pool = [
-        one
-        for one in (Candidate(*told) for told in product(FIRST, GROWTH, PAUSES_S))
-        if sum(stage.hold_s for stage in one.stages(())) < horizon_s
-    ]
-    # One wave of all is one plan, however it would grow.
-    pool = list({one.stages(()): one for one in reversed(pool)}.values())[::-1]
+    own = Candidate.of_plan(made.plan.strategy)
+    tried = [*([] if own is None else [own]), *(Candidate.grown(*told) for told in product(FIRST, GROWTH, PAUSES_S))]
+    # The same shares at the same times are one plan, however they were come by.
+    pool = list(dict.fromkeys(one for one in tried if sum(one.holds_s) < horizon_s))
     least = len(pool) * len(made.worlds) * _FEWEST
     if rehearsals < least:
         raise FedliteError(
@@ -139,14 +157,8 @@ def _found(made: Rehearsed, candidate: Candidate, tallies: list[list[Tally]]) ->
         of_world(world, made.plan.watches, stacked(done), made.profiles, made.devices, made.plan.assigned.names)
         for world, done in zip(made.worlds, tallies, strict=True)
     ]
-    return Found(candidate, standing({"worlds": worlds}, _name(candidate)), len(tallies[0]))
+    return Found(candidate, standing({"worlds": worlds}, candidate.name), len(tallies[0]))
 
 
 def _order(found: Found, allowed: Allowed) -> tuple[float, ...]:
-    return (found.misses(allowed), found.standing.time_s, found.standing.blast_devices, -found.candidate.first)
-
-
-def _name(candidate: Candidate) -> str:
-    if candidate.first >= 1.0:
-        return "all at once"
-    return f"{100 * candidate.first:.4g} %, times {candidate.growth:.4g}, every {show(candidate.pause_s, 'time')}"
+    return (found.misses(allowed), found.standing.time_s, found.standing.blast_devices, -found.candidate.shares[0])

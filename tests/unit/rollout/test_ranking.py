@@ -54,11 +54,11 @@ def test_a_standing_takes_the_worst_of_the_worlds():
 
 
 def test_a_candidate_is_a_list_of_growing_shares():
-    stages = Candidate(0.05, 4.0, DAY_S).stages(("installs",))
+    stages = Candidate.grown(0.05, 4.0, DAY_S).stages(("installs",))
     assert [stage.share for stage in stages] == [0.05, 0.2, 0.8, 1.0]
     assert [stage.hold_s for stage in stages] == [DAY_S, DAY_S, DAY_S, 0.0]
     assert {stage.analyses for stage in stages} == {("installs",)}
-    steps = Candidate(0.1, 10.0, 6 * HOUR_S).steps
+    steps = Candidate.grown(0.1, 1000.0, 6 * HOUR_S).steps
     assert steps == [{"setWeight": "10 %"}, {"pause": {"duration": "6 h"}}, {"setWeight": "100 %"}]
 
 
@@ -68,11 +68,22 @@ def test_the_search_finds_the_fastest_plan_that_is_safe_enough():
     assert tight.standing.blast_devices <= 15.0
     assert loose.standing.blast_devices <= 60.0
     assert loose.standing.time_s <= tight.standing.time_s
-    assert loose.candidate.first > tight.candidate.first
+    assert loose.candidate.shares[0] > tight.candidate.shares[0]
     assert tight.standing.detect == 1.0
     assert tight.rehearsals > 2
     again = search(told, Allowed(15.0, 0.9), 700)[0]
     assert again == tight
+
+
+def test_the_plan_itself_is_tried_and_nothing_slower_is_offered():
+    told = made(PLAN.replace("duration: 1 d", "duration: 3 h").replace("every: 6 h", "every: 1 h"))
+    own = Candidate.of_plan(told.plan.strategy)
+    assert (own.shares, own.holds_s) == ((0.1, 1.0), (10_800.0, 0.0))
+    found = search(told, Allowed(1000.0, 0.5), 800)
+    only_own = next((one for one in search(told, Allowed(25.0, 0.9), 800) if one.candidate == own), None)
+    assert found[0].standing.time_s <= 3 * HOUR_S
+    assert only_own is not None
+    assert only_own.candidate.name == "as planned"
 
 
 def test_a_search_needs_a_bad_world_and_rehearsals_enough():
