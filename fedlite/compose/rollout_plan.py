@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -53,7 +54,13 @@ class Rehearsed:
     fleet: Fleet
     plan: Plan
     worlds: tuple[World, ...]
-    charges: Charges | None
+
+    @cached_property
+    def charges(self) -> Charges | None:
+        """How full batteries are, where downloads mind it: only who plays the plan needs to know."""
+        if self.plan.policy.min_battery <= 0:
+            return None
+        return Charges(self.fleet, self.plan.start_s, self.plan.horizon_s)
 
     @property
     def profiles(self) -> tuple[str, ...]:
@@ -92,8 +99,7 @@ def rehearsed(plan: RolloutPlan, variants: Sequence[Variant]) -> Rehearsed:
         seed=plan.seed,
     )
     worlds = tuple(_world(plan, world, good, profiles) for world in plan.worlds)
-    charges = Charges(fleet, start_s, made.horizon_s) if plan.download.min_battery > 0 else None
-    return Rehearsed(fleet, made, worlds, charges)
+    return Rehearsed(fleet, made, worlds)
 
 
 def _audience(plan: RolloutPlan) -> Audience:

@@ -166,9 +166,17 @@ class Courier:
         arrived = at[got]
         done.arrived_s[arrived] = begin_s[got] + took_s[got]
         done.done_s[arrived] = done.arrived_s[arrived] + payload[got] * 8.0 / self.policy.flash_bps
+        self._cut_off(done, arrived, offer.leaves_s[arrived])
         wanted_s = wanted_s.copy()
         wanted_s[at[~got]] = begin_s[~got] + took_s[~got] + self.policy.retry_s
         return at[~got], wanted_s
+
+    def _cut_off(self, done: Delivery, arrived: Ids, leaves_s: Floats) -> None:
+        """Let nothing be installed after the horizon, or on a device that has left."""
+        done_s = done.done_s[arrived]
+        for ends_s, state in ((leaves_s, State.LEFT), (self.horizon_s, State.UNDER_WAY)):
+            late = arrived[done_s >= ends_s]
+            done.state[late], done.done_s[late] = state.code, np.inf
 
     def _transfer(
         self, done: Delivery, at: Ids, devices: Ids, payload: Floats, begin_s: Floats, number: int

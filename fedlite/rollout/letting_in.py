@@ -67,7 +67,9 @@ class Letting:
         """Let in whom a stage wants; return all that it wants, and those of them that were not in before."""
         meant = self._order if stage.profiles is None else self._order[stage.profiles[self._profile[self._order]]]
         chosen = meant[: stage.size(len(meant))]
-        return chosen, self._enter(chosen[~self._in[chosen]])
+        new = chosen[~self._in[chosen]]
+        self.enter(new)
+        return chosen, new
 
     def next(self, count: int) -> Ids:
         """Return the next so many devices in order, without letting them in."""
@@ -76,11 +78,7 @@ class Letting:
 
     def enter(self, devices: Ids) -> None:
         """Let devices in."""
-        self._enter(devices)
-
-    def _enter(self, devices: Ids) -> Ids:
         self._in[devices] = True
-        return devices
 
 
 def waves(strategy: Strategy, letting: Letting, start_s: float, horizon_s: float, server: Server) -> Iterator[Stretch]:

@@ -30,7 +30,7 @@ class Download(Section):
     retries: Annotated[int, Field(ge=0, le=100)] = 3
     """How often a device tries again after an attempt that broke off."""
     timeout_s: Seconds | None = Field(default=None, alias="timeout")
-    """A device that has not installed it so long after its exposure has failed; without it, it goes on trying."""
+    """No attempt begins so long after a device first asked for it; without it, it goes on trying."""
     jitter_s: Duration = Field(default=3600.0, alias="jitter")
     """Devices begin at a time drawn from this long after they could, so that not all come at once."""
     failure: Annotated[Fraction, Field(lt=1.0)] = 0.01

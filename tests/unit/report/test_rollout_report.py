@@ -26,37 +26,13 @@ from fedlite.report.words import count, percent, quantity
 from fedlite.rollout.states import STATES
 from fedlite.runner import Settings
 from fedlite.scenario.rollout.loading import parse_rollout
+from tests.unit.rollout.test_rollout_command import PLAN as SMALL
 
-PLAN = """
-name: small
-seed: 3
-replications: 8
-horizon: 5 d
-fleet:
-  devices: 300
-  mix: {galaxy-a52: 60 %, pi-4b: 20 %, nrf52840: 20 %}
-  availability: diurnal
-audience: {opt_out: 5 %}
-model:
-  install_failure: 1 %
-  variants:
-    - {name: int8, bytes: 400 kB, memory: 3 MiB, network: mobilenet_v1_0.25, precision: int8, accuracy: 71 %}
-    - {name: fp32, bytes: 1.9 MB, memory: 9 MiB, network: mobilenet_v1_0.25, accuracy: 72 %}
-  old: {bytes: 400 kB, accuracy: 70 %}
-download: {jitter: 30 min}
-strategy:
-  steps:
-    - setWeight: 10 %
-    - pause: {duration: 1 d}
-    - analysis: [installs]
-    - setWeight: 100 %
-gates:
-  - {name: installs, metric: install_failure, method: sequential, baseline: 1 %, effect: 30 %, every: 6 h, on_fail: rollback}
-worlds:
-  - name: good
-  - {name: bad, changes: {install_failure: 60 %}, on: {profiles: [galaxy-a52]}}
-  - {name: slow-and-wrong-on-phones, changes: {accuracy_drop: 5 %, latency_factor: 3}, on: {profiles: [galaxy-a52]}}
-"""  # noqa: E501
+PLAN = (
+    SMALL.replace("replications: 6", "replications: 8")
+    + "  - {name: slow-and-wrong-on-phones, changes: {accuracy_drop: 5 %, latency_factor: 3},\n"
+    "     on: {profiles: [galaxy-a52]}}\n"
+)
 RATE = """
   rate: {baseRatePerMinute: 1, incrementFactor: 2.0, maximumPerMinute: 100,
          rateIncreaseCriteria: {numberOfNotifiedThings: 50}}

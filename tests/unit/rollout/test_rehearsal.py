@@ -126,6 +126,20 @@ def test_every_device_is_in_one_state_and_every_byte_and_joule_is_counted(with_,
     assert (np.isin(new.state, [state.code for state in STATES])).all()
 
 
+def test_whoever_is_updated_runs_it_and_nothing_is_installed_too_late(with_):
+    fleet = fleet_of(2000, availability=Diurnal(4))
+    slow = Audience(by_hand=1.0, adoption=Adoption((1.0,), (DAY_S,)))
+    made = with_(audience=slow, policy=Policy(flash_bps=2000.0), horizon_s=2 * DAY_S)
+    told = counted(made, fleet)
+    assert told.states[:, State.UNDER_WAY.code].sum() > 100
+    assert told.coverage[:, -1].sum() == told.variants.sum() == told.states[:, State.UPDATED.code].sum() > 100
+    leaving = counted(with_(audience=replace(slow, leave_per_month=0.9), policy=Policy(flash_bps=2000.0)), fleet)
+    played = play(with_(audience=replace(slow, leave_per_month=0.9), policy=Policy(flash_bps=2000.0)), fleet, GOOD, 0)
+    updated = played.delivery.state == State.UPDATED.code
+    assert (played.delivery.done_s[updated] < played.members.leaves_s[updated]).all()
+    assert leaving.states[:, State.LEFT.code].sum() > 50
+
+
 def test_a_replication_does_not_depend_on_which_others_are_made(plan, fleet):
     some = [counted(plan, fleet, GOOD, r).arrays() for r in (0, 1, 2)]
     alone = counted(plan, fleet, GOOD, 2).arrays()
