@@ -53,7 +53,7 @@ def power(  # noqa: PLR0917 -- typer reads the options from the signature
 
     told = {"alpha": alpha, "threshold": threshold, "margin": margin, "mixing": mixing}
     gate = _gate(method, told, baseline, min_executed, control=control, worse=effect >= baseline)
-    wave = Wave(n, baseline, looks, sd, class_share, replications, seed)
+    wave = Wave(n, baseline, looks, sd=sd, class_share=class_share, replications=replications, seed=seed)
     found = _found(gate, wave, effect)
     if as_json:
         print(json.dumps({"method": method, **found}))

@@ -16,7 +16,7 @@ from fedlite.rollout.charges import Charges
 from fedlite.rollout.delivery import Policy
 from fedlite.rollout.gates import METHODS
 from fedlite.rollout.monitor import Watch
-from fedlite.rollout.rehearsal import Old, Plan
+from fedlite.rollout.plan import Old, Plan
 from fedlite.rollout.signals import Telemetry
 from fedlite.rollout.strategy import Ramp, Stage
 from fedlite.rollout.worlds import Behaviour, World
@@ -54,6 +54,8 @@ class Rehearsed:
     fleet: Fleet
     plan: Plan
     worlds: tuple[World, ...]
+    as_planned: World
+    """One in which the new model is what the plan takes it to be."""
 
     @cached_property
     def charges(self) -> Charges | None:
@@ -99,7 +101,7 @@ def rehearsed(plan: RolloutPlan, variants: Sequence[Variant]) -> Rehearsed:
         seed=plan.seed,
     )
     worlds = tuple(_world(plan, world, good, profiles) for world in plan.worlds)
-    return Rehearsed(fleet, made, worlds)
+    return Rehearsed(fleet, made, worlds, World("as planned", good, np.zeros(len(profiles), dtype=np.bool_)))
 
 
 def _audience(plan: RolloutPlan) -> Audience:

@@ -1,4 +1,7 @@
-"""What the gates of a plan can see of each of its waves, before anything is rehearsed."""
+"""What the gates of a plan can see of each of its waves, before anything is rehearsed.
+
+Gates look when the plan has them look, at reports that come in as they would from a good build: see `Arrivals`.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,35 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fedlite.rollout.power import minimum_detectable_effect, operating
+from fedlite.rollout.arrivals import Arrivals
+from fedlite.rollout.power import devices_needed, minimum_detectable_effect, operating
 from fedlite.rollout.wave import Wave
 from fedlite.units import DAY_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from fedlite.compose.rollout_plan import Rehearsed
     from fedlite.rollout.gates.evidence import Gate as Method
     from fedlite.rollout.monitor import Watch
+    from fedlite.rollout.worlds import World
     from fedlite.scenario.rollout.gates import Gate
     from fedlite.scenario.rollout.plan import RolloutPlan
 
+    Ids = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
 _USUAL_RATIO, _USUAL_DROP, _USUAL_RISE = 2.0, 0.02, 0.1
 """What a gate without an effect of its own is asked about: twice the failures, two points less, a tenth slower."""
-_MOST_LOOKS: Final = 1_000
+_FOLLOWED: Final = 500
+"""Looks that are followed: all of the first, which decide where few have reported, and as many of the others."""
+_MOST_RANKED: Final = 5_000
+"""Devices that a gate of samples ranks, all looks together."""
+_ENOUGH: Final = 0.8
+"""Power that is asked for."""
+_ROUNDING: Final = 1e-9
 _FARTHEST: Final = 3.0
 _EFFECTS: Final = 13
 """Of an operating curve: up to three times the effect in twelve steps, the effect itself being one of them."""
@@ -32,10 +48,15 @@ _CURVE_WAVES: Final = 1_000
 
 
 def of_plan(plan: RolloutPlan, made: Rehearsed) -> list[dict[str, Any]]:
-    """Return, for every gate and wave, how many devices report, the power at the gate's effect and the least one seen.
+    """Return, for every gate and wave from which on it looks, what it sees until the next wave.
 
-    A gate that judges by class is told for the largest class and for the smallest. `worlds` is the power in each world
-    in which something is wrong that the gate reads, in a wave drawn from the whole fleet.
+    Returns
+    -------
+    list of dict
+        `n` devices that were let in, `reports` of them (per arm, where there are two) that have come in; `effect`,
+        `power` at it, `mde`: the least effect seen with 80 % power, `needed`: reports that would see the effect with
+        it, None where there are enough or no number would do. `worlds`: power in each world in which something is
+        wrong that the gate reads. A gate that judges by class is told for the largest class and for the smallest.
     """
     return [case.named | _seen(made, case) for case in _cases(plan, made)]
 
@@ -44,7 +65,7 @@ def curves(plan: RolloutPlan, made: Rehearsed) -> list[dict[str, Any]]:
     """Return the operating curve of every gate and wave: from no effect to three times that which the gate is for.
 
     `effects` and `power` have the same length; the effect that `of_plan` tells is among them. Gates of a metric of
-    which nothing is known in advance have none.
+    which nothing is known in advance have none, nor have waves of which nobody has reported.
     """
     return [case.named | _curve(case.watch.gate, case.wave, case.effect) for case in _cases(plan, made) if case.wave]
 
@@ -56,35 +77,62 @@ class _Case:
     watch: Watch
     gate: Gate
     label: str
-    group: str
+    group: int
+    """Profile, -1 for the fleet."""
+    group_name: str
     n: int
+    baseline: float
+    """Rate or mean of a good build, NaN where nothing is known of it."""
     wave: Wave | None
-    """None where nothing is known of the metric in advance."""
+    """None where nothing is known of the metric in advance, or nobody has reported."""
 
     @property
     def named(self) -> dict[str, Any]:
-        return {"name": self.gate.name, "wave": self.label, "of": self.group, "n": self.n}
+        return {
+            "name": self.gate.name, "wave": self.label, "of": self.group_name, "n": self.n,
+            "reports": self.wave.n if self.wave else 0,
+        }  # fmt: skip
 
     @property
     def effect(self) -> float:
-        return _effect(self.gate, self.wave.baseline) if self.wave else math.nan
+        return _effect(self.gate, self.baseline)
 
 
 def _cases(plan: RolloutPlan, made: Rehearsed) -> Iterator[_Case]:
+    arrivals = Arrivals(made.plan, made.fleet, made.as_planned, made.charges)
     for gate, watch in zip(plan.gates, made.plan.watches, strict=True):
-        baseline, sd = _baseline(plan, made, gate)
-        for label, devices, hold_s in _waves(plan, made):
-            for group, n in _groups(watch, made, devices):
-                # Two arms of so many tell as much as these two of unequal size.
-                arm = _even(n, plan.control) if watch.gate.two_arms else n
-                looks = min(arm, _looks(watch, hold_s), _MOST_LOOKS)
-                wave = None if math.isnan(baseline) else Wave(arm, baseline, looks=looks, sd=sd)
-                yield _Case(watch, gate, label, group, n, wave)
+        for wave in arrivals.waves:
+            if wave.number < watch.from_stage:
+                continue
+            for group, name in _groups(watch, made):
+                baseline, sd = _baseline(plan, made, gate, group)
+                seen = _even(*arrivals.seen(watch, wave, group))
+                told = None
+                if seen.size and not math.isnan(baseline):
+                    looks = tuple(_followed(watch, seen).tolist())
+                    told = Wave(looks[-1], baseline, schedule=looks, spare=watch.failure_limit, sd=sd)
+                yield _Case(watch, gate, wave.label, group, name, arrivals.let_in(wave, group), baseline, told)
 
 
-def _even(n: int, control: float) -> int:
-    held = control / (1.0 - control)
-    return max(1, int(2.0 * n * held / (1.0 + held)))
+def _even(treated: Ids, control: Ids | None) -> Ids:
+    """Return the reports at looks at which there are any; two arms of so many tell as much as these of unequal size."""
+    seen = treated if control is None else 2 * treated * control // np.maximum(treated + control, 1)
+    return seen[seen > 0]
+
+
+def _followed(watch: Watch, seen: Ids) -> Ids:
+    """Return the looks that are worth following: without news there is none, but where looks are counted."""
+    seen = seen if watch.failure_limit else np.unique(seen)
+    if watch.gate.reads == "samples":
+        most = max(1, _MOST_RANKED // int(seen[-1]))
+        return seen[_spread(len(seen), most)]
+    return np.concatenate([seen[:_FOLLOWED], seen[_FOLLOWED:][_spread(len(seen[_FOLLOWED:]), _FOLLOWED)]])
+
+
+def _spread(number: int, most: int) -> Ids:
+    """Return at most so many of the positions 0 to number - 1, evenly, with the last one."""
+    kept = min(number, most)
+    return -(-number * np.arange(1, kept + 1) // max(kept, 1)) - 1
 
 
 def _curve(gate: Method, wave: Wave, effect: float) -> dict[str, Any]:
@@ -95,61 +143,64 @@ def _curve(gate: Method, wave: Wave, effect: float) -> dict[str, Any]:
     return {"effects": effects.tolist(), "power": [operating(gate, wave, one).power for one in effects.tolist()]}
 
 
-def _waves(plan: RolloutPlan, made: Rehearsed) -> list[tuple[str, int, float]]:
-    """Return label, devices let in until then that take part, and duration of each wave; a rate is one wave of all."""
-    fits = made.plan.assigned.variant_of >= 0
-    reachable = float(made.devices[fits].sum()) * (1.0 - plan.audience.opt_out) * (1.0 - plan.control)
-    strategy = made.plan.strategy
-    if not isinstance(strategy, tuple):
-        return [("all", int(reachable), plan.horizon_s)]
-    waves: dict[int, tuple[str, int, float]] = {}
-    for stage in strategy:
-        meant = made.devices[fits & (True if stage.profiles is None else stage.profiles)].sum()
-        share = float(meant) / max(float(made.devices[fits].sum()), 1.0)
-        _, _, before_s = waves.get(stage.number, ("", 0, 0.0))
-        waves[stage.number] = (stage.label, stage.size(int(reachable * share)), before_s + stage.hold_s)
-    return [wave for wave in waves.values() if wave[1]]
-
-
-def _groups(watch: Watch, made: Rehearsed, devices: int) -> list[tuple[str, int]]:
+def _groups(watch: Watch, made: Rehearsed) -> list[tuple[int, str]]:
     if not watch.by_class:
-        return [("fleet", devices)]
+        return [(-1, "fleet")]
     there = np.flatnonzero((made.plan.assigned.variant_of >= 0) & (made.devices > 0))
-    total = made.devices[there].sum()
     ends = {int(there[np.argmax(made.devices[there])]), int(there[np.argmin(made.devices[there])])}
-    found = [(made.profiles[index], int(devices * made.devices[index] / total)) for index in sorted(ends)]
-    return [(name, n) for name, n in found if n]
-
-
-def _looks(watch: Watch, hold_s: float) -> int:
-    return max(1, int(hold_s // watch.every_s)) if math.isfinite(watch.every_s) else 1
+    return [(index, made.profiles[index]) for index in sorted(ends)]
 
 
 def _seen(made: Rehearsed, case: _Case) -> dict[str, Any]:
     wave, method = case.wave, case.watch.gate
+    if math.isnan(case.baseline):
+        return {"effect": None, "power": None, "mde": None, "needed": None, "worlds": {}}
     if wave is None:
-        return {"effect": None, "power": None, "mde": None, "worlds": {}}
+        worlds = dict.fromkeys(_effects_of_worlds(made, case), 0.0)
+        return {"effect": case.effect, "power": 0.0, "mde": None, "needed": None, "worlds": worlds}
+    power = operating(method, wave, case.effect).power
     return {
         "effect": case.effect,
-        "power": operating(method, wave, case.effect).power,
+        "power": power,
         "mde": minimum_detectable_effect(method, wave),
-        "worlds": _of_worlds(made, case.gate, case.watch, wave) if case.group == "fleet" and wave.sd is None else {},
+        "needed": None if power >= _ENOUGH else _needed(method, wave, case.effect),
+        "worlds": {
+            name: operating(method, wave, effect).power for name, effect in _effects_of_worlds(made, case).items()
+        },
     }
 
 
-def _baseline(plan: RolloutPlan, made: Rehearsed, gate: Gate) -> tuple[float, float | None]:
-    """Return rate or mean of a good build, and the standard deviation of a metric between devices."""
+def _needed(method: Method, wave: Wave, effect: float) -> int | None:
+    """Return the reports that are needed if they come in evenly, as often looked at as these."""
+    even = replace(wave, schedule=(), looks=min(wave.n, len(wave.schedule)))
+    return devices_needed(method, even, effect, _ENOUGH)
+
+
+def _baseline(plan: RolloutPlan, made: Rehearsed, gate: Gate, group: int) -> tuple[float, float | None]:
+    """Return rate or mean of a good build, and the standard deviation of a metric between devices.
+
+    Latencies are multiples of their mean.
+    """
     telemetry, days = made.plan.telemetry, made.plan.telemetry.window_s / DAY_S
     if gate.metric == "install_failure":
         return gate.baseline or plan.model.install_failure, None
     if gate.metric == "crash":
         return gate.baseline or 1.0 - (1.0 - plan.model.crash_per_day) ** days, None
     if gate.metric == "accuracy":
-        mean = float(np.average(np.nan_to_num(made.plan.assigned.accuracy), weights=made.devices))
-        return mean, math.sqrt(telemetry.accuracy_sd**2 + mean * (1.0 - mean) / telemetry.labels)
+        mean, between = _moments(made, made.plan.assigned.accuracy, group)
+        return mean, math.sqrt(telemetry.accuracy_sd**2 + mean * (1.0 - mean) / telemetry.labels + between**2)
     if gate.metric == "latency_p95":
-        return 1.0, telemetry.latency_sd
+        mean, between = _moments(made, made.plan.assigned.latency_s, group)
+        return 1.0, math.hypot(telemetry.latency_sd, between / mean)
     return math.nan, None
+
+
+def _moments(made: Rehearsed, values: Floats, group: int) -> tuple[float, float]:
+    """Return mean and standard deviation over the devices of a group that are given a variant."""
+    fits = made.plan.assigned.variant_of >= 0
+    weights = np.where(fits, made.devices, 0) if group < 0 else (np.arange(len(values)) == group).astype(np.int64)
+    mean = float(np.average(np.where(fits, values, 0.0), weights=weights))
+    return mean, math.sqrt(float(np.average(np.where(fits, values - mean, 0.0) ** 2, weights=weights)))
 
 
 def _effect(gate: Gate, baseline: float) -> float:
@@ -160,11 +211,26 @@ def _effect(gate: Gate, baseline: float) -> float:
     return gate.effect or min(1.0, _USUAL_RATIO * baseline)
 
 
-def _of_worlds(made: Rehearsed, gate: Gate, watch: Watch, wave: Wave) -> dict[str, float]:
+def _effects_of_worlds(made: Rehearsed, case: _Case) -> dict[str, float]:
+    """Return rate or mean of what the gate reads in each world in which that is worse than without a regression."""
     told = {}
     for world in made.worlds:
-        rates = {"install_failure": world.new.install_failure, "crash": -np.expm1(-world.new.crashes_per_day)}
-        rate = float(np.average(rates[gate.metric], weights=made.devices))
-        if rate > wave.baseline:
-            told[world.name] = operating(watch.gate, wave, rate).power
+        effect = _mean_in(made, world, case)
+        worse = case.baseline - effect if case.gate.metric == "accuracy" else effect - case.baseline
+        if worse > _ROUNDING * case.baseline:
+            told[world.name] = effect
     return told
+
+
+def _mean_in(made: Rehearsed, world: World, case: _Case) -> float:
+    new, assigned, telemetry = world.new, made.plan.assigned, made.plan.telemetry
+    if case.gate.metric == "install_failure":
+        values = new.install_failure
+    elif case.gate.metric == "crash":
+        values = -np.expm1(-new.crashes_per_day * max(0.0, telemetry.window_s - new.crashes_after_s) / DAY_S)
+    elif case.gate.metric == "accuracy":
+        values = assigned.accuracy - new.accuracy_drop
+    else:
+        own, _ = _moments(made, assigned.latency_s, case.group)
+        values = assigned.latency_s * new.latency_factor / own
+    return _moments(made, values, case.group)[0]

@@ -101,10 +101,12 @@ def _gates(summary: Summary) -> Table:
     made = _table("What gates see, wave by wave, before anything is rehearsed")
     for name in ("gate", "wave", "of"):
         made.add_column(name)
-    for name in ("devices", "effect", "seen with", "4 of 5 see"):
+    for name in ("devices", "reports", "effect", "seen with", "4 of 5 see", "needs"):
         made.add_column(name, justify="right")
     for row in summary["gates"]:
         named = (Text(row[key]) for key in ("name", "wave", "of"))
         power = NOTHING if row["power"] is None else percent(row["power"], 0)
-        made.add_row(*named, count(row["n"]), share(row["effect"]), power, share(row["mde"]))
+        needs = NOTHING if row["needed"] is None else count(row["needed"])
+        reports = NOTHING if row["power"] is None else count(row["reports"])
+        made.add_row(*named, count(row["n"]), reports, share(row["effect"]), power, share(row["mde"]), needs)
     return made

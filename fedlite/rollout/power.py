@@ -61,6 +61,8 @@ class Operating:
 
 def how(gate: Gate, wave: Wave) -> How:
     """Return by what means the gate's power on this wave is found."""
+    if wave.spare:
+        return "simulation"
     if gate.reads == "failures" and not gate.two_arms:
         return "recursion"
     return "formula" if isinstance(gate, TwoArms) and len(wave.seen_at(gate)) == 1 else "simulation"

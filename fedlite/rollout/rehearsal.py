@@ -19,56 +19,23 @@ import numpy as np
 from fedlite.rng import uniform
 from fedlite.rollout import audience as people
 from fedlite.rollout import monitor
+from fedlite.rollout.arms import Arms
 from fedlite.rollout.delivery import Courier, Delivery, Offer
-from fedlite.rollout.letting_in import Letting, waves
-from fedlite.rollout.monitor import Arm, Trip
-from fedlite.rollout.signals import Reporting, Running, install_failures
+from fedlite.rollout.letting_in import Letting, Stretch, waves
 from fedlite.rollout.states import State
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fedlite.fleet.state import Fleet
-    from fedlite.rollout.audience import Audience, Members
-    from fedlite.rollout.builds import Assigned
+    from fedlite.rollout.audience import Members
     from fedlite.rollout.charges import Charges
-    from fedlite.rollout.delivery import Policy
-    from fedlite.rollout.monitor import Watch
-    from fedlite.rollout.signals import Telemetry
-    from fedlite.rollout.strategy import Strategy
-    from fedlite.rollout.worlds import Behaviour, World
+    from fedlite.rollout.monitor import Trip
+    from fedlite.rollout.plan import Plan
+    from fedlite.rollout.worlds import World
 
     Ids = NDArray[np.int64]
     Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Old:
-    """The model that runs now, on each of P profiles: what a rollback downloads, and what the control arm reports."""
-
-    payload_bytes: float
-    behaviour: Behaviour
-    accuracy: Floats
-    latency_s: Floats
-    inference_j: Floats
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is rehearsed, as plain numbers on the profiles of one fleet."""
-
-    assigned: Assigned
-    old: Old
-    audience: Audience
-    policy: Policy
-    strategy: Strategy
-    watches: tuple[Watch, ...]
-    telemetry: Telemetry
-    inferences_per_day: float
-    start_s: float
-    horizon_s: float
-    """Absolute virtual times of the rollout's begin and of the rehearsal's end."""
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -83,8 +50,8 @@ class Played:
     back: Delivery
     let_in_s: Floats
     trip: Trip | None
-    stages: tuple[tuple[str, float], ...]
-    """Label of each wave that began, and when."""
+    waves: tuple[Stretch, ...]
+    """Those that began."""
 
 
 def play(plan: Plan, fleet: Fleet, world: World, replication: int, charges: Charges | None = None) -> Played:
@@ -99,11 +66,10 @@ class _Rehearsal:
         self.profile = fleet.population.profile_of.astype(np.int64)
         self.members = people.draw(plan.audience, fleet, plan.seed, replication, plan.start_s)
         self.courier = Courier(fleet, plan.policy, plan.seed, replication, plan.horizon_s, charges)
-        self.reporting = Reporting(plan.telemetry, plan.seed, replication)
+        self.arms = Arms(plan, fleet, world, self.members, replication)
         self.delivery, self.back = Delivery.none(len(fleet)), Delivery.none(len(fleet))
         self.let_in_s = np.full(len(fleet), np.inf)
         self._number = 0
-        self._capacity_j = fleet.capacity_of(fleet.ids)
         self._leave_out()
 
     def _leave_out(self) -> None:
@@ -119,10 +85,11 @@ class _Rehearsal:
 
     def run(self) -> Played:
         """Let devices in, wave by wave, until all are in, a gate trips or the horizon is reached."""
-        plan, begun, trip, until_s = self.plan, [], None, self.plan.start_s
+        plan, trip, until_s = self.plan, None, self.plan.start_s
+        begun: list[Stretch] = []
         letting = Letting(self.can, self.members.rank, self.profile)
         for wave in waves(plan.strategy, letting, plan.start_s, plan.horizon_s, self):
-            begun.append((wave.label, wave.begin_s))
+            begun.append(wave)
             # While somebody was waited for, gates went on looking.
             trip = self._watched(until_s, wave.begin_s, ()) if wave.begin_s > until_s else None
             trip = trip or self._watched(wave.begin_s, wave.end_s, wave.analyses, wave.number)
@@ -176,37 +143,9 @@ class _Rehearsal:
                 continue
             analysed = watch.name in analyses
             when_s = monitor.looks_s(watch, self.plan.start_s, from_s, until_s, analysed=analysed)
-            treated, control = self._arms(watch.metric)
+            treated, control = self.arms.of(watch.metric, self.delivery, self.let_in_s)
             trips.append(monitor.first_trip(watch, treated, control, when_s))
         return monitor.earliest(trips)
-
-    def _arms(self, metric: str) -> tuple[Arm, Arm | None]:
-        if metric == "install_failure":
-            return Arm(install_failures(self.delivery), self.profile), None
-        treated = Arm(self.reporting.of(metric, self._running_new()), self.profile)
-        held = np.flatnonzero(self.members.held_out)
-        if not held.size:
-            return treated, None
-        return treated, Arm(self.reporting.of(metric, self._running_old(held)), self.profile[held])
-
-    def _running_new(self) -> Running:
-        assigned, profile = self.plan.assigned, self.profile
-        return Running(
-            self.fleet.ids, profile, self.delivery.runs_s, self.world.new, assigned.accuracy[profile],
-            assigned.latency_s[profile], self._per_day(assigned.inference_j[profile], self.fleet.ids), "new",
-        )  # fmt: skip
-
-    def _running_old(self, devices: Ids) -> Running:
-        old, profile = self.plan.old, self.profile[devices]
-        # As if they had updated, so that both arms report side by side.
-        since_s = self.let_in_s[devices] + self.members.lag_s[devices]
-        return Running(
-            devices, profile, since_s, old.behaviour, old.accuracy[profile],
-            old.latency_s[profile], self._per_day(old.inference_j[profile], devices), "old",
-        )  # fmt: skip
-
-    def _per_day(self, inference_j: Floats, devices: Ids) -> Floats:
-        return inference_j * self.plan.inferences_per_day / self._capacity_j[devices]
 
     # -- stopping -----------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,6 @@ def first_looks(gate: Gate, wave: Wave, effect: float) -> NDArray[np.int64]:
     Parameters
     ----------
     gate : Gate
-        Any with two arms.
     wave : Wave
         What it watches; `sd` tells that the metric is continuous.
     effect : float
@@ -60,6 +59,7 @@ def first_looks(gate: Gate, wave: Wave, effect: float) -> NDArray[np.int64]:
     for block, begin in enumerate(range(0, wave.replications, most)):
         rng = stream(wave.seed, "rollout power", block)
         tripped = _tripped(gate, wave, effect, min(most, wave.replications - begin), rng)
+        tripped = np.cumsum(tripped, axis=-1) > wave.spare
         found.append(np.where(tripped.any(-1), tripped.argmax(-1), -1))
     return np.concatenate(found)
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fedlite.fleet.state import Fleet
-    from fedlite.rollout.rehearsal import Plan, Played
+    from fedlite.rollout.plan import Plan
+    from fedlite.rollout.rehearsal import Played
     from fedlite.rollout.worlds import World
 
     Floats = NDArray[np.float64]
@@ -192,7 +193,7 @@ def _let_in(plan: Plan, played: Played, stop_s: float) -> Floats:
 def _begun_s(plan: Plan, played: Played) -> Floats:
     """Return when each stage began; of a rate, which is cut wherever it changes, only the beginning is told."""
     begun_s = np.full(len(plan.strategy) if isinstance(plan.strategy, tuple) else 1, np.inf)
-    told_s = [when_s - plan.start_s for _, when_s in played.stages][: len(begun_s)]
+    told_s = [wave.begin_s - plan.start_s for wave in played.waves][: len(begun_s)]
     begun_s[: len(told_s)] = told_s
     return begun_s
 

@@ -34,6 +34,10 @@ class Wave:
     looks : int or None
         Looks, evenly spaced, the last at n. None: one for gates that are valid for one; after every device for the
         others (at most 20,000 looks), and 100 where they compare two arms.
+    schedule : tuple of int
+        Devices seen at each look where they do not come evenly: never falling, up to n. Takes the place of looks.
+    spare : int
+        How many looks may find a regression before one counts.
     sd : float or None
         Standard deviation of the metric between devices; None for failures.
     class_share : float
@@ -52,6 +56,8 @@ class Wave:
     n: int
     baseline: float
     looks: int | None = None
+    schedule: tuple[int, ...] = ()
+    spare: int = 0
     sd: float | None = None
     class_share: float = 1.0
     replications: int = 4_000
@@ -61,6 +67,8 @@ class Wave:
         check_count("n", self.n, MOST_DEVICES)
         if self.looks is not None:
             check_count("looks", self.looks, min(self.n, MOST_LOOKS))
+        if self.schedule and (self.schedule[-1] != self.n or any(np.diff(self.schedule) < 0)):
+            raise ValueError("a schedule rises to n")
         if self.sd is None:
             check_share("baseline", self.baseline, or_none=True)
         else:
@@ -71,6 +79,8 @@ class Wave:
 
     def seen_at(self, gate: Gate) -> NDArray[np.int64]:
         """Return how many devices of an arm were seen at each look of this gate, shape (k,)."""
+        if self.schedule:
+            return np.array(self.schedule, dtype=np.int64)
         looks = self.looks
         if looks is None:
             usual = USUAL_LOOKS if gate.two_arms else MOST_LOOKS

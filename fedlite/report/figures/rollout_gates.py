@@ -30,7 +30,8 @@ def operating_curves(data: RolloutData) -> Figure | None:
         views=tuple(View(name, *_view(rows, told)) for name, rows in curves.items()),
         caption=(
             "Chance that a gate trips in a wave whose devices have this failure rate or mean; the vertical line is the "
-            "effect the plan asks for. Colours are waves; broken lines are the smallest class, where each "
+            "effect the plan asks for, and in brackets are the reports that have come in from a good build before the "
+            "next wave. Colours are waves; broken lines are the smallest class, where each "
             "class is judged apart. The left end is the chance of a false alarm."
         ),
         alt=f"Line chart of power against effect, one line per wave: {seen}.",
@@ -51,7 +52,7 @@ def _view(rows: list[Row], told: dict[tuple[str, str, str], Row]) -> tuple[list[
     for row in rows:
         wave, group = waves.index(row["wave"]), groups.index(row["of"])
         of = "" if row["of"] == "fleet" else f" {row['of']}"
-        name = f"{row['wave']}{of} ({count(row['n'])})"
+        name = f"{row['wave']}{of} ({count(row['reports'])})"
         look = {"color": SERIES[wave % len(SERIES)], "dash": DASHES[group % len(DASHES)]}
         traces.append(line(name, row["effects"], row["power"], line=look))
     first = rows[0]
@@ -84,10 +85,22 @@ def table(data: RolloutData) -> TextTable | None:
         return None
     rows = tuple(
         (
-            row["name"], row["wave"], row["of"], count(row["n"]), percent(row["effect"]),
+            row["name"], row["wave"], row["of"], count(row["n"]),
+            NOTHING if row["power"] is None else count(row["reports"]), percent(row["effect"]),
             NOTHING if row["power"] is None else percent(row["power"], 0), percent(row["mde"]),
+            NOTHING if row["needed"] is None else count(row["needed"]),
         )
         for row in data.summary["gates"]
     )  # fmt: skip
-    head = ("Gate", "Wave", "Of", "Devices", "Effect", "Seen with", "Least seen in 4 of 5")
-    return TextTable("What gates see, wave by wave, before anything is rehearsed", head, rows, frozenset(range(3, 7)))
+    head = (
+        "Gate",
+        "Wave",
+        "Of",
+        "Devices",
+        "Reports",
+        "Effect",
+        "Seen with",
+        "Least seen in 4 of 5",
+        "Reports it needs",
+    )
+    return TextTable("What gates see, wave by wave, before anything is rehearsed", head, rows, frozenset(range(3, 9)))

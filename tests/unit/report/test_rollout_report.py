@@ -179,7 +179,7 @@ def test_operating_curves_go_through_the_power_of_the_table(finished):
         assert (np.diff(trace["y"]) >= -1e-9).all()
         assert trace["y"][0] <= 0.05
     assert view.layout["shapes"][0]["x0"] == 0.3
-    assert [row[5] for row in cells(figure.table)] == [percent(row["power"], 0) for row in data.summary["gates"]]
+    assert [row[6] for row in cells(figure.table)] == [percent(row["power"], 0) for row in data.summary["gates"]]
 
 
 def test_the_timeline_tells_when_steps_began_and_which_gate_stopped_them(finished):

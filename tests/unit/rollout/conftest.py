@@ -13,7 +13,7 @@ from fedlite.fleet.state import Fleet
 from fedlite.rollout.audience import Audience
 from fedlite.rollout.builds import Variant, assign
 from fedlite.rollout.delivery import Policy
-from fedlite.rollout.rehearsal import Old, Plan
+from fedlite.rollout.plan import Old, Plan
 from fedlite.rollout.signals import Telemetry
 from fedlite.rollout.strategy import Stage
 from fedlite.rollout.worlds import Behaviour, World

@@ -1,0 +1,77 @@
+"""The two arms of a rehearsal: what the devices with the new model report, and those that are held out beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedlite.rollout.monitor import Arm
+from fedlite.rollout.signals import Reporting, Running, install_failures
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fedlite.fleet.state import Fleet
+    from fedlite.rollout.audience import Members
+    from fedlite.rollout.delivery import Delivery
+    from fedlite.rollout.plan import Plan
+    from fedlite.rollout.worlds import World
+
+    Ids = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Who reports what in one replication, of a plan in a world."""
+
+    plan: Plan
+    fleet: Fleet
+    world: World
+    members: Members
+    replication: int
+
+    def of(self, metric: str, delivery: Delivery, let_in_s: Floats) -> tuple[Arm, Arm | None]:
+        """Return the treated arm and the control arm, None where a metric or a plan has none.
+
+        Parameters
+        ----------
+        metric : str
+        delivery : Delivery
+            Of all N devices.
+        let_in_s : ndarray, shape (N,)
+        """
+        if metric == "install_failure":
+            return Arm(install_failures(delivery), self._profile), None
+        reporting = Reporting(self.plan.telemetry, self.plan.seed, self.replication)
+        treated = Arm(reporting.of(metric, self._running_new(delivery)), self._profile)
+        held = np.flatnonzero(self.members.held_out)
+        if not held.size:
+            return treated, None
+        return treated, Arm(reporting.of(metric, self._running_old(held, let_in_s)), self._profile[held])
+
+    @cached_property
+    def _profile(self) -> Ids:
+        return self.fleet.population.profile_of.astype(np.int64)
+
+    def _running_new(self, delivery: Delivery) -> Running:
+        assigned, profile = self.plan.assigned, self._profile
+        return Running(
+            self.fleet.ids, profile, delivery.runs_s, self.world.new, assigned.accuracy[profile],
+            assigned.latency_s[profile], self._per_day(assigned.inference_j[profile], self.fleet.ids), "new",
+        )  # fmt: skip
+
+    def _running_old(self, devices: Ids, let_in_s: Floats) -> Running:
+        old, profile = self.plan.old, self._profile[devices]
+        # As if they had updated, so that both arms report side by side.
+        since_s = let_in_s[devices] + self.members.lag_s[devices]
+        return Running(
+            devices, profile, since_s, old.behaviour, old.accuracy[profile],
+            old.latency_s[profile], self._per_day(old.inference_j[profile], devices), "old",
+        )  # fmt: skip
+
+    def _per_day(self, inference_j: Floats, devices: Ids) -> Floats:
+        return inference_j * self.plan.inferences_per_day / self.fleet.capacity_of(devices)
