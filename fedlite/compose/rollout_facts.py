@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fedlite.compose.rollout_costs import of_server, per_1000
 from fedlite.rollout.states import STATES
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def facts(plan: RolloutPlan, made: Rehearsed) -> dict[str, Any]:
     -------
     dict
         `profiles`: names in the order of the arrays of replications; `steps`: label and number of each stage, in the
-        order of their begins; `classes`: what each class that is there runs before and after, by name.
+        order of their begins; `classes`: what each class that is there runs before and after, by name; `server`: what
+        is asked of it by devices that no variant fits.
     """
     strategy = made.plan.strategy
     if isinstance(strategy, tuple):
@@ -32,7 +34,10 @@ def facts(plan: RolloutPlan, made: Rehearsed) -> dict[str, Any]:
         "description": plan.description,
         "profiles": list(made.profiles),
         "steps": steps,
-        "classes": {made.profiles[index]: _class(made, index) for index in there},
+        "classes": {
+            made.profiles[index]: _class(made, index) | {"per_1000": per_1000(plan, made, index)} for index in there
+        },
+        "server": of_server(plan, made),
     }
 
 

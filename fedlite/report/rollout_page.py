@@ -10,6 +10,7 @@ from fedlite.report.figures import (
     rollout_blast,
     rollout_bytes,
     rollout_classes,
+    rollout_costs,
     rollout_coverage,
     rollout_gates,
     rollout_reasons,
@@ -71,7 +72,10 @@ def rollout_page(data: RolloutData) -> Page:
                 "classes", "Device classes", "What each class is given, and what that does to accuracy and battery.",
                 [rollout_classes.variants(data), rollout_classes.accuracy(data), rollout_classes.battery(data)],
             ),
-            Section("cost", "Cost", _energy(data), [rollout_bytes.by_world(data)]),
+            Section(
+                "cost", "Cost", _energy(data),
+                [rollout_bytes.by_world(data), rollout_costs.device_and_server(data)],
+            ),
             Section("reproduce", "Reproduce", None, [_reproduction(data)]),
         ],
     )  # fmt: skip

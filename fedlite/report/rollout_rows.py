@@ -88,6 +88,8 @@ ROWS: Final = (
     _row("devices on a bad one", count, "blast_radius", "devices"),
     _row("hours on it", count, "blast_radius", "device_hours"),
     _row("most of a class", share, "blast_radius", "worst_class"),
+    _row("got it, stop or not", count, "blast_radius", "devices_in_all"),
+    _row("keep it at the end", count, "blast_radius", "left_at_horizon"),
     _row("unmetered bytes", _of("bytes"), "bytes", "unmetered"),
     _row("metered bytes", _of("bytes"), "bytes", "metered"),
     _row("saved by delta", _of("bytes"), "bytes", "saved"),

@@ -80,6 +80,8 @@ def of_world(world: World, watches: Sequence[Watch], runs: dict[str, Floats], pr
             "devices": band(runs["blast_devices"]),
             "device_hours": band(runs["blast_device_s"] / HOUR_S),
             "worst_class": band(runs["blast_worst"]),
+            "devices_in_all": band(runs["blast_all"]),
+            "left_at_horizon": band(runs["blast_left"]),
         },
         "p_abort": float(tripped.mean()),
         "p_detect": float(tripped.mean()) if world.is_bad else None,

@@ -78,6 +78,10 @@ class Tally:
     """Time that they ran it before the stop."""
     blast_worst: Floats
     """Largest share of a bad class that it reached."""
+    blast_all: Floats
+    """Devices on which the new model is bad that got it at all, those after the stop, too."""
+    blast_left: Floats
+    """Those of them that run it at the horizon."""
     stop_s: Floats
     """When a gate tripped."""
     tripped: Floats
@@ -141,6 +145,8 @@ def tally(plan: Plan, fleet: Fleet, world: World, played: Played) -> Tally:
         blast_devices=np.array(float(reached.sum())),
         blast_device_s=np.array(on_bad_s.sum()),
         blast_worst=np.array(np.max(np.bincount(profile[reached], minlength=number) / np.maximum(of_bad, 1))),
+        blast_all=np.array(float((bad & np.isfinite(new.done_s)).sum())),
+        blast_left=np.array(float((bad & at_end).sum())),
         stop_s=np.array(stop_s - plan.start_s),
         tripped=np.array(-1.0 if played.trip is None else float(plan.watches.index(played.trip.watch))),
         seen=np.array(0.0 if played.trip is None else float(played.trip.devices)),

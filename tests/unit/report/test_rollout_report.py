@@ -54,6 +54,9 @@ def other(kind):
         "only a good world": PLAN[: PLAN.index("  - {name: bad")],
         "one class": PLAN.replace("mix: {galaxy-a52: 60 %, pi-4b: 20 %, nrf52840: 20 %}", "mix: {pi-4b: 100 %}")
         .replace("on: {profiles: [galaxy-a52]}", "on: {profiles: [pi-4b]}"),
+        "a server": PLAN.replace(
+            "  old:", "  fallback: cloud\n  cloud: {price_per_1000: 0.5, bytes_per_inference: 20 kB}\n  old:"
+        ),
         "nobody fits": PLAN.replace("galaxy-a52: 60 %, pi-4b: 20 %, nrf52840: 20 %", "nrf52840: 99 %, galaxy-a52: 1 %"),
     }[kind].replace("replications: 8", "replications: 2")  # fmt: skip
 
@@ -91,7 +94,7 @@ def test_the_page_has_every_figure_each_with_words_and_a_table(finished):
 
 
 @pytest.mark.parametrize(
-    "kind", ["a rate", "no gates", "only bad worlds", "only a good world", "one class", "nobody fits"]
+    "kind", ["a rate", "no gates", "only bad worlds", "only a good world", "one class", "a server", "nobody fits"]
 )
 def test_plans_that_lack_something_give_whole_pages(tmp_path, kind):
     path = rehearse(parse_rollout(other(kind)), out=tmp_path, settings=Settings("local")).path
@@ -102,6 +105,7 @@ def test_plans_that_lack_something_give_whole_pages(tmp_path, kind):
     assert ("gates" in drawn) == (kind != "no gates")
     assert ("blast" in drawn) == (kind != "only a good world")
     assert ("coverage-by-class" in drawn) == (kind != "one class")
+    assert ("per-1000" in drawn) == (kind == "a server")
 
 
 def test_the_sentence_at_the_top_answers_with_numbers_of_the_summary(finished):
@@ -233,6 +237,16 @@ def test_a_slow_model_takes_more_of_the_battery_and_mains_take_none(finished):
     assert new[1]["galaxy-a52"] == pytest.approx(3.0 * new[0]["galaxy-a52"])
     # What never runs the model has no inference to be told of.
     assert set(new[0]) == {"galaxy-a52"}
+
+
+def test_a_device_is_set_beside_the_server_that_it_could_ask(tmp_path):
+    path = rehearse(parse_rollout(other("a server")), out=tmp_path, settings=Settings("local")).path
+    figure, told = figures(path)["per-1000"], read_rollout(path).summary["plan"]
+    device, server = figure.views[0].traces
+    costs = {name: one["per_1000"] for name, one in told["classes"].items()}
+    assert list(server["x"]) == [cost["cloud"]["energy_j"] for cost in costs.values()]
+    assert list(device["x"]) == [cost["device"] and cost["device"]["energy_j"] for cost in costs.values()]
+    assert f"The {told['server']['devices']} devices that no variant fits ask the server" in figure.caption
 
 
 def test_the_terminal_keeps_every_word_whole_in_eighty_columns(finished):

@@ -356,6 +356,9 @@ def test_an_abort_stops_downloads_that_have_not_begun_and_a_rollback_takes_the_r
         assert float(told.blast_devices) == (new.done_s <= stop_s).sum()
         ran_s = np.where(new.state != State.INSTALL_FAILED.code, np.clip(stop_s - new.done_s, 0.0, None), 0.0)
         assert float(told.blast_device_s) == pytest.approx(ran_s.sum())
+        assert float(told.blast_all) == np.isfinite(new.done_s).sum()
+        assert (float(told.blast_all) > float(told.blast_devices)) == (on_fail == "pause")
+        assert float(told.blast_left) == (new.state == State.UPDATED.code).sum()
 
 
 @pytest.mark.parametrize("on_fail", ["abort", "pause"])
