@@ -32,7 +32,7 @@ def per_1000(plan: RolloutPlan, made: Rehearsed, index: int) -> dict[str, Any]:
         made_until_horizon = per_day * plan.horizon_s / DAY_S
         amortised = assigned.download_bytes[index] / made_until_horizon if made_until_horizon else np.nan
         device = {
-            "energy_j": float(_MANY * assigned.inference_j[index]),
+            "energy_j": float(_MANY * (assigned.inference_j * made.plan.heat.slowdown(assigned.latency_s))[index]),
             "bytes": float(_MANY * amortised) if np.isfinite(amortised) else None,
         }
     return {"device": device, "cloud": None if plan.model.cloud is None else _asked(plan.model.cloud, made, index)}

@@ -10,8 +10,12 @@ from fedlite.compose.rollout_costs import of_server, per_1000
 from fedlite.rollout.states import STATES
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fedlite.compose.rollout_plan import Rehearsed
     from fedlite.scenario.rollout.plan import RolloutPlan
+
+    Floats = NDArray[np.float64]
 
 
 def facts(plan: RolloutPlan, made: Rehearsed) -> dict[str, Any]:
@@ -48,21 +52,23 @@ def _class(made: Rehearsed, index: int) -> dict[str, Any]:
     someone = np.flatnonzero(made.fleet.population.profile_of == index)[:1]
     capacity_j = made.fleet.capacity_of(someone)[0]
 
-    def per_day(inference_j: float, factor: float = 1.0) -> float | None:
+    def per_day(inference_j: Floats, latency_s: Floats, factor: Floats) -> float | None:
         """On mains there is no battery to take from, and where a model cannot run nothing is known."""
-        share = inference_j * factor * made.plan.inferences_per_day / capacity_j
+        warm = made.plan.heat.slowdown(latency_s * factor)[index]
+        share = inference_j[index] * factor[index] * warm * made.plan.inferences_per_day / capacity_j
         return float(share) if np.isfinite(share) and np.isfinite(capacity_j) else None
 
     def new(world: Any) -> dict[str, float | None]:
         accuracy = float(np.clip(assigned.accuracy[index] - world.new.accuracy_drop[index], 0.0, 1.0))
-        factor = world.new.latency_factor[index]
-        return {"accuracy": accuracy, "battery_per_day": per_day(assigned.inference_j[index], factor)}
+        factor = world.new.latency_factor
+        return {"accuracy": accuracy, "battery_per_day": per_day(assigned.inference_j, assigned.latency_s, factor)}
 
     return {
         "variant": assigned.names[assigned.variant_of[index]] if fits else None,
         "reason": None if fits else STATES[assigned.why[index]].value,
         "old": {
-            "accuracy": _finite(old.accuracy[index]), "battery_per_day": per_day(old.inference_j[index]),
+            "accuracy": _finite(old.accuracy[index]),
+            "battery_per_day": per_day(old.inference_j, old.latency_s, old.behaviour.latency_factor),
         },
         "new": {world.name: new(world) for world in made.worlds} if fits else {},
     }  # fmt: skip

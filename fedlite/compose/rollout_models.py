@@ -51,7 +51,7 @@ def _variant(told: Section, profiles: Sequence[DeviceProfile], delta: Delta | No
     full_bytes = _size_bytes(told, measured)
     times = [_latency(told, profile, measured) for profile in profiles]
     energies = [
-        _NEVER if time is None else float(compute_energy(profile, time).value)
+        _NEVER if time is None else float(compute_energy(profile, time, above_idle=True).value)
         for profile, time in zip(profiles, times, strict=True)
     ]
     peaks = [told.peak_bytes or (0.0 if measured is None else measured.peak_bytes(profile)) for profile in profiles]

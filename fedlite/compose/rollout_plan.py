@@ -15,6 +15,7 @@ from fedlite.rollout.builds import assign
 from fedlite.rollout.charges import Charges
 from fedlite.rollout.delivery import Policy
 from fedlite.rollout.gates import METHODS
+from fedlite.rollout.heat import Heat
 from fedlite.rollout.monitor import Watch
 from fedlite.rollout.plan import Old, Plan
 from fedlite.rollout.signals import Telemetry
@@ -96,6 +97,7 @@ def rehearsed(plan: RolloutPlan, variants: Sequence[Variant]) -> Rehearsed:
         watches=tuple(_watch(gate, fleet) for gate in plan.gates),
         telemetry=Telemetry(),
         inferences_per_day=plan.model.use.per_day,
+        heat=Heat(plan.model.use.at_once, fleet.hardware.onset_s, fleet.hardware.sustained),
         start_s=start_s,
         horizon_s=start_s + plan.horizon_s,
         seed=plan.seed,

@@ -35,19 +35,20 @@ class Presence:
     def __init__(self, population: Population, availability: Availability) -> None:
         self._availability = availability
         profiles = population.profiles
-        self._profile_of = population.profile_of
         self._personal = np.array([profile.tier in PERSONAL for profile in profiles])[population.profile_of]
+        metered = np.array([network.ACCESS[name].metered for name in population.home.accesses], dtype=np.bool_)
         facts = {
-            "plugged": np.array([profile.battery_j is None for profile in profiles]),
-            "unmetered": np.array([not network.ACCESS[profile.radios[0]].metered for profile in profiles]),
-            "idle": np.ones(len(profiles), dtype=bool),
+            "plugged": np.array([profile.battery_j is None for profile in profiles])[population.profile_of],
+            "unmetered": ~metered[population.home.access_of],
+            "idle": np.ones(len(population.profile_of), dtype=np.bool_),
         }
+        self._always_metered = ~facts["unmetered"]
         self._facts = {
             frozenset(some): np.all([facts[name] for name in some], axis=0) if some else facts["idle"]
             for number in range(len(facts) + 1)
             for some in combinations(facts, number)
         }
-        """By set of conditions, for each profile: whether all of them hold as fixed facts."""
+        """By set of conditions, for each device: whether all of them hold as fixed facts."""
         self._has_away = population.away.access_of != NO_LINK
 
     def holds(self, conditions: frozenset[str], devices: Ids, now_s: float | Floats) -> Bools:
@@ -56,6 +57,7 @@ class Presence:
         people = self._people(devices)
         if conditions and people.size:
             result[people] = self._availability.eligible(devices[people], _of(now_s, people), conditions)
+            result[people] &= self._possible(conditions, devices[people])
         return result
 
     def plugged(self, devices: Ids, now_s: float | Floats) -> Bools:
@@ -71,7 +73,8 @@ class Presence:
         ends = np.where(self._fixed(conditions, devices), np.inf, now_s)
         people = self._people(devices)
         if conditions and people.size:
-            ends[people] = self._availability.ends_s(devices[people], _of(now_s, people), conditions)
+            told = self._availability.ends_s(devices[people], _of(now_s, people), conditions)
+            ends[people] = np.where(self._possible(conditions, devices[people]), told, _of(now_s, people))
         return ends
 
     def next_start_s(self, conditions: frozenset[str], devices: Ids, now_s: float | Floats) -> Floats:
@@ -79,7 +82,8 @@ class Presence:
         starts = np.where(self._fixed(conditions, devices), now_s, np.inf).astype(np.float64)
         people = self._people(devices)
         if conditions and people.size:
-            starts[people] = self._availability.next_start_s(devices[people], _of(now_s, people), conditions)
+            told = self._availability.next_start_s(devices[people], _of(now_s, people), conditions)
+            starts[people] = np.where(self._possible(conditions, devices[people]), told, np.inf)
         return starts
 
     def _people(self, devices: Ids) -> NDArray[np.int64]:
@@ -88,7 +92,11 @@ class Presence:
 
     def _fixed(self, conditions: frozenset[str], devices: Ids) -> Bools:
         """Tell where all conditions hold as fixed facts; means nothing for personal devices."""
-        return np.asarray(self._facts[conditions][self._profile_of[devices]])
+        return np.asarray(self._facts[conditions][devices])
+
+    def _possible(self, conditions: frozenset[str], people: Ids) -> Bools:
+        """Tell which personal devices can meet the conditions at all: no owner's habits make a paid link free."""
+        return ~self._always_metered[people] if "unmetered" in conditions else np.ones(len(people), dtype=np.bool_)
 
 
 def _of(now_s: float | Floats, index: NDArray[np.int64]) -> float | Floats:

@@ -59,19 +59,26 @@ class Arms:
 
     def _running_new(self, delivery: Delivery) -> Running:
         assigned, profile = self.plan.assigned, self._profile
+        latency_s, inference_j = self._warm(assigned.latency_s, assigned.inference_j, self.world.new.latency_factor)
         return Running(
             self.fleet.ids, profile, delivery.runs_s, self.world.new, assigned.accuracy[profile],
-            assigned.latency_s[profile], self._per_day(assigned.inference_j[profile], self.fleet.ids), "new",
+            latency_s[profile], self._per_day(inference_j[profile], self.fleet.ids), "new",
         )  # fmt: skip
 
     def _running_old(self, devices: Ids, let_in_s: Floats) -> Running:
         old, profile = self.plan.old, self._profile[devices]
         # As if they had updated, so that both arms report side by side.
         since_s = let_in_s[devices] + self.members.lag_s[devices]
+        latency_s, inference_j = self._warm(old.latency_s, old.inference_j, old.behaviour.latency_factor)
         return Running(
             devices, profile, since_s, old.behaviour, old.accuracy[profile],
-            old.latency_s[profile], self._per_day(old.inference_j[profile], devices), "old",
+            latency_s[profile], self._per_day(inference_j[profile], devices), "old",
         )  # fmt: skip
+
+    def _warm(self, latency_s: Floats, inference_j: Floats, factor: Floats) -> tuple[Floats, Floats]:
+        """Return a profile's 95th percentile of latency and its mean energy, both before `factor` comes on top."""
+        heat = self.plan.heat
+        return heat.p95(latency_s * factor) / factor, inference_j * heat.slowdown(latency_s * factor)
 
     def _per_day(self, inference_j: Floats, devices: Ids) -> Floats:
         return inference_j * self.plan.inferences_per_day / self.fleet.capacity_of(devices)

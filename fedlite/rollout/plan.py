@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fedlite.rollout.audience import Audience
     from fedlite.rollout.builds import Assigned
     from fedlite.rollout.delivery import Policy
+    from fedlite.rollout.heat import Heat
     from fedlite.rollout.monitor import Watch
     from fedlite.rollout.signals import Telemetry
     from fedlite.rollout.strategy import Strategy
@@ -43,6 +44,7 @@ class Plan:
     watches: tuple[Watch, ...]
     telemetry: Telemetry
     inferences_per_day: float
+    heat: Heat
     start_s: float
     horizon_s: float
     """Absolute virtual times of the rollout's begin and of the rehearsal's end."""

@@ -91,7 +91,7 @@ class Tally:
     accuracy: Floats
     """Mean of each profile at the horizon, whatever its devices run, (P,)."""
     latency_s: Floats
-    """50th, 95th and 99th percentile over devices that run the new model, (3,)."""
+    """50th, 95th and 99th percentile over the inferences of devices that run the new model, (3,)."""
 
     def arrays(self) -> dict[str, Floats]:
         """Return the numbers by name, as they are stored."""
@@ -119,7 +119,9 @@ def tally(plan: Plan, fleet: Fleet, world: World, played: Played) -> Tally:
     of_bad = np.bincount(profile[bad], minlength=number)
     assigned = plan.assigned
     full = assigned.full_bytes[profile] - assigned.download_bytes[profile]
-    per_s = assigned.inference_j[profile] * world.new.latency_factor[profile] * plan.inferences_per_day / DAY_S
+    latency_s = assigned.latency_s * world.new.latency_factor
+    inference_j = assigned.inference_j * world.new.latency_factor * plan.heat.slowdown(latency_s)
+    per_s = inference_j[profile] * plan.inferences_per_day / DAY_S
     got = np.isfinite(new.arrived_s)
     return Tally(
         time_to_s=_times(SHARES, from_s, until_s, len(fleet), plan),
@@ -151,7 +153,7 @@ def tally(plan: Plan, fleet: Fleet, world: World, played: Played) -> Tally:
         tripped=np.array(-1.0 if played.trip is None else float(plan.watches.index(played.trip.watch))),
         seen=np.array(0.0 if played.trip is None else float(played.trip.devices)),
         accuracy=_accuracy(plan, world, profile, at_end, number),
-        latency_s=_latency(plan, world, own),
+        latency_s=_latency(plan, latency_s, np.bincount(own, minlength=number)),
     )  # fmt: skip
 
 
@@ -231,8 +233,5 @@ def _accuracy(plan: Plan, world: World, profile: NDArray[np.int64], at_end: NDAr
     return np.asarray(np.where(devices > 0, share * new + (1.0 - share) * plan.old.accuracy, np.nan))
 
 
-def _latency(plan: Plan, world: World, own: NDArray[np.int64]) -> Floats:
-    if not own.size:
-        return np.full(3, np.nan)
-    latency_s = (plan.assigned.latency_s * world.new.latency_factor)[own]
-    return np.asarray(np.percentile(latency_s, (50, 95, 99)))
+def _latency(plan: Plan, latency_s: Floats, devices: NDArray[np.int64]) -> Floats:
+    return plan.heat.percentiles(latency_s, devices, (50, 95, 99)) if devices.any() else np.full(3, np.nan)

@@ -24,7 +24,9 @@ from fedlite.scenario.loader import parse_scenario
 from fedlite.units import show
 
 LOCAL = Settings("local")
-PHONES = "{devices: 12, mix: {pixel-8: 1, redmi-note-4: 1, pi-4b: 1}, network: {access: lte}}"
+PHONES = (
+    "{devices: 12, mix: {pixel-8: 1, redmi-note-4: 1, pi-4b: 1}, network: {access: lte}, rules: {unmetered: false}}"
+)
 TRAININGS = {
     "every device is waited for": "{rounds: 3, clients_per_round: 4}",
     "over-selection": "{rounds: 3, clients_per_round: 4, over_select: 1.5}",

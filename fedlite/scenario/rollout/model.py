@@ -199,6 +199,16 @@ class Use(Section):
 
     per_day: Amount = 20.0
     """Inferences a day. Assumed."""
+    at_once: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """How many of them follow one another: a device whose profile tells of heat slows down on the way."""
+
+    @model_validator(mode="after")
+    def _fits_a_day(self) -> Use:
+        if self.at_once > max(self.per_day, 1.0):
+            raise mistake(
+                f"got {self.at_once}, more than the {self.per_day:g} of a day", "lower it, or raise per_day", "at_once"
+            )
+        return self
 
 
 class Model(Section):

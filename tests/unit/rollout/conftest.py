@@ -13,6 +13,7 @@ from fedlite.fleet.state import Fleet
 from fedlite.rollout.audience import Audience
 from fedlite.rollout.builds import Variant, assign
 from fedlite.rollout.delivery import Policy
+from fedlite.rollout.heat import Heat
 from fedlite.rollout.plan import Old, Plan
 from fedlite.rollout.signals import Telemetry
 from fedlite.rollout.strategy import Stage
@@ -23,6 +24,7 @@ from fedlite.units import DAY_S
 
 NAMES = ("galaxy-a52", "pixel-4")
 MODEL_BYTES = 4e6
+COLD = Heat(1, np.full(2, np.inf), np.ones(2))
 
 
 def fleet_of(n=2000, *, availability=None, names=NAMES, access=None, seed=4):
@@ -60,7 +62,7 @@ def plan(fleet):
     assigned = assign([variant()], fleet.hardware.job_ram_bytes, fleet.hardware.storage_bytes, best_accuracy=True)
     old = Old(MODEL_BYTES, behaviour(), np.full(2, 0.85), np.full(2, 0.03), np.full(2, 0.06))
     stages = (Stage("all", 1, 1.0, 0.0),)
-    return Plan(assigned, old, Audience(), Policy(), stages, (), Telemetry(), 20.0, 0.0, 30 * DAY_S, seed=3)
+    return Plan(assigned, old, Audience(), Policy(), stages, (), Telemetry(), 20.0, COLD, 0.0, 30 * DAY_S, seed=3)
 
 
 @pytest.fixture

@@ -448,3 +448,15 @@ def test_a_world_is_told_with_everything_that_a_plan_is_judged_by(with_, fleet):
         assert (told["blast_radius"]["devices"]["p50"] > 0) == (world is bad)
         assert sum(one["p50"] for one in told["coverage"].values()) > (1.9 if world is GOOD else -1)
     assert told["bad_classes"] == ["galaxy-a52"]
+
+
+def test_a_paid_link_is_paid_for_whatever_its_owner_does(with_):
+    paid = fleet_of(300, access="lte")
+    free_only = with_(policy=Policy(conditions=frozenset({"unmetered"})))
+    played = play(free_only, paid, GOOD, 0)
+    assert (played.delivery.state == State.POLICY.code).all()
+    small = with_(policy=Policy(most_metered_bytes=1e6))
+    assert not play(small, paid, GOOD, 0).delivery.metered_bytes.any()
+    assert play(with_(), paid, GOOD, 0).delivery.metered_bytes.all()
+    home = fleet_of(300, access="wifi")
+    assert (play(free_only, home, GOOD, 0).delivery.state == State.UPDATED.code).all()
