@@ -110,12 +110,7 @@ def _audience(plan: RolloutPlan) -> Audience:
     section, protocol = plan.audience, plan.fleet.protocol
     adoption = None
     if section.adoption is not None:
-        left, shares = 1.0, []
-        for share in section.adoption.shares:
-            # Curves fitted to a window may add up to a little more than everybody.
-            shares.append(min(share, left))
-            left -= shares[-1]
-        adoption = Adoption(tuple(shares), section.adoption.means_s)
+        adoption = Adoption(section.adoption.shares, section.adoption.means_s)
     check_in = protocol.check_in if isinstance(protocol, Production) else None
     return Audience(
         opted_out=section.opt_out,
@@ -125,7 +120,6 @@ def _audience(plan: RolloutPlan) -> Audience:
         full_storage=section.full_storage,
         leave_per_month=section.churn_per_month,
         every_s=check_in.every_s if check_in else 0.0,
-        jitter_s=plan.download.jitter_s,
         slop_s=check_in.jitter_s if check_in else 0.0,
     )
 
@@ -138,6 +132,7 @@ def _policy(plan: RolloutPlan) -> Policy:
         min_battery=section.min_battery,
         most_metered_bytes=section.most_metered_bytes or np.inf,
         hours=section.window_s,
+        jitter_s=section.jitter_s,
         attempts=1 + section.retries,
         retry_s=RETRY_S,
         timeout_s=section.timeout_s or np.inf,

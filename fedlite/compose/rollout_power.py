@@ -53,7 +53,7 @@ def of_plan(plan: RolloutPlan, made: Rehearsed) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        `n` devices that were let in, `reports` of them (per arm, where there are two) that have come in; `effect`,
+        `n` devices that were let in, `reports` of them that have come in, `control` those of the control arm; `effect`,
         `power` at it, `mde`: the least effect seen with 80 % power, `needed`: reports that would see the effect with
         it, None where there are enough or no number would do. `worlds`: power in each world in which something is
         wrong that the gate reads. A gate that judges by class is told for the largest class and for the smallest.
@@ -91,6 +91,7 @@ class _Case:
         return {
             "name": self.gate.name, "wave": self.label, "of": self.group_name, "n": self.n,
             "reports": self.wave.n if self.wave else 0,
+            "control": self.wave.control[-1] if self.wave and self.wave.control else None,
         }  # fmt: skip
 
     @property
@@ -106,27 +107,27 @@ def _cases(plan: RolloutPlan, made: Rehearsed) -> Iterator[_Case]:
                 continue
             for group, name in _groups(watch, made):
                 baseline, sd = _baseline(plan, made, gate, group)
-                seen = _even(*arrivals.seen(watch, wave, group))
+                looks = _followed(watch, arrivals.seen(watch, wave, group))
                 told = None
-                if seen.size and not math.isnan(baseline):
-                    looks = tuple(_followed(watch, seen).tolist())
-                    told = Wave(looks[-1], baseline, schedule=looks, spare=watch.failure_limit, sd=sd)
+                if looks.size and not math.isnan(baseline):
+                    treated, *control = (tuple(arm.tolist()) for arm in looks)
+                    told = Wave(
+                        treated[-1], baseline, schedule=treated, control=control[0] if control else (),
+                        spare=watch.failure_limit, sd=sd,
+                    )  # fmt: skip
                 yield _Case(watch, gate, wave.label, group, name, arrivals.let_in(wave, group), baseline, told)
 
 
-def _even(treated: Ids, control: Ids | None) -> Ids:
-    """Return the reports at looks at which there are any; two arms of so many tell as much as these of unequal size."""
-    seen = treated if control is None else 2 * treated * control // np.maximum(treated + control, 1)
-    return seen[seen > 0]
-
-
-def _followed(watch: Watch, seen: Ids) -> Ids:
-    """Return the looks that are worth following: without news there is none, but where looks are counted."""
-    seen = seen if watch.failure_limit else np.unique(seen)
-    if watch.gate.reads == "samples":
-        most = max(1, _MOST_RANKED // int(seen[-1]))
-        return seen[_spread(len(seen), most)]
-    return np.concatenate([seen[:_FOLLOWED], seen[_FOLLOWED:][_spread(len(seen[_FOLLOWED:]), _FOLLOWED)]])
+def _followed(watch: Watch, seen: tuple[Ids, Ids | None]) -> Ids:
+    """Return the reports of one or two arms at the looks that are worth following, (arms, k): some of all, and news."""
+    arms = np.array([arm for arm in seen if arm is not None and (arm is seen[0] or watch.gate.two_arms)])
+    arms = arms[:, (arms > 0).all(axis=0)]
+    if not watch.failure_limit:
+        arms = np.unique(arms, axis=1)
+    if watch.gate.reads == "samples" and arms.size:
+        return arms[:, _spread(arms.shape[1], max(1, _MOST_RANKED // int(arms[:, -1].sum())))]
+    later = arms[:, _FOLLOWED:]
+    return np.concatenate([arms[:, :_FOLLOWED], later[:, _spread(later.shape[1], _FOLLOWED)]], axis=1)
 
 
 def _spread(number: int, most: int) -> Ids:
@@ -171,8 +172,8 @@ def _seen(made: Rehearsed, case: _Case) -> dict[str, Any]:
 
 
 def _needed(method: Method, wave: Wave, effect: float) -> int | None:
-    """Return the reports that are needed if they come in evenly, as often looked at as these."""
-    even = replace(wave, schedule=(), looks=min(wave.n, len(wave.schedule)))
+    """Return the reports (per arm) that are needed if they come in evenly, as often looked at as these."""
+    even = replace(wave, schedule=(), control=(), spare=0, looks=min(wave.n, len(wave.schedule)))
     return devices_needed(method, even, effect, _ENOUGH)
 
 

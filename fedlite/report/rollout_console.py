@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from fedlite.report.figures import rollout_gates
 from fedlite.report.rollout_rows import Told, rows, share
 from fedlite.report.words import NOTHING, count, percent
 from fedlite.rollout.states import State
@@ -107,6 +108,6 @@ def _gates(summary: Summary) -> Table:
         named = (Text(row[key]) for key in ("name", "wave", "of"))
         power = NOTHING if row["power"] is None else percent(row["power"], 0)
         needs = NOTHING if row["needed"] is None else count(row["needed"])
-        reports = NOTHING if row["power"] is None else count(row["reports"])
+        reports = NOTHING if row["power"] is None else rollout_gates.reports(row)
         made.add_row(*named, count(row["n"]), reports, share(row["effect"]), power, share(row["mde"]), needs)
     return made

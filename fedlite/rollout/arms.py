@@ -34,7 +34,7 @@ class Arms:
     members: Members
     replication: int
 
-    def of(self, metric: str, delivery: Delivery, let_in_s: Floats) -> tuple[Arm, Arm | None]:
+    def of(self, metric: str, delivery: Delivery, stands_by_s: Floats) -> tuple[Arm, Arm | None]:
         """Return the treated arm and the control arm, None where a metric or a plan has none.
 
         Parameters
@@ -42,7 +42,8 @@ class Arms:
         metric : str
         delivery : Delivery
             Of all N devices.
-        let_in_s : ndarray, shape (N,)
+        stands_by_s : ndarray, shape (N,)
+            Since when each device that is held out would have had the new model.
         """
         if metric == "install_failure":
             return Arm(install_failures(delivery), self._profile), None
@@ -51,7 +52,7 @@ class Arms:
         held = np.flatnonzero(self.members.held_out)
         if not held.size:
             return treated, None
-        return treated, Arm(reporting.of(metric, self._running_old(held, let_in_s)), self._profile[held])
+        return treated, Arm(reporting.of(metric, self._running_old(held, stands_by_s[held])), self._profile[held])
 
     @cached_property
     def _profile(self) -> Ids:
@@ -65,10 +66,8 @@ class Arms:
             latency_s[profile], self._per_day(inference_j[profile], self.fleet.ids), "new",
         )  # fmt: skip
 
-    def _running_old(self, devices: Ids, let_in_s: Floats) -> Running:
+    def _running_old(self, devices: Ids, since_s: Floats) -> Running:
         old, profile = self.plan.old, self._profile[devices]
-        # As if they had updated, so that both arms report side by side.
-        since_s = let_in_s[devices] + self.members.lag_s[devices]
         latency_s, inference_j = self._warm(old.latency_s, old.inference_j, old.behaviour.latency_factor)
         return Running(
             devices, profile, since_s, old.behaviour, old.accuracy[profile],

@@ -72,7 +72,7 @@ class Arrivals:
     def seen(self, watch: Watch, wave: Wave, group: int = -1) -> tuple[Ids, Ids | None]:
         """Return how many reports of each arm there are at the looks of a gate until a wave's end, each (k,)."""
         when_s = self._looks_s(watch, wave)
-        treated, control = self._arms.of(watch.metric, self._played.delivery, self._played.let_in_s)
+        treated, control = self._arms.of(watch.metric, self._played.delivery, self._played.stands_by_s)
         return _known(treated, group, when_s), None if control is None else _known(control, group, when_s)
 
     @property

@@ -23,28 +23,29 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
+_SHORTEST, _LONGEST, _GRID = 1e-5, 60.0, 8_000
+"""Of the times between which a delay is interpolated: in the shortest and the longest mean, and how many."""
+
+
 @dataclass(frozen=True)
 class Adoption:
     """How long owners take once they are let in: F(t) = sum of share (1 - exp(-t / mean)), and some never do.
 
-    The form of the curves in the literature of app updates; `shares` and what is left of one are probabilities.
+    The form of the curves in the literature of app updates. Fitted shares may add up to a little more than one: F ends
+    at one.
     """
 
     shares: tuple[float, ...]
     means_s: tuple[float, ...]
 
     def delay_s(self, chance: Floats) -> Floats:
-        """Return the delay of each device, infinity for those that never do.
-
-        `chance` (n,) is uniform: its first part chooses the exponential, its place inside that part the delay.
-        """
-        delay_s = np.full(len(chance), np.inf)
-        begin = 0.0
-        for share, mean_s in zip(self.shares, self.means_s, strict=True):
-            mine = (chance >= begin) & (chance < begin + share)
-            delay_s[mine] = -mean_s * np.log1p(-(chance[mine] - begin) / share)
-            begin += share
-        return delay_s
+        """Return when F passes the chance of each device, uniform (n,); infinity for those that never do."""
+        grid_s = np.geomspace(_SHORTEST * min(self.means_s), _LONGEST * max(self.means_s), _GRID)
+        reached = sum(
+            share * -np.expm1(-grid_s / mean_s) for share, mean_s in zip(self.shares, self.means_s, strict=True)
+        )
+        delay_s = np.interp(chance, np.append(0.0, np.minimum(reached, 1.0)), np.append(0.0, grid_s))
+        return np.where(chance < min(sum(self.shares), 1.0), delay_s, np.inf)
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,6 @@ class Audience:
         Share of the fleet that leaves in a month.
     every_s : float
         Period with which a device asks whether there is something for it; 0: it is told at once.
-    jitter_s : float
-        It begins at a time drawn from so long after it could.
     slop_s : float
         What the operating system adds where a job had to wait for its conditions, at the most.
     """
@@ -80,7 +79,6 @@ class Audience:
     full_storage: float = 0.0
     leave_per_month: float = 0.0
     every_s: float = 0.0
-    jitter_s: float = 0.0
     slop_s: float = 0.0
 
 
@@ -120,8 +118,6 @@ def draw(audience: Audience, fleet: Fleet, seed: int, replication: int, start_s:
         full=chance("storage") < audience.full_storage,
         leaves_s=leaves_s,
         rank=chance("rank"),
-        lag_s=np.where(waits, by_owner_s, 0.0)
-        + audience.every_s * chance("poll")
-        + audience.jitter_s * chance("jitter"),
+        lag_s=np.where(waits, by_owner_s, 0.0) + audience.every_s * chance("poll"),
         slop_s=audience.slop_s * chance("slop"),
     )

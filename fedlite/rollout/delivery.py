@@ -43,6 +43,8 @@ class Policy:
         Larger downloads wait for an unmetered network.
     hours : tuple of float or None
         From when to when in the fleet's day, seconds; over midnight if the second is the smaller one.
+    jitter_s : float
+        A download begins at a time drawn from so long after it could, if the hours leave it so long.
     attempts : int
     retry_s : float
         From a failed attempt until the next one is due.
@@ -58,6 +60,7 @@ class Policy:
     min_battery: float = 0.0
     most_metered_bytes: float = np.inf
     hours: tuple[float, float] | None = None
+    jitter_s: float = 0.0
     attempts: int = 4
     retry_s: float = 900.0
     timeout_s: float = np.inf
@@ -141,13 +144,25 @@ class Courier:
         done = Delivery.none(len(offer.devices))
         done.state[:] = np.where(np.isfinite(offer.asks_s), State.UNDER_WAY.code, State.OFFLINE.code)
         open_ = np.flatnonzero(np.isfinite(offer.asks_s))
-        wanted_s = offer.asks_s.copy()
+        wanted_s = self._spread_s(offer, open_)
         for attempt in range(self.policy.attempts):
             if not open_.size:
                 break
             open_, wanted_s[:] = self._attempt(offer, done, open_, wanted_s, errand * self.policy.attempts + attempt)
         done.state[open_] = State.DOWNLOAD_FAILED.code
         return done
+
+    def _spread_s(self, offer: Offer, open_: Ids) -> Floats:
+        """Return when devices want to begin: not all as soon as they could, which is when their conditions hold."""
+        wanted_s = offer.asks_s.copy()
+        if self.policy.jitter_s:
+            devices = offer.devices[open_]
+            could_s = self._begins_s(devices, wanted_s[open_], offer.payload_bytes[open_], offer.slop_s[open_])
+            can = np.flatnonzero(could_s < self.horizon_s)
+            chance = uniform(self.seed, "rollout jitter", devices[can], self.replication)
+            could_s[can] += chance * np.minimum(self.policy.jitter_s, self._hours_left_s(could_s[can]))
+            wanted_s[open_] = could_s
+        return wanted_s
 
     def _attempt(self, offer: Offer, done: Delivery, open_: Ids, wanted_s: Floats, number: int) -> tuple[Ids, Floats]:
         """Let devices at `open_` try once; return those that failed on the way, and when they try again."""
@@ -240,6 +255,12 @@ class Courier:
         length_s = (until_s - from_s) % DAY_S
         into_s = (when_s - from_s) % DAY_S
         return np.where(into_s < length_s, when_s, when_s + DAY_S - into_s)
+
+    def _hours_left_s(self, when_s: Floats) -> Floats:
+        if self.policy.hours is None:
+            return np.full(len(when_s), np.inf)
+        from_s, until_s = self.policy.hours
+        return (until_s - from_s) % DAY_S - (when_s - from_s) % DAY_S
 
     def _charged_s(self, devices: Ids, when_s: Floats) -> Floats:
         if self.charges is None:

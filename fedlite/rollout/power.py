@@ -65,7 +65,8 @@ def how(gate: Gate, wave: Wave) -> How:
         return "simulation"
     if gate.reads == "failures" and not gate.two_arms:
         return "recursion"
-    return "formula" if isinstance(gate, TwoArms) and len(wave.seen_at(gate)) == 1 else "simulation"
+    one_look = not wave.control and len(wave.seen_at(gate)) == 1
+    return "formula" if isinstance(gate, TwoArms) and one_look else "simulation"
 
 
 def operating(gate: Gate, wave: Wave, effect: float) -> Operating:

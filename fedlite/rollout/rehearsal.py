@@ -49,6 +49,8 @@ class Played:
     delivery: Delivery
     back: Delivery
     let_in_s: Floats
+    stands_by_s: Floats
+    """Since when a device that is held out stands beside those that have the new model, infinity for all others."""
     trip: Trip | None
     waves: tuple[Stretch, ...]
     """Those that began."""
@@ -68,7 +70,7 @@ class _Rehearsal:
         self.courier = Courier(fleet, plan.policy, plan.seed, replication, plan.horizon_s, charges)
         self.arms = Arms(plan, fleet, world, self.members, replication)
         self.delivery, self.back = Delivery.none(len(fleet)), Delivery.none(len(fleet))
-        self.let_in_s = np.full(len(fleet), np.inf)
+        self.let_in_s, self.stands_by_s = np.full(len(fleet), np.inf), np.full(len(fleet), np.inf)
         self._number = 0
         self._leave_out()
 
@@ -100,7 +102,7 @@ class _Rehearsal:
             trip = self._watched(until_s, plan.horizon_s, ())
         if trip is not None:
             self._stop(trip)
-        return Played(self.members, self.delivery, self.back, self.let_in_s, trip, tuple(begun))
+        return Played(self.members, self.delivery, self.back, self.let_in_s, self.stands_by_s, trip, tuple(begun))
 
     def deliver(self, devices: Ids, let_in_s: Floats) -> Delivery:
         """Return what becomes of devices that are let in at these times."""
@@ -112,20 +114,26 @@ class _Rehearsal:
         return all_of_them
 
     def _delivered(self, devices: Ids, let_in_s: Floats) -> Delivery:
+        part = self._carried(devices, let_in_s)
+        fails = uniform(self.plan.seed, "rollout install", devices, self.replication)
+        bad = (part.state == State.UPDATED.code) & (fails < self.world.new.install_failure[self.profile[devices]])
+        part.state[bad] = State.INSTALL_FAILED.code
+        return part
+
+    def _carried(self, devices: Ids, let_in_s: Floats) -> Delivery:
         members, profile = self.members, self.profile[devices]
         asks_s = let_in_s + members.lag_s[devices]
         payload = self.plan.assigned.download_bytes[profile]
         offer = Offer(devices, asks_s, payload, members.slop_s[devices], members.leaves_s[devices])
-        part = self.courier.deliver(offer)
-        fails = uniform(self.plan.seed, "rollout install", devices, self.replication)
-        bad = (part.state == State.UPDATED.code) & (fails < self.world.new.install_failure[profile])
-        part.state[bad] = State.INSTALL_FAILED.code
-        return part
+        return self.courier.deliver(offer)
 
     def accept(self, devices: Ids, let_in_s: Floats, delivery: Delivery) -> None:
         """Let them in."""
         self.delivery.put(devices, delivery)
         self.let_in_s[devices] = let_in_s
+        held = np.flatnonzero(self.members.held_out[devices])
+        # Only who would have had it by now is like those who have: waiting for Wi-Fi sorts devices and their classes.
+        self.stands_by_s[devices[held]] = self._carried(devices[held], let_in_s[held]).runs_s
 
     def served_s(self, devices: Ids, share: float) -> float:
         """Return when a share of devices run the new model; those held out are not counted."""
@@ -143,7 +151,7 @@ class _Rehearsal:
                 continue
             analysed = watch.name in analyses
             when_s = monitor.looks_s(watch, self.plan.start_s, from_s, until_s, analysed=analysed)
-            treated, control = self.arms.of(watch.metric, self.delivery, self.let_in_s)
+            treated, control = self.arms.of(watch.metric, self.delivery, self.stands_by_s)
             trips.append(monitor.first_trip(watch, treated, control, when_s))
         return monitor.earliest(trips)
 

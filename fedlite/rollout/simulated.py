@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fedlite.rollout.gates.evidence import Gate
     from fedlite.rollout.wave import Wave
 
+    Seen = tuple[NDArray[np.int64], NDArray[np.int64]]
+    """Devices of the treated and of the control arm at each look."""
     Drawn = Callable[[np.random.Generator, int], Iterator[NDArray[np.bool_]]]
 
 _BLOCK: Final = 2_000_000
@@ -47,13 +49,14 @@ def first_looks(gate: Gate, wave: Wave, effect: float) -> NDArray[np.int64]:
         If more would be drawn than anybody waits for.
     """
     looks = wave.seen_at(gate)
-    entries = 2 * wave.replications * (int(looks.sum()) if gate.reads == "samples" else len(looks))
+    held = wave.held_at(gate)
+    entries = wave.replications * (int((looks + held).sum()) if gate.reads == "samples" else 2 * len(looks))
     if entries > _MOST_ENTRIES:
         raise FedliteError(
             f"n: got {entries} numbers to draw and look at ({wave.replications} replications, {wave.n} devices per arm,"
             f" looks: {len(looks)}), expected {_MOST_ENTRIES} or fewer; lower n, looks or replications"
         )
-    width = int(looks[-1]) if gate.reads == "samples" else len(looks)
+    width = int(max(looks[-1], held[-1])) if gate.reads == "samples" else len(looks)
     most = max(1, _BLOCK // width)
     found = []
     for block, begin in enumerate(range(0, wave.replications, most)):
@@ -66,35 +69,36 @@ def first_looks(gate: Gate, wave: Wave, effect: float) -> NDArray[np.int64]:
 
 def _tripped(gate: Gate, wave: Wave, effect: float, waves: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Return whether the gate trips at each look of each wave, shape (waves, looks)."""
-    looks = wave.seen_at(gate)
+    looks, held = wave.seen_at(gate), wave.held_at(gate)
     if gate.reads == "failures":
-        return gate.trips(_failures(wave, effect, looks, waves, rng))
+        return gate.trips(_failures(wave, effect, (looks, held), waves, rng))
     if gate.reads == "sums":
-        return gate.trips(_sums(wave, effect, looks, waves, rng))
-    treated, control = _samples(wave, effect, waves, rng)
-    return np.stack([gate.trips(Evidence.of_samples(treated[:, :n], control[:, :n])) for n in looks], axis=-1)
-
-
-def _failures(wave: Wave, effect: float, looks: NDArray[np.int64], waves: int, rng: np.random.Generator) -> Evidence:
-    more = np.diff(looks, prepend=0)
-    treated, control = (
-        np.cumsum(rng.binomial(more, rate, (waves, len(looks))), axis=-1) for rate in (wave.rate(effect), wave.baseline)
+        return gate.trips(_sums(wave, effect, (looks, held), waves, rng))
+    treated, control = _samples(wave, effect, (looks, held), waves, rng)
+    return np.stack(
+        [gate.trips(Evidence.of_samples(treated[:, :n], control[:, :m])) for n, m in zip(looks, held, strict=True)],
+        axis=-1,
     )
-    n = np.broadcast_to(looks, treated.shape)
-    expected = expected_failures(n, treated, n, control)
-    return Evidence(n=n, total=treated, control_n=n, control_total=control, expected=expected)
 
 
-def _sums(wave: Wave, effect: float, looks: NDArray[np.int64], waves: int, rng: np.random.Generator) -> Evidence:
-    more = np.broadcast_to(np.diff(looks, prepend=0), (waves, len(looks)))
-    affected = rng.binomial(more, wave.class_share)
-    sums = {}
-    for arm, mean in (("treated", effect), ("control", wave.baseline)):
-        told = [_normal_sums(affected, mean, wave, rng), _normal_sums(more - affected, wave.baseline, wave, rng)]
-        sums[arm] = [np.cumsum(sum(parts), axis=-1) for parts in zip(*told, strict=True)]
-    n = np.broadcast_to(looks, more.shape)
-    (total, squares), (control_total, control_squares) = sums["treated"], sums["control"]
-    return Evidence(n, total, squares, n, control_total, control_squares)
+def _failures(wave: Wave, effect: float, seen: Seen, waves: int, rng: np.random.Generator) -> Evidence:
+    treated, control = (
+        np.cumsum(rng.binomial(np.diff(looks, prepend=0), rate, (waves, len(looks))), axis=-1)
+        for looks, rate in zip(seen, (wave.rate(effect), wave.baseline), strict=True)
+    )
+    n, control_n = (np.broadcast_to(looks, treated.shape) for looks in seen)
+    expected = expected_failures(n, treated, control_n, control)
+    return Evidence(n=n, total=treated, control_n=control_n, control_total=control, expected=expected)
+
+
+def _sums(wave: Wave, effect: float, seen: Seen, waves: int, rng: np.random.Generator) -> Evidence:
+    told: list[NDArray[np.float64]] = []
+    for looks, mean in zip(seen, (effect, wave.baseline), strict=True):
+        more = np.broadcast_to(np.diff(looks, prepend=0), (waves, len(looks)))
+        affected = rng.binomial(more, wave.class_share)
+        parts = (_normal_sums(affected, mean, wave, rng), _normal_sums(more - affected, wave.baseline, wave, rng))
+        told += [np.broadcast_to(looks, more.shape), *(np.cumsum(a + b, axis=-1) for a, b in zip(*parts, strict=True))]
+    return Evidence(*told)
 
 
 def _normal_sums(
@@ -108,10 +112,9 @@ def _normal_sums(
 
 
 def _samples(
-    wave: Wave, effect: float, waves: int, rng: np.random.Generator
+    wave: Wave, effect: float, seen: Seen, waves: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     sd = wave.sd or 0.0
-    noise = rng.standard_normal((2, waves, wave.n))
-    affected = rng.random((waves, wave.n)) < wave.class_share
-    treated = np.where(affected, effect, wave.baseline) + sd * noise[0]
-    return treated, wave.baseline + sd * noise[1]
+    noise, noise_there = (rng.standard_normal((waves, int(looks[-1]))) for looks in seen)
+    affected = rng.random(noise.shape) < wave.class_share
+    return np.where(affected, effect, wave.baseline) + sd * noise, wave.baseline + sd * noise_there

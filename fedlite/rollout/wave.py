@@ -36,6 +36,8 @@ class Wave:
         others (at most 20,000 looks), and 100 where they compare two arms.
     schedule : tuple of int
         Devices seen at each look where they do not come evenly: never falling, up to n. Takes the place of looks.
+    control : tuple of int
+        Devices of the control arm at these looks, where it is not as large as the treated one.
     spare : int
         How many looks may find a regression before one counts.
     sd : float or None
@@ -57,6 +59,7 @@ class Wave:
     baseline: float
     looks: int | None = None
     schedule: tuple[int, ...] = ()
+    control: tuple[int, ...] = ()
     spare: int = 0
     sd: float | None = None
     class_share: float = 1.0
@@ -87,6 +90,10 @@ class Wave:
             looks = 1 if gate.valid == "one look" else min(self.n, usual)
         # Whole-number arithmetic: the last look is at n, and none comes twice.
         return -(-self.n * np.arange(1, looks + 1) // looks)
+
+    def held_at(self, gate: Gate) -> NDArray[np.int64]:
+        """Return how many devices of the control arm were seen at each look of this gate, shape (k,)."""
+        return np.array(self.control, dtype=np.int64) if self.control else self.seen_at(gate)
 
     def rate(self, effect: float) -> float:
         """Return the failure rate of all devices, if those that are affected fail with the rate `effect`."""

@@ -79,6 +79,11 @@ def _view(rows: list[Row], told: dict[tuple[str, str, str], Row]) -> tuple[list[
     return traces, layout
 
 
+def reports(row: Row) -> str:
+    """Return how many reports of each arm have come in."""
+    return count(row["reports"]) + ("" if row["control"] is None else f" + {count(row['control'])}")
+
+
 def table(data: RolloutData) -> TextTable | None:
     """Return what each gate sees of each wave; None for a plan without gates."""
     if not data.summary["gates"]:
@@ -86,7 +91,7 @@ def table(data: RolloutData) -> TextTable | None:
     rows = tuple(
         (
             row["name"], row["wave"], row["of"], count(row["n"]),
-            NOTHING if row["power"] is None else count(row["reports"]), percent(row["effect"]),
+            NOTHING if row["power"] is None else reports(row), percent(row["effect"]),
             NOTHING if row["power"] is None else percent(row["power"], 0), percent(row["mde"]),
             NOTHING if row["needed"] is None else count(row["needed"]),
         )

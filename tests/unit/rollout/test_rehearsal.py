@@ -12,6 +12,7 @@ from fedlite.rollout.builds import assign
 from fedlite.rollout.charges import Charges
 from fedlite.rollout.delivery import Policy
 from fedlite.rollout.gates import METHODS
+from fedlite.rollout.gates.msprt import Msprt
 from fedlite.rollout.monitor import Watch
 from fedlite.rollout.rehearsal import play
 from fedlite.rollout.states import STATES, State
@@ -322,7 +323,7 @@ def test_who_may_not_in_time_and_who_leaves_never_gets_it(with_):
 
 
 def test_who_has_no_room_is_not_let_in_and_jitter_spreads_the_rest(with_, fleet):
-    made = with_(audience=Audience(full_storage=0.3, jitter_s=HOUR_S))
+    made = with_(audience=Audience(full_storage=0.3), policy=Policy(jitter_s=HOUR_S))
     played = play(made, fleet, GOOD, 0)
     full = played.delivery.state == State.STORAGE_FULL.code
     assert full.mean() == pytest.approx(0.3, abs=0.03)
@@ -460,3 +461,51 @@ def test_a_paid_link_is_paid_for_whatever_its_owner_does(with_):
     assert play(with_(), paid, GOOD, 0).delivery.metered_bytes.all()
     home = fleet_of(300, access="wifi")
     assert (play(free_only, home, GOOD, 0).delivery.state == State.UPDATED.code).all()
+
+
+def test_jitter_is_drawn_from_when_a_device_could_so_that_a_window_does_not_let_all_in_at_once(with_, fleet):
+    night = (HOUR_S, 5 * HOUR_S)
+    for jitter_s, last_s in ((2 * HOUR_S, 3 * HOUR_S), (10 * HOUR_S, 5 * HOUR_S)):
+        made = with_(policy=Policy(hours=night, jitter_s=jitter_s), start_s=12 * HOUR_S)
+        begun_s = play(made, fleet, GOOD, 0).delivery.begun_s - DAY_S
+        assert night[0] <= begun_s.min() < night[0] + 60.0
+        assert begun_s.mean() == pytest.approx((night[0] + last_s) / 2.0, rel=0.02)
+        assert last_s - 60.0 < begun_s.max() <= last_s
+    spread, rush = (
+        float(tally(made, fleet, GOOD, play(made, fleet, GOOD, 0)).peak_bps)
+        for made in (with_(policy=Policy(hours=night, jitter_s=x), start_s=12 * HOUR_S) for x in (4 * HOUR_S, 0.0))
+    )
+    assert rush > 20 * spread
+
+
+def test_the_control_arm_is_made_of_devices_that_would_have_it_by_then(with_):
+    # One class is on a paid link in a plan that waits for a free one; it is also the less accurate one.
+    mixed = fleet_of(2000, names=("galaxy-a52", "nucleo-u575zi"))
+    both = np.ones(2)
+    assigned = assign(
+        [variant(accuracy=np.array([0.9, 0.6]), peak_bytes=1e3 * both, download_bytes=1e3, full_bytes=1e3)],
+        mixed.hardware.job_ram_bytes, mixed.hardware.storage_bytes, best_accuracy=True,
+    )  # fmt: skip
+    made = with_(
+        assigned=assigned, audience=Audience(held_out=0.3), policy=Policy(conditions=frozenset({"unmetered"})),
+        watches=(Watch("accuracy", "accuracy", Msprt(direction="decrease"), every_s=6 * HOUR_S),),
+    )  # fmt: skip
+    made = replace(made, old=replace(made.old, accuracy=np.array([0.9, 0.6])))
+    trips = [play(made, mixed, GOOD, number) for number in range(40)]
+    assert sum(one.trip is not None for one in trips) <= 4
+    control = np.isfinite(trips[0].stands_by_s)
+    assert 0.2 < control[mixed.population.profile_of == 0].mean() < 0.4
+    assert not control[mixed.population.profile_of == 1].any()
+    # They stand by as others have it, at the same times.
+    runs_s = trips[0].delivery.runs_s
+    assert np.median(trips[0].stands_by_s[control]) == pytest.approx(np.median(runs_s[np.isfinite(runs_s)]), rel=0.1)
+
+
+def test_fitted_shares_of_more_than_everybody_end_at_everybody(fleet):
+    adoption = Adoption((0.246, 0.785), (0.58 * DAY_S, 4.75 * DAY_S))
+    chance = (np.arange(100_000) + 0.5) / 100_000
+    delay_s = adoption.delay_s(chance)
+    for day in (1, 2, 5, 8, 14, 16):
+        published = min(0.246 * -np.expm1(-day / 0.58) + 0.785 * -np.expm1(-day / 4.75), 1.0)
+        assert (delay_s <= day * DAY_S).mean() == pytest.approx(published, abs=2e-5)
+    assert np.isfinite(delay_s).all()
