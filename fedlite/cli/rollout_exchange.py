@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fedlite.scenario.rollout.exchange.fields import Left
 
@@ -36,7 +36,12 @@ def import_plan(
         load_fleet(fleet)  # whose mistakes are told now
         plan = {**plan, "fleet": {"scenario": _from(fleet, out)}}
     text = plan_text(plan, system(source).title)
-    _tell(text, out, imported.left, f"Of {file} were not carried over:", as_json, {"plan": text})
+    record = {"plan": text, "assumed": [{"key": one.key, "why": one.why} for one in imported.assumed]}
+    lists = {
+        f"Of {file} were not carried over:": imported.left,
+        f"Assumed, of which {file} says nothing:": imported.assumed,
+    }
+    _tell(text, out, lists, imported.left, as_json, record)
 
 
 def export_plan(
@@ -55,8 +60,7 @@ def export_plan(
 
     document, left = export(load_rollout(plan), target, _moment(start))
     text = dump(document) if system(target).is_yaml else json.dumps(document, indent=2) + "\n"
-    heading = f"{system(target).title} cannot express:"
-    _tell(text, out, left, heading, as_json, {"document": document})
+    _tell(text, out, {f"{system(target).title} cannot express:": left}, left, as_json, {"document": document})
 
 
 def _from(path: Path, out: Path | None) -> str:
@@ -79,17 +83,23 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _tell(
-    text: str, out: Path | None, left: Sequence[Left], heading: str, as_json: bool, record: dict[str, Any]
+    text: str,
+    out: Path | None,
+    lists: Mapping[str, Sequence[Left]],
+    left: Sequence[Left],
+    as_json: bool,
+    record: dict[str, Any],
 ) -> None:
-    """Write or print what was made, then list what is missing from it."""
+    """Write or print what was made, then what is missing from it, under the headings of `lists`."""
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
     if as_json:
-        told = [{"key": one.key, "why": one.why, "line": one.place.line if one.place else None} for one in left]
-        print(json.dumps({"path": None if out is None else str(out), **record, "left": told}))
+        listed = [{"key": one.key, "why": one.why, "line": one.place.line if one.place else None} for one in left]
+        print(json.dumps({"path": None if out is None else str(out), **record, "left": listed}))
         return
     print(text if out is None else f"Written: {out}", end="" if out is None else "\n")
-    if left:
-        # Beside a document on the standard output, so that this can go into a file.
-        typer.echo("\n".join([heading, *(f"  {one}" for one in left)]), err=out is None)
+    for heading, told in lists.items():
+        if told:
+            # Beside a document on the standard output, so that this can go into a file.
+            typer.echo("\n".join([heading, *(f"  {one}" for one in told)]), err=out is None)

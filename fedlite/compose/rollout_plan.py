@@ -136,6 +136,7 @@ def _policy(plan: RolloutPlan) -> Policy:
         attempts=1 + section.retries,
         retry_s=RETRY_S,
         timeout_s=section.timeout_s or np.inf,
+        in_progress_s=section.in_progress_s or np.inf,
         failure=section.failure,
         flash_bps=FLASH_BPS,
     )

@@ -50,6 +50,8 @@ class Policy:
         From a failed attempt until the next one is due.
     timeout_s : float
         After so long from asking, no attempt begins any more.
+    in_progress_s : float
+        So long after its first attempt began a device has given up: none begins any more, one under way breaks off.
     failure : float
         Chance that an attempt fails on the way whatever the conditions.
     flash_bps : float
@@ -64,6 +66,7 @@ class Policy:
     attempts: int = 4
     retry_s: float = 900.0
     timeout_s: float = np.inf
+    in_progress_s: float = np.inf
     failure: float = 0.0
     flash_bps: float = np.inf
 
@@ -174,6 +177,9 @@ class Courier:
         state[~late & (begin_s >= self.horizon_s)] = State.UNDER_WAY.code
         state[begin_s >= offer.leaves_s[open_]] = State.LEFT.code
         state[~np.isfinite(begin_s)] = State.POLICY.code
+        until_s = done.begun_s[open_] + self.policy.in_progress_s
+        gave_up = (begin_s >= until_s) & (until_s < np.minimum(self.horizon_s, offer.leaves_s[open_]))
+        state[gave_up] = State.DOWNLOAD_FAILED.code
         done.state[open_] = state
         goes = np.flatnonzero(state == State.UPDATED.code)
         at, devices, payload, begin_s = open_[goes], devices[goes], payload[goes], begin_s[goes]
@@ -203,10 +209,11 @@ class Courier:
         channels, idle = fleet.connections.channels, np.zeros(len(devices))
         rates = on.rates
         moved = channels.transfers(on.channel_of, payload, rates.down_bps, rates.rtt_s, awake_s=idle, uplink=False)
-        ends_s = np.full(len(devices), np.inf)
+        done.begun_s[at] = np.minimum(done.begun_s[at], begin_s)
+        ends_s = done.begun_s[at] + self.policy.in_progress_s
         for conditions, who in needed:
             if conditions:
-                ends_s[who] = fleet.presence.ends_s(conditions, devices[who], begin_s[who])
+                ends_s[who] = np.minimum(ends_s[who], fleet.presence.ends_s(conditions, devices[who], begin_s[who]))
         chance = self._uniform("way", devices, number)
         fails = chance < self.policy.failure
         fails_s = np.full(len(devices), np.inf)
@@ -217,7 +224,6 @@ class Courier:
         share = np.clip(share, 0.0, 1.0)
         crossed = payload * share
         done.attempts[at] += 1
-        done.begun_s[at] = np.minimum(done.begun_s[at], begin_s)
         done.last_begun_s[at] = begin_s
         done.metered_bytes[at] += crossed * on.links.metered
         done.unmetered_bytes[at] += crossed * ~on.links.metered

@@ -31,6 +31,9 @@ class Download(Section):
     """How often a device tries again after an attempt that broke off."""
     timeout_s: Seconds | None = Field(default=None, alias="timeout")
     """No attempt begins so long after a device first asked for it; without it, it goes on trying."""
+    in_progress_s: Seconds | None = Field(default=None, alias="in_progress")
+    """So long after its first attempt began a device has given up: no attempt begins any more and one under way breaks
+    off; AWS's in-progress timeout."""
     jitter_s: Duration = Field(default=3600.0, alias="jitter")
     """Devices begin at a time drawn from this long after they could, so that not all come at once."""
     failure: Annotated[Fraction, Field(lt=1.0)] = 0.01

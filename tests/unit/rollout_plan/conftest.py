@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from fedlite.errors import InvalidFileError
+from fedlite.scenario.dump import dump
+from fedlite.scenario.rollout.exchange import load
 from fedlite.scenario.rollout.loading import parse_rollout
 
 PLAN = """\
@@ -60,3 +64,15 @@ class Plans:
 @pytest.fixture
 def plans():
     return Plans()
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """Return a function that imports a document of another system, or a text."""
+
+    def read(system, document, text=None):
+        path = tmp_path / ("doc.yaml" if system == "argo" else "doc.json")
+        path.write_text(text or (dump(document) if system == "argo" else json.dumps(document, indent=1)))
+        return load(path, system)
+
+    return read

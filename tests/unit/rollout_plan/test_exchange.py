@@ -127,16 +127,6 @@ DOCUMENTS = {
 }
 
 
-@pytest.fixture
-def imported(tmp_path):
-    def read(system, document, text=None):
-        path = tmp_path / ("doc.yaml" if system == "argo" else "doc.json")
-        path.write_text(text or (dump(document) if system == "argo" else json.dumps(document, indent=1)))
-        return load(path, system)
-
-    return read
-
-
 def completed(mapping):
     """Return the plan whose fleet and model somebody has told."""
     return parse_rollout(dump({**mapping, "fleet": FLEET, "model": MODEL}), "imported.yaml")
@@ -187,7 +177,8 @@ def test_what_an_aws_job_comes_to(imported):
     gate = plan.gates[0]
     assert (gate.method, gate.metric, gate.threshold, gate.min_executed) == ("threshold", "install_failure", 0.07, 100)
     assert gate.on_fail == "abort"
-    assert (plan.download.timeout_s, plan.download.retries, plan.description) == (5400.0, 2, "Firmware 7")
+    assert (plan.download.in_progress_s, plan.download.retries, plan.description) == (5400.0, 2, "Firmware 7")
+    assert plan.download.timeout_s is None
 
 
 def test_what_aws_holds_and_a_plan_does_not_is_listed(imported):
@@ -384,12 +375,14 @@ def test_every_system_says_what_it_cannot_express(plans):
 
 
 def test_what_does_not_fit_the_other_systems_numbers_is_listed_with_what_is_written(plans):
-    plan = plans.read("download: {retries: 40, timeout: 90 s}\n", strategy="strategy:\n  steps:\n    - setWeight: 0.4 %\n    - pause: {duration: 1 h}\n    - setWeight: 100 %\n", gate="{name: installs, metric: install_failure, method: threshold, threshold: 1.234 %, every: 1 h}")  # fmt: skip  # noqa: E501
+    plan = plans.read("download: {retries: 40, timeout: 90 s, in_progress: 90 s}\n", strategy="strategy:\n  steps:\n    - setWeight: 0.4 %\n    - pause: {duration: 1 h}\n    - setWeight: 100 %\n", gate="{name: installs, metric: install_failure, method: threshold, threshold: 1.234 %, every: 1 h}")  # fmt: skip  # noqa: E501
     document, left = export(plan, "aws")
     assert document["jobExecutionsRetryConfig"]["criteriaList"][0]["numberOfRetries"] == 10
     assert document["abortConfig"]["criteriaList"][0]["thresholdPercentage"] == 1.23
     assert "timeoutConfig" not in document
-    assert {"download.retries", "download.timeout", "gates.0.threshold"} <= {one.key for one in left}
+    assert {"download.retries", "download.timeout", "download.in_progress", "gates.0.threshold"} <= {
+        one.key for one in left
+    }
     mender, left = export(plan, "mender", START)
     assert mender["phases"] == [
         {"batch_size": 1, "start_ts": "2026-03-02T08:00:00Z"},

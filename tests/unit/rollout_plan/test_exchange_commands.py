@@ -91,7 +91,7 @@ def test_an_export_writes_the_document_and_lists_the_rest(plans, tmp_path):
     told = run("export", plan, "--to", "mender", "--start", "2026-03-02T08:00:00Z", "--out", out)
     assert told.exit_code == 0
     assert json.loads(out.read_text())["phases"][1] == {"start_ts": "2026-03-03T08:00:00Z"}
-    assert "Mender cannot express:\n  gates.0: " in told.stdout
+    assert "Mender cannot express:\n  gates: as written nothing stops it\n" in told.stdout
     printed = run("export", plan, "--to", "argo")
     assert printed.stdout.startswith("apiVersion: argoproj.io/v1alpha1\nkind: Rollout\n")
     assert json.loads(run("export", plan, "--to", "aws", "--json").stdout)["document"]["jobId"] == "small"

@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 from fedlite.scenario.quantities import write as quantity
 from fedlite.scenario.rollout.devices import STUB
 from fedlite.scenario.rollout.exchange.argo_durations import as_seconds, as_text
-from fedlite.scenario.rollout.exchange.fields import Fields, Imported, Left, hundredths, percent, stubbed
-from fedlite.scenario.rollout.exchange.writing import sizes_unlike, unexpressed, unlike
+from fedlite.scenario.rollout.exchange.fields import (
+    NO_CONDITIONS,
+    Fields,
+    Imported,
+    Left,
+    hundredths,
+    percent,
+    stubbed,
+)
+from fedlite.scenario.rollout.exchange.writing import at_worst, sizes_unlike, unexpressed, unlike
 from fedlite.scenario.rollout.gates import BINARY, METRICS
 
 if TYPE_CHECKING:
@@ -58,7 +66,10 @@ def read(document: Document) -> Imported:
     background, first = _background(fields, (*canary, "analysis"), steps)
     named = list(dict.fromkeys(one for step in steps for one in step.get("analysis", ())))
     gates = _gates(fields, named, background, first)
-    return fields.imported(stubbed(name, strategy={"steps": _called(steps, gates)}, gates=[g for _, g in gates]))
+    strategy = {"steps": _called(steps, gates)}
+    return fields.imported(
+        stubbed(name, download=dict(NO_CONDITIONS), strategy=strategy, gates=[gate for _, gate in gates])
+    )
 
 
 def _root(fields: Fields) -> KeyPath:
@@ -229,16 +240,15 @@ def write(plan: RolloutPlan, start: datetime | None = None) -> tuple[dict[str, A
         left.append(Left("--start", "a Rollout begins when it is applied"))
     if plan.description:
         left.append(Left("description", "a Rollout has none"))
-    canary: dict[str, Any] = {}
+    templates = [template for index, gate in enumerate(plan.gates) if (template := _template(index, gate, left))]
+    written = {template["metadata"]["name"] for template in templates}
+    canary: dict[str, Any] = {"steps": []}
     if plan.strategy.paced is not None:
         left.append(Left("strategy.rate", "Argo lets in by weights, not at a rate"))
     else:
-        canary["steps"] = _written_steps(plan, left)
-    templates = [template for index, gate in enumerate(plan.gates) if (template := _template(index, gate, left))]
-    written = {template["metadata"]["name"] for template in templates}
-    canary["steps"] = [kept for step in canary.get("steps", []) if (kept := _only(step, written))]
+        canary["steps"] = _written_steps(plan, written, left)
     if looked := [gate for gate in plan.gates if gate.every_s is not None and gate.name in written]:
-        canary["analysis"] = _looked(plan, looked, left)
+        canary["analysis"] = _looked(looked, canary["steps"], left)
     rollout = {
         "apiVersion": _API,
         "kind": "Rollout",
@@ -246,20 +256,15 @@ def write(plan: RolloutPlan, start: datetime | None = None) -> tuple[dict[str, A
         "spec": {"strategy": {"canary": canary}},
     }
     left += unexpressed(plan, (), "servers of a cluster download nothing")
+    at_once = None if plan.strategy.paced is None else "the Rollout has no steps and goes to all at once"
+    left = [*at_worst(plan, at_once, len(templates)), *left]
     if not templates:
         return rollout, left
     return {"apiVersion": "v1", "kind": "List", "items": [rollout, *templates]}, left
 
 
-def _only(step: dict[str, Any], written: set[str]) -> dict[str, Any] | None:
-    """Return a step without analyses that no template is written for."""
-    if "analysis" not in step:
-        return step
-    kept = [one for one in step["analysis"]["templates"] if one["templateName"] in written]
-    return {"analysis": {"templates": kept}} if kept else None
-
-
-def _written_steps(plan: RolloutPlan, left: list[Left]) -> list[dict[str, Any]]:
+def _written_steps(plan: RolloutPlan, written: set[str], left: list[Left]) -> list[dict[str, Any]]:
+    """Return the steps of a plan, of its analyses those for which a template is written."""
     left += sizes_unlike(plan.steps)
     steps: list[dict[str, Any]] = []
     number = 0
@@ -275,21 +280,25 @@ def _written_steps(plan: RolloutPlan, left: list[Left]) -> list[dict[str, Any]]:
             steps.append({"pause": {"duration": as_text(step.hold_s)}})
         if step.installed is not None:
             left.append(Left(f"strategy ({step.name})", "Argo does not wait until a share has installed"))
-        if step.gates:
-            steps.append({"analysis": {"templates": [{"templateName": name} for name in step.gates]}})
+        left += [
+            Left(f"strategy ({step.name})", f"its analysis of {name!r} is left out, for which there is no template")
+            for name in step.gates
+            if name not in written
+        ]
+        if templates := [{"templateName": name} for name in step.gates if name in written]:
+            steps.append({"analysis": {"templates": templates}})
         if step.waits:
             steps.append({"pause": {}})
     return steps
 
 
-def _looked(plan: RolloutPlan, gates: list[Gate], left: list[Left]) -> dict[str, Any]:
+def _looked(gates: list[Gate], steps: list[dict[str, Any]], left: list[Left]) -> dict[str, Any]:
     first = gates[0].from_step
     if any(gate.from_step != first for gate in gates):
         left.append(Left("gates", f"Argo begins all background analyses at one step, so from_step {first} is written"))
     analysis: dict[str, Any] = {"templates": [{"templateName": gate.name} for gate in gates]}
     if first > 1:
-        entries = _written_steps(plan, [])
-        analysis["startingStep"] = [index for index, step in enumerate(entries) if "setWeight" in step][first - 1]
+        analysis["startingStep"] = [index for index, step in enumerate(steps) if "setWeight" in step][first - 1]
     return analysis
 
 

@@ -10,8 +10,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from fedlite.scenario.rollout.exchange.fields import Fields, Imported, Left, hundredths, percent, plain, stubbed
-from fedlite.scenario.rollout.exchange.writing import raw_threshold, unexpressed, unlike
+from fedlite.scenario.rollout.exchange.fields import (
+    NO_CONDITIONS,
+    Fields,
+    Imported,
+    Left,
+    hundredths,
+    percent,
+    plain,
+    stubbed,
+)
+from fedlite.scenario.rollout.exchange.writing import at_worst, raw_threshold, unexpressed, unlike
 from fedlite.units import UNITS
 
 if TYPE_CHECKING:
@@ -148,7 +157,7 @@ def _download(fields: Fields) -> dict[str, Any]:
         if failure == "ALL":
             fields.note((*path, "failureType"), "failed attempts are repeated; a device that timed out is not")
         retries = int(number or 0)
-    return {"retries": retries, "timeout": None if minutes is None else f"{int(minutes)} min"}
+    return {**NO_CONDITIONS, "retries": retries, "in_progress": None if minutes is None else f"{int(minutes)} min"}
 
 
 def write(plan: RolloutPlan, start: datetime | None = None) -> tuple[dict[str, Any], list[Left]]:
@@ -172,14 +181,21 @@ def write(plan: RolloutPlan, start: datetime | None = None) -> tuple[dict[str, A
         document[_ROLLOUT] = _written(plan.strategy.paced)
     else:
         left.append(Left("strategy", "AWS IoT Jobs lets devices in at a rate, not in steps or waves"))
-    if criteria := _criteria(plan, left):
+    criteria = _criteria(plan, left)
+    if criteria:
         document["abortConfig"] = {"criteriaList": criteria}
     document |= _patience(plan, left)
     if start is not None:
         document["schedulingConfig"] = {"startTime": start.strftime("%Y-%m-%d %H:%M")}
-    carried = {"download.retries", "download.timeout"}
+    carried = {"download.retries", "download.in_progress"}
+    if plan.download.timeout_s is not None:
+        left.append(
+            Left("download.timeout", "AWS counts from the beginning of the work (in_progress), not from asking")
+        )
+        carried.add("download.timeout")
     left += unexpressed(plan, carried, "AWS leaves it to the device's own software")
-    return document, left
+    at_once = _ROLLOUT not in document and "the job goes to all its targets at once, at AWS's default rate"
+    return document, [*at_worst(plan, at_once or None, len(criteria)), *left]
 
 
 def _written(rate: Rate) -> dict[str, Any]:
@@ -223,12 +239,12 @@ def _criteria(plan: RolloutPlan, left: list[Left]) -> list[dict[str, Any]]:
 
 def _patience(plan: RolloutPlan, left: list[Left]) -> dict[str, Any]:
     document: dict[str, Any] = {}
-    if plan.download.timeout_s is not None:
-        minutes = plan.download.timeout_s / _MINUTE_S
+    if plan.download.in_progress_s is not None:
+        minutes = plan.download.in_progress_s / _MINUTE_S
         if minutes.is_integer() and minutes <= _MOST_MINUTES:
             document["timeoutConfig"] = {"inProgressTimeoutInMinutes": plain(minutes)}
         else:
-            left.append(Left("download.timeout", f"AWS takes whole minutes from 1 to {_MOST_MINUTES}"))
+            left.append(Left("download.in_progress", f"AWS takes whole minutes from 1 to {_MOST_MINUTES}"))
     if plan.download.retries:
         if plan.download.retries > _MOST_RETRIES:
             left.append(Left("download.retries", f"AWS repeats at most {_MOST_RETRIES} times, which is written"))

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fedlite.errors import InvalidFileError, Problem, quoted
 from fedlite.scenario.rollout.devices import STUB
+from fedlite.scenario.rollout.exchange.assumed import assumed
 from fedlite.scenario.strict_yaml import Document, KeyPath, Place, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _UNKNOWN: Final = "fedlite knows no such field of this system"
+NO_CONDITIONS: Final = {"unmetered": False, "jitter": "0 s"}
+"""The `download` section of an import: the other systems wait neither for Wi-Fi nor for a drawn time."""
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -38,6 +41,8 @@ class Imported:
     """Keys and values of a plan file; what the document does not hold is the stub `TODO`."""
     left: list[Left]
     """What was not carried over, and why."""
+    assumed: list[Left]
+    """What the plan takes to be so since the document says nothing of it."""
 
 
 @dataclass
@@ -143,7 +148,8 @@ class Fields:
             raise InvalidFileError(found)
         rest = [Left(dotted(path), self._why(path), self._place(path)) for path in self._untaken(())]
         left = sorted([*rest, *self._notes], key=_where)
-        return Imported({key: value for key, value in plan.items() if value not in (None, {}, [])}, left)
+        kept = {key: value for key, value in plan.items() if value not in (None, {}, [])}
+        return Imported(kept, left, [Left(key, why) for key, why in assumed(kept)])
 
     def _place(self, path: KeyPath) -> Place:
         known = (path[:depth] for depth in range(len(path), -1, -1))

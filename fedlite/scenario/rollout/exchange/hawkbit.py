@@ -10,8 +10,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from fedlite.scenario.rollout.exchange.fields import Fields, Imported, Left, hundredths, percent, plain, stubbed
-from fedlite.scenario.rollout.exchange.writing import lettings_in, raw_threshold, sizes_unlike, unexpressed, unlike
+from fedlite.scenario.rollout.exchange.fields import (
+    NO_CONDITIONS,
+    Fields,
+    Imported,
+    Left,
+    hundredths,
+    percent,
+    plain,
+    stubbed,
+)
+from fedlite.scenario.rollout.exchange.writing import (
+    at_worst,
+    lettings_in,
+    raw_threshold,
+    sizes_unlike,
+    unexpressed,
+    unlike,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,7 +91,10 @@ def read(document: Document) -> Imported:
                 "every": _LOOKS,
             }
         ]
-    return fields.imported(stubbed(name, description=description, strategy={"waves": waves}, gates=gates))
+    strategy = {"waves": waves}
+    return fields.imported(
+        stubbed(name, description=description, download=dict(NO_CONDITIONS), strategy=strategy, gates=gates)
+    )
 
 
 def _rules(fields: Fields, path: KeyPath, default: _Rules) -> _Rules:
@@ -168,7 +187,8 @@ def write(plan: RolloutPlan, start: datetime | None = None) -> tuple[dict[str, A
     if start is not None:
         document["startAt"] = int(start.timestamp() * 1000)
     left += unexpressed(plan, (), "hawkBit leaves it to the device's own software")
-    return document, left
+    at_once = None if plan.strategy.paced is None else "the rollout has no groups and goes to all its targets at once"
+    return document, [*at_worst(plan, at_once, int(error is not None)), *left]
 
 
 def _written(steps: tuple[Step, ...], left: list[Left]) -> dict[str, Any]:

@@ -11,8 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from fedlite.scenario.quantities import write as quantity
-from fedlite.scenario.rollout.exchange.fields import Fields, Imported, Left, hundredths, percent, stubbed
-from fedlite.scenario.rollout.exchange.writing import lettings_in, sizes_unlike, unexpressed
+from fedlite.scenario.rollout.exchange.fields import (
+    NO_CONDITIONS,
+    Fields,
+    Imported,
+    Left,
+    hundredths,
+    percent,
+    stubbed,
+)
+from fedlite.scenario.rollout.exchange.writing import at_worst, lettings_in, sizes_unlike, unexpressed
 
 if TYPE_CHECKING:
     from fedlite.scenario.rollout.plan import RolloutPlan
@@ -41,7 +49,8 @@ def read(document: Document) -> Imported:
     name = fields.name("name")
     retries = fields.number(("retries",), 0, _MOST_RETRIES)
     waves = _waves(fields) or [{"rest": True}]
-    return fields.imported(stubbed(name, download={"retries": int(retries or 0)}, strategy={"waves": waves}))
+    download = {**NO_CONDITIONS, "retries": int(retries or 0)}
+    return fields.imported(stubbed(name, download=download, strategy={"waves": waves}))
 
 
 def _waves(fields: Fields) -> list[dict[str, Any]]:
@@ -124,7 +133,8 @@ def write(plan: RolloutPlan, start: datetime | None = None) -> tuple[dict[str, A
         for index in range(len(plan.gates))
     ]
     left += unexpressed(plan, {"download.retries"}, "Mender leaves it to the device's own software")
-    return document, left
+    at_once = None if plan.strategy.paced is None else "the deployment has no phases and goes to all devices at once"
+    return document, [*at_worst(plan, at_once, 0), *left]
 
 
 def _phases(plan: RolloutPlan, start: datetime | None, left: list[Left]) -> list[dict[str, Any]]:

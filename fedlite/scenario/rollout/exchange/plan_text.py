@@ -25,6 +25,9 @@ _COMMENTS: Final = {
 #   variants:
 #     - {name: int8, bytes: 60 kB, memory: 120 KiB, macs: 2.7e6, precision: int8, accuracy: 91 %}
 """,
+    "download": """\
+# {title} waits neither for Wi-Fi nor for a drawn time; fedlite would by default.
+""",
     "gates": """\
 # What stops it. A raw threshold has no bound on false alarms: consider `method: sequential` with a `baseline`.
 """,
@@ -44,7 +47,7 @@ def plan_text(plan: Mapping[str, Any], title: str) -> str:
     lines = []
     for line in dump(dict(plan)).splitlines(keepends=True):
         key = line.partition(":")[0]
-        if key in _COMMENTS and (plan[key] == STUB or key == "gates"):
-            lines.append(_COMMENTS[key])
+        if key in _COMMENTS and (plan[key] == STUB or key in {"download", "gates"}):
+            lines.append(_COMMENTS[key].replace("{title}", title))
         lines.append(line)
     return "".join([_HEAD.format(title=title), *lines])

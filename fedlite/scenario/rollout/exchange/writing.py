@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fedlite.scenario.rollout.exchange.fields import Left
+from fedlite.scenario.rollout.download import Download
+from fedlite.scenario.rollout.exchange.fields import NO_CONDITIONS, Left
 from fedlite.scenario.rollout.gates import Gate
 
 if TYPE_CHECKING:
@@ -41,9 +42,37 @@ def unexpressed(plan: RolloutPlan, carried: Collection[str], why_download: str) 
             yield Left(key, _WHY[key])
     if "approval" in told(plan.strategy):
         yield Left("strategy.approval", "how long a person takes is assumed by a rehearsal only")
-    for key in told(plan.download):
-        if f"download.{key}" not in carried:
+    unconditional = Download.model_validate(NO_CONDITIONS)
+    for name, field in Download.model_fields.items():
+        key = field.alias or name
+        # What an import tells is what the other systems do; what a plan asks by default they do not.
+        asked = getattr(plan.download, name) != getattr(unconditional, name)
+        listed = asked if key in NO_CONDITIONS else name in plan.download.model_fields_set
+        if listed and f"download.{key}" not in carried:
             yield Left(f"download.{key}", why_download)
+
+
+def at_worst(plan: RolloutPlan, at_once: str | None, gates: int) -> Iterator[Left]:
+    """Yield, to stand above all else, what the document does to the devices that the plan would not.
+
+    Parameters
+    ----------
+    plan : RolloutPlan
+    at_once : str or None
+        What becomes of the devices where the document lost the plan's way of letting them in.
+    gates : int
+        How many of the plan's gates are written.
+    """
+    meant = len(plan.gates)
+    stop = "nothing stops it"
+    if gates:
+        stop = f"only {gates} of the plan's {meant} gates can stop it"
+    if at_once and gates == meant and meant:
+        yield Left("strategy", f"as written {at_once}")
+    elif at_once:
+        yield Left("strategy and gates", f"as written {at_once}, and {stop}")
+    elif gates < meant:
+        yield Left("gates", f"as written {stop}")
 
 
 def told(section: Section) -> list[str]:
