@@ -103,12 +103,16 @@ def scalar(text: str) -> Any:
     return float("nan") if _NAN.fullmatch(text) else text
 
 
-def read(text: str, path: str) -> Document:
-    """Return the one document in `text`; `document.problems` holds every mistake, `path` names the file in them."""
+def read(text: str, path: str, *, several: bool = False) -> Document:
+    """Return the one document in `text`; `document.problems` holds every mistake, `path` names the file in them.
+
+    With `several` there may be more of them, divided by `---`: the value is the list of those that hold anything.
+    """
     if len(text) > MAX_CHARACTERS:
         return _broken(path, 1, 1, f"got {len(text)} characters, expected at most {MAX_CHARACTERS}", "split the file")
     try:
-        document = _built(_Reader(text).get_single_node(), path)
+        reader = _Reader(text)
+        document = _listed(reader, path) if several else _built(reader.get_single_node(), path)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
@@ -130,8 +134,21 @@ def _built(root: nodes.Node | None, path: str) -> Document:
     return builder.document
 
 
-def read_file(path: str | Path) -> Document:
-    """Return the document in a file.
+def _listed(reader: _Reader, path: str) -> Document:
+    roots = []
+    while reader.check_node():
+        root = reader.get_node()
+        nothing = isinstance(root, nodes.ScalarNode) and root.style is None and not root.value
+        if root is not None and not nothing:
+            roots.append(root)
+    builder = _Builder(path)
+    builder.document.values[()] = Place(path, 1, 1)
+    builder.document.value = [builder.build(root, (index,), ()) for index, root in enumerate(roots)]
+    return builder.document
+
+
+def read_file(path: str | Path, *, several: bool = False) -> Document:
+    """Return the document in a file, with `several` the list of its documents.
 
     Raises
     ------
@@ -149,17 +166,17 @@ def read_file(path: str | Path) -> Document:
         raise _unreadable(path, f"got no file to read ({(error.strerror or 'unreadable').lower()})") from None
     except ValueError as error:  # a name with a NUL in it
         raise _unreadable(repr(str(path)), f"got no name of a file ({error})") from None
-    return read_bytes(raw, str(path))
+    return read_bytes(raw, str(path), several=several)
 
 
 def _unreadable(path: str | Path, message: str) -> InvalidFileError:
     return InvalidFileError([Problem(str(path), 0, 0, "(file)", message, "check the path")])
 
 
-def read_bytes(raw: bytes, path: str) -> Document:
+def read_bytes(raw: bytes, path: str, *, several: bool = False) -> Document:
     """Return the document in the bytes of a file, which must be UTF-8."""
     try:
-        return read(raw.decode("utf-8-sig"), path)
+        return read(raw.decode("utf-8-sig"), path, several=several)
     except UnicodeDecodeError as error:
         before = raw[: error.start]
         line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1

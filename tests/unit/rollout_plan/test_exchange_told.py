@@ -114,3 +114,45 @@ def test_a_plan_that_fedlite_writes_is_read_alike_by_yaml_1_1(plans):
     assert yaml.safe_load(text)["worlds"][0]["on"] == {"tiers": ["phone-low"], "profiles": []}
     assert yaml.safe_load(text)["worlds"][0]["name"] == "yes"
     assert parse_rollout(text) == plan
+
+
+def test_hawkbits_shares_come_back_as_they_were(plans, imported):
+    fifths = "strategy: {waves: [{percent: 20 %}, {percent: 20 %, installed: 50 %}, {percent: 20 %, installed: 60 %}, "
+    plan = plans.read(strategy=fifths + "{percent: 20 %, installed: 50 %}, {rest: true, installed: 50 %}]}\n", gates="")
+    document = export(plan, "hawkbit")[0]
+    assert [group["targetPercentage"] for group in document["groups"]] == [20, 25, 33.333333, 50, 100]
+    waves = imported("hawkbit", document).plan["strategy"]["waves"]
+    assert [wave.get("percent", "rest") for wave in waves] == ["20 %", "20 %", "20 %", "20 %", "rest"]
+    some = {"name": "r", "groups": [{"targetPercentage": 100 / 7}, {"targetPercentage": 50}]}
+    read = imported("hawkbit", some)
+    assert [wave["percent"] for wave in read.plan["strategy"]["waves"]] == ["14.285714 %", "42.857143 %"]
+    assert any("42.8571 % of the targets are in no group" in one.why for one in read.left)
+
+
+def _groups(*errors, own=None):
+    groups = [{"targetPercentage": 50}, {"targetPercentage": 100}]
+    for group, error in zip(groups, errors, strict=True):
+        if error is not None:
+            group["errorCondition"] = {"condition": "THRESHOLD", "expression": error}
+    rollout = {"name": "r", "groups": groups}
+    return rollout | ({"errorCondition": {"condition": "THRESHOLD", "expression": own}} if own else {})
+
+
+@pytest.mark.parametrize(
+    ("errors", "own", "threshold", "listed"),
+    [
+        (("7", "7"), None, "7 %", []),
+        (("7", "7"), "5", "7 %", ["errorCondition"]),
+        (("5", None), "5", "5 %", []),
+        (("7", None), "5", "5 %", ["groups.0.errorCondition"]),
+        (("7", "8"), "5", "5 %", ["groups.0.errorCondition", "groups.1.errorCondition"]),
+        (("7", None), None, None, ["groups.0.errorCondition"]),
+    ],
+)
+def test_one_error_condition_of_all_groups_is_one_gate(imported, errors, own, threshold, listed):
+    read = imported("hawkbit", _groups(*errors, own=own))
+    gates = read.plan.get("gates", [])
+    assert [gate["threshold"] for gate in gates] == ([threshold] if threshold else [])
+    told = [one for one in read.left if "counted over all devices" not in one.why]
+    assert [one.key for one in told] == listed
+    assert len(read.left) == len(told) + len(gates)

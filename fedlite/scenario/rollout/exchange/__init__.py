@@ -6,12 +6,12 @@ never dropped; what is out of the other system's own range is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from fedlite.errors import FedliteError, InvalidFileError, Problem
 from fedlite.scenario.rollout.exchange import argo, aws, hawkbit, mender
-from fedlite.scenario.strict_yaml import Document, read, read_file
+from fedlite.scenario.strict_yaml import Document, KeyPath, dotted, read, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +64,10 @@ def load(path: Path, name: str) -> Imported:
     InvalidFileError
         If the file cannot be read, or holds what the other system would refuse.
     """
-    document = read_file(path)
-    if document.problems and not system(name).is_yaml:
+    document = read_file(path, several=system(name).is_yaml)
+    if system(name).is_yaml:
+        document = _gathered(document)
+    elif document.problems:
         text = path.read_text(encoding="utf-8-sig")
         # Outside its texts JSON may be indented with tabs, and inside them there are none.
         document = read(text.replace("\t", " "), str(path))
@@ -76,6 +78,21 @@ def load(path: Path, name: str) -> Imported:
         empty = Problem(str(path), 1, 1, "(file)", "got an empty file", "check the path")
         raise InvalidFileError(document.problems or [empty])
     return system(name).read(document)
+
+
+def _gathered(documents: Document) -> Document:
+    """Return the documents of one file as one: itself, or the List of resources that they are."""
+    told = documents.value or []
+    if len(told) > 1:
+        return _moved(documents, {"kind": "List", "items": told}, lambda path: ("items", *path))
+    return _moved(documents, told[0] if told else None, lambda path: path[1:])
+
+
+def _moved(document: Document, value: Any, to: Callable[[KeyPath], KeyPath]) -> Document:
+    """Return a document of another value, what was at a path being elsewhere."""
+    keys, values = ({to(path): place for path, place in at.items()} for at in (document.keys, document.values))
+    problems = [replace(one, key=dotted(to(tuple(one.key.split("."))))) for one in document.problems]
+    return Document(document.path, value, keys, values, problems)
 
 
 def export(plan: RolloutPlan, name: str, start: datetime | None = None) -> tuple[dict[str, Any], list[Left]]:

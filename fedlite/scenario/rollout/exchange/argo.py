@@ -1,4 +1,4 @@
-"""Argo Rollouts: a canary Rollout, alone or in a List with its AnalysisTemplates.
+"""Argo Rollouts: a canary Rollout, alone or with its AnalysisTemplates, in a List or as several documents.
 
 References
 ----------
@@ -58,6 +58,7 @@ def read(document: Document) -> Imported:
     for key in ("apiVersion", "kind"):
         fields.take(key)
         fields.take(*root, key)
+    _set_aside(fields)
     canary = (*root, *_CANARY)
     if fields.get(*canary) is None:
         fields.wrong(root, "got no spec.strategy.canary", "export a Rollout with the canary strategy")
@@ -82,9 +83,18 @@ def _root(fields: Fields) -> KeyPath:
     fields.wrong(
         ("kind",),
         f"got {len(found)} resources of kind Rollout, expected one",
-        "write one Rollout, or a List of it and its AnalysisTemplates",
+        "write one Rollout, alone or with its AnalysisTemplates",
     )
     return ()
+
+
+def _set_aside(fields: Fields) -> None:
+    """List resources of other kinds with one line each."""
+    for index in fields.items("items"):
+        kind = fields.get("items", index, "kind")
+        if isinstance(kind, str) and kind not in {"Rollout", *_TEMPLATES}:
+            fields.take("items", index)
+            fields.note(("items", index), f"a {kind} says nothing of how devices are let in or what stops it")
 
 
 def _steps(fields: Fields, path: KeyPath) -> list[dict[str, Any]]:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _DEFAULT_SUCCESS: Final = 50.0
 _MOST_GROUPS: Final = 200
 _LOOKS: Final = "10 min"
+_DIGITS: Final = 6
+"""Decimals of a percentage that are written and read."""
 _TARGETS: Final = "which devices are meant is the plan's 'fleet'; a wave has 'filter: {tiers, profiles}'"
 _USERS: Final = "whether an owner agrees is the plan's 'audience'"
 _REASONS: Final = {
@@ -76,17 +78,19 @@ def read(document: Document) -> Imported:
     fields = Fields(document, _REASONS)
     name, description = fields.name("name"), fields.text("description")
     rules = _rules(fields, (), _Rules())
-    waves = _groups(fields, rules) if fields.get("groups") is not None else _equal(fields, rules)
+    if fields.get("groups") is not None:
+        waves, error, place = _groups(fields, rules)
+    else:
+        waves, error, place = _equal(fields, rules), rules.error, ("errorCondition",)
     gates = []
-    if rules.error:
-        place: KeyPath = ("errorCondition",)
+    if error:
         fields.note(place, f"counted over all devices and looked at every {_LOOKS}, where hawkBit counts in each group")
         gates = [
             {
                 "name": "error-condition",
                 "metric": "install_failure",
                 "method": "threshold",
-                "threshold": percent(rules.error),
+                "threshold": percent(error),
                 "on_fail": "pause",
                 "every": _LOOKS,
             }
@@ -130,28 +134,40 @@ def _equal(fields: Fields, rules: _Rules) -> list[dict[str, Any]]:
     return [_wave(index, amount, 100.0 / amount, rules) for index in range(amount)]
 
 
-def _groups(fields: Fields, rules: _Rules) -> list[dict[str, Any]]:
-    waves, remaining, before = [], 100.0, rules
+def _groups(fields: Fields, rules: _Rules) -> tuple[list[dict[str, Any]], float | None, KeyPath]:
+    """Return the waves, and the one error condition that a gate holds, with its place."""
+    waves, remaining, own = [], 100.0, [rules]
     positions = fields.items("groups")
     if not positions and not fields.problems:
         fields.wrong(("groups",), "got no group, expected at least one", "write one, or 'amountGroups'")
     for index in positions:
         # Percentages are of those that no earlier group has taken.
         share = fields.number(("groups", index, "targetPercentage"), 0, 100, whole=False)
-        taken = remaining * (100.0 if share is None else share) / 100.0
-        remaining -= taken
+        # They are written with some digits only, so what is a hair beside a share of all is that share.
+        taken = round(remaining * (100.0 if share is None else share) / 100.0, _DIGITS)
+        remaining = round(remaining - taken, _DIGITS)
         if taken == 0 and not fields.problems:
             fields.wrong(("groups", index, "targetPercentage"), "got a group without targets", "raise it, or remove it")
-        is_last = index == len(positions) - 1 and remaining <= 1e-9  # noqa: PLR2004 -- percent of nobody
-        waves.append(_wave(index, index + 1 if is_last else len(positions) + 1, taken, before))
-        before = _rules(fields, ("groups", index), rules)
-        if before.error != rules.error:
+        is_last = index == len(positions) - 1 and remaining <= 0
+        waves.append(_wave(index, index + 1 if is_last else len(positions) + 1, taken, own[-1]))
+        own.append(_rules(fields, ("groups", index), rules))
+    if remaining > 0:
+        fields.note(("groups",), f"{remaining:.6g} % of the targets are in no group and are never let in")
+    return waves, *_one_error(fields, rules, [one.error for one in own[1:]])
+
+
+def _one_error(fields: Fields, rules: _Rules, errors: list[float | None]) -> tuple[float | None, KeyPath]:
+    """Return the error condition of all groups, or the rollout's own where they differ, and where it is written."""
+    if len(set(errors)) == 1 and errors[0] != rules.error:
+        if rules.error is not None:
+            fields.note(("errorCondition",), "every group has another one, the same in all, so that is taken")
+        return errors[0], ("groups", 0, "errorCondition")
+    for index, error in enumerate(errors):
+        if error != rules.error:
             fields.note(
                 ("groups", index, "errorCondition"), "a gate holds for all waves, so the rollout's own is taken"
             )
-    if remaining > 1e-9:  # noqa: PLR2004 -- percent of nobody
-        fields.note(("groups",), f"{remaining:.6g} % of the targets are in no group and are never let in")
-    return waves
+    return rules.error, ("errorCondition",)
 
 
 def _wave(index: int, amount: int, share: float, before: _Rules) -> dict[str, Any]:
@@ -197,7 +213,7 @@ def _written(steps: tuple[Step, ...], left: list[Left]) -> dict[str, Any]:
     let_in, shares, ends = 0.0, [], []
     for step, stretches in groups:
         remaining = 1.0 - let_in
-        shares.append(plain(round(hundredths((step.weight - let_in) / remaining), 6)) if remaining > 0 else 0)
+        shares.append(plain(round(hundredths((step.weight - let_in) / remaining), _DIGITS)) if remaining > 0 else 0)
         let_in = step.weight
         if any(one.hold_s for one in stretches):
             left.append(Left(f"strategy ({step.name})", "a group goes on by what is installed, not after a time"))
@@ -209,7 +225,7 @@ def _written(steps: tuple[Step, ...], left: list[Left]) -> dict[str, Any]:
         "successCondition": _condition(first[0]),
         "successAction": {"action": "PAUSE" if first[1] else "NEXTGROUP", "expression": ""},
     }
-    even = [plain(round(100.0 / (len(shares) - index), 6)) for index in range(len(shares))]
+    even = [plain(round(100.0 / (len(shares) - index), _DIGITS)) for index in range(len(shares))]
     if shares == even and len(set(ends[:-1])) <= 1:
         return {"amountGroups": len(shares), **document}
     own = [_own(share, end, first) for share, end in zip(shares, [*ends[:-1], first], strict=True)]
