@@ -70,6 +70,8 @@ def rehearse(
     console = Console()
     for table in tables(finished.summary, console.width):
         console.print(table, "")
+    for remark in finished.summary["remarks"]:
+        console.print(f"Mind: {remark}.", soft_wrap=True)
     console.print(f"results: {finished.path}", soft_wrap=True)
     page = finished.path / "report.html"
     console.print(f"report: [link=file://{page.resolve()}]{page}[/link]", soft_wrap=True)

@@ -22,19 +22,20 @@ def validate(path: File, as_json: AsJson = False, fleet_only: FleetOnly = False)
     from fedlite.errors import InvalidFileError
     from fedlite.scenario.loader import open_document
 
-    kind, problems = "file", []
+    kind, problems, remarks = "file", [], []
     try:
         document = open_document(path)
         kind = kind_of(document)
-        check(path, "fleet" if fleet_only and kind == "scenario" else kind, document)
+        remarks = check(path, "fleet" if fleet_only and kind == "scenario" else kind, document)
     except InvalidFileError as error:
         problems = error.problems
     if as_json:
-        print(json.dumps({"path": str(path), "kind": kind, "valid": not problems, "problems": _records(problems)}))
+        told = {"path": str(path), "kind": kind, "valid": not problems, "problems": _records(problems)}
+        print(json.dumps(told | ({"remarks": remarks} if remarks else {})))
     elif problems:
         print("\n".join(str(problem) for problem in problems))
     else:
-        print(f"{path}: this {kind} is in order")
+        print("; ".join([f"{path}: this {kind} is in order", *(f"mind that {remark}" for remark in remarks)]))
     if problems:
         raise SystemExit(InvalidFileError.exit_code)
 
@@ -56,16 +57,23 @@ def kind_of(document: Document) -> str:
     return "profile" if "soc" in keys else "scenario"
 
 
-def check(path: Path, kind: str, document: Document) -> None:
-    """Load a file as what it is; raises `InvalidFileError` with every mistake."""
+def check(path: Path, kind: str, document: Document) -> list[str]:
+    """Load a file as what it is, and return what is in order but may not be meant.
+
+    Raises
+    ------
+    InvalidFileError
+        With every mistake.
+    """
     if kind == "study":
         from fedlite.scenario.study import load_study
 
         load_study(path, document)
     elif kind == "rollout":
+        from fedlite.scenario.rollout import reach
         from fedlite.scenario.rollout.loading import load_rollout
 
-        load_rollout(path, document=document)
+        return reach.remarks(load_rollout(path, document=document))
     elif kind == "profile":
         from fedlite.scenario.profiles import load_profile
 
@@ -79,6 +87,7 @@ def check(path: Path, kind: str, document: Document) -> None:
         from fedlite.scenario.schema import FleetScenario, Scenario
 
         loader.check(document, FleetScenario if kind == "fleet" else Scenario, path.parent)
+    return []
 
 
 def _records(problems: list[Problem]) -> list[dict[str, Any]]:

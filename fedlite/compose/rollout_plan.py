@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fedlite.compose.fleet import of_section
+from fedlite.errors import FedliteError
 from fedlite.rollout.audience import Adoption, Audience
 from fedlite.rollout.builds import assign
 from fedlite.rollout.charges import Charges
@@ -103,6 +104,7 @@ def rehearsed(plan: RolloutPlan, variants: Sequence[Variant]) -> Rehearsed:
         seed=plan.seed,
     )
     worlds = tuple(_world(plan, world, good, profiles) for world in plan.worlds)
+    _check_drops(worlds, assigned, profiles)
     return Rehearsed(fleet, made, worlds, World("as planned", good, np.zeros(len(profiles), dtype=np.bool_)))
 
 
@@ -222,6 +224,18 @@ def _behaviour(plan: RolloutPlan, world: WorldSection | None, profiles: Sequence
             if told is not None:
                 values[on] = told
     return Behaviour(failure, -np.log1p(-np.minimum(crash, 1.0 - 1e-12)), drop, factor, after_s)
+
+
+def _check_drops(worlds: Sequence[World], assigned: Assigned, profiles: Sequence[DeviceProfile]) -> None:
+    """Refuse a drop of more accuracy than there is, of which a file tells nothing where a run was measured."""
+    for index, world in enumerate(worlds):
+        for at in np.flatnonzero(world.new.accuracy_drop > assigned.accuracy).tolist():
+            told, most = (f"{x[at] * 100:.6g} %" for x in (world.new.accuracy_drop, assigned.accuracy))
+            name = assigned.names[assigned.variant_of[at]]
+            raise FedliteError(
+                f"worlds.{index}.changes.accuracy_drop: got {told}, more than the accuracy of {name!r} on"
+                f" {profiles[at].name}, {most}; write {most} or less"
+            )
 
 
 def _world(plan: RolloutPlan, world: WorldSection, good: Behaviour, profiles: Sequence[DeviceProfile]) -> World:

@@ -19,6 +19,7 @@ from fedlite.results.directory import RunDirectory
 from fedlite.rollout.summary import of_world
 from fedlite.scenario.profiles import load_profile
 from fedlite.scenario.rollout.loading import dump_rollout
+from fedlite.scenario.rollout.reach import remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,6 +152,7 @@ def _summary(plan: RolloutPlan, made: Rehearsed, runs: list[dict[str, NDArray[np
         "gates": rollout_power.of_plan(plan, made),
         "curves": rollout_power.curves(plan, made),
         "plan": facts(plan, made),
+        "remarks": remarks(plan),
     }  # fmt: skip
 
 

@@ -99,6 +99,7 @@ def remark(data: RolloutData) -> Safe:
     missed = [world.name for world in _bad_worlds(data) if world.told["p_detect"] < _RARELY]
     if missed and data.summary["gates"]:
         said.append(f"Mind: the gates all but never find what is wrong in {listed(missed)}.")
+    said += [f"Mind: {told_}." for told_ in data.summary.get("remarks", [])]
     return safe_join([" ".join(said)])
 
 

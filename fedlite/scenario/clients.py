@@ -13,7 +13,7 @@ from fedlite.errors import quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Section, at_most, mistake
 from fedlite.scenario.parts import ConstraintPart, StagePart, StructurePart, TermPart
-from fedlite.scenario.quantities import Fraction, Means, PositiveFraction
+from fedlite.scenario.quantities import Means, PartialFraction, PositiveFraction
 from fedlite.scenario.wire import Codec, DownCodec
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class PlanSection(Section):
     """Choose the mildest plan that fits the device, and say why."""
     width: PositiveFraction = 1.0
     """Share of the channels a device trains: they are really removed. Short for the structure `width`."""
-    sparsity: Annotated[Fraction, Field(lt=1)] = 0.0
+    sparsity: PartialFraction = 0.0
     """Share of the weights held at zero by a mask; saves bytes, never time. Short for the constraint `magnitude`."""
     scope: Literal["global", "local"] = "global"
     """Whether the mask ranks weights over the whole model or layer by layer."""

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from fedlite.errors import quoted
 from fedlite.scenario.base import Section, mistake
-from fedlite.scenario.quantities import Duration, Fraction, PositiveFraction, Seconds
+from fedlite.scenario.quantities import Duration, PartialFraction, PositiveFraction, Seconds
 from fedlite.scenario.strategies import Count
 
 
@@ -30,7 +30,7 @@ class CheckIn(Section):
     """A device that lost a condition comes back after this, give or take 20 % (federated-compute: 900 s)."""
     retry_error_s: Seconds = Field(default=14_400.0, alias="retry_error")
     """After an error that stays, give or take 20 % (federated-compute: 4 h)."""
-    refused: Annotated[Fraction, Field(lt=1.0)] = 0.0
+    refused: PartialFraction = 0.0
     """Share of devices that the server never lets in, as attestation does. No share was found published."""
 
     @model_validator(mode="after")

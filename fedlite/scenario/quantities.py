@@ -49,7 +49,9 @@ def write(value: float, dimension: str) -> str | float:
     return f"{value!r} {_SI[dimension]}"
 
 
-def _reader(dimension: str, least: float, most: float | None, *, exclusive: bool) -> Callable[[Any], float]:
+def _reader(
+    dimension: str, least: float, most: float | None, *, exclusive: bool, below: bool = False
+) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             example = units.EXAMPLES[dimension]
@@ -59,10 +61,11 @@ def _reader(dimension: str, least: float, most: float | None, *, exclusive: bool
         except UnitError as error:
             message, _, remedy = str(error).rpartition("; ")
             raise mistake(message, remedy) from None
-        if number < least or (exclusive and number == least) or (most is not None and number > most):
+        low = number < least or (exclusive and number == least)
+        if low or (most is not None and (number > most or (below and number == most))):
             meant_percent = dimension == "fraction" and 1 < number <= 100 and not str(value).endswith("%")  # noqa: PLR2004
             raise mistake(
-                f"got {quoted(value)}, expected {_bounds(dimension, least, most, exclusive=exclusive)}",
+                f"got {quoted(value)}, expected {_bounds(dimension, least, most, exclusive=exclusive, below=below)}",
                 f"write '{value} %'" if meant_percent else "choose a value in this range",
             )
         return number
@@ -70,23 +73,28 @@ def _reader(dimension: str, least: float, most: float | None, *, exclusive: bool
     return read
 
 
-def _bounds(dimension: str, least: float, most: float | None, *, exclusive: bool) -> str:
+def _bounds(dimension: str, least: float, most: float | None, *, exclusive: bool, below: bool) -> str:
     low, high = write(least, dimension), None if most is None else write(most, dimension)
     if high is None:
         return f"more than {low}" if exclusive else f"{low} or more"
+    if below:
+        return f"more than {low} and less than {high}" if exclusive else f"{low} or more and less than {high}"
     return f"more than {low} and at most {high}" if exclusive else f"{low} to {high}"
 
 
-def _type(dimension: str, least: float = 0.0, most: float | None = None, *, exclusive: bool = False) -> tuple[Any, ...]:
-    """Return the annotations of a quantity type."""
+def _type(
+    dimension: str, least: float = 0.0, most: float | None = None, *, exclusive: bool = False, below: bool = False
+) -> tuple[Any, ...]:
+    """Return the annotations of a quantity type; `exclusive` leaves out the least, `below` the most."""
 
     def back(value: float) -> str | float:
         return write(value, dimension)
 
+    bound = f" below {write(most, dimension)}" if below and most is not None else ""
     return (
-        BeforeValidator(_reader(dimension, least, most, exclusive=exclusive)),
+        BeforeValidator(_reader(dimension, least, most, exclusive=exclusive, below=below)),
         PlainSerializer(back),
-        Means(f"{dimension}, such as `{units.EXAMPLES[dimension]}`"),
+        Means(f"{dimension}{bound}, such as `{units.EXAMPLES[dimension]}`"),
     )
 
 
@@ -101,6 +109,11 @@ Bytes = Annotated[float, *_type("bytes", exclusive=True)]
 Joules = Annotated[float, *_type("energy", exclusive=True)]
 Fraction = Annotated[float, *_type("fraction", most=1.0)]
 PositiveFraction = Annotated[float, *_type("fraction", most=1.0, exclusive=True)]
+PartialFraction = Annotated[float, *_type("fraction", most=1.0, below=True)]
+"""A share that is not the whole."""
+ProperFraction = Annotated[float, *_type("fraction", most=1.0, exclusive=True, below=True)]
+"""A share that is neither nothing nor the whole."""
+HalfFraction = Annotated[float, *_type("fraction", most=0.5, exclusive=True)]
 Level = Annotated[float, BeforeValidator(_level), Means("number, or share such as `90 %`")]
 Probability = Annotated[float, *_type("fraction", most=1.0)]
 Ratio = Annotated[float, *_type("fraction", exclusive=True)]

@@ -302,6 +302,11 @@ class _Builder:
         value = self._scalar(node, path)
         if isinstance(value, str):
             return value
+        if isinstance(value, bool):
+            words, meant = ("on, yes and true", "on") if value else ("off, no and false", "off")
+            message = f"got the key {node.value}, expected text; YAML 1.1 reads {words} as one and the same"
+            self._problem(node, path, message, f"write the word that is meant in quotes, such as '{meant}'")
+            return None
         remedy = f"quote it: '{node.value}'" if node.value else "write a word before the colon"
         self._problem(node, path, f"got the key {quoted(value)}, expected text", remedy)
         return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from fedlite import units
 from fedlite.errors import nearest
 from fedlite.scenario import names
+from fedlite.scenario.quantities import write
 from fedlite.scenario.rollout.devices import ANY, of_class
 from fedlite.scenario.violation import Violation
 
@@ -142,4 +143,35 @@ def _named_classes(plan: PlanSections) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield f"model.variants.{index}.{key}", tuple(name for name in table or () if name not in shipped)
 
 
-CLASS_LAWS: Final[tuple[PlanLaw, ...]] = (_somebody_can_run_it, _told_for_every_class, _classes_are_there)
+def _drops_leave_accuracy(plan: PlanSections) -> Iterator[Violation]:
+    """What a drop is taken from is what the plan tells; what a run will tell is judged where it is known."""
+    if plan.fleet is None or plan.model is None:
+        return
+    for index, world in enumerate(plan.worlds):
+        for profile in profiles_of(plan.fleet):
+            name, tier = profile.name, profile.tier.value
+            told = [
+                of_class(variant.accuracy, profile=name, tier=tier)
+                for variant in plan.model.variants
+                if misfit(variant, profile, plan.fleet) is None
+            ]
+            known = [accuracy for accuracy in told if accuracy is not None]
+            if not known or len(known) < len(told) or not world.on.fits(profile=name, tier=tier):
+                continue
+            if world.changes.accuracy_drop > max(known):
+                yield Violation(
+                    f"worlds.{index}.changes.accuracy_drop",
+                    f"got {write(world.changes.accuracy_drop, 'fraction')}, more than the accuracy on {name} that it is"
+                    f" taken from, {write(max(known), 'fraction')}",
+                    f"write {write(max(known), 'fraction')} or less",
+                    ("fleet.mix", "fleet.budgets", "model.variants"),
+                )
+                break
+
+
+CLASS_LAWS: Final[tuple[PlanLaw, ...]] = (
+    _somebody_can_run_it,
+    _told_for_every_class,
+    _classes_are_there,
+    _drops_leave_accuracy,
+)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from fedlite.errors import quoted
 from fedlite.scenario.base import Section, mistake
-from fedlite.scenario.quantities import Bytes, DayTime, Duration, Fraction, Seconds
+from fedlite.scenario.quantities import Bytes, DayTime, Duration, Fraction, PartialFraction, Seconds
+
+
+def _two_times(value: Any) -> Any:
+    if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004
+        got = f"a list of {len(value)}" if isinstance(value, list | tuple) else quoted(value)
+        raise mistake(f"got {got}, expected two times of day, from when to when", "write for example '[22 h, 6 h]'")
+    return tuple(value)
 
 
 class Download(Section):
@@ -25,7 +33,9 @@ class Download(Section):
     """Fetch only where the storage that is free for models has room for the old and the new one."""
     most_metered_bytes: Bytes | None = Field(default=None, alias="most_metered")
     """With `unmetered: false`: what is larger waits for a network that costs nothing."""
-    window_s: tuple[DayTime, DayTime] | None = Field(default=None, alias="window", strict=False)
+    window_s: Annotated[tuple[DayTime, DayTime], BeforeValidator(_two_times)] | None = Field(
+        default=None, alias="window", strict=False
+    )
     """Local time of day from when to when a download may begin, such as `[22 h, 6 h]`."""
     retries: Annotated[int, Field(ge=0, le=100)] = 3
     """How often a device tries again after an attempt that broke off."""
@@ -36,7 +46,7 @@ class Download(Section):
     off; AWS's in-progress timeout."""
     jitter_s: Duration = Field(default=3600.0, alias="jitter")
     """Devices begin at a time drawn from this long after they could, so that not all come at once."""
-    failure: Annotated[Fraction, Field(lt=1.0)] = 0.01
+    failure: PartialFraction = 0.01
     """Share of the attempts that break off. Assumed."""
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from fedlite.scenario.base import Section
 from fedlite.scenario.names import after, checked
-from fedlite.scenario.quantities import Means, PositiveFraction, Ratio, Seconds
+from fedlite.scenario.quantities import HalfFraction, Means, PositiveFraction, ProperFraction, Ratio, Seconds
 from fedlite.scenario.rollout.devices import stub
 
 BINARY, CONTINUOUS = "binary", "continuous"
@@ -74,9 +74,9 @@ class Gate(Section):
     """What is watched."""
     method: Literal["threshold", "exact", "z", "mann-whitney", "sequential", "msprt"]
     """How it is judged; `sequential` and `msprt` may be looked at as often as one likes."""
-    baseline: Annotated[PositiveFraction, Field(lt=1)] | None = None
+    baseline: ProperFraction | None = None
     """Share that a good build has (`exact`, `sequential`)."""
-    alpha: Annotated[PositiveFraction, Field(lt=1)] = 0.05
+    alpha: ProperFraction = 0.05
     """Probability with which a good build may fail."""
     effect: Ratio | None = None
     """What it must be able to see, for which its power is told: the share of a bad build; the drop of accuracy in
@@ -93,7 +93,7 @@ class Gate(Section):
     """Share of failures at which it fails (`threshold`)."""
     failure_limit: Annotated[int, Field(ge=0, le=1000)] = 0
     """How often it may fail before that counts."""
-    control: Annotated[PositiveFraction, Field(le=0.5)] | None = None
+    control: HalfFraction | None = None
     """Share of the audience that is held out on the old model, to compare with; one hold-out serves all gates."""
     every_s: Seconds | None = Field(default=None, alias="every")
     """Look so often while the rollout goes on; without it only where an `analysis` names it, and with a preset of

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from fedlite.scenario.quantities import write
 from fedlite.scenario.rollout.class_laws import CLASS_LAWS
 from fedlite.scenario.rollout.gate_laws import GATE_LAWS
+from fedlite.scenario.rollout.size_laws import SIZE_LAWS
 from fedlite.scenario.violation import Violation
 
 if TYPE_CHECKING:
@@ -42,14 +43,34 @@ def _somebody_is_let_in(plan: PlanSections) -> Iterator[Violation]:
 
 
 def _analysis_after_exposure(plan: PlanSections) -> Iterator[Violation]:
+    let_in = False
     for index, action in enumerate((plan.strategy.steps if plan.strategy else None) or ()):
-        if action.set_weight:
+        let_in = let_in or bool(action.set_weight)
+        if let_in and action.pause is not None:
             return
         if action.analysis is not None:
+            when = (
+                "at the moment at which the first devices are let in" if let_in else "before any device has the model"
+            )
             yield Violation(
                 f"strategy.steps.{index}.analysis",
-                "got an analysis before any device has the model, which sees nothing",
+                f"got an analysis {when}, which sees nothing",
                 "move it behind a setWeight and a pause",
+            )
+
+
+def _waves_last_until_their_analysis(plan: PlanSections) -> Iterator[Violation]:
+    waves = (plan.strategy.waves if plan.strategy else None) or ()
+    lettings_in = [step for step in plan.steps if step.number]
+    for index, (wave, step) in enumerate(zip(waves[:-1], lettings_in, strict=False)):
+        following = waves[index + 1]
+        at_once = not (step.hold_s or step.installed or step.waits) and following.has_beginning
+        if wave.analysis and at_once:
+            yield Violation(
+                f"strategy.waves.{index}.analysis",
+                f"got an analysis at the end of a wave that wave {index + 2} follows at the same moment, so nobody"
+                " of it has the model yet and it sees nothing",
+                f"let wave {index + 2} begin later, such as 'after: 24 h', or remove the analysis",
             )
 
 
@@ -175,12 +196,14 @@ LAWS: Final[tuple[PlanLaw, ...]] = (
     _weights_rise,
     _somebody_is_let_in,
     _analysis_after_exposure,
+    _waves_last_until_their_analysis,
     _waves_fit,
     _waves_have_beginnings,
     _horizon_holds_the_plan,
     _audience_is_updated,
     _training_keys_are_left,
     _names_are_single,
+    *SIZE_LAWS,
     *CLASS_LAWS,
     *GATE_LAWS,
 )

@@ -12,7 +12,7 @@ from fedlite.scenario import names
 from fedlite.scenario.base import Section, at_least_one, at_most, mistake
 from fedlite.scenario.clients import PlanSection, expand_plan
 from fedlite.scenario.fleet import FOLDER
-from fedlite.scenario.quantities import Bytes, Fraction, Means, Seconds
+from fedlite.scenario.quantities import Bytes, Fraction, Means, PartialFraction, Seconds
 from fedlite.scenario.rollout.devices import DeviceFilter, FractionByClass, SecondsByClass, stub
 
 MAX_VARIANTS = 50
@@ -230,9 +230,9 @@ class Model(Section):
     """Downloads of differences; without it every device downloads the whole model."""
     use: Use = Use()
     """What the model is used for."""
-    install_failure: Annotated[Fraction, Field(lt=1.0)] = 0.01
+    install_failure: PartialFraction = 0.01
     """Share of the installations of a good build that fail. Assumed: no trustworthy share is published."""
-    crash_per_day: Annotated[Fraction, Field(lt=1.0)] = 0.001
+    crash_per_day: PartialFraction = 0.001
     """Probability that a device that runs a good build crashes on a day. Assumed."""
 
     @model_validator(mode="after")

@@ -105,6 +105,19 @@ def test_the_terminal_says_it_in_words(tmp_path, monkeypatch):
         assert words in done.output
 
 
+def test_a_plan_that_ends_below_all_says_so_wherever_it_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.yaml").write_text(PLAN.replace("setWeight: 100 %", "setWeight: 50 %"))
+    done = run("plan.yaml", "--replications", 1, "--backend", "local")
+    assert done.exit_code == 0, done.output
+    assert "Mind: the plan lets in 50 % of the devices at most.\n" in done.output
+    folder = tmp_path / "runs" / "small-001"
+    assert json.loads((folder / "rollout.json").read_text())["remarks"] == [
+        "the plan lets in 50 % of the devices at most"
+    ]
+    assert "Mind: the plan lets in 50 % of the devices at most." in (folder / "report.html").read_text()
+
+
 def test_seed_replications_and_keys_can_be_changed(tmp_path, finished):
     (tmp_path / "plan.yaml").write_text(PLAN)
     other = run(tmp_path / "plan.yaml", "--json", "--backend", "local", "--seed", 4, "--replications", 2,
