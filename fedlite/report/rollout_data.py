@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from fedlite.errors import FedliteError
+from fedlite.rollout.course import POINTS, STANDS
 from fedlite.rollout.states import STATES
-from fedlite.rollout.tally import POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -183,6 +183,7 @@ def _shapes(summary: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     profiles, steps = (len(summary["plan"].get(key, ())) for key in ("profiles", "steps"))
     own: dict[str, tuple[int, ...]] = {
         "coverage": (profiles, POINTS), "states": (profiles, len(STATES)), "let_in": (POINTS,), "begun_s": (steps,),
+        "course": (len(STANDS), POINTS),
     } | dict.fromkeys(("stop_s", "tripped", "blast_devices", "blast_device_s", "blast_worst"), ())  # fmt: skip
     return {name: (replications, *shape) for name, shape in own.items()}
 

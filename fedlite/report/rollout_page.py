@@ -11,6 +11,7 @@ from fedlite.report.figures import (
     rollout_bytes,
     rollout_classes,
     rollout_costs,
+    rollout_course,
     rollout_coverage,
     rollout_gates,
     rollout_reasons,
@@ -61,7 +62,8 @@ def rollout_page(data: RolloutData) -> Page:
             _worlds(data),
             Section(
                 "coverage-chapter", "Coverage", "Who runs the new model when, and what became of everybody else.",
-                [rollout_coverage.of_fleet(data), rollout_coverage.by_class(data), rollout_reasons.of_worlds(data)],
+                [rollout_coverage.of_fleet(data), rollout_coverage.by_class(data), rollout_course.over_time(data),
+                 rollout_reasons.of_worlds(data)],
             ),
             Section(
                 "gates-chapter", "Gates", "When each step began, what stopped it, and what the gates are able to see.",

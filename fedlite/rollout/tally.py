@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from fedlite.rollout.course import POINTS, course, points
 from fedlite.rollout.states import STATES, State
 from fedlite.units import DAY_S
 
@@ -33,8 +34,6 @@ _SHUT: Final = [
     )
 ]  # fmt: skip
 """Devices that no plan could let in."""
-POINTS: Final = 241
-"""Of the coverage curve: every three hours of thirty days."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,8 @@ class Tally:
     """When each stage began, (K,); of a rate, when it did, (1,)."""
     states: Floats
     """Devices by state at the horizon, (P, S)."""
+    course: NDArray[np.int32]
+    """Devices by where they stand, over time: see `fedlite.rollout.course.course`."""
     variants: Floats
     """Devices that run each variant at the horizon, (V,)."""
     metered_bytes: Floats
@@ -98,7 +99,7 @@ class Tally:
         return {field.name: np.asarray(getattr(self, field.name), dtype=np.float64) for field in fields(self)}
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, Floats]) -> Tally:
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Tally:
         """Return what `arrays` gave."""
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
 
@@ -130,6 +131,7 @@ def tally(plan: Plan, fleet: Fleet, world: World, played: Played) -> Tally:
         let_in=_let_in(plan, played, stop_s),
         begun_s=_begun_s(plan, played),
         states=_by(profile, new.state, number, len(STATES)),
+        course=course(plan, played),
         variants=np.bincount(assigned.variant_of[own], minlength=len(assigned.names)).astype(np.float64),
         metered_bytes=np.array(new.metered_bytes.sum() + back.metered_bytes.sum()),
         unmetered_bytes=np.array(new.unmetered_bytes.sum() + back.unmetered_bytes.sum()),
@@ -181,20 +183,14 @@ def _curve(profile: NDArray[np.int64], number: int, from_s: Floats, until_s: Flo
     curve = np.zeros((number, POINTS + 1))
     for times_s, sign in ((from_s, 1.0), (until_s, -1.0)):
         who = runs if sign > 0 else runs & (until_s < plan.horizon_s)
-        np.add.at(curve, (profile[who], _points(times_s[who], plan)), sign)
+        np.add.at(curve, (profile[who], points(times_s[who], plan)), sign)
     return np.cumsum(curve[:, :POINTS], axis=1)
-
-
-def _points(times_s: Floats, plan: Plan) -> NDArray[np.int64]:
-    """Return the first point of time at which what happened then counts, `POINTS` for what comes after the horizon."""
-    step_s = (plan.horizon_s - plan.start_s) / (POINTS - 1)
-    return np.minimum(np.ceil(np.round((times_s - plan.start_s) / step_s, 9)), POINTS).astype(np.int64)
 
 
 def _let_in(plan: Plan, played: Played, stop_s: float) -> Floats:
     """Return how many devices were let in at each point of time, (T,)."""
     served = ~played.members.held_out & (played.let_in_s <= stop_s)
-    counts = np.bincount(_points(played.let_in_s[served], plan), minlength=POINTS + 1)
+    counts = np.bincount(points(played.let_in_s[served], plan), minlength=POINTS + 1)
     return np.cumsum(counts[:POINTS]).astype(np.float64)
 
 

@@ -8,6 +8,7 @@ from fedlite.report.figure import Figure, TextTable, View, bars_height, labels
 from fedlite.report.figures.rollout_shapes import each_world
 from fedlite.report.figures.shapes import axis, rows_axis, stacked
 from fedlite.report.rollout_data import band
+from fedlite.report.rollout_rows import share, told
 from fedlite.report.words import capitalised, count, percent
 from fedlite.rollout.states import State
 
@@ -56,7 +57,8 @@ def of_worlds(data: RolloutData) -> Figure:
         views=(_compared(data, counts, there), *each_world(data, lambda world: _by_class(data, counts[world.name]))),
         caption=(
             "Every device is in one state at the horizon, so the bars are whole. Shares are means over the rehearsals; "
-            "the first view has a bar for each world, the others one for each class in that world."
+            "the first view has a bar for each world, the others one for each class in that world; bands are in the "
+            "table."
         ),
         alt=f"Stacked bars of devices by state. {last}.",
         table=_table(data, there),
@@ -108,13 +110,14 @@ def _layout(names: list[str]) -> dict[str, Any]:
 
 def _table(data: RolloutData, there: list[State]) -> TextTable:
     rows = tuple(
-        (capitalised(words(state)), *(percent(_median(data, world, state)) for world in data.worlds), state.reason)
+        (capitalised(words(state)), *(_told(data, world, state) for world in data.worlds), state.reason)
         for state in there
     )
     head = ("State", *(world.name for world in data.worlds), "What it means")
-    caption = f"Share of the {count(data.devices_of())} devices: median over rehearsals"
+    caption = f"Share of the {count(data.devices_of())} devices: median over rehearsals (5 to 95 %)"
     return TextTable(caption, head, rows, frozenset(range(1, len(head) - 1)))
 
 
-def _median(data: RolloutData, world: World, state: State) -> float:
-    return float(band(world.runs["states"].sum(axis=1)[:, state.code] / data.devices_of())[1])
+def _told(data: RolloutData, world: World, state: State) -> str:
+    low, middle, high = band(world.runs["states"].sum(axis=1)[:, state.code] / data.devices_of()).tolist()
+    return told({"p5": low, "p50": middle, "p95": high}, share).line

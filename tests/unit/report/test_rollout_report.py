@@ -38,7 +38,7 @@ RATE = """
          rateIncreaseCriteria: {numberOfNotifiedThings: 50}}
 """
 FIGURES = {
-    "coverage", "coverage-by-class", "reasons", "timeline", "gates", "blast", "variants", "accuracy",
+    "coverage", "coverage-by-class", "course", "reasons", "timeline", "gates", "blast", "variants", "accuracy",
     "battery-per-day", "bytes",
 }  # fmt: skip
 
@@ -171,7 +171,22 @@ def test_bars_of_states_are_whole_and_their_table_is_the_summary(finished):
     for i, world in enumerate(data.summary["worlds"]):
         for state in STATES:
             if state.value in world["never"]:
-                assert told[state.reason][i] == percent(world["never"][state.value]["p50"])
+                assert told[state.reason][i].startswith(percent(world["never"][state.value]["p50"]))
+
+
+def test_layers_add_up_to_the_fleet_and_end_as_the_bars_do(finished):
+    found = figures(finished)
+    for number, view in enumerate(found["course"].views):
+        layers = {trace["name"]: trace["y"] for trace in view.traces}
+        assert np.sum(list(layers.values()), axis=0) == pytest.approx(1.0)
+        assert layers["updated"][0] == 0.0
+        end = {trace["name"]: trace["x"][number] for trace in found["reasons"].views[0].traces}
+        # Drawn until little changes any more.
+        assert layers["updated"][-1] == pytest.approx(end["updated"], abs=0.004)
+        assert layers["too little memory"] == pytest.approx([end["too little memory"]] * len(layers["updated"]))
+    ends = {(row[0], row[1]): row[-1] for row in cells(found["course"].table)}
+    for i, world in enumerate(read_rollout(finished).worlds):
+        assert ends[world.name, "Updated"] == percent(found["reasons"].views[0].traces[0]["x"][i])
 
 
 def test_operating_curves_go_through_the_power_of_the_table(finished):
