@@ -45,6 +45,16 @@ DARK: Final[dict[str, str]] = {
     "$box": "rgba(92,179,234,0.28)",
     "$paper": "#181d23",
 }
+
+
+def _veiled(theme: dict[str, str]) -> dict[str, str]:
+    """Return a see-through colour for every plain one, "$blue-flow" for "$blue": for what lies on other things."""
+    parts = {name: [int(code[i : i + 2], 16) for i in (1, 3, 5)] for name, code in theme.items() if code[0] == "#"}
+    return {f"{name}-flow": "rgba({},{},{},0.42)".format(*rgb) for name, rgb in parts.items()}
+
+
+LIGHT.update(_veiled(LIGHT))
+DARK.update(_veiled(DARK))
 SERIES: Final = ("$blue", "$orange", "$green", "$pink", "$red", "$sky", "$grey")
 """The order in which unrelated series take colours."""
 DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")

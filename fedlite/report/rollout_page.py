@@ -13,6 +13,7 @@ from fedlite.report.figures import (
     rollout_costs,
     rollout_course,
     rollout_coverage,
+    rollout_flows,
     rollout_gates,
     rollout_reasons,
     rollout_timeline,
@@ -72,7 +73,7 @@ def rollout_page(data: RolloutData) -> Page:
             ),
             Section(
                 "classes", "Device classes", "What each class is given, and what that does to accuracy and battery.",
-                [rollout_classes.variants(data), rollout_classes.accuracy(data), rollout_classes.battery(data)],
+                [rollout_flows.variants(data), rollout_classes.accuracy(data), rollout_classes.battery(data)],
             ),
             Section(
                 "cost", "Cost", _energy(data),

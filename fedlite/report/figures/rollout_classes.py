@@ -1,16 +1,15 @@
-"""What each class of devices gets: its variant, and what that does to its accuracy and its battery."""
+"""What the variant of each class of devices does to its accuracy and its battery."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fedlite.report.figure import SERIES, Figure, TextTable, View, bars_height, labels
-from fedlite.report.figures.rollout_reasons import words
+from fedlite.report.figure import Figure, TextTable, View, bars_height, labels
+from fedlite.report.figures.rollout_flows import by_size, facts_of
 from fedlite.report.figures.rollout_shapes import each_world
 from fedlite.report.figures.shapes import axis, rows_axis, stacked
 from fedlite.report.rollout_rows import share, told
 from fedlite.report.words import NOTHING, count, percent
-from fedlite.rollout.states import State
 
 if TYPE_CHECKING:
     from fedlite.report.rollout_data import RolloutData, World
@@ -18,64 +17,9 @@ if TYPE_CHECKING:
 Parts = tuple[list[dict[str, Any]], dict[str, Any]]
 
 
-def _classes(data: RolloutData) -> list[str]:
-    return sorted(data.classes, key=lambda name: (-data.classes[name], name))
-
-
-def _facts(data: RolloutData, name: str) -> dict[str, Any]:
-    return dict(data.summary["plan"]["classes"][name])
-
-
-def variants(data: RolloutData) -> Figure:
-    """Return which variant devices of each class run at the horizon, and how many keep the old model."""
-    classes = _classes(data)
-    kinds = list(data.worlds[0].told["variants"])
-    without = [name for name in classes if _facts(data, name)["variant"] is None]
-    return Figure(
-        id="variants",
-        title="What each device class runs at the end",
-        views=tuple(each_world(data, lambda world: _shares(data, world, classes, kinds))),
-        caption=(
-            "Each class gets one variant, of those that its memory, storage and latency allow. Bars are the share of "
-            "the class that runs it at the horizon, median over the rehearsals; the rest keeps the old model."
-        ),
-        alt=f"Stacked bars of {len(classes)} device classes by variant; {len(without)} of them fit none.",
-        table=_variant_table(data, classes),
-        height=bars_height(len(classes)),
-    )
-
-
-def _shares(data: RolloutData, world: World, classes: list[str], kinds: list[str]) -> Parts:
-    names = labels(classes)
-    new = [world.told["coverage"][name]["p50"] for name in classes]
-    own = [_facts(data, name)["variant"] for name in classes]
-    traces = [
-        stacked(kind, names, [x if mine == kind else 0.0 for x, mine in zip(new, own, strict=True)],
-                SERIES[i % len(SERIES)])
-        for i, kind in enumerate(kinds)
-    ]  # fmt: skip
-    traces.append(stacked("old model", names, [1.0 - x for x in new], "$faint", pattern="/"))
-    for trace in traces:
-        trace["hovertemplate"] = f"%{{y}}<br>%{{x:.1%}}<extra>{trace['name'].replace('%{', '% {')}</extra>"
-    return traces, {"barmode": "stack", "xaxis": axis("share of the class", tickformat=".0%", range=[0, 1]),
-                    "yaxis": rows_axis(names), "showlegend": True}  # fmt: skip
-
-
-def _variant_table(data: RolloutData, classes: list[str]) -> TextTable:
-    rows = []
-    for name in classes:
-        facts = _facts(data, name)
-        given = facts["variant"] or f"none: {words(State(facts['reason']))}"
-        runs = (told(world.told["coverage"][name], share).line for world in data.worlds)
-        rows.append((name, count(data.classes[name]), given, *runs))
-    head = ("Class", "Devices", "Variant", *(world.name for world in data.worlds))
-    caption = "Share of each class that runs its variant at the horizon: median (5 to 95 %)"
-    return TextTable(caption, head, tuple(rows), frozenset({1, *range(3, len(head))}))
-
-
 def accuracy(data: RolloutData) -> Figure:
     """Return the accuracy of the old and of the new model on each class, and what the class has at the horizon."""
-    classes = _classes(data)
+    classes = by_size(data)
     said = "; ".join(
         f"{world.name}: worst class {percent(world.told['accuracy']['worst']['p50'])}, gap "
         f"{percent(world.told['accuracy']['gap']['p50'])}"
@@ -96,7 +40,7 @@ def accuracy(data: RolloutData) -> Figure:
 
 
 def _dots(data: RolloutData, world: World, classes: list[str]) -> Parts:
-    names, facts = labels(classes), [_facts(data, name) for name in classes]
+    names, facts = labels(classes), [facts_of(data, name) for name in classes]
     old = [one["old"]["accuracy"] for one in facts]
     new = [one["new"].get(world.name, {}).get("accuracy") for one in facts]
     at_end = [world.told["accuracy"]["by_class"][name]["p50"] for name in classes]
@@ -121,8 +65,8 @@ def _markers(name: str, names: list[str], values: list[Any], colour: str, symbol
 def _accuracy_table(data: RolloutData, classes: list[str]) -> TextTable:
     rows = [
         (
-            world.name, name, percent(_facts(data, name)["old"]["accuracy"]),
-            percent(_facts(data, name)["new"].get(world.name, {}).get("accuracy")),
+            world.name, name, percent(facts_of(data, name)["old"]["accuracy"]),
+            percent(facts_of(data, name)["new"].get(world.name, {}).get("accuracy")),
             told(world.told["accuracy"]["by_class"][name], share).line,
         )
         for world in data.worlds
@@ -137,10 +81,10 @@ def _accuracy_table(data: RolloutData, classes: list[str]) -> TextTable:
 
 def battery(data: RolloutData) -> Figure | None:
     """Return the share of its battery that inference takes from a device in a day; None where none has a battery."""
-    classes = [name for name in _classes(data) if _facts(data, name)["old"]["battery_per_day"] is not None]
+    classes = [name for name in by_size(data) if facts_of(data, name)["old"]["battery_per_day"] is not None]
     if not classes:
         return None
-    most = max(_facts(data, name)["old"]["battery_per_day"] for name in classes)
+    most = max(facts_of(data, name)["old"]["battery_per_day"] for name in classes)
     return Figure(
         id="battery-per-day",
         title="Battery per day",
@@ -157,14 +101,14 @@ def battery(data: RolloutData) -> Figure | None:
 
 
 def _per_day(data: RolloutData, name: str, world: World) -> float | None:
-    found = _facts(data, name)["new"].get(world.name, {}).get("battery_per_day")
+    found = facts_of(data, name)["new"].get(world.name, {}).get("battery_per_day")
     return None if found is None else float(found)
 
 
 def _battery_views(data: RolloutData, classes: list[str]) -> tuple[View, ...]:
     """Return a view of each world in which it is not as in the first one."""
     views, seen, names = [], [], labels(classes)
-    old = [_facts(data, name)["old"]["battery_per_day"] for name in classes]
+    old = [facts_of(data, name)["old"]["battery_per_day"] for name in classes]
     for world in data.worlds:
         new = [_per_day(data, name, world) for name in classes]
         if new in seen:
@@ -182,7 +126,7 @@ def _battery_views(data: RolloutData, classes: list[str]) -> tuple[View, ...]:
 def _battery_table(data: RolloutData, classes: list[str]) -> TextTable:
     rows = tuple(
         (
-            name, count(data.classes[name]), percent(_facts(data, name)["old"]["battery_per_day"], 3),
+            name, count(data.classes[name]), percent(facts_of(data, name)["old"]["battery_per_day"], 3),
             *(percent(_per_day(data, name, world), 3) for world in data.worlds),
         )
         for name in classes

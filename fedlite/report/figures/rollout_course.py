@@ -79,7 +79,7 @@ def _settled(layers: dict[str, Floats]) -> int:
     found = np.concatenate(list(layers.values()))
     changing = np.flatnonzero(np.abs(found[:, :-1] - found[:, -2:-1]).max(axis=0) > _LITTLE)
     last = int(changing[-1]) if changing.size else 0
-    return min(found.shape[1], max(_LEAST, math.ceil(_BEYOND * (last + 2))))
+    return min(len(found[0]), max(_LEAST, math.ceil(_BEYOND * (last + 2))))
 
 
 def _area(data: RolloutData, layers: Floats, scale: Scale, shown: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:

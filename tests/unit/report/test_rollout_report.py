@@ -244,6 +244,23 @@ def test_classes_show_their_variant_or_why_they_have_none(finished):
     assert accuracy["slow-and-wrong-on-phones", "gap between best and worst"][2].startswith(percent(told["gap"]["p50"]))
 
 
+def test_every_device_is_in_one_flow_from_its_class_to_what_it_runs(finished):
+    data, figure = read_rollout(finished), figures(finished)["variants"]
+    for world, view in zip(data.worlds, figure.views, strict=True):
+        (trace,) = view.traces
+        names, link = trace["node"]["label"], trace["link"]
+        flows = list(zip(link["source"], link["target"], link["value"], strict=True))
+        assert sum(value for _, _, value in flows) == pytest.approx(300)
+        for i, (name, devices) in enumerate(sorted(data.classes.items(), key=lambda item: -item[1])):
+            assert names[i].startswith(name)
+            assert sum(value for source, _, value in flows if source == i) == pytest.approx(devices)
+        into = {names[target].partition(" (")[0] for source, target, _ in flows if names[source].startswith("nrf52840")}
+        assert into == {"too little memory"}
+        updated = world.runs["states"][:, :, STATES.index("updated")].sum(axis=1).mean()
+        variant = names.index(f"fp32 ({percent(updated / 300)})") if updated else None
+        assert sum(value for _, target, value in flows if target == variant) == pytest.approx(updated)
+
+
 def test_a_slow_model_takes_more_of_the_battery_and_mains_take_none(finished):
     figure = figures(finished)["battery-per-day"]
     assert "pi-4b" not in {row[0] for row in cells(figure.table)}
