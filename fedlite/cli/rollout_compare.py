@@ -13,22 +13,28 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedlite.compose.rollout_run import Rollout
     from fedlite.rollout.ranking import Standing
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
-def told_ranking(summaries: Sequence[dict[str, Any]], as_json: bool) -> None:
-    """Print plans by how fast, how dangerous and how dear they are."""
+def told_ranking(finished: Sequence[Rollout], out: Path, as_json: bool) -> None:
+    """Print plans by how fast, how dangerous and how dear they are, and write the page of it."""
     from rich.console import Console
 
-    from fedlite.rollout.ranking import ranked, standing
+    from fedlite.report.console import rich_table
+    from fedlite.report.rollout_compare_page import of_plans, ranking_table, write_rollout_comparison
 
-    found = ranked([standing(summary) for summary in summaries])
+    plans = of_plans([(one.path, one.summary) for one in finished])
+    page = write_rollout_comparison(plans, out)
     if as_json:
-        print(json.dumps({"plans": [record(one) | {"unbeaten": unbeaten} for one, unbeaten in found]}))
+        told = [record(one.standing) | {"unbeaten": one.unbeaten} for one in plans]
+        print(json.dumps({"plans": told, "report": str(page)}))
         return
-    Console().print(_table([(one, "yes" if unbeaten else "no") for one, unbeaten in found], "best"))
+    console = Console()
+    console.print(rich_table(ranking_table(plans), console.width))
+    console.print(f"report: [link=file://{page.resolve()}]{page}[/link]", soft_wrap=True)
 
 
 def optimise(
@@ -46,6 +52,8 @@ def optimise(
     from fedlite.compose.rollout_models import variants
     from fedlite.compose.rollout_plan import rehearsed
     from fedlite.compose.rollout_search import Allowed, search
+    from fedlite.report.console import rich_table
+    from fedlite.report.rollout_compare_page import standings_table
     from fedlite.scenario.profiles import load_profile
     from fedlite.scenario.rollout.loading import load_rollout
 
@@ -61,7 +69,8 @@ def optimise(
         }))  # fmt: skip
         return
     console = Console()
-    console.print(_table([(one.standing, str(one.rehearsals)) for one in found], "times"))
+    told = standings_table([(one.standing, str(one.rehearsals)) for one in found], "times")
+    console.print(rich_table(told, console.width))
     if best.misses(allowed):
         console.print("No plan that was tried stays within what is allowed; this one comes nearest:")
     console.print("strategy:\n  steps:", highlight=False)
@@ -80,20 +89,3 @@ def record(one: Standing) -> dict[str, Any]:
     return {
         key: None if isinstance(value, float) and math.isinf(value) else value for key, value in asdict(one).items()
     }
-
-
-def _table(rows: Sequence[tuple[Standing, str]], last: str) -> Any:
-    from rich.table import Table
-
-    from fedlite.report.words import count, percent, quantity
-
-    made = Table(title="Plans, the fastest first", title_justify="left")
-    for name in ("plan", "95 % after", "bad hits", "caught", "false", "radio", "paid", last):
-        made.add_column(name)
-    for one, word in rows:
-        made.add_row(
-            one.name, "never" if math.isinf(one.time_s) else quantity(one.time_s, "time"), count(one.blast_devices),
-            percent(one.detect, 0), percent(one.false_abort, 0), quantity(one.delivery_j, "energy"),
-            quantity(one.metered_bytes, "bytes"), word,
-        )  # fmt: skip
-    return made

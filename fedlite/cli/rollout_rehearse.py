@@ -37,7 +37,11 @@ def rehearse(
         int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Directory; that of an interrupted rehearsal of this plan is continued.")
+        Path | None,
+        typer.Option(
+            help="Directory; that of an interrupted rehearsal of this plan is continued. With --compare the page, "
+            "default compare.html."
+        ),
     ] = None,
     overrides: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
@@ -55,9 +59,10 @@ def rehearse(
     settings = running.Settings(backend=backend, actors=actors)
     chosen = [load_rollout(plan, changes) for plan in plans]
     if compare:
-        if out is not None:
-            raise FedliteError("--out: got a directory beside --compare, whose plans have one each; leave it out")
-        told_ranking([shown(as_json, partial(_played, play, one, None, settings)).summary for one in chosen], as_json)
+        page = out or Path("compare.html")
+        if page.is_dir():
+            raise FedliteError(f"--out: got {out}, which is a folder, expected the name of a page; add '/compare.html'")
+        told_ranking([shown(as_json, partial(_played, play, one, None, settings)) for one in chosen], page, as_json)
         return
     finished = shown(as_json, partial(_played, play, chosen[0], out, settings))
     if as_json:

@@ -45,18 +45,28 @@ class Standing:
 
 def standing(summary: Summary, name: str = "") -> Standing:
     """Return what a plan's rehearsals say of it."""
-    worlds = summary["worlds"]
-    good = [world for world in worlds if world["p_detect"] is None]
-    bad = [world for world in worlds if world["p_detect"] is not None]
+    worlds, slow, worst = summary["worlds"], slowest(summary), most_dangerous(summary)
     return Standing(
         name or summary["name"],
-        max((_number(world["time_to_95_of_reachable_s"]["p50"]) for world in good), default=math.inf),
-        max((_number(world["blast_radius"]["devices"]["p95"]) for world in bad), default=0.0),
-        min((world["p_detect"] for world in bad), default=1.0),
-        max((world["p_false_abort"] for world in good), default=0.0),
+        math.inf if slow is None else _number(slow["time_to_95_of_reachable_s"]["p50"]),
+        0.0 if worst is None else _number(worst["blast_radius"]["devices"]["p95"]),
+        min((world["p_detect"] for world in worlds if world["p_detect"] is not None), default=1.0),
+        max((world["p_false_abort"] for world in worlds if world["p_detect"] is None), default=0.0),
         max(_number(world["energy"]["delivery_j"]["p50"]) for world in worlds),
         max(_number(world["bytes"]["metered"]["p50"]) for world in worlds),
     )
+
+
+def slowest(summary: Summary) -> Summary | None:
+    """Return the good world whose time counts; None without a good world."""
+    good = [world for world in summary["worlds"] if world["p_detect"] is None]
+    return max(good, key=lambda world: _number(world["time_to_95_of_reachable_s"]["p50"]), default=None)
+
+
+def most_dangerous(summary: Summary) -> Summary | None:
+    """Return the bad world whose blast radius counts; None without a bad world."""
+    bad = [world for world in summary["worlds"] if world["p_detect"] is not None]
+    return max(bad, key=lambda world: _number(world["blast_radius"]["devices"]["p95"]), default=None)
 
 
 def ranked(standings: Sequence[Standing]) -> list[tuple[Standing, bool]]:
