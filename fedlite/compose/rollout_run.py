@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fedlite.compose import rollout_models, rollout_power
+from fedlite.compose import rollout_models, rollout_power, rollout_watched
 from fedlite.compose.pools import check_backend, open_engine, open_pool
 from fedlite.compose.rollout_facts import facts
 from fedlite.compose.rollout_plan import Rehearsed, rehearsed
@@ -151,6 +151,7 @@ def _summary(plan: RolloutPlan, made: Rehearsed, runs: list[dict[str, NDArray[np
         ],
         "gates": rollout_power.of_plan(plan, made),
         "curves": rollout_power.curves(plan, made),
+        "watched": rollout_watched.of_plan(made, runs),
         "plan": facts(plan, made),
         "remarks": remarks(plan),
     }  # fmt: skip

@@ -27,7 +27,7 @@ ARRAYS: Final = "replications.safetensors"
 PLAN: Final = "plan.yaml"
 KEYS: Final[dict[str, type]] = {
     "name": str, "seed": int, "replications": int, "devices": int, "horizon_s": float, "classes": dict,
-    "worlds": list, "gates": list, "curves": list, "plan": dict,
+    "worlds": list, "gates": list, "curves": list, "watched": list, "plan": dict,
 }  # fmt: skip
 """What the summary must hold."""
 WORLD_KEYS: Final = (

@@ -17,6 +17,7 @@ from fedlite.report.figures import (
     rollout_gates,
     rollout_reasons,
     rollout_timeline,
+    rollout_watched,
 )
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Page, Section, write_page
@@ -69,6 +70,7 @@ def rollout_page(data: RolloutData) -> Page:
             Section(
                 "gates-chapter", "Gates", "When each step began, what stopped it, and what the gates are able to see.",
                 [rollout_timeline.by_world(data), rollout_gates.operating_curves(data), _gates(data),
+                 rollout_watched.over_time(data),
                  rollout_blast.over_rehearsals(data)],
             ),
             Section(

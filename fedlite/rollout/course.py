@@ -15,7 +15,8 @@ from fedlite.rollout.states import STATES, State
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fedlite.rollout.rehearsal import Plan, Played
+    from fedlite.rollout.plan import Plan
+    from fedlite.rollout.rehearsal import Played
 
     Floats = NDArray[np.float64]
     Counts = NDArray[np.int32]

@@ -92,6 +92,12 @@ def first_trip(watch: Watch, treated: Arm, control: Arm | None, when_s: Floats) 
     return min(trips, key=lambda trip: (trip.when_s, trip.profile), default=None)
 
 
+def evidence_at(watch: Watch, treated: Arm, control: Arm | None, when_s: Floats, group: int) -> Evidence:
+    """Return what a gate that reads counts or sums has of a group (-1: the fleet) at these times."""
+    other = None if control is None else _sorted(control, group)
+    return _evidence(watch.gate, _sorted(treated, group), other, when_s)
+
+
 def _trip(watch: Watch, treated: Arm, control: Arm | None, when_s: Floats, group: int) -> Trip | None:
     own, other = _sorted(treated, group), None if control is None else _sorted(control, group)
     known = np.searchsorted(own.reported_s, when_s, side="right")

@@ -92,15 +92,22 @@ class Sequential:
 
     def log_evidence(self, evidence: Evidence) -> NDArray[np.float64]:
         """Return the logarithm of the mixture of likelihood ratios; 0 says nothing, in the shape of `evidence.n`."""
-        ratios = _against_control(evidence) if self.baseline is None else _against(self.baseline, evidence)
-        return np.asarray(reduce(np.logaddexp, ratios) - math.log(len(MULTIPLES)))
+        return _mixed(_against_control(evidence)) if self.baseline is None else self.against(self.baseline, evidence)
+
+    def against(self, baseline: float | NDArray[Any], evidence: Evidence) -> NDArray[np.float64]:
+        """Return the same against any baseline, one or one per look: it falls as the baseline rises."""
+        return _mixed(_against(baseline, evidence))
 
 
-def _against(baseline: float, evidence: Evidence) -> Iterator[NDArray[Any]]:
+def _mixed(ratios: Iterator[NDArray[Any]]) -> NDArray[np.float64]:
+    return np.asarray(reduce(np.logaddexp, ratios) - math.log(len(MULTIPLES)))
+
+
+def _against(baseline: float | NDArray[Any], evidence: Evidence) -> Iterator[NDArray[Any]]:
     for multiple in MULTIPLES:
         # Half-way to 1 is the most, for a rate that is always above the baseline and below 1.
-        rate = min(baseline * multiple, (1.0 + baseline) / 2.0)
-        failed, passed = math.log(rate / baseline), math.log((1.0 - rate) / (1.0 - baseline))
+        rate = np.minimum(baseline * multiple, (1.0 + baseline) / 2.0)
+        failed, passed = np.log(rate / baseline), np.log((1.0 - rate) / (1.0 - baseline))
         yield evidence.total * (failed - passed) + evidence.n * passed
 
 

@@ -38,7 +38,8 @@ RATE = """
          rateIncreaseCriteria: {numberOfNotifiedThings: 50}}
 """
 FIGURES = {
-    "coverage", "coverage-by-class", "course", "reasons", "timeline", "gates", "blast", "variants", "accuracy",
+    "coverage", "coverage-by-class", "course", "reasons", "timeline", "gates", "watched",
+    "blast", "variants", "accuracy",
     "battery-per-day", "bytes",
 }  # fmt: skip
 
@@ -103,6 +104,7 @@ def test_plans_that_lack_something_give_whole_pages(tmp_path, kind):
     assert not {"nan", "None", "inf"} & set(re.findall(r"\w+", words))
     drawn = set(figures(path))
     assert ("gates" in drawn) == (kind != "no gates")
+    assert ("watched" in drawn) == (kind != "no gates")
     assert ("blast" in drawn) == (kind != "only a good world")
     assert ("coverage-by-class" in drawn) == (kind != "one class")
     assert ("per-1000" in drawn) == (kind == "a server")
@@ -242,6 +244,21 @@ def test_classes_show_their_variant_or_why_they_have_none(finished):
     told = read_rollout(finished).summary["worlds"][2]["accuracy"]
     assert accuracy["slow-and-wrong-on-phones", "worst class"][2].startswith(percent(told["worst"]["p50"]))
     assert accuracy["slow-and-wrong-on-phones", "gap between best and worst"][2].startswith(percent(told["gap"]["p50"]))
+
+
+def test_the_band_of_a_gate_leaves_the_baseline_where_it_tripped(finished):
+    data, figure = read_rollout(finished), figures(finished)["watched"]
+    (told,) = data.summary["watched"]
+    assert told["world"] == "bad"
+    stop_s = data.worlds[1].runs["stop_s"]
+    assert told["stop_s"] == stop_s[told["replication"]] == np.sort(stop_s)[3] == told["times_s"][-1]
+    assert told["low"][-1] > told["reference"] == 0.01
+    band, observed, baseline, cross = figure.views[0].traces
+    assert cross["x"] == [observed["x"][-1]]
+    assert cross["y"] == [told["observed"][-1]]
+    assert baseline["y"] == [0.01, 0.01]
+    assert min(band["y"]) == told["low"][0] == 0.0
+    assert len(band["x"]) == 2 * len(told["times_s"])
 
 
 def test_every_device_is_in_one_flow_from_its_class_to_what_it_runs(finished):
