@@ -183,7 +183,7 @@ def _shapes(summary: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     profiles, steps = (len(summary["plan"].get(key, ())) for key in ("profiles", "steps"))
     own: dict[str, tuple[int, ...]] = {
         "coverage": (profiles, POINTS), "states": (profiles, len(STATES)), "let_in": (POINTS,), "begun_s": (steps,),
-        "course": (len(STANDS), POINTS),
+        "course": (len(STANDS), POINTS), "update_charge": (profiles, 3),
     } | dict.fromkeys(("stop_s", "tripped", "blast_devices", "blast_device_s", "blast_worst"), ())  # fmt: skip
     return {name: (replications, *shape) for name, shape in own.items()}
 

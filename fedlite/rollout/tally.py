@@ -71,6 +71,9 @@ class Tally:
     rollback_j: Floats
     delivery_p95_j: Floats
     """95th percentile over devices that were updated."""
+    update_charge: Floats
+    """Share of a full battery that the download took from devices of each profile that were updated: its 5th, 50th and
+    95th percentile, (P, 3); not a number on mains, and where nobody was updated."""
     attempts: Floats
     failed_attempts: Floats
     blast_devices: Floats
@@ -143,6 +146,7 @@ def tally(plan: Plan, fleet: Fleet, world: World, played: Played) -> Tally:
         inference_j=np.array(np.sum(np.where(runs, per_s * (until_s - from_s), 0.0))),
         rollback_j=np.array(back.radio_j.sum()),
         delivery_p95_j=np.array(np.percentile(new.radio_j[got], 95) if got.any() else 0.0),
+        update_charge=_charge(profile, number, new.radio_j / fleet.capacity_of(fleet.ids), got),
         attempts=np.array(float(new.attempts.sum() + back.attempts.sum())),
         failed_attempts=np.array(float(new.attempts.sum() + back.attempts.sum() - got.sum())
                                  - float(np.isfinite(back.arrived_s).sum())),
@@ -205,6 +209,17 @@ def _begun_s(plan: Plan, played: Played) -> Floats:
 def _by(rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int) -> Floats:
     counts = np.bincount(rows * width + columns, minlength=height * width)
     return counts.reshape(height, width).astype(np.float64)
+
+
+def _charge(profile: NDArray[np.int64], number: int, charge: Floats, got: NDArray[np.bool_]) -> Floats:
+    spread = np.full((number, 3), np.nan)
+    own, of = charge[got], profile[got]
+    for index in range(number):
+        mine = own[of == index]
+        # Nothing is taken from devices on mains, which have no battery.
+        if mine.any():
+            spread[index] = np.percentile(mine, (5, 50, 95))
+    return spread
 
 
 def _peak_bps(played: Played) -> float:

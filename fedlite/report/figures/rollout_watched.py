@@ -59,7 +59,7 @@ def _which(one: Told) -> str:
 
 
 def _show(one: Told) -> Callable[[float | None], str]:
-    return percent if one["metric"] in _SHARES else decimal
+    return (lambda value: percent(value, 2)) if one["metric"] in _SHARES else decimal
 
 
 def _view(one: Told) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -78,7 +78,7 @@ def _view(one: Told) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     ]  # fmt: skip
     if one["stop_s"] is not None:
         traces.append(_alarm(one, scale))
-    form: dict[str, Any] = {"tickformat": ".3~%"} if one["metric"] in _SHARES else {}
+    form: dict[str, Any] = {"tickformat": ".3~p"} if one["metric"] in _SHARES else {}
     title = _WORDS[one["metric"]] + (", difference" if one["kind"] == "difference" else "")
     layout = {"xaxis": axis(f"since the rollout began ({scale.unit})", range=[0, 1.02 * x[-1]]),
               "yaxis": axis(title, range=[low, high], **form), "showlegend": True}  # fmt: skip

@@ -281,8 +281,13 @@ def test_every_device_is_in_one_flow_from_its_class_to_what_it_runs(finished):
 def test_a_slow_model_takes_more_of_the_battery_and_mains_take_none(finished):
     figure = figures(finished)["battery-per-day"]
     assert "pi-4b" not in {row[0] for row in cells(figure.table)}
-    assert [view.label for view in figure.views] == ["good", "slow-and-wrong-on-phones"]
-    new = [dict(zip(view.traces[1]["y"], view.traces[1]["x"], strict=True)) for view in figure.views]
+    assert [view.label for view in figure.views] == ["good", "slow-and-wrong-on-phones", "The download, once"]
+    new = [dict(zip(view.traces[1]["y"], view.traces[1]["x"], strict=True)) for view in figure.views[:2]]
+    once = figure.views[2].traces[0]
+    assert once["y"] == ["galaxy-a52"]
+    data = read_rollout(finished)
+    assert once["x"] == [np.median(data.worlds[0].runs["update_charge"][:, data.position("galaxy-a52"), 1])]
+    assert once["error_x"]["array"][0] > 0 < once["error_x"]["arrayminus"][0]
     assert new[1]["galaxy-a52"] == pytest.approx(3.0 * new[0]["galaxy-a52"])
     # What never runs the model has no inference to be told of.
     assert set(new[0]) == {"galaxy-a52"}

@@ -93,6 +93,18 @@ def test_apples_phases_reach_what_the_adoption_curve_makes_of_them(with_):
     assert {day: found[day] for day in wanted} == pytest.approx(wanted, rel=0.12, abs=0.25)
 
 
+def test_the_download_takes_its_joules_from_the_batteries_of_its_class(plan, fleet):
+    played = play(plan, fleet, GOOD, 0)
+    told = tally(plan, fleet, GOOD, played)
+    for index in range(len(NAMES)):
+        mine = np.flatnonzero(fleet.population.profile_of == index)
+        charge = np.sort(played.delivery.radio_j[mine] / fleet.capacity_of(mine))
+        assert told.update_charge[index] == pytest.approx(np.quantile(charge, (0.05, 0.5, 0.95)))
+        assert 0.0 < told.update_charge[index, 0] < told.update_charge[index, 2] < 0.1
+    nobody = replace(plan, audience=Audience(opted_out=1.0))
+    assert np.isnan(counted(nobody, fleet).update_charge).all()
+
+
 # -- what is conserved ------------------------------------------------------------------------------------------------
 
 
