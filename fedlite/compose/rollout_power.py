@@ -13,7 +13,7 @@ import numpy as np
 
 from fedlite.rollout.arrivals import Arrivals
 from fedlite.rollout.power import devices_needed, minimum_detectable_effect, operating
-from fedlite.rollout.wave import Wave
+from fedlite.rollout.wave import Part, Wave
 from fedlite.units import DAY_S
 
 if TYPE_CHECKING:
@@ -106,14 +106,14 @@ def _cases(plan: RolloutPlan, made: Rehearsed) -> Iterator[_Case]:
             if wave.number < watch.from_stage:
                 continue
             for group, name in _groups(watch, made):
-                baseline, sd = _baseline(plan, made, gate, group)
+                baseline, parts = _baseline(plan, made, gate, group)
                 looks = _followed(watch, arrivals.seen(watch, wave, group))
                 told = None
                 if looks.size and not math.isnan(baseline):
                     treated, *control = (tuple(arm.tolist()) for arm in looks)
                     told = Wave(
                         treated[-1], baseline, schedule=treated, control=control[0] if control else (),
-                        spare=watch.failure_limit, sd=sd,
+                        spare=watch.failure_limit, sd=_together(parts), parts=parts,
                     )  # fmt: skip
                 yield _Case(watch, gate, wave.label, group, name, arrivals.let_in(wave, group), baseline, told)
 
@@ -177,31 +177,47 @@ def _needed(method: Method, wave: Wave, effect: float) -> int | None:
     return devices_needed(method, even, effect, _ENOUGH)
 
 
-def _baseline(plan: RolloutPlan, made: Rehearsed, gate: Gate, group: int) -> tuple[float, float | None]:
-    """Return rate or mean of a good build, and the standard deviation of a metric between devices.
+def _baseline(plan: RolloutPlan, made: Rehearsed, gate: Gate, group: int) -> tuple[float, tuple[Part, ...]]:
+    """Return rate or mean of a good build, and of a metric the classes that make up its spread between devices.
 
     Latencies are multiples of their mean.
     """
     telemetry, days = made.plan.telemetry, made.plan.telemetry.window_s / DAY_S
     if gate.metric == "install_failure":
-        return gate.baseline or plan.model.install_failure, None
+        return gate.baseline or plan.model.install_failure, ()
     if gate.metric == "crash":
-        return gate.baseline or 1.0 - (1.0 - plan.model.crash_per_day) ** days, None
+        return gate.baseline or 1.0 - (1.0 - plan.model.crash_per_day) ** days, ()
     if gate.metric == "accuracy":
-        mean, between = _moments(made, made.plan.assigned.accuracy, group)
-        return mean, math.sqrt(telemetry.accuracy_sd**2 + mean * (1.0 - mean) / telemetry.labels + between**2)
+        accuracy = made.plan.assigned.accuracy
+        return _mean(made, accuracy, group), tuple(
+            Part(share, own, math.sqrt(telemetry.accuracy_sd**2 + own * (1.0 - own) / telemetry.labels))
+            for share, own in _shares(made, accuracy, group)
+        )
     if gate.metric == "latency_p95":
-        mean, between = _moments(made, made.plan.assigned.latency_s, group)
-        return 1.0, math.hypot(telemetry.latency_sd, between / mean)
-    return math.nan, None
+        latency = made.plan.assigned.latency_s / _mean(made, made.plan.assigned.latency_s, group)
+        return 1.0, tuple(
+            Part(share, own, telemetry.latency_sd * own, slope=own) for share, own in _shares(made, latency, group)
+        )
+    return math.nan, ()
 
 
-def _moments(made: Rehearsed, values: Floats, group: int) -> tuple[float, float]:
-    """Return mean and standard deviation over the devices of a group that are given a variant."""
-    fits = made.plan.assigned.variant_of >= 0
-    weights = np.where(fits, made.devices, 0) if group < 0 else (np.arange(len(values)) == group).astype(np.int64)
-    mean = float(np.average(np.where(fits, values, 0.0), weights=weights))
-    return mean, math.sqrt(float(np.average(np.where(fits, values - mean, 0.0) ** 2, weights=weights)))
+def _shares(made: Rehearsed, values: Floats, group: int) -> list[tuple[float, float]]:
+    """Return the share of each class among the devices of a group that are given a variant, and its value."""
+    there = (made.plan.assigned.variant_of >= 0) & (made.devices > 0)
+    weights = np.where(there & ((np.arange(len(values)) == group) | (group < 0)), made.devices, 0)
+    return [(float(weights[i] / weights.sum()), float(values[i])) for i in np.flatnonzero(weights).tolist()]
+
+
+def _mean(made: Rehearsed, values: Floats, group: int) -> float:
+    return math.fsum(share * value for share, value in _shares(made, values, group))
+
+
+def _together(parts: tuple[Part, ...]) -> float | None:
+    """Return the standard deviation of all devices, None without a metric."""
+    if not parts:
+        return None
+    mean = math.fsum(part.share * part.mean for part in parts)
+    return math.sqrt(math.fsum(part.share * (part.sd**2 + (part.mean - mean) ** 2) for part in parts))
 
 
 def _effect(gate: Gate, baseline: float) -> float:
@@ -232,6 +248,5 @@ def _mean_in(made: Rehearsed, world: World, case: _Case) -> float:
     elif case.gate.metric == "accuracy":
         values = assigned.accuracy - new.accuracy_drop
     else:
-        own, _ = _moments(made, assigned.latency_s, case.group)
-        values = assigned.latency_s * new.latency_factor / own
-    return _moments(made, values, case.group)[0]
+        values = assigned.latency_s * new.latency_factor / _mean(made, assigned.latency_s, case.group)
+    return _mean(made, values, case.group)

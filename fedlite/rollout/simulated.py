@@ -13,6 +13,7 @@ import numpy as np
 from fedlite.errors import FedliteError
 from fedlite.rng import stream
 from fedlite.rollout.gates.evidence import Evidence, expected_failures
+from fedlite.rollout.wave import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,17 +105,34 @@ def _sums(wave: Wave, effect: float, seen: Seen, waves: int, rng: np.random.Gene
 def _normal_sums(
     n: NDArray[np.int64], mean: float, wave: Wave, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the sums of n normal metrics and of their squares, which share no more than the sum's own square."""
-    sd = wave.sd or 0.0
-    total = n * mean + np.sqrt(n) * sd * rng.standard_normal(n.shape)
-    within = np.where(n > 1, 2.0 * rng.standard_gamma(np.maximum(n - 1, 1) / 2.0), 0.0)
-    return total, sd**2 * within + total**2 / np.maximum(n, 1)
+    """Return the sums of n metrics and of their squares: of each part of the wave those of normal metrics."""
+    parts = _parts(wave)
+    dealt = rng.multinomial(n, [part.share for part in parts])
+    total, squares = np.zeros(n.shape), np.zeros(n.shape)
+    for part, mine in zip(parts, np.moveaxis(dealt, -1, 0), strict=True):
+        own = part.mean + part.slope * (mean - wave.baseline)
+        summed = mine * own + np.sqrt(mine) * part.sd * rng.standard_normal(n.shape)
+        # The squares share no more with the sum than its own square.
+        within = np.where(mine > 1, 2.0 * rng.standard_gamma(np.maximum(mine - 1, 1) / 2.0), 0.0)
+        total += summed
+        squares += part.sd**2 * within + summed**2 / np.maximum(mine, 1)
+    return total, squares
+
+
+def _parts(wave: Wave) -> tuple[Part, ...]:
+    return wave.parts or (Part(1.0, wave.baseline, wave.sd or 0.0),)
 
 
 def _samples(
     wave: Wave, effect: float, seen: Seen, waves: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    sd = wave.sd or 0.0
-    noise, noise_there = (rng.standard_normal((waves, int(looks[-1]))) for looks in seen)
-    affected = rng.random(noise.shape) < wave.class_share
-    return np.where(affected, effect, wave.baseline) + sd * noise, wave.baseline + sd * noise_there
+    parts = _parts(wave)
+    mean, sd, slope = (np.array([getattr(part, name) for part in parts]) for name in ("mean", "sd", "slope"))
+
+    def drawn(looks: NDArray[np.int64], effect: float) -> NDArray[np.float64]:
+        shape = (waves, int(looks[-1]))
+        of = rng.choice(len(parts), shape, p=[part.share for part in parts])
+        moved = np.where(rng.random(shape) < wave.class_share, effect - wave.baseline, 0.0)
+        return np.asarray(mean[of] + slope[of] * moved + sd[of] * rng.standard_normal(shape))
+
+    return drawn(seen[0], effect), drawn(seen[1], wave.baseline)

@@ -22,6 +22,26 @@ MOST_REPLICATIONS: Final = 1_000_000
 
 
 @dataclass(frozen=True)
+class Part:
+    """A class of devices among those of a wave, whose metric is normal around a mean of its own.
+
+    Parameters
+    ----------
+    share : float
+        Of the wave's devices.
+    mean, sd : float
+        Without a regression.
+    slope : float
+        By how much its mean moves where that of the wave moves by one.
+    """
+
+    share: float
+    mean: float
+    sd: float
+    slope: float = 1.0
+
+
+@dataclass(frozen=True)
 class Wave:
     """Devices that a gate watches, one after the other.
 
@@ -42,6 +62,8 @@ class Wave:
         How many looks may find a regression before one counts.
     sd : float or None
         Standard deviation of the metric between devices; None for failures.
+    parts : tuple of Part
+        Classes that make up this deviation where the metric of all devices together is not normal.
     class_share : float
         Share of the devices that a regression affects, in (0, 1].
     replications : int
@@ -62,6 +84,7 @@ class Wave:
     control: tuple[int, ...] = ()
     spare: int = 0
     sd: float | None = None
+    parts: tuple[Part, ...] = ()
     class_share: float = 1.0
     replications: int = 4_000
     seed: int = 0
