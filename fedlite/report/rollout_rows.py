@@ -82,6 +82,7 @@ ROWS: Final = (
     _row("90 % after", time, "time_to_90_s"),
     _row("95 % after", time, "time_to_95_s"),
     _row("99 % after", time, "time_to_99_s"),
+    _row("run it at the end", share, "covered"),
     _row("95 % of reachable", time, "time_to_95_of_reachable_s"),
     Row("stopped by a gate", lambda world: Told(share(world["p_abort"]))),
     _row("stopped after", time, "detect_time_s"),

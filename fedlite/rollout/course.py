@@ -77,6 +77,7 @@ def _ended_s(plan: Plan, played: Played, asks_s: Floats) -> Floats:
         (State.POLICY, last_s),
         (State.OFFLINE, played.let_in_s),
         (State.LEFT, played.members.leaves_s),
+        (State.LEFT_UPDATED, played.members.leaves_s),
     ):
         own = new.state == state.code
         ended_s[own] = since_s[own]

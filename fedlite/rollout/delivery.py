@@ -25,6 +25,7 @@ Ids = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
+_RUNS = (State.UPDATED.code, State.LEFT_UPDATED.code)
 _LOOKS = 64
 """How often conditions, hours and charge are asked in turn until all hold at once; they hardly ever need ten."""
 
@@ -105,7 +106,7 @@ class Delivery:
     @property
     def runs_s(self) -> Floats:
         """When each device began to run what it was offered, infinity if it does not."""
-        return np.where(self.state == State.UPDATED.code, self.done_s, np.inf)
+        return np.where(np.isin(self.state, _RUNS), self.done_s, np.inf)
 
     def first(self, count: int) -> Delivery:
         """Return the first so many of them."""

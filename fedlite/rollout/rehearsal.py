@@ -102,6 +102,8 @@ class _Rehearsal:
             trip = self._watched(until_s, plan.horizon_s, ())
         if trip is not None:
             self._stop(trip)
+        gone = (self.delivery.state == State.UPDATED.code) & (self.members.leaves_s < plan.horizon_s)
+        self.delivery.state[gone] = State.LEFT_UPDATED.code
         return Played(self.members, self.delivery, self.back, self.let_in_s, self.stands_by_s, trip, tuple(begun))
 
     def deliver(self, devices: Ids, let_in_s: Floats) -> Delivery:

@@ -26,6 +26,7 @@ class State(StrEnum):
     POLICY = "policy"
     OFFLINE = "offline"
     LEFT = "left"
+    LEFT_UPDATED = "left_updated"
 
     @property
     def reason(self) -> str:
@@ -54,8 +55,9 @@ _REASONS: Final = {
     State.STORAGE_FULL: "The owner has filled the storage.",
     State.OPTED_OUT: "The owner takes no updates.",
     State.POLICY: "The download's conditions were not met in time.",
-    State.OFFLINE: "The device was never seen.",
+    State.OFFLINE: "The device was not seen again, or its owner never updated it.",
     State.LEFT: "The device left the fleet before it was updated.",
+    State.LEFT_UPDATED: "The device ran the new model and left the fleet.",
 }
 _CODES: Final = {state: position for position, state in enumerate(State)}
 STATES: Final = tuple(State)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Band = dict[str, float | None]
 
 _PERCENTILES: Final = {"p5": 5, "p50": 50, "p95": 95}
-_SERVED: Final = (State.UPDATED, State.ROLLED_BACK)
+_SERVED: Final = (State.UPDATED, State.ROLLED_BACK, State.LEFT_UPDATED)
 
 
 def stacked(tallies: Sequence[Tally]) -> dict[str, Floats]:
@@ -65,7 +65,11 @@ def of_world(world: World, watches: Sequence[Watch], runs: dict[str, Floats], pr
         **{f"time_to_{100 * share:.0f}_s": band(runs["time_to_s"][:, i]) for i, share in enumerate(SHARES)},
         "time_to_95_of_reachable_s": band(runs["reachable_s"]),
         "coverage": {profiles[i]: band(runs["coverage"][:, i, -1] / devices[i]) for i in there.tolist()},
-        "never": _never(runs["states"], total),
+        "covered": band(runs["coverage"][:, :, -1].sum(axis=1) / total),
+        "states": _states(runs["states"], total),
+        "never": {
+            name: shares for name, shares in _states(runs["states"], total).items() if State(name) not in _SERVED
+        },
         "variants": {name: band(runs["variants"][:, i] / total) for i, name in enumerate(variants)},
         "bytes": {
             name: band(runs[f"{name}_bytes"]) for name in ("metered", "unmetered", "saved", "rollback")
@@ -98,11 +102,7 @@ def of_world(world: World, watches: Sequence[Watch], runs: dict[str, Floats], pr
     }  # fmt: skip
 
 
-def _never(states: Floats, total: float) -> dict[str, Band]:
-    """Return the shares of the fleet that never ran the new model, by reason; reasons that never occur are left out."""
+def _states(states: Floats, total: float) -> dict[str, Band]:
+    """Return the shares of the fleet in each state at the horizon; states that never occur are left out."""
     counts = states.sum(axis=1)
-    return {
-        state.value: band(counts[:, state.code] / total)
-        for state in STATES
-        if state not in _SERVED and counts[:, state.code].any()
-    }
+    return {state.value: band(counts[:, state.code] / total) for state in STATES if counts[:, state.code].any()}

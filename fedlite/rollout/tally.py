@@ -93,7 +93,7 @@ class Tally:
     seen: Floats
     """Reports that the gate had then."""
     accuracy: Floats
-    """Mean of each profile at the horizon, whatever its devices run, (P,)."""
+    """Mean of each profile's devices that are there at the horizon, whatever they run, (P,)."""
     latency_s: Floats
     """50th, 95th and 99th percentile over the inferences of devices that run the new model, (3,)."""
 
@@ -158,14 +158,14 @@ def tally(plan: Plan, fleet: Fleet, world: World, played: Played) -> Tally:
         stop_s=np.array(stop_s - plan.start_s),
         tripped=np.array(-1.0 if played.trip is None else float(plan.watches.index(played.trip.watch))),
         seen=np.array(0.0 if played.trip is None else float(played.trip.devices)),
-        accuracy=_accuracy(plan, world, profile, at_end, number),
+        accuracy=_accuracy(plan, world, played, at_end, profile),
         latency_s=_latency(plan, latency_s, np.bincount(own, minlength=number)),
     )  # fmt: skip
 
 
 def _spells(plan: Plan, played: Played) -> tuple[Floats, Floats]:
     """Return from when to when each device runs the new model within the horizon; equal times where it never does."""
-    installed = np.isin(played.delivery.state, (State.UPDATED.code, State.ROLLED_BACK.code))
+    installed = np.isin(played.delivery.state, (State.UPDATED.code, State.LEFT_UPDATED.code, State.ROLLED_BACK.code))
     from_s = np.where(installed, np.minimum(played.delivery.done_s, plan.horizon_s), plan.horizon_s)
     until_s = np.minimum(np.minimum(played.back.runs_s, played.members.leaves_s), plan.horizon_s)
     return from_s, np.maximum(from_s, until_s)
@@ -235,9 +235,12 @@ def _peak_bps(played: Played) -> float:
     return float(np.max(np.cumsum(change[np.argsort(times_s, kind="stable")])))
 
 
-def _accuracy(plan: Plan, world: World, profile: NDArray[np.int64], at_end: NDArray[np.bool_], number: int) -> Floats:
-    """Return the mean accuracy of each profile: of the new model where devices run it, else of the old one."""
-    devices = np.bincount(profile, minlength=number)
+def _accuracy(
+    plan: Plan, world: World, played: Played, at_end: NDArray[np.bool_], profile: NDArray[np.int64]
+) -> Floats:
+    """Return the mean accuracy of each profile over the devices that are there, whichever model they run."""
+    number = len(plan.assigned.accuracy)
+    devices = np.bincount(profile[played.members.leaves_s >= plan.horizon_s], minlength=number)
     with_new = np.bincount(profile[at_end], minlength=number)
     share = with_new / np.maximum(devices, 1)
     new = np.clip(np.nan_to_num(plan.assigned.accuracy) - world.new.accuracy_drop, 0.0, 1.0)

@@ -33,12 +33,13 @@ LOOKS: Final[dict[State, tuple[str, str]]] = {
     State.POLICY: ("$orange", ""),
     State.OFFLINE: ("$grey", ""),
     State.LEFT: ("$sky", "x"),
+    State.LEFT_UPDATED: ("$green", "x"),
 }
 """Colour and hatching of each state."""
 _USUAL_GAP: Final = 0.2
 _WORDS: Final = {State.NO_MEMORY: "too little memory", State.NO_STORAGE: "too little storage",
                  State.NO_LATENCY: "too slow", State.POLICY: "conditions not met", State.HELD_OUT: "control arm",
-                 State.LEFT: "left the fleet"}  # fmt: skip
+                 State.LEFT: "left the fleet", State.LEFT_UPDATED: "updated, then left"}  # fmt: skip
 
 
 def words(state: State) -> str:
