@@ -31,21 +31,10 @@ KEYS: Final[dict[str, type]] = {
 }  # fmt: skip
 """What the summary must hold."""
 WORLD_KEYS: Final = (
-    *(
-        "name",
-        "bad_classes",
-        "coverage",
-        "covered",
-        "states",
-        "never",
-        "variants",
-        "bytes",
-        "server_peak_bps",
-        "energy_j",
-        "energy",
-    ),
-    *("blast_radius", "p_abort", "p_detect", "p_false_abort", "detect_time_s", "tripped", "accuracy", "latency_s"),
+    *("name", "bad_classes", "coverage", "covered", "states", "never", "variants", "bytes", "server_peak_bps"),
+    *("energy_j", "energy", "blast_radius", "p_abort", "p_detect", "p_false_abort", "detect_time_s", "tripped"),
     *("time_to_50_s", "time_to_90_s", "time_to_95_s", "time_to_99_s", "time_to_95_of_reachable_s", "failed_attempts"),
+    *("accuracy", "latency_s"),
 )
 """The same of each of its worlds."""
 _BAND: Final = (5, 50, 95)

@@ -521,3 +521,15 @@ def test_fitted_shares_of_more_than_everybody_end_at_everybody(fleet):
         published = min(0.246 * -np.expm1(-day / 0.58) + 0.785 * -np.expm1(-day / 4.75), 1.0)
         assert (delay_s <= day * DAY_S).mean() == pytest.approx(published, abs=2e-5)
     assert np.isfinite(delay_s).all()
+
+
+def test_states_are_whole_also_where_updated_devices_leave_and_who_left_is_in_no_mean(with_, fleet):
+    made = with_(audience=Audience(leave_per_month=0.4), old=replace(with_().old, accuracy=np.full(2, 0.5)))
+    runs = stacked([counted(made, fleet, replication=number) for number in range(3)])
+    told = of_world(GOOD, (), runs, NAMES, np.bincount(fleet.population.profile_of, minlength=2), ("int8",))
+    assert sum(share["p50"] for share in told["states"].values()) == pytest.approx(1.0, abs=0.01)
+    assert told["states"]["left_updated"]["p50"] == pytest.approx(0.4, abs=0.03)
+    assert told["covered"] == told["states"]["updated"]
+    assert told["never"] == {}
+    # Whoever is still there has the new model, of 90 %.
+    assert told["accuracy"]["mean"]["p50"] == pytest.approx(0.9)
