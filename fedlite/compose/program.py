@@ -23,6 +23,7 @@ from fedlite.engine.task import digest
 from fedlite.errors import FedliteError
 from fedlite.scenario.dump import dump_scenario
 from fedlite.scenario.names import references_in
+from fedlite.scenario.rollout.plan import as_written as plan_as_written
 from fedlite.scenario.schema import as_written
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from fedlite.fleet.state import Fleet
     from fedlite.learning.training.accelerator import Accelerator
     from fedlite.results.directory import RunDirectory
+    from fedlite.scenario.rollout.plan import RolloutPlan
     from fedlite.scenario.schema import FleetScenario
 
 PROGRAM_FILE: Final = "program.json"
@@ -73,8 +75,12 @@ class Program:
     @classmethod
     def of_code(cls, scenario: FleetScenario, app: Mapping[str, Path] | None = None) -> Program:
         """Return the code behind a scenario, without its data; `app` has the files of a Flower app by name."""
+        return cls._of_code(as_written(scenario), app)
+
+    @classmethod
+    def _of_code(cls, written: Mapping[str, Any], app: Mapping[str, Path] | None = None) -> Program:
         files = dict(app or {})
-        for reference in references_in(as_written(scenario)):
+        for reference in references_in(written):
             files.update(sources.files_of_module(reference.partition(":")[0]))
         own = {name: sources.hash_of(path) for name, path in sorted(files.items())}
         return cls(_versions(), {"fedlite": _fedlite(), **own})
@@ -85,16 +91,16 @@ class Program:
     ) -> Program:
         """Return the whole program of a campaign that is ready to train."""
         code = cls.of_code(scenario, app)
-        profiles = [repr(profile) for profile in fleet.population.profiles]
-        inputs = {
-            SCENARIO: digest({"text": dump_scenario(scenario)}, {}),
-            "the data or model": worker.digest,
-            "a device profile": digest({"profiles": profiles}, {}),
-        }
-        trace = getattr(scenario.fleet.availability, "file", None)
-        if trace is not None:
-            inputs[f"the trace {trace}"] = sources.hash_of(Path(trace))
-        return cls(code.versions, code.sources, inputs)
+        inputs = {SCENARIO: digest({"text": dump_scenario(scenario)}, {}), "the data or model": worker.digest}
+        return replace(code, inputs=inputs | _of_fleet(fleet, scenario.fleet.availability))
+
+    @classmethod
+    def of_rollout(cls, plan: RolloutPlan, fleet: Fleet) -> Program:
+        """Return what rehearsals of a plan rest on beside their workers' digest, which has the plan and its models."""
+        code = cls._of_code(plan_as_written(plan))
+        # Gates rest on it, and nothing that trains does.
+        versions = {**code.versions, "scipy": metadata.version("scipy")}
+        return cls(versions, code.sources, _of_fleet(fleet, plan.fleet.availability))
 
     def on(self, accelerator: Accelerator) -> Program:
         """Return the program as it runs on an accelerator."""
@@ -176,6 +182,15 @@ class ProgramRecord:
         record = ProgramRecord(self.program, [*self.resumed, now])
         record.write(directory)
         return record
+
+
+def _of_fleet(fleet: Fleet, availability: object) -> dict[str, str]:
+    """Return the SHA-256 of the device profiles, and of the trace if there is one."""
+    found = {"a device profile": digest({"profiles": [repr(profile) for profile in fleet.population.profiles]}, {})}
+    trace = getattr(availability, "file", None)
+    if trace is not None:
+        found[f"the trace {trace}"] = sources.hash_of(Path(trace))
+    return found
 
 
 def program_of(found: Mapping[str, Any]) -> Program:

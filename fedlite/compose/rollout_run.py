@@ -11,6 +11,7 @@ import numpy as np
 
 from fedlite.compose import rollout_models, rollout_power, rollout_watched
 from fedlite.compose.pools import check_backend, open_engine, open_pool
+from fedlite.compose.program import Program
 from fedlite.compose.rollout_facts import facts
 from fedlite.compose.rollout_plan import Rehearsed, rehearsed
 from fedlite.engine.task import Task, WorkerSpec
@@ -58,7 +59,7 @@ def rehearse(
     plan : RolloutPlan
     out : path, optional
         Directory; the next free `runs/NAME-001` if not given. One that holds an interrupted rehearsal of the same
-        plan is continued.
+        plan is continued; what another version of fedlite has rehearsed there is rehearsed anew.
     settings : Settings
     progress : callable, optional
         Called with the rehearsals done and those there are, after every chunk.
@@ -82,7 +83,7 @@ def rehearse(
         work = plan.fleet.devices * plan.replications * len(plan.worlds)
         backend = "ray" if work >= LARGE or settings.actors or settings.ray_address else "local"
     with open_engine(settings) as engine:
-        pool = open_pool(spec, engine, backend, directory.journal)
+        pool = open_pool(spec, engine, backend, directory.journal, Program.of_rollout(plan, made.fleet).digest)
         try:
             runs = _played(pool, plan, progress)
         finally:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fedlite.cli.main import app
+from fedlite.compose import program
 from fedlite.compose.rollout_models import variants
 from fedlite.compose.rollout_plan import rehearsed
 from fedlite.compose.rollout_run import rehearse
@@ -129,23 +130,50 @@ def test_seed_replications_and_keys_can_be_changed(tmp_path, finished):
     assert told["worlds"][0] != finished.summary["worlds"][0]
 
 
-def test_an_interrupted_rehearsal_is_continued_and_comes_to_the_same(tmp_path, monkeypatch, finished):
-    collect, count = LocalPool.collect, []
+@pytest.fixture
+def interrupted(tmp_path, monkeypatch):
+    """Return the directory of a rehearsal stopped in its third of four tasks, and what is played from now on."""
+    collect, played = LocalPool.collect, []
 
-    def twice(self, ticket):
-        count.append(ticket)
-        if len(count) == 3:
+    def counted(self, ticket):
+        played.append(ticket)
+        if len(played) == 3:
             raise KeyboardInterrupt
         return collect(self, ticket)
 
-    monkeypatch.setattr(LocalPool, "collect", twice)
+    monkeypatch.setattr(LocalPool, "collect", counted)
     with pytest.raises(KeyboardInterrupt):
         rehearse(parse_rollout(PLAN), out=tmp_path, settings=Settings("local"))
-    again = rehearse(parse_rollout(PLAN), out=tmp_path, settings=Settings("local"))
+    played[:] = []
+    monkeypatch.setattr(LocalPool, "collect", lambda self, ticket: played.append(ticket) or collect(self, ticket))
+    return tmp_path, played
+
+
+def test_an_interrupted_rehearsal_is_continued_and_comes_to_the_same(interrupted, finished):
+    path, played = interrupted
+    again = rehearse(parse_rollout(PLAN), out=path, settings=Settings("local"))
     assert again.summary == finished.summary
-    assert len(count) < 3 + 4
+    assert len(played) == 2
     with pytest.raises(FedliteError, match="holds finished results"):
-        rehearse(parse_rollout(PLAN), out=tmp_path, settings=Settings("local"))
+        rehearse(parse_rollout(PLAN), out=path, settings=Settings("local"))
+
+
+def test_what_another_program_has_rehearsed_is_rehearsed_anew(interrupted, finished, monkeypatch):
+    path, played = interrupted
+    versions = program._versions()
+    monkeypatch.setattr(program, "_versions", lambda: {**versions, "fedlite": "0.0.1"})
+    assert rehearse(parse_rollout(PLAN), out=path, settings=Settings("local")).summary == finished.summary
+    assert len(played) == 4
+
+
+def test_a_rollouts_program_is_of_its_code_its_versions_and_its_profiles(monkeypatch):
+    plan, fleet = parse_rollout(PLAN), made().fleet
+    known = program.Program.of_rollout(plan, fleet)
+    assert {"fedlite", "scipy", "numpy"} <= set(known.versions)
+    others = made(PLAN.replace("galaxy-a52", "pixel-4")).fleet
+    assert program.Program.of_rollout(plan, others).digest != known.digest
+    monkeypatch.setattr(program, "_fedlite", lambda: "other sources")
+    assert program.Program.of_rollout(plan, fleet).digest != known.digest
 
 
 def test_a_directory_of_another_plan_is_refused(tmp_path):
