@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 from typer.core import TyperGroup
 
-from fedlite.cli import rollout_compare, rollout_power, rollout_rehearse
+from fedlite.cli import rollout_optimise, rollout_power, rollout_rehearse
 from fedlite.cli.rollout_exchange import export_plan, import_plan
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ rollout_app = typer.Typer(
     cls=_RehearsesPlans,
 )
 rollout_app.command(_REHEARSE)(rollout_rehearse.rehearse)
-rollout_app.command("optimise")(rollout_compare.optimise)
+rollout_app.command("optimise")(rollout_optimise.optimise)
 rollout_app.command("power")(rollout_power.power)
 rollout_app.command("import")(import_plan)
 rollout_app.command("export")(export_plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fedlite.runner import Settings
     from fedlite.scenario.rollout.plan import RolloutPlan
 
+T = TypeVar("T")
 PlanFiles = Annotated[list[Path], typer.Argument(help="A rollout plan; with --compare several.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Change a key: audience.opt_out='5 %' (repeatable).")
@@ -96,7 +97,7 @@ def _played(
     return finished
 
 
-def shown(quiet: bool, work: Callable[[Callable[[int, int], None] | None], Rollout]) -> Rollout:
+def shown(quiet: bool, work: Callable[[Callable[[int, int], None] | None], T]) -> T:
     """Do the work behind a progress bar; programs get none."""
     if quiet:
         return work(None)

@@ -1,20 +1,20 @@
-"""Rehearsing a plan in all of its worlds: replications cut into tasks, on this process or on Ray, resumable."""
+"""Rehearsing a plan in all of its worlds, resumable: what came of it, in a directory."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fedlite.compose import rollout_models, rollout_power, rollout_watched
-from fedlite.compose.pools import check_backend, open_engine, open_pool
+from fedlite.compose.pools import check_backend
 from fedlite.compose.program import Program
 from fedlite.compose.rollout_facts import facts
 from fedlite.compose.rollout_plan import Rehearsed, rehearsed
-from fedlite.engine.task import Task, WorkerSpec
+from fedlite.compose.rollout_pool import open_rehearsals
 from fedlite.errors import FedliteError, unwritten
 from fedlite.results.directory import RunDirectory
 from fedlite.rollout.summary import of_world
@@ -28,13 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fedlite.compose.backend import Wanted
-    from fedlite.engine.pool import Pool
     from fedlite.scenario.rollout.plan import RolloutPlan
-
-CHUNK: Final = 5
-"""Replications of a task: few enough to show progress and to lose little, many enough to pay for being sent."""
-LARGE: Final = 4e6
-"""Devices times replications times worlds from which `auto` takes Ray: about ten seconds of one core."""
 
 
 @dataclass(frozen=True)
@@ -74,20 +68,14 @@ def rehearse(
     variants = rollout_models.variants(plan.model, profiles)
     made = rehearsed(plan, variants)
     directory = _directory(plan, out)
-    records = [variant.record for variant in variants]
-    spec = WorkerSpec(
-        "fedlite.compose.rollout_worker:RehearsalWorker", {"plan": dump_rollout(plan), "variants": records}
-    )
-    backend = settings.backend
-    if backend == "auto":
-        work = plan.fleet.devices * plan.replications * len(plan.worlds)
-        backend = "ray" if work >= LARGE or settings.actors or settings.ray_address else "local"
-    with open_engine(settings) as engine:
-        pool = open_pool(spec, engine, backend, directory.journal, Program.of_rollout(plan, made.fleet).digest)
-        try:
-            runs = _played(pool, plan, progress)
-        finally:
-            pool.close()
+    program = Program.of_rollout(plan, made.fleet).digest
+    with open_rehearsals(
+        plan, variants, settings, plan.replications * len(plan.worlds),
+        journal=directory.journal, program=program, progress=progress,
+    ) as rehearsals:  # fmt: skip
+        # All are on their way before the first is waited for.
+        tickets = [rehearsals.start(world, 0, plan.replications) for world in range(len(plan.worlds))]
+        runs = [rehearsals.collect(of_one_world) for of_one_world in tickets]
     summary = _summary(plan, made, runs)
     _write(directory, summary, runs)
     return Rollout(directory.path, summary)
@@ -106,34 +94,6 @@ def _directory(plan: RolloutPlan, out: Path | None) -> RunDirectory:
     except OSError as error:
         raise unwritten(file, error) from error
     return directory
-
-
-def _played(
-    pool: Pool, plan: RolloutPlan, progress: Callable[[int, int], None] | None
-) -> list[dict[str, NDArray[np.float64]]]:
-    shared = pool.share({})
-    bounds = list(range(0, plan.replications, CHUNK))
-    tickets = [
-        [
-            pool.submit(
-                Task("rehearse", {"world": world, "first": first, "last": min(first + CHUNK, plan.replications)}, {}),
-                shared,
-            )
-            for first in bounds
-        ]
-        for world in range(len(plan.worlds))
-    ]
-    done, total = 0, plan.replications * len(plan.worlds)
-    runs = []
-    for of_one_world in tickets:
-        parts = []
-        for ticket in of_one_world:
-            parts.append(pool.collect(ticket).arrays)
-            done += len(parts[-1]["stop_s"])
-            if progress is not None:
-                progress(done, total)
-        runs.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-    return runs
 
 
 def _summary(plan: RolloutPlan, made: Rehearsed, runs: list[dict[str, NDArray[np.float64]]]) -> dict[str, Any]:

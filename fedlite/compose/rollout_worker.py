@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fedlite.compose.rollout_plan import rehearsed
 from fedlite.engine.task import Arrays, Result, Task
 from fedlite.rollout.builds import Variant
+from fedlite.rollout.candidates import Candidate
 from fedlite.rollout.rehearsal import play
 from fedlite.rollout.summary import stacked
 from fedlite.rollout.tally import tally
@@ -35,12 +36,13 @@ class RehearsalWorker:
         self._rehearsed = rehearsed(parse_rollout(plan), told)
 
     def run(self, task: Task, shared: Arrays) -> Result:
-        """Play replications `first` to `last` of a world."""
+        """Play replications `first` to `last` of a world, with devices let in by the plan or by the task's `steps`."""
         del shared
-        made = self._rehearsed
+        made, steps = self._rehearsed, task.meta.get("steps")
+        plan = made.plan if steps is None else Candidate.of_record(steps).carried(made.plan)
         world = made.worlds[task.meta["world"]]
         tallies = [
-            tally(made.plan, made.fleet, world, play(made.plan, made.fleet, world, replication, made.charges))
+            tally(plan, made.fleet, world, play(plan, made.fleet, world, replication, made.charges))
             for replication in range(task.meta["first"], task.meta["last"])
         ]
         return Result({}, stacked(tallies))

@@ -12,7 +12,7 @@ from fedlite.rollout.tally import SHARES, Tally
 from fedlite.units import HOUR_S
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Band = dict[str, float | None]
 
 _PERCENTILES: Final = {"p5": 5, "p50": 50, "p95": 95}
+JUDGED: Final = ("reachable_s", "blast_devices", "delivery_j", "metered_bytes", "tripped")
+"""Names of the numbers behind `judged`."""
 _SERVED: Final = (State.UPDATED, State.ROLLED_BACK, State.LEFT_UPDATED)
 
 
@@ -100,6 +102,19 @@ def of_world(world: World, watches: Sequence[Watch], runs: dict[str, Floats], pr
         },
         "latency_s": {name: band(runs["latency_s"][:, i]) for i, name in enumerate(("p50", "p95", "p99"))},
     }  # fmt: skip
+
+
+def judged(world: World, runs: Mapping[str, Floats]) -> dict[str, Any]:
+    """Return the part of `of_world` that plans are judged by (`ranking.standing`), for a search that judges often."""
+    tripped = float((runs["tripped"] >= 0).mean())
+    return {
+        "p_detect": tripped if world.is_bad else None,
+        "p_false_abort": None if world.is_bad else tripped,
+        "time_to_95_of_reachable_s": band(runs["reachable_s"]),
+        "blast_radius": {"devices": band(runs["blast_devices"])},
+        "energy": {"delivery_j": band(runs["delivery_j"])},
+        "bytes": {"metered": band(runs["metered_bytes"])},
+    }
 
 
 def _states(states: Floats, total: float) -> dict[str, Band]:

@@ -60,9 +60,13 @@ def run(*arguments):
     return CliRunner().invoke(app, ["rollout", *map(str, arguments)])
 
 
-def made(text=PLAN):
+def priced(text=PLAN):
     plan = parse_rollout(text)
-    return rehearsed(plan, variants(plan.model, [load_profile(name) for name in plan.fleet.mix]))
+    return variants(plan.model, [load_profile(name) for name in plan.fleet.mix])
+
+
+def made(text=PLAN):
+    return rehearsed(parse_rollout(text), priced(text))
 
 
 @pytest.fixture(scope="module")
