@@ -95,6 +95,10 @@ def _show(done: Searched) -> None:
         console.print("No plan that was tried is shown to stay within what is allowed; this one comes nearest:")
         if any(one.seems_within(done.allowed) for one in done.plans):
             console.print("(What was seen of some is within it: more --rehearsals bring the bounds nearer to that.)")
+    if math.isinf(best.standing.time_s):
+        console.print(
+            "(It never gets to 95 % of the devices that can be let in: faster ones are not told from slower.)"
+        )
     steps = done.steps(best)
     if steps is None:
         console.print("the plan as it is")

@@ -126,7 +126,7 @@ def test_the_fastest_of_those_that_keep_it_is_found():
 
 
 def test_the_example_whose_best_plan_breaks_its_limit_is_not_called_safe():
-    # A thousand fresh rehearsals of each plan that is tried show no 95th percentile below 265.
+    # Of the thirty plans that seem safest, 500 fresh rehearsals each show no 95th percentile below 300.
     done = searched(EXAMPLE, 255.0, 1300)
     assert not done.found
     assert min(one.blast_at_most for one in done.plans) > 255.0
