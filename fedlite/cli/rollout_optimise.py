@@ -87,8 +87,8 @@ def _show(done: Searched) -> None:
     best = done.best
     console.print(
         f"{done.rehearsals} rehearsals; the table is of {best.rehearsals} fresh ones of each plan in each world. 'At"
-        f" most' is the upper bound of the devices hit (95th percentile), 'at least' the lower one of the chance to be"
-        f" caught: with {100 * (1 - WRONG):.0f} % confidence all of them hold.",
+        f" most' bounds the devices hit (95th percentile) from above, 'at least' the chance to be caught from below:"
+        f" with {100 * (1 - WRONG):.0f} % confidence no plan is said to be within what is allowed that is not.",
         highlight=False,
     )
     if not done.found:
