@@ -124,3 +124,14 @@ def test_a_schedule_says_when_devices_are_seen():
 def _later(rate):
     """Return the chance that the first two pass and the next two fail: two of four."""
     return (1.0 - rate) ** 2 * rate**2
+
+
+def test_ranks_of_classes_are_not_those_of_one_normal_fleet():
+    two = PLAN.replace("latency: 20 ms", "latency: {galaxy-a52: 10 ms, pixel-4: 100 ms}").replace("600", "300")
+    plan, told = made(
+        "{name: g, metric: latency_p95, method: mann-whitney, control: 20 %, every: 12 h, effect: 20 %}", two
+    )
+    row = rollout_power.of_plan(plan, told)[-1]
+    # A tenth of spread within classes, of which one is ten times as slow: ranks see what means do not.
+    assert row["worlds"]["bad"] == pytest.approx(rehearsed_share(told, 1, 150), abs=0.12)
+    assert row["worlds"]["bad"] > 0.5

@@ -533,3 +533,15 @@ def test_states_are_whole_also_where_updated_devices_leave_and_who_left_is_in_no
     assert told["never"] == {}
     # Whoever is still there has the new model, of 90 %.
     assert told["accuracy"]["mean"]["p50"] == pytest.approx(0.9)
+
+
+def test_a_board_has_the_link_that_it_was_put_on(with_):
+    free_only = with_(policy=Policy(conditions=frozenset({"unmetered"})))
+    for name, access, state in (
+        ("pi-4b", "lte", State.POLICY),
+        ("pi-4b", None, State.UPDATED),
+        ("nucleo-u575zi", None, State.POLICY),
+        ("nucleo-u575zi", "wifi", State.UPDATED),
+    ):
+        boards = fleet_of(50, names=(name, name), access=access)
+        assert (play(free_only, boards, GOOD, 0).delivery.state == state.code).all(), (name, access)
