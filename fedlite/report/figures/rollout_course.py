@@ -52,7 +52,7 @@ def over_time(data: RolloutData) -> Figure:
         caption=(
             "At each moment every device of the fleet is in one layer: it has the new model, or this is why not. "
             "Layers are means over the rehearsals, since medians would not add up to the fleet. A wait that leads to "
-            "nothing is named after its end from the begin on, and who leaves after an update stays counted as updated."
+            "nothing is named after its end from the begin on."
             + (f" Until the horizon, {rest}, little changes any more." if shown < len(data.times_s) else "")
         ),
         alt="Stacked areas of the fleet over time. " + "; ".join(_said(*layer) for layer in layers.items()) + ".",
