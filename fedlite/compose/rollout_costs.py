@@ -39,7 +39,7 @@ def per_1000(plan: RolloutPlan, made: Rehearsed, index: int) -> dict[str, Any]:
 
 
 def _asked(cloud: Cloud, made: Rehearsed, index: int) -> dict[str, float]:
-    """Return what asking takes: each time the radio wakes, sends, and stays awake for its tail.
+    """Return what asking takes: the radio wakes, sends all that is asked at once, and stays awake for its tail.
 
     On the links that the class's devices have as the rollout begins; all bytes count as sent.
     """
@@ -52,7 +52,7 @@ def _asked(cloud: Cloud, made: Rehearsed, index: int) -> dict[str, float]:
         on.channel_of, payload, on.rates.up_bps, on.rates.rtt_s, awake_s=awake_s, uplink=True
     )
     return {
-        "energy_j": float(_MANY * np.mean(sent.ramp_j + sent.active_j + sent.tail_j)),
+        "energy_j": float(_MANY * np.mean(sent.active_j + (sent.ramp_j + sent.tail_j) / made.plan.heat.at_once)),
         "bytes": float(_MANY * cloud.bytes_per_inference),
         "price": float(cloud.price_per_1000),
     }

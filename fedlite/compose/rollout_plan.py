@@ -85,9 +85,9 @@ def rehearsed(plan: RolloutPlan, variants: Sequence[Variant]) -> Rehearsed:
     storage_bytes = fleet.hardware.storage_bytes
     if plan.download.storage_not_low:
         storage_bytes = storage_bytes - (plan.model.old.payload_bytes or 0.0)
-    assigned = assign(
-        variants, fleet.hardware.job_ram_bytes, storage_bytes, best_accuracy=plan.model.match == "best-accuracy"
-    )
+    heat = Heat(plan.model.use.at_once, fleet.hardware.onset_s, fleet.hardware.sustained)
+    best_accuracy = plan.model.match == "best-accuracy"
+    assigned = assign(variants, fleet.hardware.job_ram_bytes, storage_bytes, heat, best_accuracy=best_accuracy)
     good = _behaviour(plan, None, profiles)
     made = Plan(
         assigned=assigned,
@@ -98,7 +98,7 @@ def rehearsed(plan: RolloutPlan, variants: Sequence[Variant]) -> Rehearsed:
         watches=tuple(_watch(gate, fleet) for gate in plan.gates),
         telemetry=Telemetry(),
         inferences_per_day=plan.model.use.per_day,
-        heat=Heat(plan.model.use.at_once, fleet.hardware.onset_s, fleet.hardware.sustained),
+        heat=heat,
         start_s=start_s,
         horizon_s=start_s + plan.horizon_s,
         seed=plan.seed,

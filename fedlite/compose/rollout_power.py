@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fedlite.rollout.arrivals import Arrivals
-from fedlite.rollout.power import devices_needed, minimum_detectable_effect, operating
+from fedlite.rollout.power import minimum_detectable_effect, operating
 from fedlite.rollout.wave import Part, Wave
 from fedlite.units import DAY_S
 
@@ -39,6 +39,10 @@ _MOST_RANKED: Final = 5_000
 """Devices that a gate of samples ranks, all looks together."""
 _ENOUGH: Final = 0.8
 """Power that is asked for."""
+_MOST_NEEDED: Final = 1_000_000
+_MOST_SORTED: Final = 20_000
+"""Reports beyond which none are looked for; where a gate ranks them, at all looks together."""
+_FINELY: Final = 100
 _ROUNDING: Final = 1e-9
 _FARTHEST: Final = 3.0
 _EFFECTS: Final = 13
@@ -55,8 +59,9 @@ def of_plan(plan: RolloutPlan, made: Rehearsed) -> list[dict[str, Any]]:
     list of dict
         `n` devices that were let in, `reports` of them that have come in, `control` those of the control arm; `effect`,
         `power` at it, `mde`: the least effect seen with 80 % power, `needed`: reports that would see the effect with
-        it, None where there are enough or no number would do. `worlds`: power in each world in which something is
-        wrong that the gate reads. A gate that judges by class is told for the largest class and for the smallest.
+        it, coming in as these do, None where there are enough or no number would do. `worlds`: power in each world in
+        which something is wrong that the gate reads. A gate that judges by class is told for the largest class and for
+        the smallest.
     """
     return [case.named | _seen(made, case) for case in _cases(plan, made)]
 
@@ -81,6 +86,8 @@ class _Case:
     """Profile, -1 for the fleet."""
     group_name: str
     n: int
+    devices: Ids
+    """Of each profile, by which rates and means are weighted."""
     baseline: float
     """Rate or mean of a good build, NaN where nothing is known of it."""
     wave: Wave | None
@@ -106,7 +113,8 @@ def _cases(plan: RolloutPlan, made: Rehearsed) -> Iterator[_Case]:
             if wave.number < watch.from_stage:
                 continue
             for group, name in _groups(watch, made):
-                baseline, parts = _baseline(plan, made, gate, group)
+                devices = _mix(made, arrivals.reported(watch, wave, len(made.profiles)), group)
+                baseline, parts = _baseline(plan, made, gate, devices)
                 looks = _followed(watch, arrivals.seen(watch, wave, group))
                 told = None
                 if looks.size and not math.isnan(baseline):
@@ -115,7 +123,7 @@ def _cases(plan: RolloutPlan, made: Rehearsed) -> Iterator[_Case]:
                         treated[-1], baseline, schedule=treated, control=control[0] if control else (),
                         spare=watch.failure_limit, sd=_together(parts), parts=parts,
                     )  # fmt: skip
-                yield _Case(watch, gate, wave.label, group, name, arrivals.let_in(wave, group), baseline, told)
+                yield _Case(watch, gate, wave.label, group, name, arrivals.let_in(wave, group), devices, baseline, told)
 
 
 def _followed(watch: Watch, seen: tuple[Ids, Ids | None]) -> Ids:
@@ -172,12 +180,29 @@ def _seen(made: Rehearsed, case: _Case) -> dict[str, Any]:
 
 
 def _needed(method: Method, wave: Wave, effect: float) -> int | None:
-    """Return the reports (per arm) that are needed if they come in evenly, as often looked at as these."""
-    even = replace(wave, schedule=(), control=(), spare=0, looks=min(wave.n, len(wave.schedule)))
-    return devices_needed(method, even, effect, _ENOUGH)
+    """Return the reports that would see the effect if they came in as these do, beside as large a control arm."""
+
+    def suffices(times: float) -> bool:
+        return operating(method, _times(wave, times), effect).power >= _ENOUGH
+
+    low, high = 1.0, 2.0
+    while not suffices(high):
+        low, high = high, 2.0 * high
+        if high * wave.n > _MOST_NEEDED or (method.reads == "samples" and high * sum(wave.schedule) > _MOST_SORTED):
+            return None
+    while (high - low) * wave.n > max(1.0, high * wave.n / _FINELY):
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if suffices(middle) else (middle, high)
+    return _times(wave, high).n
 
 
-def _baseline(plan: RolloutPlan, made: Rehearsed, gate: Gate, group: int) -> tuple[float, tuple[Part, ...]]:
+def _times(wave: Wave, times: float) -> Wave:
+    """Return a wave with so many times the reports at each look, in both arms."""
+    treated, control = (tuple(math.ceil(times * n) for n in arm) for arm in (wave.schedule, wave.control))
+    return replace(wave, n=treated[-1], schedule=treated, control=control, replications=_CURVE_WAVES)
+
+
+def _baseline(plan: RolloutPlan, made: Rehearsed, gate: Gate, devices: Ids) -> tuple[float, tuple[Part, ...]]:
     """Return rate or mean of a good build, and of a metric the classes that make up its spread between devices.
 
     Latencies are multiples of their mean.
@@ -189,27 +214,33 @@ def _baseline(plan: RolloutPlan, made: Rehearsed, gate: Gate, group: int) -> tup
         return gate.baseline or 1.0 - (1.0 - plan.model.crash_per_day) ** days, ()
     if gate.metric == "accuracy":
         accuracy = made.plan.assigned.accuracy
-        return _mean(made, accuracy, group), tuple(
+        return _mean(accuracy, devices), tuple(
             Part(share, own, math.sqrt(telemetry.accuracy_sd**2 + own * (1.0 - own) / telemetry.labels))
-            for share, own in _shares(made, accuracy, group)
+            for share, own in _shares(accuracy, devices)
         )
     if gate.metric == "latency_p95":
-        latency = made.plan.assigned.latency_s / _mean(made, made.plan.assigned.latency_s, group)
+        latency_s = made.plan.heat.p95(made.plan.assigned.latency_s)
         return 1.0, tuple(
-            Part(share, own, telemetry.latency_sd * own, slope=own) for share, own in _shares(made, latency, group)
+            Part(share, own, telemetry.latency_sd * own, slope=own)
+            for share, own in _shares(latency_s / _mean(latency_s, devices), devices)
         )
     return math.nan, ()
 
 
-def _shares(made: Rehearsed, values: Floats, group: int) -> list[tuple[float, float]]:
-    """Return the share of each class among the devices of a group that are given a variant, and its value."""
-    there = (made.plan.assigned.variant_of >= 0) & (made.devices > 0)
-    weights = np.where(there & ((np.arange(len(values)) == group) | (group < 0)), made.devices, 0)
-    return [(float(weights[i] / weights.sum()), float(values[i])) for i in np.flatnonzero(weights).tolist()]
+def _mix(made: Rehearsed, reported: Ids, group: int) -> Ids:
+    """Return how many devices of each profile stand for a group: those that have reported, else those that could."""
+    fits = np.where(made.plan.assigned.variant_of >= 0, made.devices, 0)
+    mine = (np.arange(len(fits)) == group) | (group < 0)
+    return np.where(mine, reported if reported[mine].any() else fits, 0)
 
 
-def _mean(made: Rehearsed, values: Floats, group: int) -> float:
-    return math.fsum(share * value for share, value in _shares(made, values, group))
+def _shares(values: Floats, devices: Ids) -> list[tuple[float, float]]:
+    """Return the share of each class among so many devices of each, and its value."""
+    return [(float(devices[i] / devices.sum()), float(values[i])) for i in np.flatnonzero(devices).tolist()]
+
+
+def _mean(values: Floats, devices: Ids) -> float:
+    return math.fsum(share * value for share, value in _shares(values, devices))
 
 
 def _together(parts: tuple[Part, ...]) -> float | None:
@@ -248,5 +279,7 @@ def _mean_in(made: Rehearsed, world: World, case: _Case) -> float:
     elif case.gate.metric == "accuracy":
         values = assigned.accuracy - new.accuracy_drop
     else:
-        values = assigned.latency_s * new.latency_factor / _mean(made, assigned.latency_s, case.group)
-    return _mean(made, values, case.group)
+        heat = made.plan.heat
+        cold_s = _mean(heat.p95(assigned.latency_s), case.devices)
+        values = heat.p95(assigned.latency_s * new.latency_factor) / cold_s
+    return _mean(values, case.devices)

@@ -109,7 +109,7 @@ def _answer(plans: Sequence[RankedPlan]) -> Safe:
              tag("strong", count(safest.blast_devices)), " in nineteen rehearsals of twenty."]  # fmt: skip
     beaten = [plan.standing.name for plan in plans if not plan.unbeaten]
     if beaten:
-        said.append(f" Another plan is at least as good in everything as {listed(beaten)}.")
+        said.append(f" Another plan is at least as fast, as safe by this number and as cheap as {listed(beaten)}.")
     return safe_join(said)
 
 

@@ -34,7 +34,7 @@ class Arms:
     members: Members
     replication: int
 
-    def of(self, metric: str, delivery: Delivery, stands_by_s: Floats) -> tuple[Arm, Arm | None]:
+    def of(self, metric: str, delivery: Delivery) -> tuple[Arm, Arm | None]:
         """Return the treated arm and the control arm, None where a metric or a plan has none.
 
         Parameters
@@ -42,8 +42,6 @@ class Arms:
         metric : str
         delivery : Delivery
             Of all N devices.
-        stands_by_s : ndarray, shape (N,)
-            Since when each device that is held out would have had the new model.
         """
         if metric == "install_failure":
             return Arm(install_failures(delivery), self._profile), None
@@ -52,7 +50,9 @@ class Arms:
         held = np.flatnonzero(self.members.held_out)
         if not held.size:
             return treated, None
-        return treated, Arm(reporting.of(metric, self._running_old(held, stands_by_s[held])), self._profile[held])
+        return treated, Arm(
+            reporting.of(metric, self._running_old(held, delivery.stands_by_s[held])), self._profile[held]
+        )
 
     @cached_property
     def _profile(self) -> Ids:

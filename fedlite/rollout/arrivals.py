@@ -72,8 +72,15 @@ class Arrivals:
     def seen(self, watch: Watch, wave: Wave, group: int = -1) -> tuple[Ids, Ids | None]:
         """Return how many reports of each arm there are at the looks of a gate until a wave's end, each (k,)."""
         when_s = self._looks_s(watch, wave)
-        treated, control = self._arms.of(watch.metric, self._played.delivery, self._played.stands_by_s)
+        treated, control = self._arms.of(watch.metric, self._played.delivery)
         return _known(treated, group, when_s), None if control is None else _known(control, group, when_s)
+
+    def reported(self, watch: Watch, wave: Wave, profiles: int) -> Ids:
+        """Return how many devices of each profile (P,) have reported at the last look of a gate in a wave."""
+        when_s = self._looks_s(watch, wave)
+        treated, _ = self._arms.of(watch.metric, self._played.delivery)
+        known = treated.reports.reported_s <= (when_s[-1] if when_s.size else -np.inf)
+        return np.bincount(treated.profile[known], minlength=profiles)
 
     @property
     def _stretches(self) -> list[tuple[Stretch, float]]:

@@ -44,7 +44,7 @@ class Adoption:
         reached = sum(
             share * -np.expm1(-grid_s / mean_s) for share, mean_s in zip(self.shares, self.means_s, strict=True)
         )
-        delay_s = np.interp(chance, np.append(0.0, np.minimum(reached, 1.0)), np.append(0.0, grid_s))
+        delay_s = np.interp(chance, np.append(0.0, reached), np.append(0.0, grid_s))
         return np.where(chance < min(sum(self.shares), 1.0), delay_s, np.inf)
 
 

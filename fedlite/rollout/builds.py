@@ -13,6 +13,8 @@ from fedlite.rollout.states import State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedlite.rollout.heat import Heat
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -71,7 +73,7 @@ class Assigned:
 
 
 def assign(
-    variants: Sequence[Variant], memory_bytes: Floats, storage_bytes: Floats, *, best_accuracy: bool
+    variants: Sequence[Variant], memory_bytes: Floats, storage_bytes: Floats, heat: Heat, *, best_accuracy: bool
 ) -> Assigned:
     """Return what each profile gets: the first variant that fits, or the most accurate one of those.
 
@@ -81,9 +83,11 @@ def assign(
         In the plan's order, which also decides between equally accurate ones.
     memory_bytes, storage_bytes : ndarrays, shape (P,)
         What a job may take of each profile.
+    heat : Heat
+        What makes inferences slower than the variant's latency.
     best_accuracy : bool
     """
-    failures = np.array([_failures(variant, memory_bytes, storage_bytes) for variant in variants])
+    failures = np.array([_failures(variant, memory_bytes, storage_bytes, heat) for variant in variants])
     fits = failures == State.UPDATED.code
     rank = np.array([variant.accuracy for variant in variants]) if best_accuracy else np.zeros(fits.shape)
     chosen = np.argmax(np.where(fits, rank, -np.inf), axis=0)
@@ -103,13 +107,13 @@ def assign(
     )
 
 
-def _failures(variant: Variant, memory_bytes: Floats, storage_bytes: Floats) -> NDArray[np.int64]:
+def _failures(variant: Variant, memory_bytes: Floats, storage_bytes: Floats, heat: Heat) -> NDArray[np.int64]:
     """Return why each profile cannot take a variant, (P,) codes of `State`; `UPDATED` where it can."""
     reasons = [
         (State.NO_VARIANT, ~variant.meant_for | ~np.isfinite(variant.latency_s)),
         (State.NO_MEMORY, (variant.peak_bytes > memory_bytes) | (memory_bytes < variant.least_memory_bytes)),
         (State.NO_STORAGE, (variant.full_bytes > storage_bytes) | (storage_bytes < variant.least_storage_bytes)),
-        (State.NO_LATENCY, variant.latency_s > variant.most_latency_s),
+        (State.NO_LATENCY, heat.longest(variant.latency_s) > variant.most_latency_s),
     ]
     found = np.full(len(memory_bytes), State.UPDATED.code)
     for state, applies in reversed(reasons):

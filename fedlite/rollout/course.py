@@ -68,11 +68,12 @@ def _ended_s(plan: Plan, played: Played, asks_s: Floats) -> Floats:
     new, policy = played.delivery, plan.policy
     ended_s = np.full(len(asks_s), plan.start_s)
     last_s = np.where(new.attempts > 0, new.last_begun_s, asks_s)
+    gives_up_s = np.minimum(asks_s + policy.jitter_s + policy.timeout_s, new.begun_s + policy.in_progress_s)
     for state, since_s in (
         (State.UPDATED, new.done_s),
         (State.INSTALL_FAILED, new.done_s),
         (State.ROLLED_BACK, played.back.done_s),
-        (State.DOWNLOAD_FAILED, np.where(new.attempts < policy.attempts, asks_s + policy.timeout_s, last_s)),
+        (State.DOWNLOAD_FAILED, np.where(new.attempts < policy.attempts, gives_up_s, last_s)),
         (State.STOPPED, np.full(len(asks_s), np.inf if played.trip is None else played.trip.when_s)),
         (State.POLICY, last_s),
         (State.OFFLINE, played.let_in_s),

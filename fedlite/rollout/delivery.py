@@ -50,7 +50,7 @@ class Policy:
     retry_s : float
         From a failed attempt until the next one is due.
     timeout_s : float
-        After so long from asking, no attempt begins any more.
+        After so long from asking, jitter not counted, no attempt begins any more.
     in_progress_s : float
         So long after its first attempt began a device has given up: none begins any more, one under way breaks off.
     failure : float
@@ -92,6 +92,8 @@ class Delivery:
     radio_j: Floats
     rate_bps: Floats
     """Of the attempt that got through."""
+    stands_by_s: Floats
+    """When a device that is held out would have begun to run it: since then it stands beside those that do."""
 
     @classmethod
     def none(cls, n: int) -> Delivery:
@@ -99,9 +101,9 @@ class Delivery:
         never, zero = np.full(n, np.inf), np.zeros(n)
         state = np.full(n, State.NOT_REACHED.code)
         whole = np.zeros(n, dtype=np.int64)
-        begun, last, arrived, done = (never.copy() for _ in range(4))
+        begun, last, arrived, done, by = (never.copy() for _ in range(5))
         metered, unmetered, radio, rate = (zero.copy() for _ in range(4))
-        return cls(state, begun, last, arrived, done, whole, metered, unmetered, radio, rate)
+        return cls(state, begun, last, arrived, done, whole, metered, unmetered, radio, rate, by)
 
     @property
     def runs_s(self) -> Floats:
@@ -172,7 +174,7 @@ class Courier:
         """Let devices at `open_` try once; return those that failed on the way, and when they try again."""
         devices, payload = offer.devices[open_], offer.payload_bytes[open_]
         begin_s = self._begins_s(devices, wanted_s[open_], payload, offer.slop_s[open_])
-        late = begin_s > offer.asks_s[open_] + self.policy.timeout_s
+        late = begin_s > offer.asks_s[open_] + self.policy.jitter_s + self.policy.timeout_s
         tried = done.attempts[open_] > 0
         state = np.where(late, np.where(tried, State.DOWNLOAD_FAILED.code, State.POLICY.code), State.UPDATED.code)
         state[~late & (begin_s >= self.horizon_s)] = State.UNDER_WAY.code

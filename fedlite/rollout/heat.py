@@ -58,6 +58,10 @@ class Heat:
         wanted = np.array(percents) / 100.0 * below[-1]
         return np.asarray(values[order][np.searchsorted(below, wanted - 1e-9 * below[-1])])
 
+    def longest(self, latency_s: Floats) -> Floats:
+        """Return how long the slowest inference of a row takes on each profile (P,), seconds."""
+        return np.where(self.hot(latency_s) > 0, latency_s / self.sustained, latency_s)
+
     def p95(self, latency_s: Floats) -> Floats:
         """Return the 95th percentile of the inference times of one device of each profile (P,), seconds."""
         return np.where(self.hot(latency_s) > _TAIL, latency_s / self.sustained, latency_s)

@@ -49,8 +49,6 @@ class Played:
     delivery: Delivery
     back: Delivery
     let_in_s: Floats
-    stands_by_s: Floats
-    """Since when a device that is held out stands beside those that have the new model, infinity for all others."""
     trip: Trip | None
     waves: tuple[Stretch, ...]
     """Those that began."""
@@ -70,7 +68,7 @@ class _Rehearsal:
         self.courier = Courier(fleet, plan.policy, plan.seed, replication, plan.horizon_s, charges)
         self.arms = Arms(plan, fleet, world, self.members, replication)
         self.delivery, self.back = Delivery.none(len(fleet)), Delivery.none(len(fleet))
-        self.let_in_s, self.stands_by_s = np.full(len(fleet), np.inf), np.full(len(fleet), np.inf)
+        self.let_in_s = np.full(len(fleet), np.inf)
         self._number = 0
         self._leave_out()
 
@@ -78,8 +76,8 @@ class _Rehearsal:
         """Give a state to whoever can never be let in."""
         unfit = self.plan.assigned.why[self.profile]
         members, state = self.members, self.delivery.state
-        state[members.full] = State.STORAGE_FULL.code
         state[members.held_out] = State.HELD_OUT.code
+        state[members.full] = State.STORAGE_FULL.code
         state[members.opted_out] = State.OPTED_OUT.code
         misfits = unfit != State.UPDATED.code
         state[misfits] = unfit[misfits]
@@ -104,22 +102,20 @@ class _Rehearsal:
             self._stop(trip)
         gone = (self.delivery.state == State.UPDATED.code) & (self.members.leaves_s < plan.horizon_s)
         self.delivery.state[gone] = State.LEFT_UPDATED.code
-        return Played(self.members, self.delivery, self.back, self.let_in_s, self.stands_by_s, trip, tuple(begun))
+        return Played(self.members, self.delivery, self.back, self.let_in_s, trip, tuple(begun))
 
     def deliver(self, devices: Ids, let_in_s: Floats) -> Delivery:
         """Return what becomes of devices that are let in at these times."""
-        # The control arm is let in with the others, and is given nothing.
-        all_of_them = Delivery.none(len(devices))
-        all_of_them.state[:] = State.HELD_OUT.code
-        served = np.flatnonzero(~self.members.held_out[devices])
-        all_of_them.put(served, self._delivered(devices[served], let_in_s[served]))
-        return all_of_them
-
-    def _delivered(self, devices: Ids, let_in_s: Floats) -> Delivery:
         part = self._carried(devices, let_in_s)
         fails = uniform(self.plan.seed, "rollout install", devices, self.replication)
         bad = (part.state == State.UPDATED.code) & (fails < self.world.new.install_failure[self.profile[devices]])
+        held = np.flatnonzero(self.members.held_out[devices])
+        nothing = Delivery.none(len(held))
+        nothing.state[:] = State.HELD_OUT.code
+        # Only who would have had it by now is like those who have: waiting for Wi-Fi sorts devices and their classes.
+        nothing.stands_by_s[:] = part.runs_s[held]
         part.state[bad] = State.INSTALL_FAILED.code
+        part.put(held, nothing)
         return part
 
     def _carried(self, devices: Ids, let_in_s: Floats) -> Delivery:
@@ -133,9 +129,6 @@ class _Rehearsal:
         """Let them in."""
         self.delivery.put(devices, delivery)
         self.let_in_s[devices] = let_in_s
-        held = np.flatnonzero(self.members.held_out[devices])
-        # Only who would have had it by now is like those who have: waiting for Wi-Fi sorts devices and their classes.
-        self.stands_by_s[devices[held]] = self._carried(devices[held], let_in_s[held]).runs_s
 
     def served_s(self, devices: Ids, share: float) -> float:
         """Return when a share of devices run the new model; those held out are not counted."""
@@ -153,7 +146,7 @@ class _Rehearsal:
                 continue
             analysed = watch.name in analyses
             when_s = monitor.looks_s(watch, self.plan.start_s, from_s, until_s, analysed=analysed)
-            treated, control = self.arms.of(watch.metric, self.delivery, self.stands_by_s)
+            treated, control = self.arms.of(watch.metric, self.delivery)
             trips.append(monitor.first_trip(watch, treated, control, when_s))
         return monitor.earliest(trips)
 

@@ -76,7 +76,7 @@ def watched(
     back = played.delivery.state == State.ROLLED_BACK.code
     delivery = replace(played.delivery, state=np.where(back, State.UPDATED.code, played.delivery.state))
     for watch in watches:
-        treated, control = arms.of(watch.metric, delivery, played.stands_by_s)
+        treated, control = arms.of(watch.metric, delivery)
         trip = played.trip if played.trip is not None and played.trip.watch == watch else None
         until_s = plan.horizon_s if played.trip is None else played.trip.when_s
         came_s = treated.reports.reported_s[treated.reports.reported_s <= until_s]

@@ -40,7 +40,7 @@ class Download(Section):
     retries: Annotated[int, Field(ge=0, le=100)] = 3
     """How often a device tries again after an attempt that broke off."""
     timeout_s: Seconds | None = Field(default=None, alias="timeout")
-    """No attempt begins so long after a device first asked for it; without it, it goes on trying."""
+    """No attempt begins so long after a device first asked for it (jitter aside); without it, it goes on trying."""
     in_progress_s: Seconds | None = Field(default=None, alias="in_progress")
     """So long after its first attempt began a device has given up: no attempt begins any more and one under way breaks
     off; AWS's in-progress timeout."""

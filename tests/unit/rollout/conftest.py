@@ -59,7 +59,7 @@ def fleet():
 @pytest.fixture
 def plan(fleet):
     """Return a plan that lets everybody in at once, with nothing in the way."""
-    assigned = assign([variant()], fleet.hardware.job_ram_bytes, fleet.hardware.storage_bytes, best_accuracy=True)
+    assigned = assign([variant()], fleet.hardware.job_ram_bytes, fleet.hardware.storage_bytes, COLD, best_accuracy=True)
     old = Old(MODEL_BYTES, behaviour(), np.full(2, 0.85), np.full(2, 0.03), np.full(2, 0.06))
     stages = (Stage("all", 1, 1.0, 0.0),)
     return Plan(assigned, old, Audience(), Policy(), stages, (), Telemetry(), 20.0, COLD, 0.0, 30 * DAY_S, seed=3)

@@ -72,7 +72,7 @@ def test_each_turn_of_a_device_falls_where_it_happened(with_, name):
     new = delivery([state], [begun], [last], [done], [attempts])
     gone_back = delivery([State.UPDATED], [NEVER], [NEVER], [back], [0])
     trip = Trip(WATCH, 8 * HOUR_S, -1, 1)
-    played = Played(members, new, gone_back, hours(let_in), hours(NEVER), trip, ())
+    played = Played(members, new, gone_back, hours(let_in), trip, ())
     found = course(plan, played)
     assert found.sum(axis=0).tolist() == [1] * POINTS
     where = [STANDS[at] for at in found.argmax(axis=0)]

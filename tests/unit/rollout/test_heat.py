@@ -49,7 +49,7 @@ def test_gates_of_latency_and_battery_see_it(plan, fleet):
     of_first = fleet.population.profile_of == 0
     for metric, factor in (("latency_p95", 2.0), ("battery_per_day", 1.75)):
         told = [
-            Arms(one, fleet, GOOD, played.members, 0).of(metric, played.delivery, played.let_in_s)[0].reports.value
+            Arms(one, fleet, GOOD, played.members, 0).of(metric, played.delivery)[0].reports.value
             for one in (plan, made)
         ]
         assert told[1][of_first] / told[0][of_first] == pytest.approx(factor)

@@ -135,3 +135,29 @@ def test_ranks_of_classes_are_not_those_of_one_normal_fleet():
     # A tenth of spread within classes, of which one is ten times as slow: ranks see what means do not.
     assert row["worlds"]["bad"] == pytest.approx(rehearsed_share(told, 1, 150), abs=0.12)
     assert row["worlds"]["bad"] > 0.5
+
+
+def test_rates_are_those_of_the_classes_that_have_reported():
+    # Half of the fleet is always there; the other half, on which the build is bad, waits for the evening.
+    fleet = "{pi-4b: 1, pixel-6: 1}, availability: diurnal, start: Mon 10:00}"
+    text = PLAN.replace("{galaxy-a52: 2, pixel-4: 1}}", fleet).replace("devices: 600", "devices: 3000")
+    text = text.replace("{unmetered: false, jitter: 12 h}", "{charging: true, idle: true}")
+    text = text.replace("after: 2 d", "after: 4 h").replace(
+        "install_failure: 5 %, crash", "install_failure: 15 %, crash"
+    )
+    text = text.replace("latency_factor: 1.2}", "latency_factor: 1.2}, on: {profiles: [pixel-6]}")
+    plan, told = made("{name: g, metric: install_failure, method: exact, baseline: 2 %, every: 4 h, effect: 5 %}", text)
+    row = rollout_power.of_plan(plan, told)[0]
+    trips = [play(told.plan, told.fleet, told.worlds[1], number).trip for number in range(100)]
+    by_then = np.mean([trip is not None and trip.when_s <= told.plan.start_s + 4 * 3600.0 for trip in trips])
+    assert row["worlds"]["bad"] == pytest.approx(by_then, abs=0.15)
+    # By the share in the fleet it would be all but sure.
+    assert by_then < 0.9
+
+
+def test_what_is_needed_keeps_the_size_of_the_control_arm_and_the_looks_forgiven():
+    patient = GATES["patient threshold"].replace("failure_limit: 3", "failure_limit: 1000")
+    assert [row["needed"] for row in rollout_power.of_plan(*made(patient))] == [None, None]
+    gate = "{name: g, metric: accuracy, method: msprt, control: CONTROL %, every: 12 h, effect: 4 %}"
+    few, many = (rollout_power.of_plan(*made(gate.replace("CONTROL", x)))[0] for x in ("10", "40"))
+    assert few["needed"] > 1.5 * many["needed"] > many["reports"]

@@ -13,6 +13,7 @@ from fedlite.rollout.charges import Charges
 from fedlite.rollout.delivery import Policy
 from fedlite.rollout.gates import METHODS
 from fedlite.rollout.gates.msprt import Msprt
+from fedlite.rollout.heat import Heat
 from fedlite.rollout.monitor import Watch
 from fedlite.rollout.rehearsal import play
 from fedlite.rollout.states import STATES, State
@@ -21,7 +22,7 @@ from fedlite.rollout.summary import band, of_world, stacked
 from fedlite.rollout.tally import tally
 from fedlite.simulation.availability import Diurnal
 from fedlite.units import DAY_S, HOUR_S
-from tests.unit.rollout.conftest import MODEL_BYTES, NAMES, fleet_of, variant, world_of
+from tests.unit.rollout.conftest import COLD, MODEL_BYTES, NAMES, fleet_of, variant, world_of
 
 GOOD = world_of()
 NOON_S = 12 * HOUR_S
@@ -232,12 +233,14 @@ def test_a_device_never_gets_a_variant_whose_requirement_it_misses():
             )
             for i in range(3)
         ]  # fmt: skip
+        heat = Heat(3, rng.uniform(0.1, 3.0, 6), rng.uniform(0.3, 1.0, 6))
         for best in (True, False):
-            given = assign(kinds, memory, storage, best_accuracy=best)
+            given = assign(kinds, memory, storage, heat, best_accuracy=best)
             fits = np.array([
                 one.meant_for & (one.peak_bytes <= memory) & (memory >= one.least_memory_bytes)
                 & (one.full_bytes <= storage) & (storage >= one.least_storage_bytes)
-                & (one.latency_s <= one.most_latency_s) for one in kinds
+                & (np.where(3 * one.latency_s > heat.onset_s, one.latency_s / heat.sustained, one.latency_s)
+                   <= one.most_latency_s) for one in kinds
             ])  # fmt: skip
             for profile, chosen in enumerate(given.variant_of):
                 if chosen < 0:
@@ -496,7 +499,7 @@ def test_the_control_arm_is_made_of_devices_that_would_have_it_by_then(with_):
     both = np.ones(2)
     assigned = assign(
         [variant(accuracy=np.array([0.9, 0.6]), peak_bytes=1e3 * both, download_bytes=1e3, full_bytes=1e3)],
-        mixed.hardware.job_ram_bytes, mixed.hardware.storage_bytes, best_accuracy=True,
+        mixed.hardware.job_ram_bytes, mixed.hardware.storage_bytes, COLD, best_accuracy=True,
     )  # fmt: skip
     made = with_(
         assigned=assigned, audience=Audience(held_out=0.3), policy=Policy(conditions=frozenset({"unmetered"})),
@@ -505,12 +508,14 @@ def test_the_control_arm_is_made_of_devices_that_would_have_it_by_then(with_):
     made = replace(made, old=replace(made.old, accuracy=np.array([0.9, 0.6])))
     trips = [play(made, mixed, GOOD, number) for number in range(40)]
     assert sum(one.trip is not None for one in trips) <= 4
-    control = np.isfinite(trips[0].stands_by_s)
+    control = np.isfinite(trips[0].delivery.stands_by_s)
     assert 0.2 < control[mixed.population.profile_of == 0].mean() < 0.4
     assert not control[mixed.population.profile_of == 1].any()
     # They stand by as others have it, at the same times.
     runs_s = trips[0].delivery.runs_s
-    assert np.median(trips[0].stands_by_s[control]) == pytest.approx(np.median(runs_s[np.isfinite(runs_s)]), rel=0.1)
+    assert np.median(trips[0].delivery.stands_by_s[control]) == pytest.approx(
+        np.median(runs_s[np.isfinite(runs_s)]), rel=0.1
+    )
 
 
 def test_fitted_shares_of_more_than_everybody_end_at_everybody(fleet):
@@ -545,3 +550,15 @@ def test_a_board_has_the_link_that_it_was_put_on(with_):
     ):
         boards = fleet_of(50, names=(name, name), access=access)
         assert (play(free_only, boards, GOOD, 0).delivery.state == state.code).all(), (name, access)
+
+
+def test_who_has_no_room_is_in_no_control_arm(with_, fleet):
+    made = with_(audience=Audience(full_storage=0.6, held_out=0.3))
+    states = counted(made, fleet).states.sum(axis=0) / len(fleet)
+    assert states[State.STORAGE_FULL.code] == pytest.approx(0.6, abs=0.03)
+    assert states[State.HELD_OUT.code] == pytest.approx(0.4 * 0.3, abs=0.02)
+
+
+def test_jitter_does_not_use_up_the_time_of_a_download(with_, fleet):
+    made = with_(policy=Policy(jitter_s=HOUR_S, timeout_s=300.0))
+    assert (play(made, fleet, GOOD, 0).delivery.state == State.UPDATED.code).all()

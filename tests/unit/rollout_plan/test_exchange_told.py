@@ -58,6 +58,7 @@ def test_a_time_from_asking_is_not_awss_timeout(plans):
 
 
 AWS_ALL = "as written the job goes to all its targets at once, at AWS's default rate"
+MENDER_ALL_NOW = "as written all phases begin at the same time, so it goes to all devices at once"
 MENDER_ALL = "as written the deployment has no phases and goes to all devices at once"
 SECOND = "\n  - {name: b, metric: crash, method: exact, baseline: 1 %, every: 1 h}"
 AT_WORST = [
@@ -69,7 +70,7 @@ AT_WORST = [
     ("hawkbit", RATE, RAW, "strategy: as written the rollout has no groups and goes to all its targets at once"),
     ("hawkbit", None, None, "gates: as written nothing stops it"),
     ("hawkbit", WAVES, RAW, None),
-    ("mender", WAVES, RAW, "gates: as written nothing stops it"),
+    ("mender", WAVES, RAW, f"strategy and gates: {MENDER_ALL_NOW}, and nothing stops it"),
     ("mender", RATE, RAW, f"strategy and gates: {MENDER_ALL}, and nothing stops it"),
     ("argo", RATE, RAW, "strategy: as written the Rollout has no steps and goes to all at once"),
     ("argo", None, None, "gates: as written nothing stops it"),

@@ -133,7 +133,10 @@ def write(plan: RolloutPlan, start: datetime | None = None) -> tuple[dict[str, A
         for index in range(len(plan.gates))
     ]
     left += unexpressed(plan, {"download.retries"}, "Mender leaves it to the device's own software")
-    at_once = None if plan.strategy.paced is None else "the deployment has no phases and goes to all devices at once"
+    phases = document.get("phases", [])
+    at_once = None if phases else "the deployment has no phases and goes to all devices at once"
+    if len(phases) > 1 and len({phase.get("start_ts") for phase in phases}) == 1:
+        at_once = "all phases begin at the same time, so it goes to all devices at once"
     return document, [*at_worst(plan, at_once, 0), *left]
 
 
