@@ -15,12 +15,12 @@ from fedlite.compose.program import Program
 from fedlite.compose.rollout_facts import facts
 from fedlite.compose.rollout_plan import Rehearsed, rehearsed
 from fedlite.compose.rollout_pool import open_rehearsals
+from fedlite.compose.rollout_remarks import remarks
 from fedlite.errors import FedliteError, unwritten
 from fedlite.results.directory import RunDirectory
 from fedlite.rollout.summary import of_world
 from fedlite.scenario.profiles import load_profile
 from fedlite.scenario.rollout.loading import dump_rollout
-from fedlite.scenario.rollout.reach import remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +114,7 @@ def _summary(plan: RolloutPlan, made: Rehearsed, runs: list[dict[str, NDArray[np
         "curves": rollout_power.curves(plan, made),
         "watched": rollout_watched.of_plan(made, runs),
         "plan": facts(plan, made),
-        "remarks": remarks(plan),
+        "remarks": remarks(plan, made),
     }  # fmt: skip
 
 

@@ -39,8 +39,8 @@ def over_time(data: RolloutData) -> Figure | None:
             "the gate had not ruled out: its own test, asked of every other value. It may be looked at any time; each "
             "of its edges is ever wrong with a chance of at most "
             + " or ".join(dict.fromkeys(_level(one["alpha"]) for one in found))
-            + ". Where the band leaves the broken line on the bad side, there is a regression, and it keeps what it has "
-            "ruled out; the gate goes by the evidence of its own looks, which may have faded since. The cross is "
+            + ". Where the band leaves the broken line on the bad side, there is a regression; it keeps what it has "
+            "ruled out. The gate goes by the evidence of its own looks, which may have faded since. The cross is "
             "the look at which it stopped the rollout. "
             + " ".join(_which(one) for one in found)
         ),

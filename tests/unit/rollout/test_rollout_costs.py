@@ -8,6 +8,7 @@ import pytest
 from fedlite.compose.rollout_costs import of_server, per_1000
 from fedlite.compose.rollout_models import variants
 from fedlite.compose.rollout_plan import rehearsed
+from fedlite.compose.rollout_remarks import remarks
 from fedlite.devices.radio import radio
 from fedlite.scenario.profiles import load_profile
 from fedlite.scenario.rollout.loading import parse_rollout
@@ -75,3 +76,17 @@ def test_without_a_server_only_the_device_is_told():
     plan, told = made(alone)
     assert per_1000(plan, told, 0)["cloud"] is None
     assert told.plan.horizon_s == 10 * DAY_S
+
+
+def test_who_asks_the_server_and_who_gets_worse_is_remarked():
+    plan, told = made()
+    boards = of_server(plan, told)["devices"]
+    (said,) = remarks(plan, told)
+    assert f"the {boards} devices that no variant fits ask the server" in said
+    worse = PLAN.replace(
+        "fallback: cloud", "fallback: keep-old\n  old: {bytes: 4 MB, accuracy: {galaxy-a52: 82 %, any: 70 %}}"
+    )
+    (said,) = remarks(*made(worse))
+    assert said.startswith("the variant that fits is less accurate than what runs now on galaxy-a52 (82.0")
+    same = worse.replace("82 %", "80 %")
+    assert remarks(*made(same)) == []
