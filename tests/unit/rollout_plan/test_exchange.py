@@ -379,7 +379,7 @@ def test_what_does_not_fit_the_other_systems_numbers_is_listed_with_what_is_writ
     document, left = export(plan, "aws")
     assert document["jobExecutionsRetryConfig"]["criteriaList"][0]["numberOfRetries"] == 10
     assert document["abortConfig"]["criteriaList"][0]["thresholdPercentage"] == 1.23
-    assert "timeoutConfig" not in document
+    assert document["timeoutConfig"] == {"inProgressTimeoutInMinutes": 2}
     assert {"download.retries", "download.timeout", "download.in_progress", "gates.0.threshold"} <= {
         one.key for one in left
     }

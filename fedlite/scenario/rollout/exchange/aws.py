@@ -7,6 +7,7 @@ AWS IoT API reference: CreateJob, ExponentialRolloutRate, AbortCriteria, RetryCr
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -241,10 +242,12 @@ def _patience(plan: RolloutPlan, left: list[Left]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     if plan.download.in_progress_s is not None:
         minutes = plan.download.in_progress_s / _MINUTE_S
-        if minutes.is_integer() and minutes <= _MOST_MINUTES:
-            document["timeoutConfig"] = {"inProgressTimeoutInMinutes": plain(minutes)}
-        else:
-            left.append(Left("download.in_progress", f"AWS takes whole minutes from 1 to {_MOST_MINUTES}"))
+        whole = float(min(max(1, math.ceil(minutes)), _MOST_MINUTES))
+        document["timeoutConfig"] = {"inProgressTimeoutInMinutes": plain(whole)}
+        if whole != minutes:
+            left.append(
+                Left("download.in_progress", f"AWS takes whole minutes from 1 to {_MOST_MINUTES}: {whole:g} is written")
+            )
     if plan.download.retries:
         if plan.download.retries > _MOST_RETRIES:
             left.append(Left("download.retries", f"AWS repeats at most {_MOST_RETRIES} times, which is written"))
