@@ -109,13 +109,13 @@ class _Case:
 def _cases(plan: RolloutPlan, made: Rehearsed) -> Iterator[_Case]:
     arrivals = Arrivals(made.plan, made.fleet, made.as_planned, made.charges)
     for gate, watch in zip(plan.gates, made.plan.watches, strict=True):
-        for wave in arrivals.waves:
-            if wave.number < watch.from_stage:
+        for period in arrivals.periods:
+            if period.number < watch.from_stage:
                 continue
             for group, name in _groups(watch, made):
-                devices = _mix(made, arrivals.reported(watch, wave, len(made.profiles)), group)
+                devices = _mix(made, arrivals.reported(watch, period, len(made.profiles)), group)
                 baseline, parts = _baseline(plan, made, gate, devices)
-                looks = _followed(watch, arrivals.seen(watch, wave, group))
+                looks = _followed(watch, arrivals.seen(watch, period, group))
                 told = None
                 if looks.size and not math.isnan(baseline):
                     treated, *control = (tuple(arm.tolist()) for arm in looks)
@@ -123,7 +123,8 @@ def _cases(plan: RolloutPlan, made: Rehearsed) -> Iterator[_Case]:
                         treated[-1], baseline, schedule=treated, control=control[0] if control else (),
                         spare=watch.failure_limit, sd=_together(parts), parts=parts,
                     )  # fmt: skip
-                yield _Case(watch, gate, wave.label, group, name, arrivals.let_in(wave, group), devices, baseline, told)
+                n = arrivals.let_in(period, group)
+                yield _Case(watch, gate, period.label, group, name, n, devices, baseline, told)
 
 
 def _followed(watch: Watch, seen: tuple[Ids, Ids | None]) -> Ids:

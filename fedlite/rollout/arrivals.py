@@ -1,4 +1,4 @@
-"""When reports of a good build come in that nobody stops: what a plan's gates have to go by, wave by wave."""
+"""When reports of a good build come in that nobody stops: what a plan's gates have to go by, period by period."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wave:
-    """Devices that are let in together, until the next ones are."""
+class Period:
+    """From the letting in of some devices until the next ones are let in."""
 
     label: str
     number: int
@@ -50,48 +50,50 @@ class Arrivals:
     def __init__(self, plan: Plan, fleet: Fleet, good: World, charges: Charges | None) -> None:
         self._plan = plan
         self._played = play(replace(plan, watches=()), fleet, good, 0, charges)
-        self._arms = Arms(plan, fleet, good, self._played.members, 0)
+        arms = Arms(plan, fleet, good, self._played.members, 0)
+        self._arms = {watch.metric: arms.of(watch.metric, self._played.delivery) for watch in plan.watches}
         self._profile = fleet.population.profile_of.astype(np.int64)
 
     @property
-    def waves(self) -> tuple[Wave, ...]:
-        """Those that begin before the horizon; a rate is one wave of all."""
-        if isinstance(self._plan.strategy, Ramp):
-            return (Wave("all", self._played.waves[-1].number, self._plan.horizon_s),)
-        found: dict[int, Wave] = {}
+    def periods(self) -> tuple[Period, ...]:
+        """Those that begin before the horizon; a rate is one period, or none if there is nobody to let in."""
+        found: dict[int, Period] = {}
         for stretch, until_s in self._stretches:
             label = found[stretch.number].label if stretch.number in found else stretch.label
-            found[stretch.number] = Wave(label, stretch.number, until_s)
-        return tuple(found.values())
+            found[stretch.number] = Period(label, stretch.number, until_s)
+        told = tuple(found.values())
+        return (
+            tuple(replace(last, label="all") for last in told[-1:]) if isinstance(self._plan.strategy, Ramp) else told
+        )
 
-    def let_in(self, wave: Wave, group: int = -1) -> int:
-        """Return the devices of a profile (-1: of the fleet) that were let in until a wave's end, and given it."""
+    def let_in(self, period: Period, group: int = -1) -> int:
+        """Return the devices of a profile (-1: of the fleet) that were let in until a period's end, and given it."""
         mine = (self._profile == group) | (group < 0)
-        return int((mine & ~self._played.members.held_out & (self._played.let_in_s < wave.until_s)).sum())
+        return int((mine & ~self._played.members.held_out & (self._played.let_in_s < period.until_s)).sum())
 
-    def seen(self, watch: Watch, wave: Wave, group: int = -1) -> tuple[Ids, Ids | None]:
-        """Return how many reports of each arm there are at the looks of a gate until a wave's end, each (k,)."""
-        when_s = self._looks_s(watch, wave)
-        treated, control = self._arms.of(watch.metric, self._played.delivery)
+    def seen(self, watch: Watch, period: Period, group: int = -1) -> tuple[Ids, Ids | None]:
+        """Return how many reports of each arm there are at the looks of a gate until a period's end, each (k,)."""
+        when_s = self._looks_s(watch, period)
+        treated, control = self._arms[watch.metric]
         return _known(treated, group, when_s), None if control is None else _known(control, group, when_s)
 
-    def reported(self, watch: Watch, wave: Wave, profiles: int) -> Ids:
-        """Return how many devices of each profile (P,) have reported at the last look of a gate in a wave."""
-        when_s = self._looks_s(watch, wave)
-        treated, _ = self._arms.of(watch.metric, self._played.delivery)
+    def reported(self, watch: Watch, period: Period, profiles: int) -> Ids:
+        """Return how many devices of each profile (P,) have reported at the last look of a gate in a period."""
+        when_s = self._looks_s(watch, period)
+        treated, _ = self._arms[watch.metric]
         known = treated.reports.reported_s <= (when_s[-1] if when_s.size else -np.inf)
         return np.bincount(treated.profile[known], minlength=profiles)
 
     @property
     def _stretches(self) -> list[tuple[Stretch, float]]:
         """Each with the begin of the next one."""
-        waves = self._played.waves
-        return list(zip(waves, [*(wave.begin_s for wave in waves[1:]), self._plan.horizon_s], strict=True))
+        begins_s = [*(stretch.begin_s for stretch in self._played.waves), self._plan.horizon_s]
+        return list(zip(self._played.waves, begins_s[1:], strict=True))
 
-    def _looks_s(self, watch: Watch, wave: Wave) -> Floats:
+    def _looks_s(self, watch: Watch, period: Period) -> Floats:
         looks = [np.empty(0)]
         for stretch, next_s in self._stretches:
-            if not watch.from_stage <= stretch.number <= wave.number:
+            if not watch.from_stage <= stretch.number <= period.number:
                 continue
             analysed = watch.name in stretch.analyses
             start_s = self._plan.start_s

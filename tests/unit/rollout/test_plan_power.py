@@ -161,3 +161,11 @@ def test_what_is_needed_keeps_the_size_of_the_control_arm_and_the_looks_forgiven
     gate = "{name: g, metric: accuracy, method: msprt, control: CONTROL %, every: 12 h, effect: 4 %}"
     few, many = (rollout_power.of_plan(*made(gate.replace("CONTROL", x)))[0] for x in ("10", "40"))
     assert few["needed"] > 1.5 * many["needed"] > many["reports"]
+
+
+@pytest.mark.parametrize("strategy", ["rate: {maximumPerMinute: 10}", "waves: [{percent: 100 %}]"])
+def test_a_plan_that_can_let_nobody_in_is_told_of_not_stumbled_over(strategy):
+    empty = PLAN.replace("waves: [{percent: 20 %}, {percent: 80 %, after: 2 d}]", strategy)
+    plan, told = made(GATES["sequential"], empty.replace("download:", "audience: {full_storage: 100 %}\ndownload:"))
+    assert all((row["n"], row["reports"], row["power"]) == (0, 0, 0.0) for row in rollout_power.of_plan(plan, told))
+    assert rollout_power.curves(plan, told) == []
