@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fedlite.rollout.arrivals import Arrivals
-from fedlite.rollout.power import minimum_detectable_effect, operating
+from fedlite.rollout.power import devices_needed, minimum_detectable_effect, operating
 from fedlite.rollout.wave import Part, Wave
 from fedlite.units import DAY_S
 
@@ -39,10 +39,6 @@ _MOST_RANKED: Final = 5_000
 """Devices that a gate of samples ranks, all looks together."""
 _ENOUGH: Final = 0.8
 """Power that is asked for."""
-_MOST_NEEDED: Final = 1_000_000
-_MOST_SORTED: Final = 20_000
-"""Reports beyond which none are looked for; where a gate ranks them, at all looks together."""
-_FINELY: Final = 100
 _ROUNDING: Final = 1e-9
 _FARTHEST: Final = 3.0
 _EFFECTS: Final = 13
@@ -173,34 +169,11 @@ def _seen(made: Rehearsed, case: _Case) -> dict[str, Any]:
         "effect": case.effect,
         "power": power,
         "mde": minimum_detectable_effect(method, wave),
-        "needed": None if power >= _ENOUGH else _needed(method, wave, case.effect),
+        "needed": None if power >= _ENOUGH else devices_needed(method, wave, case.effect, _ENOUGH),
         "worlds": {
             name: operating(method, wave, effect).power for name, effect in _effects_of_worlds(made, case).items()
         },
     }
-
-
-def _needed(method: Method, wave: Wave, effect: float) -> int | None:
-    """Return the reports that would see the effect if they came in as these do, beside as large a control arm."""
-
-    def suffices(times: float) -> bool:
-        return operating(method, _times(wave, times), effect).power >= _ENOUGH
-
-    low, high = 1.0, 2.0
-    while not suffices(high):
-        low, high = high, 2.0 * high
-        if high * wave.n > _MOST_NEEDED or (method.reads == "samples" and high * sum(wave.schedule) > _MOST_SORTED):
-            return None
-    while (high - low) * wave.n > max(1.0, high * wave.n / _FINELY):
-        middle = (low + high) / 2.0
-        low, high = (low, middle) if suffices(middle) else (middle, high)
-    return _times(wave, high).n
-
-
-def _times(wave: Wave, times: float) -> Wave:
-    """Return a wave with so many times the reports at each look, in both arms."""
-    treated, control = (tuple(math.ceil(times * n) for n in arm) for arm in (wave.schedule, wave.control))
-    return replace(wave, n=treated[-1], schedule=treated, control=control, replications=_CURVE_WAVES)
 
 
 def _baseline(plan: RolloutPlan, made: Rehearsed, gate: Gate, devices: Ids) -> tuple[float, tuple[Part, ...]]:

@@ -97,6 +97,10 @@ def _directory(plan: RolloutPlan, out: Path | None) -> RunDirectory:
 
 
 def _summary(plan: RolloutPlan, made: Rehearsed, runs: list[dict[str, NDArray[np.float64]]]) -> dict[str, Any]:
+    worlds = [
+        of_world(world, made.plan.watches, run, made.profiles, made.devices, made.plan.assigned.names)
+        for world, run in zip(made.worlds, runs, strict=True)
+    ]
     return {
         "name": plan.name,
         "seed": plan.seed,
@@ -106,15 +110,12 @@ def _summary(plan: RolloutPlan, made: Rehearsed, runs: list[dict[str, NDArray[np
         "classes": {
             name: int(number) for name, number in zip(made.profiles, made.devices, strict=True) if number
         },
-        "worlds": [
-            of_world(world, made.plan.watches, runs[i], made.profiles, made.devices, made.plan.assigned.names)
-            for i, world in enumerate(made.worlds)
-        ],
+        "worlds": worlds,
         "gates": rollout_power.of_plan(plan, made),
         "curves": rollout_power.curves(plan, made),
         "watched": rollout_watched.of_plan(made, runs),
         "plan": facts(plan, made),
-        "remarks": remarks(plan, made),
+        "remarks": remarks(plan, made, worlds),
     }  # fmt: skip
 
 

@@ -33,6 +33,8 @@ _SEARCHED_WAVES: Final = 1_000
 """Simulated per step of a search: its answer is as coarse as its last steps."""
 _MOST_SAMPLED: Final = 10_000
 """Devices per arm of the largest wave that is drawn device by device in a search."""
+_MOST_RANKED: Final = 20_000
+"""The same of all looks together, where they have a schedule."""
 _FARTHEST_SD: Final = 64.0
 """Regression of a mean beyond which no least effect is looked for, in standard deviations."""
 
@@ -120,10 +122,11 @@ def minimum_detectable_effect(gate: Gate, wave: Wave, power: float = 0.8) -> flo
 
 
 def devices_needed(gate: Gate, wave: Wave, effect: float, power: float = 0.8) -> int | None:
-    """Return how many devices (per arm) a wave needs so that the gate sees this effect with this power.
+    """Return how many devices a wave needs so that the gate sees this effect with this power.
 
-    Doubled from 10 until it suffices, then bisected; None beyond `most_devices`. A gate for one look gains and loses a
-    little power from one device to the next, for failures are whole: the answer suffices, a smaller one might too.
+    Treated ones, beside a control arm that is as large, or in the proportion of the wave's own. Doubled from 10 until
+    it suffices, then bisected; None beyond `most_devices`. A gate for one look gains and loses a little power from one
+    device to the next, for failures are whole: the answer suffices, a smaller one might too.
 
     Raises
     ------
@@ -134,10 +137,11 @@ def devices_needed(gate: Gate, wave: Wave, effect: float, power: float = 0.8) ->
     check_open_share("power", power)
     _, wave = _searched(gate, wave)
     most = most_devices(gate)
+    if gate.reads == "samples" and wave.schedule:
+        most = min(most, wave.n * _MOST_RANKED // sum(wave.schedule))
 
     def suffices(n: int) -> bool:
-        looks = wave.looks and min(wave.looks, n)
-        return _finder(gate, replace(wave, n=n, looks=looks))(effect).power >= power
+        return _finder(gate, wave.of(n))(effect).power >= power
 
     low, high = 0, 10
     while not suffices(high):

@@ -90,8 +90,7 @@ def of_world(world: World, watches: Sequence[Watch], runs: dict[str, Floats], pr
             "left_at_horizon": band(runs["blast_left"]),
         },
         "p_abort": float(tripped.mean()),
-        "p_detect": float(tripped.mean()) if world.is_bad else None,
-        "p_false_abort": None if world.is_bad else float(tripped.mean()),
+        **_verdict(world, runs),
         "detect_time_s": band(runs["stop_s"][tripped]) if tripped.any() else None,
         "tripped": {watch.name: float((runs["tripped"] == i).mean()) for i, watch in enumerate(watches)},
         "accuracy": {
@@ -106,15 +105,18 @@ def of_world(world: World, watches: Sequence[Watch], runs: dict[str, Floats], pr
 
 def judged(world: World, runs: Mapping[str, Floats]) -> dict[str, Any]:
     """Return the part of `of_world` that plans are judged by (`ranking.standing`), for a search that judges often."""
-    tripped = float((runs["tripped"] >= 0).mean())
     return {
-        "p_detect": tripped if world.is_bad else None,
-        "p_false_abort": None if world.is_bad else tripped,
+        **_verdict(world, runs),
         "time_to_95_of_reachable_s": band(runs["reachable_s"]),
         "blast_radius": {"devices": band(runs["blast_devices"])},
         "energy": {"delivery_j": band(runs["delivery_j"])},
         "bytes": {"metered": band(runs["metered_bytes"])},
     }
+
+
+def _verdict(world: World, runs: Mapping[str, Floats]) -> dict[str, float | None]:
+    tripped = float((runs["tripped"] >= 0).mean())
+    return {"p_detect": tripped if world.is_bad else None, "p_false_abort": None if world.is_bad else tripped}
 
 
 def _states(states: Floats, total: float) -> dict[str, Band]:

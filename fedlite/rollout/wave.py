@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -113,6 +113,13 @@ class Wave:
             looks = 1 if gate.valid == "one look" else min(self.n, usual)
         # Whole-number arithmetic: the last look is at n, and none comes twice.
         return -(-self.n * np.arange(1, looks + 1) // looks)
+
+    def of(self, n: int) -> Wave:
+        """Return a wave of so many devices that come in as these do, looked at as these are."""
+        if not self.schedule:
+            return replace(self, n=n, looks=self.looks and min(self.looks, n))
+        treated, control = (tuple(-(-seen * n // self.n) for seen in arm) for arm in (self.schedule, self.control))
+        return replace(self, n=n, schedule=treated, control=control)
 
     def held_at(self, gate: Gate) -> NDArray[np.int64]:
         """Return how many devices of the control arm were seen at each look of this gate, shape (k,)."""

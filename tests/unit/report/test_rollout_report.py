@@ -127,15 +127,6 @@ def test_the_sentence_at_the_top_answers_with_numbers_of_the_summary(finished):
     assert "No rehearsal of a good model was stopped." in said
 
 
-def test_what_is_found_by_chance_is_not_called_found(copied):
-    told = json.loads((copied / "rollout.json").read_text())
-    told["worlds"][0]["p_false_abort"], told["worlds"][2]["p_detect"] = 0.125, 0.15
-    (copied / "rollout.json").write_text(json.dumps(told))
-    said = str(remark(read_rollout(copied)))
-    assert "in slow-and-wrong-on-phones the gates stop about as often as they stop a good model: by chance" in said
-    assert "all but never" not in said
-
-
 def test_the_table_of_worlds_tells_every_number_as_the_summary_has_it(finished):
     data = read_rollout(finished)
     rows = {row[0]: row[1:] for row in cells(worlds_table(data))}

@@ -81,12 +81,26 @@ def test_without_a_server_only_the_device_is_told():
 def test_who_asks_the_server_and_who_gets_worse_is_remarked():
     plan, told = made()
     boards = of_server(plan, told)["devices"]
-    (said,) = remarks(plan, told)
+    (said,) = remarks(plan, told, ())
     assert f"the {boards} devices that no variant fits ask the server" in said
     worse = PLAN.replace(
         "fallback: cloud", "fallback: keep-old\n  old: {bytes: 4 MB, accuracy: {galaxy-a52: 82 %, any: 70 %}}"
     )
-    (said,) = remarks(*made(worse))
+    (said,) = remarks(*made(worse), ())
     assert said.startswith("the variant that fits is less accurate than what runs now on galaxy-a52 (82.0")
     same = worse.replace("82 %", "80 %")
-    assert remarks(*made(same)) == []
+    assert remarks(*made(same), ()) == []
+
+
+def test_what_gates_miss_or_find_by_chance_is_remarked():
+    gate = "gates: [{name: g, metric: install_failure, method: threshold, threshold: 5 %, every: 1 h}]\n"
+    alone = PLAN.replace("fallback: cloud", "fallback: keep-old")
+
+    def said(*detected, text=alone + gate):
+        bad = [{"name": f"bad-{p}", "p_detect": p, "p_false_abort": None} for p in detected]
+        return remarks(*made(text), [{"name": "good", "p_detect": None, "p_false_abort": 0.125}, *bad])
+
+    assert said(0.9) == []
+    assert said(0.02) == ["the gates all but never find what is wrong in bad-0.02"]
+    assert said(0.9, 0.15) == ["in bad-0.15 the gates stop about as often as they stop a good model: by chance"]
+    assert said(0.02, text=alone) == []
