@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,11 +12,11 @@ from fedlite.devices import compute, memory, thermal, training
 from fedlite.devices.estimate import Calibration, Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fedlite.compression.plan import Plan
     from fedlite.devices.profile import DeviceProfile
-    from fedlite.devices.workload import Workload
+    from fedlite.devices.workload import Layer, Workload
 
 Number = float | NDArray[np.float64]
 
@@ -151,6 +151,64 @@ def _of_evaluation(profile: DeviceProfile, workload: Workload, job: Job) -> Rate
     peak = memory.inference_peak_bytes(workload, job.batch, in_flash=compute.on_microcontroller(profile))
     low, high = float(one.low) / value, float(one.high) / value
     return Rate(0.0, value, 0.0, low, high, peak, one.calibration)
+
+
+def inference(profile: DeviceProfile, workload: Workload, precision: Mapping[str, str]) -> Estimate:
+    """Return the latency of one inference whose layers compute in precisions of their own.
+
+    A net in one precision is priced as a whole. In several, each precision gets the share that its layers have in the
+    net's time at that precision, so that what the device model knows of the whole net counts for all.
+
+    Parameters
+    ----------
+    profile : DeviceProfile
+    workload : Workload
+        The trace of the net with plain weights.
+    precision : mapping
+        Name of a module -> its precision; float32 where none is named. What has no weights of its own (activations,
+        pooling, additions) goes with the layer before it.
+
+    Raises
+    ------
+    FedliteError
+        If the profile cannot compute in a precision.
+    """
+    parts = _by_precision(workload, precision)
+    if len(parts) == 1:
+        return compute.inference_s(profile, workload, precision=next(iter(parts)))
+    value = low = high = 0.0
+    worst: Calibration | None = None
+    for kind, layers in parts.items():
+        whole = compute.inference_s(profile, workload, precision=kind)
+        mine, rest = (_alone(profile, workload, some, kind) for some in (layers, _others(workload, layers)))
+        share = mine / (mine + rest)
+        value += share * float(whole.value)
+        low += share * float(whole.low)
+        high += share * float(whole.high)
+        worst = whole.calibration if worst is None else max(worst, whole.calibration, key=list(Calibration).index)
+    assert worst is not None  # noqa: S101 (every net has a layer)
+    return Estimate(value, low, high, worst)
+
+
+def _by_precision(workload: Workload, precision: Mapping[str, str]) -> dict[str, list[Layer]]:
+    parts: dict[str, list[Layer]] = {}
+    current = "fp32"
+    for layer in workload.layers:
+        if layer.weights:
+            current = precision.get(layer.name.partition("#")[0], "fp32")
+        parts.setdefault(current, []).append(layer)
+    return parts
+
+
+def _others(workload: Workload, layers: Sequence[Layer]) -> list[Layer]:
+    names = {layer.name for layer in layers}
+    return [layer for layer in workload.layers if layer.name not in names]
+
+
+def _alone(profile: DeviceProfile, workload: Workload, layers: Sequence[Layer], kind: str) -> float:
+    # By its layers alone: the known offset of a published net is that of the whole.
+    some = replace(workload, model="", layers=tuple(layers))
+    return float(compute.inference_s(profile, some, precision=kind).value)
 
 
 RATES: Final = ("per_step_s", "per_sample_s", "per_job_s", "low", "high", "peak_bytes")

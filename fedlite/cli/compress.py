@@ -19,8 +19,20 @@ _WIDE = 170
 
 
 def compress(  # noqa: PLR0917 -- typer reads the options from the signature
-    model: Annotated[str, typer.Argument(help="A model's name, or your own pkg.mod:factory.")],
-    device: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")],
+    model: Annotated[str, typer.Argument(help="A model's name, or your own pkg.mod:factory.")] = "cnn",
+    device: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")] = "pi-4b",
+    technique: Annotated[
+        list[str] | None, typer.Option(help="Train on real data, before and after this; several act in their order.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="An option of a technique, such as bits=4; may be repeated.")
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="Data of a technique: a name of `fedlite data list`.")] = "digits",
+    listed: Annotated[bool, typer.Option("--list", help="List the techniques instead.")] = False,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of the full model before a technique.")] = 6,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of four clients under a technique.")] = 4,
+    rows: Annotated[int, typer.Option(min=100, help="Most training rows of a technique.")] = 3000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of a technique's rows, weights and training.")] = 1,
     width: Annotated[float, typer.Option(help="Share of the channels kept.")] = 1.0,
     sparsity: Annotated[float, typer.Option(help="Share of the weights masked, such as 0.9.")] = 0.0,
     bits: Annotated[int | None, typer.Option(help="Quantisation-aware training: 8 or 4.")] = None,
@@ -36,28 +48,52 @@ def compress(  # noqa: PLR0917 -- typer reads the options from the signature
     """Compare compression plans: parameters, bytes stored and sent, latency, training step and memory on a device.
 
     Without plan options one plan of each kind is shown; with some, the full model and that plan. Bytes are of packets
-    that were really encoded, the update after one training step on random inputs.
+    that were really encoded, the update after one training step on random inputs. With --technique the model is trained
+    on real data before and after it, shipped and tested; --list names the techniques.
     """
+    from fedlite.cli import compress_technique
+    from fedlite.compose.bench_task import Effort
+
+    if listed:
+        compress_technique.show_list(as_json=as_json)
+    elif technique:
+        effort = Effort(rows=rows, epochs=epochs, rounds=rounds, seed=seed)
+        asked = compress_technique.asked(model, device, dataset, technique, settings or [], effort)
+        compress_technique.show_comparison(asked, as_json=as_json)
+    else:
+        plans = _plans(width, sparsity, bits, up, down)
+        _compare(model, device, plans, (batch, optimizer, momentum), (input_shape, classes), as_json=as_json)
+
+
+def _compare(
+    model: str,
+    device: str,
+    plans: tuple[Plan, ...],
+    training: tuple[int, str, float],
+    shape_told: tuple[str | None, int | None],
+    *,
+    as_json: bool,
+) -> None:
     from fedlite.cli.inputs import shape_and_classes
     from fedlite.compose.compressing import Target, compare_plans
     from fedlite.scenario.profiles import load_profile
 
     profile = load_profile(device)
-    shape, outputs = shape_and_classes(model, input_shape, classes)
-    target = Target(model, shape, outputs, batch, optimizer, momentum)
-    rows = compare_plans(profile, target, _plans(width, sparsity, bits, up, down))
+    shape, outputs = shape_and_classes(model, *shape_told)
+    batch, optimizer, momentum = training
+    found = compare_plans(profile, Target(model, shape, outputs, batch, optimizer, momentum), plans)
     if as_json:
-        found = {
+        told = {
             "model": model,
             "device": profile.name,
             "input_shape": list(shape),
             "classes": outputs,
             "batch": batch,
-            "plans": [row.to_json() for row in rows],
+            "plans": [row.to_json() for row in found],
         }
-        print(json.dumps(found))
+        print(json.dumps(told))
     else:
-        _show(f"{model} on {profile.title}, training in batches of {batch}", rows)
+        _show(f"{model} on {profile.title}, training in batches of {batch}", found)
 
 
 def _plans(width: float, sparsity: float, bits: int | None, up: str | None, down: str | None) -> tuple[Plan, ...]:

@@ -5,6 +5,7 @@
     terms        what is added to the loss              (`learning/objectives/terms`)
     stages       what happens to the update before the wire: clipping, noise, error feedback (`client/stages`)
     down, up     the codecs of the two ways             (`wire`)
+    deliveries   what is made of the trained model before it is shipped (`delivery`)
 
 A plan belongs to a job: who composes a run decides which plan which device follows in which round.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fedlite.compression.constraint.base import Constraint
 from fedlite.compression.part import Effects, Part, PartError, from_record
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Codec = tuple[str, ...]
+_KINDS: Final = ("constraints", "terms", "stages", "deliveries")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Plan:
         Added to the objective's losses.
     stages : tuple of Part
         In the order in which they treat the update.
+    deliveries : tuple of Part
+        In the order in which they treat the trained model; rounds know nothing of them.
     up, down : tuple of str
         Stages of the codecs, such as ("topk:0.1", "int8", "zstd"); `fedlite.wire.parse_codec` explains and checks them.
 
@@ -56,6 +60,7 @@ class Plan:
     constraints: tuple[Constraint, ...] = ()
     terms: tuple[Part, ...] = ()
     stages: tuple[Part, ...] = ()
+    deliveries: tuple[Part, ...] = ()
     up: Codec = ("fp32",)
     down: Codec = ("fp32",)
 
@@ -75,7 +80,12 @@ class Plan:
             )
         # Two stages of one name (the plan clips, and privacy does) disturb each other in memory only.
         keeping_stages = tuple(stage for stage in self.stages if stage.keeps_memory)
-        for kind, parts in (("constraint", self.constraints), ("term", self.terms), ("stage", keeping_stages)):
+        for kind, parts in (
+            ("constraint", self.constraints),
+            ("term", self.terms),
+            ("stage", keeping_stages),
+            ("delivery", self.deliveries),
+        ):
             for name, times in Counter(part.name for part in parts).items():
                 if times > 1:
                     raise PartError(f"{where}: got the {kind} {name!r} {times} times, expected it once; leave one out")
@@ -87,6 +97,7 @@ class Plan:
         yield from self.constraints
         yield from self.terms
         yield from self.stages
+        yield from self.deliveries
 
     @cached_property
     def effects(self) -> Effects:
@@ -102,7 +113,8 @@ class Plan:
     def label(self) -> str:
         """Short, of all that changes net, training and update, such as "width 0.5, 8 bits"; "full" if nothing does."""
         changing = [] if self.structure.is_full else [self.structure]
-        return ", ".join(part.label for part in (*changing, *self.constraints, *self.terms, *self.stages)) or "full"
+        others = (*self.constraints, *self.terms, *self.stages, *self.deliveries)
+        return ", ".join(part.label for part in (*changing, *others)) or "full"
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -115,7 +127,7 @@ class Plan:
         return {
             "name": self.name,
             "structure": self.structure.record,
-            **{kind: [part.record for part in getattr(self, kind)] for kind in ("constraints", "terms", "stages")},
+            **{kind: [part.record for part in getattr(self, kind)] for kind in _KINDS},
             "up": list(self.up),
             "down": list(self.down),
         }
@@ -129,6 +141,7 @@ class Plan:
             constraints=tuple(from_record(part, Constraint) for part in record["constraints"]),
             terms=tuple(from_record(part, Part) for part in record["terms"]),
             stages=tuple(from_record(part, Part) for part in record["stages"]),
+            deliveries=tuple(from_record(part, Part) for part in record["deliveries"]),
             up=tuple(record["up"]),
             down=tuple(record["down"]),
         )

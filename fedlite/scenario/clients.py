@@ -12,7 +12,7 @@ from fedlite.devices.profile import Tier
 from fedlite.errors import quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Section, at_most, mistake
-from fedlite.scenario.parts import ConstraintPart, StagePart, StructurePart, TermPart
+from fedlite.scenario.parts import ConstraintPart, DeliveryPart, StagePart, StructurePart, TermPart
 from fedlite.scenario.quantities import Means, PartialFraction, PositiveFraction
 from fedlite.scenario.wire import Codec, DownCodec
 
@@ -110,6 +110,8 @@ class PlanSection(Section):
     """What is added to the loss."""
     stages: Annotated[tuple[StagePart, ...], at_most(MAX_PARTS, "stages")] = Field(default=(), strict=False)
     """What happens to the update between training and the wire, before the privacy mechanism's own stages."""
+    deliveries: Annotated[tuple[DeliveryPart, ...], at_most(MAX_PARTS, "deliveries")] = Field(default=(), strict=False)
+    """What is made of the trained model before it is shipped to these devices."""
     up: Codec | None = None
     """Codec in place of `wire.up`."""
     down: DownCodec | None = None
@@ -154,6 +156,7 @@ class PlanSection(Section):
             constraints=(*self._shorthand(), *self.constraints),  # type: ignore[arg-type]  # read as Constraint
             terms=self.terms,
             stages=self.stages,
+            deliveries=self.deliveries,
             up=self.up or up,
             down=self.down or down,
         )

@@ -45,6 +45,13 @@ def _stages() -> Kind:
     return STAGES, Stage
 
 
+def _deliveries() -> Kind:
+    from fedlite.delivery import DELIVERIES
+    from fedlite.delivery.base import Delivery
+
+    return DELIVERIES, Delivery
+
+
 def _reading(kind: Callable[[], Kind]) -> PlainValidator:
     """Return the validator that makes a part out of what a scenario says of it."""
 
@@ -82,4 +89,5 @@ _TEXT = "name, `{name: ..., option: ...}` or `{name: pkg.mod:Class}` of a "
 StructurePart = Annotated[Part, _reading(_structures), _writing(_structures), Means(_TEXT + "structure")]
 ConstraintPart = Annotated[Part, _reading(_constraints), _writing(_constraints), Means(_TEXT + "constraint")]
 TermPart = Annotated[Part, _reading(_terms), _writing(_terms), Means(_TEXT + "term")]
+DeliveryPart = Annotated[Part, _reading(_deliveries), _writing(_deliveries), Means(_TEXT + "delivery")]
 StagePart = Annotated[Part, _reading(_stages), _writing(_stages), Means(_TEXT + "stage")]

@@ -13,12 +13,14 @@ from fedlite.client.stages import STAGES
 from fedlite.compression.constraint import CONSTRAINTS
 from fedlite.compression.part import Part, found
 from fedlite.compression.structure import STRUCTURES
+from fedlite.delivery import DELIVERIES
 from fedlite.learning.data.catalog import CATALOG
 from fedlite.learning.objectives import OBJECTIVES, objective
 from fedlite.learning.objectives.terms import TERMS
 from fedlite.report import citations
 from fedlite.scenario.loader import load_scenario, parse_scenario
 from fedlite.scenario.share import share_dir
+from fedlite.techniques import TECHNIQUES
 
 TINY = """
 name: tiny
@@ -49,9 +51,9 @@ def test_every_key_in_a_table_has_an_entry_and_every_entry_is_used():
     named = {key for table in tables() for key in table.values()}
     named |= {value for name, value in vars(citations).items() if name.isupper() and isinstance(value, str)}
     named |= {key for name in OBJECTIVES for key in objective(name).cites}
-    named |= {
-        key for table in (STRUCTURES, CONSTRAINTS, TERMS, STAGES) for part in table.values() for key in cites(part)
-    }
+    parts = (STRUCTURES, CONSTRAINTS, TERMS, STAGES, DELIVERIES)
+    named |= {key for table in parts for part in table.values() for key in cites(part)}
+    named |= {key for technique in TECHNIQUES.values() for key in technique.cites}
     assert named == set(citations.entries()) - {"fedlite"}
 
 

@@ -69,8 +69,8 @@ class Magnitude(Constraint):
 
     @property
     def effects(self) -> Effects:
-        """Slower steps and the mask itself in memory; the delivered model may be stored without its zeros."""
-        return Effects(step_time=1 / math.sqrt(math.prod(MASKED_SPEED)), weight_copies=1.0, stored=("nonzero",))
+        """Slower steps and the mask itself in memory; engines store zeros like other numbers."""
+        return Effects(step_time=1 / math.sqrt(math.prod(MASKED_SPEED)), weight_copies=1.0)
 
     @property
     def label(self) -> str:
@@ -80,7 +80,10 @@ class Magnitude(Constraint):
     @property
     def remark(self) -> str:
         """What zeros do not save."""
-        return "the mask makes nothing faster and needs memory of its own; it saves bytes where zeros are left out"
+        return (
+            "the mask makes nothing faster and needs memory of its own; it saves bytes on a wire, or in a file, that"
+            " leaves zeros out"
+        )
 
     def init(self, received: Received) -> list[torch.Tensor | None]:
         """Return the masks of the received weights, one tensor of ones and zeros or None per parameter."""

@@ -1,0 +1,137 @@
+"""The techniques of `fedlite compress`: their list, and one or several of them before and after."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fedlite.compose.bench_task import Effort
+    from fedlite.compose.toolbox import Asked
+
+_WIDE: Final = 150
+_ROWS: Final = (
+    ("params", "parameters", "count"),
+    ("macs", "multiply-accumulates", "count"),
+    ("stored_bytes", "stored", "bytes"),
+    ("up_bytes", "up, per job", "bytes"),
+    ("down_bytes", "down, per job", "bytes"),
+    ("accuracy", "accuracy", "share"),
+    ("macro_f1", "macro-F1", "share"),
+    ("latency_ms", "one inference", "ms"),
+    ("energy_mj", "energy of an inference", "mJ"),
+    ("training_step_ms", "one training step", "ms"),
+    ("peak_memory_bytes", "memory of training", "bytes"),
+    ("inference_memory_bytes", "memory of an inference", "bytes"),
+)
+
+
+def show_list(*, as_json: bool) -> None:
+    """Print every technique."""
+    from fedlite.compose.toolbox import catalogue
+
+    found = catalogue()
+    if as_json:
+        print(json.dumps(found))
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("technique", "family", "what it does", "saves", "where", "options"):
+        table.add_column(column, overflow="fold")
+    for one in found:
+        options = ", ".join(f"{name}={value}" for name, value in one["options"].items())
+        table.add_row(
+            one["technique"], one["family"], one["does"], " ".join(one["saves"]), " ".join(one["where"]), options
+        )
+    _console().print(table)
+
+
+def asked(model: str, device: str, dataset: str, names: list[str], settings: list[str], effort: Effort) -> Asked:
+    """Return what is to be compared.
+
+    Raises
+    ------
+    FedliteError
+        If a setting is written wrongly or meant for no technique, or there is no such technique or device.
+    """
+    from fedlite.compose.toolbox import Asked, with_options
+    from fedlite.scenario.profiles import load_profile
+
+    techniques = with_options(names, dict(_setting(text) for text in settings))
+    return Asked(model, dataset, load_profile(device), techniques, effort)
+
+
+def show_comparison(asked: Asked, *, as_json: bool) -> None:
+    """Train, apply, measure and print."""
+    from fedlite.compose.toolbox import compare
+
+    told = compare(asked)
+    if as_json:
+        print(json.dumps(told))
+    else:
+        _show(told)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    from fedlite.errors import FedliteError
+
+    key, equals, value = text.partition("=")
+    if not (equals and key):
+        raise FedliteError(f"--set: got {text!r}, expected option=value; write for example --set bits=4")
+    return key, value
+
+
+def _show(told: Mapping[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    title = f"{told['model']} on {told['device']}, {told['dataset']}: {told['plan']}"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for column in ("", "before", "after", "after / before"):
+        table.add_column(column, justify="left" if not column else "right")
+    for key, words, unit in _ROWS:
+        if key in told["before"]:
+            before, after = told["before"][key], told["after"][key]
+            table.add_row(words, _value(before, unit), _value(after, unit), _ratio(before, after))
+    console = _console()
+    console.print(table)
+    for name, value in told["facts"].items():
+        console.print(f"{name.replace('_', ' ')}: {value}", markup=False)
+    for remark in told["remarks"]:
+        console.print(f"{remark[:1].upper()}{remark[1:]}.", markup=False)
+    console.print("In brackets the 80 % band. Times are the device model's, not this computer's.", style="dim")
+
+
+def _plain(value: Any) -> float:
+    return float(value["value"] if isinstance(value, dict) else value)
+
+
+def _value(value: Any, unit: str) -> str:
+    if isinstance(value, dict):
+        return f"{_written(value['value'], unit)} ({_written(value['low'], unit)} to {_written(value['high'], unit)})"
+    return _written(value, unit)
+
+
+def _written(value: float, unit: str) -> str:
+    from fedlite.units import show
+
+    if unit == "bytes":
+        return show(value, "bytes")
+    if unit == "share":
+        return f"{value:.1%}"
+    return f"{value:,.0f}" if unit == "count" else f"{value:.3g} {unit}"
+
+
+def _ratio(before: Any, after: Any) -> str:
+    return f"{_plain(after) / _plain(before):.3g}" if _plain(before) else ""
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDE)

@@ -1,0 +1,202 @@
+"""A bench for techniques: a model trained on real data, a few rounds under a plan, the artefact that comes out of it.
+
+Before and after are trained alike: the same rows, the same epochs, the same rounds. What is encoded is decoded, what is
+shipped is executed, and what a device would take comes from its profile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from fedlite import wire
+from fedlite.client.sending import decoded_weights, send
+from fedlite.compression.overlap import OverlapSum
+from fedlite.compression.structure.base import net_of
+from fedlite.delivery.base import Artefact, Calibration, delivered
+from fedlite.learning import objectives
+from fedlite.learning.models.spec import ModelSpec, spec_of
+from fedlite.learning.objectives.terms.base import Term
+from fedlite.learning.training.records import ClientJob, Evaluation, LocalConfig
+from fedlite.learning.training.threads import single_thread
+from fedlite.learning.training.trainer import Trainer
+from fedlite.rng import seed_of, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from fedlite.client.memory import JobMemory
+    from fedlite.compose.bench_task import BenchTask, Effort
+    from fedlite.compression.plan import Plan
+    from fedlite.compression.structure.base import Structure
+    from fedlite.techniques.technique import Recipe
+
+    Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a recipe came to.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+    plan : Plan
+    structure_net : nn.Module
+        What a device trains: it is traced for the price of a step.
+    artefact : Artefact
+        What is shipped.
+    stored : bytes
+        The file of the artefact.
+    score : Evaluation
+        Of what a device reads from the file.
+    up_bytes, down_bytes : int
+        Mean length of a client's upload in the last round, and of the packet that came down.
+    """
+
+    spec: ModelSpec
+    plan: Plan
+    structure_net: nn.Module
+    artefact: Artefact
+    stored: bytes
+    score: Evaluation
+    up_bytes: int
+    down_bytes: int
+
+
+class Bench:
+    """Trains one task under recipes.
+
+    Parameters
+    ----------
+    model : str
+    task : BenchTask
+    effort : Effort
+    """
+
+    def __init__(self, model: str, task: BenchTask, effort: Effort) -> None:
+        self._model = model
+        self._task = task
+        self._effort = effort
+        self._trained: dict[ModelSpec, list[Array]] = {}
+        self._config = LocalConfig(epochs=1, batch_size=effort.batch, lr=effort.lr, optimizer="adam")
+
+    def spec(self, recipe: Recipe) -> ModelSpec:
+        """Return how the full net of a recipe is built."""
+        data = self._task.data
+        return spec_of(recipe.model or self._model, data.input_shape, data.num_classes, self._effort.seed)
+
+    def run(self, recipes: Sequence[Recipe]) -> Outcome:
+        """Return what comes of training under recipes one after the other, each with what those before it asked for.
+
+        The rounds are dealt among the recipes; the last one's plan is what counts in the end.
+        """
+        with single_thread():
+            spec = self.spec(recipes[-1])
+            arrays = self._start(spec)
+            shares = np.array_split(np.arange(self._effort.rounds), len(recipes))
+            memories: list[JobMemory] = [{} for _ in self._task.shares]
+            sent = (0, 0)
+            for recipe, rounds in zip(recipes, shares, strict=True):
+                for round_ in rounds.tolist():
+                    arrays, sent = self._round(spec, recipe.plan, arrays, memories, round_ + 1)
+            return self._shipped(spec, recipes[-1].plan, arrays, sent)
+
+    def _start(self, spec: ModelSpec) -> list[Array]:
+        """Return the full model, trained on all rows; once for each net."""
+        if spec not in self._trained:
+            net = spec.build()
+            arrays = _state(net)
+            job = ClientJob(self._task.train, seed_of(self._effort.seed, "bench start"))
+            config = LocalConfig(
+                epochs=self._effort.epochs, batch_size=self._effort.batch, lr=self._effort.lr, optimizer="adam"
+            )
+            data = self._task.data
+            result = self._trainer(net).train(arrays, [job], data.x_train, data.y_train, config)
+            self._trained[spec] = [stacked[0] for stacked in result.arrays]
+        return self._trained[spec]
+
+    def _round(
+        self, spec: ModelSpec, plan: Plan, arrays: list[Array], memories: list[JobMemory], round_: int
+    ) -> tuple[list[Array], tuple[int, int]]:
+        """Return the model after one round of all clients, and the bytes up (mean) and down."""
+        placement = plan.structure.place(spec, arrays)
+        seed = seed_of(self._effort.seed, "bench round", round_)
+        down, up = wire.parse_codec(plan.down), wire.parse_codec(plan.up)
+        packet = wire.encode(placement.take(), down, stream(seed, "down") if down.stochastic else None)
+        received = wire.decode(packet, like=placement.take())
+        trainer = self._trainer(net_of(plan.structure, spec))
+        total = OverlapSum([array.shape for array in arrays])
+        lengths = []
+        for client, rows in enumerate(self._task.shares):
+            job = ClientJob(rows, seed_of(seed, "client", client), memories[client])
+            cohort = trainer.train(
+                received, [job], self._task.data.x_train, self._task.data.y_train, self._config,
+                constraints=plan.constraints, terms=[term for term in plan.terms if isinstance(term, Term)],
+                round_=round_,
+            )  # fmt: skip
+            sent = send(cohort, plan, [job.seed], [memories[client]], round_)
+            weight = float(len(rows))
+            learned = decoded_weights(sent.packets[0], up, cohort.start)
+            placement.add(total, [weight * one.astype(np.float64) for one in learned], weight, cohort.held)
+            memories[client] = {**memories[client], **cohort.memories[0], **sent.memories[0]}
+            lengths.append(len(sent.packets[0]) + sent.extra_bytes[0])
+        return total.finish(arrays), (round(float(np.mean(lengths))), len(packet))
+
+    def _shipped(self, spec: ModelSpec, plan: Plan, arrays: list[Array], sent: tuple[int, int]) -> Outcome:
+        net = loaded(plan.structure, spec, arrays)
+        trainer = self._trainer(net)
+        start = Artefact.of(self._met(net, plan), () if plan.deliveries else plan.effects.stored)
+        rows = Calibration(self._task.calibration, self._loss, stream(self._effort.seed, "delivery"))
+        artefact = delivered(start, plan.deliveries, rows)
+        stored = artefact.file()
+        data = self._task.data
+        score = trainer if artefact.net is net else self._trainer(artefact.net)
+        found = score.evaluate(artefact.read(stored), data.x_test, data.y_test)
+        return Outcome(spec, plan, net, artefact, stored, found, *sent)
+
+    def _met(self, net: nn.Module, plan: Plan) -> nn.Module:
+        """Return the net with the plan's constraints met, as every device has it before its first step."""
+        if not plan.constraints:
+            return net
+        rows = self._task.shares[0][:2]
+        job = ClientJob(rows, seed_of(self._effort.seed, "bench met"))
+        data = self._task.data
+        trainer = Trainer(net, objective=data.objective, mode="sequential")
+        cohort = trainer.train(
+            _state(net), [job], data.x_train, data.y_train, self._config, constraints=plan.constraints
+        )
+        return _filled(net, cohort.start)
+
+    def _trainer(self, net: nn.Module) -> Trainer:
+        return Trainer(net, objective=objectives.objective(self._task.data.objective), mode="sequential")
+
+    def _loss(self, net: nn.Module) -> float:
+        """Return the mean loss on the rows that nobody trains on."""
+        data, held = self._task.data, self._task.held
+        found = self._trainer(net).evaluate(_state(net), data.x_train[held], data.y_train[held])
+        return float(found.metrics["loss"])
+
+
+def loaded(structure: Structure, spec: ModelSpec, arrays: Sequence[Array]) -> nn.Module:
+    """Return the net of a structure with its part of a full model."""
+    return _filled(net_of(structure, spec), structure.place(spec, arrays).take())
+
+
+def _filled(net: nn.Module, arrays: Sequence[Array]) -> nn.Module:
+    names = list(net.state_dict())
+    state: Mapping[str, torch.Tensor] = {
+        name: torch.from_numpy(np.array(one)) for name, one in zip(names, arrays, strict=True)
+    }
+    net.load_state_dict(state)
+    return net
+
+
+def _state(net: nn.Module) -> list[Array]:
+    return [value.detach().numpy().copy() for value in net.state_dict().values()]

@@ -1,0 +1,94 @@
+"""What a recipe saves and costs, quantity by quantity: the two columns of `fedlite compress --technique`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from fedlite.devices import compute, memory
+from fedlite.devices.power import compute_energy
+from fedlite.learning.tracing import trace
+from fedlite.pricing import Job, inference, price
+
+if TYPE_CHECKING:
+    from fedlite.compose.bench import Outcome
+    from fedlite.devices.estimate import Estimate
+    from fedlite.devices.profile import DeviceProfile
+    from fedlite.devices.workload import Workload
+
+_MILLI: Final = 1e3
+
+
+def quantities(outcome: Outcome, profile: DeviceProfile, batch: int) -> dict[str, Any]:
+    """Return the quantities of an outcome on a device.
+
+    Returns
+    -------
+    dict
+        params, macs : of one inference of what is shipped.
+        stored_bytes : of the file on flash. up_bytes, down_bytes : of the packets of one client job.
+        accuracy, macro_f1 : on test rows, of what a device reads from the file; other metrics of the task beside them.
+        latency_ms, energy_mj : of one inference, with their bands; energy above idle.
+        training_step_ms : of one optimiser step of so many samples under the plan, with its band.
+        peak_memory_bytes : of training, inference_memory_bytes : of an inference; with their bands.
+    """
+    shape = outcome.spec.input_shape
+    plain, training = (
+        trace(net, shape, name=outcome.spec.name) for net in (outcome.artefact.plain, outcome.structure_net)
+    )
+    precision = dict(outcome.artefact.precision)
+    if not outcome.plan.deliveries:
+        precision = dict.fromkeys(
+            [layer.name.partition("#")[0] for layer in plain.layers], outcome.plan.effects.inference
+        )
+    latency = inference(profile, plain, precision)
+    work = price(profile, outcome.plan, training, Job(float(batch), 1.0, batch, "adam"))
+    energy = compute_energy(profile, latency, above_idle=True)
+    return {
+        "params": plain.params,
+        "macs": plain.macs,
+        "stored_bytes": len(outcome.stored),
+        "up_bytes": outcome.up_bytes,
+        "down_bytes": outcome.down_bytes,
+        **{name: value for name, value in outcome.score.metrics.items() if name != "loss"},
+        "latency_ms": _band(latency, _MILLI),
+        "training_step_ms": _band(work.time, _MILLI),
+        "energy_mj": _band(energy, _MILLI),
+        "peak_memory_bytes": _band(work.peak),
+        "inference_memory_bytes": _band(_inference_memory(profile, plain, precision)),
+    }
+
+
+def _inference_memory(profile: DeviceProfile, workload: Workload, precision: dict[str, str]) -> Estimate:
+    """Return the memory of an inference: at the precision of most of the weights."""
+    by_weight: dict[str, int] = {}
+    for layer in workload.layers:
+        kind = precision.get(layer.name.partition("#")[0], "fp32")
+        by_weight[kind] = by_weight.get(kind, 0) + layer.params
+    most = max(by_weight, key=lambda kind: (by_weight[kind], kind))
+    return memory.inference_peak_bytes(workload, 1, most, in_flash=compute.on_microcontroller(profile))
+
+
+def _band(quantity: Estimate, factor: float = 1.0) -> dict[str, Any]:
+    return {
+        "value": factor * float(quantity.value),
+        "low": factor * float(quantity.low),
+        "high": factor * float(quantity.high),
+        "calibration": str(quantity.calibration),
+    }
+
+
+def spent(outcome: Outcome, profile: DeviceProfile, tried: int) -> dict[str, Any]:
+    """Return what finding and making this took beside training: samples through the net, on the device, with a price.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    profile : DeviceProfile
+    tried : int
+        Recipes that a search trained before it settled.
+    """
+    samples = outcome.artefact.forward_samples
+    one = compute.inference_s(profile, trace(outcome.structure_net, outcome.spec.input_shape, name=outcome.spec.name))
+    seconds = samples * float(one.value)
+    energy_j = float(compute_energy(profile, one, above_idle=True).value) * samples
+    return {"recipes_tried": tried, "forward_samples": samples, "device_s": seconds, "device_j": energy_j}

@@ -1,0 +1,140 @@
+"""`fedlite compress --technique`: a model on real data before and after one technique, or several in an order."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from fedlite.compose.bench import Bench
+from fedlite.compose.bench_rows import quantities, spent
+from fedlite.compose.bench_task import Effort, bench_task
+from fedlite.errors import FedliteError
+from fedlite.techniques import TECHNIQUES, technique
+from fedlite.techniques.pipeline import joined
+from fedlite.techniques.technique import Recipe, Search
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fedlite.compose.bench_task import BenchTask
+    from fedlite.devices.profile import DeviceProfile
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be compared.
+
+    Attributes
+    ----------
+    model, data : str
+    profile : DeviceProfile
+    techniques : sequence of (name, options)
+        In their order.
+    effort : Effort
+    """
+
+    model: str
+    data: str
+    profile: DeviceProfile
+    techniques: Sequence[tuple[str, Mapping[str, Any]]]
+    effort: Effort
+
+
+class _Measuring:
+    """What a search asks: the quantities of a recipe on the device."""
+
+    def __init__(self, bench: Bench, profile: DeviceProfile, batch: int) -> None:
+        self._bench, self._profile, self._batch = bench, profile, batch
+        self.tried = 0
+
+    def measure(self, recipe: Recipe) -> Mapping[str, Any]:
+        self.tried += 1
+        return quantities(self._bench.run([recipe]), self._profile, self._batch)
+
+
+def compare(asked: Asked) -> dict[str, Any]:
+    """Return the two columns and what the methods say of themselves, as JSON values.
+
+    Raises
+    ------
+    FedliteError
+        If a technique does not apply to the model, two do not go together, or the data cannot be had.
+    """
+    made = [technique(name).made(options) for name, options in asked.techniques]
+    nets = [asked.model, *(one.model for one in made if isinstance(one, Recipe) and one.model)]
+    task = bench_task(asked.data, tuple(nets), asked.effort)
+    bench = Bench(asked.model, task, asked.effort)
+    measuring = _Measuring(bench, asked.profile, asked.effort.batch)
+    facts: dict[str, Any] = {}
+    recipes: list[Recipe] = []
+    for one in made:
+        if isinstance(one, Search):
+            found, told = one.find(measuring)
+            facts |= told
+        else:
+            found = one
+        recipes.append(joined(recipes[-1], found) if recipes else found)
+    before, after = bench.run([Recipe()]), bench.run(recipes)
+    return {
+        "model": asked.model,
+        "dataset": asked.data,
+        "device": asked.profile.name,
+        "techniques": [{"technique": name, **dict(options)} for name, options in asked.techniques],
+        "plan": after.plan.label,
+        "before": quantities(before, asked.profile, asked.effort.batch),
+        "after": quantities(after, asked.profile, asked.effort.batch),
+        "facts": {**facts, **dict(after.artefact.facts)},
+        "cost": spent(after, asked.profile, measuring.tried),
+        "remarks": _remarks(task, after.plan.remarks),
+        "effort": asdict(asked.effort),
+    }
+
+
+def _remarks(task: BenchTask, said: Sequence[str]) -> list[str]:
+    rows = f"{len(task.train):,} rows of {task.data.name} among {len(task.shares)} clients"
+    enlarged = f", each image enlarged {task.enlarged} times" if task.enlarged > 1 else ""
+    return [f"trained on {rows}{enlarged}; judged on {len(task.data.y_test):,} others", *said]
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Return every technique as JSON values: what it is, saves, takes, and a setting that shows it."""
+    return [
+        {
+            "technique": one.name,
+            "family": one.family,
+            "does": one.does,
+            "rows": list(one.rows),
+            "saves": list(one.saves),
+            "where": list(one.where),
+            "source": ", ".join(one.cites),
+            "options": one.options,
+            "example": {
+                "model": one.example.model,
+                "dataset": one.example.dataset,
+                "device": one.example.device,
+                "set": dict(one.example.set),
+            },
+        }
+        for one in TECHNIQUES.values()
+    ]
+
+
+def with_options(names: Sequence[str], settings: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
+    """Return each technique with the settings that are meant for it: `option=...` or `technique.option=...`.
+
+    Raises
+    ------
+    FedliteError
+        If no technique, or more than one, has an option of that name.
+    """
+    options: list[tuple[str, dict[str, str]]] = [(name, {}) for name in names]
+    for key, value in settings.items():
+        owner, dot, option = key.rpartition(".")
+        fitting = [own for name, own in options if (name == owner if dot else key in technique(name).options)]
+        if len(fitting) > 1:
+            raise FedliteError(
+                f"--set: got {key!r}, which several of {', '.join(names)} have, expected one; write technique.{key}"
+            )
+        # What nobody has is refused by the technique itself, which knows what it would take.
+        (fitting or [options[0][1]])[0][option if dot and fitting else key] = value
+    return options

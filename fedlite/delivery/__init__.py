@@ -1,0 +1,14 @@
+"""Deliveries: what is made of a trained model before it is shipped to devices. One file each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DELIVERIES: Final[dict[str, str]] = {
+    "static-quantization": "fedlite.delivery.static_quantization:StaticQuantization",
+    "dynamic-quantization": "fedlite.delivery.dynamic_quantization:DynamicQuantization",
+    "weight-quantization": "fedlite.delivery.weight_quantization:WeightQuantization",
+    "clustering": "fedlite.delivery.clustering:Clustering",
+    "entropy-coding": "fedlite.delivery.entropy_coding:EntropyCoding",
+}
+"""Name -> `module:Class`."""

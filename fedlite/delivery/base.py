@@ -1,0 +1,137 @@
+"""What a delivery must offer: a trained model in, the artefact that devices run out.
+
+An artefact is two nets. One is executed, on the host as on the device: its state, with integers where the device has
+integers, is the file that lies on flash. The other has the same layers with plain weights, as a device's kernels see
+them: it is traced for work and memory, and priced layer by layer at the precision in which the layer computes.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from fedlite import wire
+from fedlite.compression.part import Part
+from fedlite.rng import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from torch import nn
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A model as it is shipped.
+
+    Attributes
+    ----------
+    net : nn.Module
+        Computes what the device computes; its state dict is what is stored.
+    plain : nn.Module
+        The same layers with plain weights: what is traced.
+    precision : mapping
+        Name of a layer -> the precision in which it computes, where that is not float32.
+    codec : tuple of str
+        Stages in which the state is stored.
+    facts : mapping
+        What the deliveries found out, plain JSON values.
+    forward_samples : int
+        Samples that went through the net because of the deliveries, to be charged.
+    """
+
+    net: nn.Module
+    plain: nn.Module
+    precision: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    codec: tuple[str, ...] = ("fp32",)
+    facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    forward_samples: int = 0
+
+    @classmethod
+    def of(cls, net: nn.Module, codec: tuple[str, ...] = ()) -> Artefact:
+        """Return the model as it was trained, stored in a codec, plainly if it has no stage."""
+        return cls(net, net, codec=codec or ("fp32",))
+
+    def with_layers(
+        self, layers: Mapping[str, nn.Module], precision: str | None, *, forward_samples: int = 0, **facts: Any
+    ) -> Artefact:
+        """Return the artefact with other layers in the executed net, by name, that compute in a precision."""
+        return replace(
+            self,
+            net=replaced(self.net, layers),
+            precision=dict(self.precision)
+            if precision is None
+            else {**self.precision, **dict.fromkeys(layers, precision)},
+            facts={**self.facts, **facts},
+            forward_samples=self.forward_samples + forward_samples,
+        )
+
+    def file(self) -> bytes:
+        """Return the file as it lies on flash."""
+        state = [value.detach().cpu().numpy() for value in self.net.state_dict().values()]
+        codec = wire.parse_codec(self.codec)
+        return wire.encode(state, codec, stream(0, "stored") if codec.stochastic else None)
+
+    def read(self, file: bytes) -> list[Array]:
+        """Return the state of the executed net as a device reads it from the file."""
+        return wire.decode(file, like=[value.detach().cpu().numpy() for value in self.net.state_dict().values()])
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a delivery may look at beside the model.
+
+    Attributes
+    ----------
+    x : float32 array, shape (N, *sample)
+        Rows that a client gave for this.
+    loss : callable
+        Mean loss of a net on rows that are held out, for those who search.
+    rng : Generator
+        Randomness of the delivery.
+    """
+
+    x: NDArray[np.float32]
+    loss: Callable[[nn.Module], float]
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Delivery(Part, ABC):
+    """Makes a trained model into what is shipped; a plan's deliveries act in their order."""
+
+    @abstractmethod
+    def deliver(self, artefact: Artefact, rows: Calibration) -> Artefact:
+        """Return the artefact, changed; what is given stays as it is.
+
+        Raises
+        ------
+        PartError
+            If this cannot be done to this model; the message names the layer.
+        """
+
+
+def delivered(start: Artefact, deliveries: Sequence[Part], rows: Calibration) -> Artefact:
+    """Return the artefact that deliveries make of a trained model, one after the other."""
+    artefact = start
+    for delivery in deliveries:
+        assert isinstance(delivery, Delivery)  # noqa: S101 (read as one; plans know only parts)
+        artefact = delivery.deliver(artefact, rows)
+    return artefact
+
+
+def replaced(net: nn.Module, layers: Mapping[str, nn.Module]) -> nn.Module:
+    """Return a copy of a net with other modules in some places, by their dotted names."""
+    made = copy.deepcopy(net)
+    for name, layer in layers.items():
+        *path, last = name.split(".")
+        setattr(made.get_submodule(".".join(path)), last, layer)
+    return made

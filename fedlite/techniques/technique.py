@@ -1,0 +1,145 @@
+"""What a technique is: a named way to make a model lighter, with its options, its source and what it truly saves."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, get_type_hints
+
+from fedlite.compression.part import PartError
+from fedlite.compression.plan import Plan
+from fedlite.errors import nearest, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Protocol
+
+    class Bench(Protocol):
+        """What a search may ask: what a recipe comes to, on the task and the device at hand."""
+
+        def measure(self, recipe: Recipe) -> Mapping[str, Any]:
+            """Return the quantities of `fedlite compress` of a recipe, as plain numbers."""
+
+
+STORED: Final = "stored"
+WIRE: Final = "wire"
+COMPUTE: Final = "compute"
+MEMORY: Final = "memory"
+DEVICE: Final = "device"
+UPLINK: Final = "uplink"
+DOWNLINK: Final = "downlink"
+SERVER: Final = "server"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a technique makes of a task.
+
+    Attributes
+    ----------
+    plan : Plan
+        Of every client job, and of what is shipped.
+    model : str, optional
+        Another net instead of the one that was named.
+    layers : tuple, optional
+        A replacement of layers that the whole run trains: its name, and its options as pairs.
+    """
+
+    plan: Plan = field(default_factory=Plan)
+    model: str | None = None
+    layers: tuple[str, tuple[tuple[str, Any], ...]] | None = None
+
+
+class Search(ABC):
+    """A technique that tries recipes before it settles on one."""
+
+    @abstractmethod
+    def find(self, bench: Bench) -> tuple[Recipe, dict[str, Any]]:
+        """Return the recipe that was found, and what was found out on the way as plain JSON values."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A setting in which a technique is of use, and which `fedlite compress` runs in a minute or two."""
+
+    model: str = "cnn"
+    dataset: str = "digits"
+    device: str = "pi-4b"
+    set: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Technique:
+    """One entry of the catalogue.
+
+    Attributes
+    ----------
+    name, family : str
+    rows : tuple of int
+        Which techniques of the surveys it covers (docs/concepts/techniques.md).
+    saves : tuple of str
+        What its example shows: stored, wire, compute, memory.
+    where : tuple of str
+        device, uplink, downlink, server.
+    cites : tuple of str
+        Keys of the bibliography.
+    make : callable
+        From its options to a plan, a recipe or a search; its signature is their schema, its docstring their help.
+    example : Example
+    """
+
+    name: str
+    family: str
+    rows: tuple[int, ...]
+    saves: tuple[str, ...]
+    where: tuple[str, ...]
+    cites: tuple[str, ...]
+    make: Callable[..., Plan | Recipe | Search]
+    example: Example = field(default_factory=Example)
+
+    @property
+    def does(self) -> str:
+        """One sentence: the first line of what makes it."""
+        return (inspect.getdoc(self.make) or "").partition("\n")[0]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Option -> its default."""
+        return {name: one.default for name, one in inspect.signature(self.make).parameters.items()}
+
+    def made(self, options: Mapping[str, Any]) -> Recipe | Search:
+        """Return the recipe, or the search for one, under these options.
+
+        Raises
+        ------
+        PartError
+            If an option is unknown, of the wrong type or out of range.
+        """
+        known = self.options
+        if unknown := sorted(set(options) - set(known)):
+            near = nearest(unknown[0], known)
+            expected = ", ".join(known) or "none"
+            raise PartError(
+                f"{self.name}: got the option {quoted(unknown[0])}, expected {expected}; "
+                + (f"write {near!r}" if near else "leave it out")
+            )
+        hints = get_type_hints(self.make)
+        checked = {name: _checked(f"{self.name}.{name}", value, hints[name]) for name, value in options.items()}
+        found = self.make(**checked)
+        return Recipe(found) if isinstance(found, Plan) else found
+
+
+def _checked(where: str, value: Any, hint: Any) -> Any:
+    """Return an option as its type; texts, as the command line has them, are read as what the type asks for."""
+    from pydantic import TypeAdapter, ValidationError
+
+    if isinstance(value, list):
+        value = tuple(value)
+    if isinstance(value, str) and hint is not str and "tuple" in str(hint):
+        value = tuple(part for part in value.split(",") if part)
+    try:
+        return TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        words = getattr(hint, "__name__", str(hint))
+        raise PartError(f"{where}: got {quoted(value)}, expected {words}; mend the value") from error

@@ -1,0 +1,136 @@
+"""One battery that every delivery passes: those that ship, and any of a user's own."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from own import examples
+from torch import nn
+
+from fedlite.compression.part import PartError, from_record, made
+from fedlite.delivery import DELIVERIES
+from fedlite.delivery.base import Artefact, Calibration, Delivery, delivered
+from fedlite.delivery.clustering import Clustering
+from fedlite.delivery.dynamic_quantization import DynamicQuantization
+from fedlite.delivery.entropy_coding import EntropyCoding
+from fedlite.delivery.static_quantization import StaticQuantization
+from fedlite.delivery.weight_quantization import WeightQuantization
+from fedlite.learning.models.spec import spec_of
+from fedlite.learning.tracing import trace
+from fedlite.rng import stream
+
+EXAMPLES = {
+    "static-quantization": [StaticQuantization(), StaticQuantization("none", 8), StaticQuantization(rows=4)],
+    "dynamic-quantization": [DynamicQuantization()],
+    "weight-quantization": [WeightQuantization(8), WeightQuantization(4), WeightQuantization(2)],
+    "clustering": [Clustering(16), Clustering(5)],
+    "entropy-coding": [EntropyCoding()],
+    **examples(Delivery),
+}
+"""Name in a scenario -> some settings of it."""
+ALL = [part for parts in EXAMPLES.values() for part in parts]
+NETS = {
+    "perceptron": spec_of("mlp", (12,), 5, 1, hidden=(8, 6)),
+    "images": spec_of("cnn", (1, 8, 8), 5, 1, channels=(8, 16), hidden=24),
+    "batch statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="batch"),
+    "series": spec_of("cnn1d", (3, 32), 4, 1),
+}
+
+each_part = pytest.mark.parametrize("part", ALL, ids=lambda part: part.label)
+each_net = pytest.mark.parametrize("net", NETS)
+
+
+def rows_of(spec, seed=0):
+    x = stream(seed, "rows").normal(size=(16, *spec.input_shape)).astype(np.float32)
+    return Calibration(x, lambda net: float(net(torch.from_numpy(x)).square().mean()), stream(seed, "delivery"))
+
+
+def shipped(part, spec):
+    net = spec.build().eval()
+    return net, part.deliver(Artefact.of(net), rows_of(spec))
+
+
+def state_of(net):
+    return {name: value.clone() for name, value in net.state_dict().items()}
+
+
+def test_every_delivery_has_an_example_that_a_scenario_can_name():
+    assert {name for name in EXAMPLES if ":" not in name} == set(DELIVERIES)
+    for name, parts in EXAMPLES.items():
+        for part in parts:
+            options = {key: value for key, value in part.record.items() if key != "part"}
+            assert made(name, options, DELIVERIES, Delivery) == part
+            assert from_record(json.loads(json.dumps(part.record)), Delivery) == part
+
+
+@each_part
+@each_net
+def test_the_model_that_is_given_stays_as_it_was(part, net):
+    spec = NETS[net]
+    given = spec.build().eval()
+    before, x = state_of(given), torch.from_numpy(rows_of(spec).x)
+    said = given(x)
+    part.deliver(Artefact.of(given), rows_of(spec))
+    assert list(before) == list(given.state_dict())
+    assert all(torch.equal(before[name], value) for name, value in given.state_dict().items())
+    assert torch.equal(given(x), said)
+
+
+@each_part
+@each_net
+def test_what_is_read_from_the_file_computes_what_was_written(part, net):
+    spec = NETS[net]
+    _, artefact = shipped(part, spec)
+    artefact.net.eval()
+    x = torch.from_numpy(rows_of(spec).x)
+    said = artefact.net(x)
+    arrays = artefact.read(artefact.file())
+    for tensor in artefact.net.state_dict().values():
+        tensor.zero_()
+    artefact.net.load_state_dict(
+        {name: torch.from_numpy(np.array(one)) for name, one in zip(artefact.net.state_dict(), arrays, strict=True)}
+    )
+    assert torch.equal(artefact.net(x), said)
+
+
+@each_part
+@each_net
+def test_the_same_model_gives_the_same_file(part, net):
+    assert shipped(part, NETS[net])[1].file() == shipped(part, NETS[net])[1].file()
+
+
+@each_part
+@each_net
+def test_what_is_traced_has_plain_weights_and_layers_with_a_precision(part, net):
+    spec = NETS[net]
+    _, artefact = shipped(part, spec)
+    traced = trace(artefact.plain, spec.input_shape, name=spec.name)
+    assert all(parameter.dtype == torch.float32 for parameter in artefact.plain.parameters())
+    assert set(artefact.precision) <= {layer.name.partition("#")[0] for layer in traced.layers}
+
+
+@each_net
+def test_deliveries_act_in_their_order(net):
+    spec = NETS[net]
+    start = Artefact.of(spec.build().eval())
+    both = (WeightQuantization(4), EntropyCoding())
+    assert delivered(start, both, rows_of(spec)).file() == both[1].deliver(
+        both[0].deliver(start, rows_of(spec)), rows_of(spec)
+    ).file()  # fmt: skip
+    assert delivered(start, (), rows_of(spec)) is start
+
+
+LAYERED = [part for part in ALL if not isinstance(part, EntropyCoding)]
+
+
+@pytest.mark.parametrize("part", LAYERED, ids=lambda part: part.label)
+def test_a_net_without_such_layers_is_refused_by_the_names_of_those_it_has(part):
+    net = nn.Sequential(nn.BatchNorm1d(4), nn.ReLU())
+    before = state_of(net)
+    rows = Calibration(np.zeros((2, 4), np.float32), lambda _: 0.0, stream(0, "x"))
+    with pytest.raises(PartError, match=r"0 \(BatchNorm1d\); choose another technique"):
+        part.deliver(Artefact.of(net), rows)
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())

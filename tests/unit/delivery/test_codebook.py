@@ -1,0 +1,62 @@
+"""Shared weights: the codebook against a slow k-means, and the bytes of what is stored."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fedlite.delivery.base import Artefact
+from fedlite.delivery.codebook import SharedWeights, kmeans
+from fedlite.rng import stream
+
+
+def slow_kmeans(values, clusters):
+    centres = np.linspace(values.min(), values.max(), clusters)
+    for _ in range(50):
+        nearest = np.array([int(np.argmin(np.abs(centres - value))) for value in values])
+        moved = np.array([values[nearest == k].mean() if (nearest == k).any() else centres[k] for k in range(clusters)])
+        if np.array_equal(moved, centres):
+            break
+        centres = moved
+    return centres, nearest
+
+
+@pytest.mark.parametrize("clusters", [2, 5, 16])
+def test_centroids_are_those_of_lloyds_iterations(clusters):
+    values = stream(1, "values").normal(size=300).astype(np.float32)
+    centres, indices = kmeans(values, clusters)
+    slow, nearest = slow_kmeans(values.astype(np.float64), clusters)
+    np.testing.assert_allclose(centres, slow, rtol=1e-5)
+    assert np.array_equal(indices, nearest)
+
+
+def test_as_many_values_as_clusters_lose_nothing():
+    layer = nn.Linear(2, 2, bias=False)
+    layer.weight.data = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+    x = torch.eye(2)
+    assert torch.equal(SharedWeights(layer, 4)(x), layer(x))
+    assert torch.equal(SharedWeights(layer, 200)(x), layer(x))
+
+
+@pytest.mark.parametrize(("clusters", "bits"), [(2, 1), (3, 2), (4, 2), (5, 4), (16, 4), (17, 8), (256, 8)])
+def test_indices_take_the_least_bits_that_tell_the_clusters_apart(clusters, bits):
+    layer = nn.Linear(64, 33)
+    made = SharedWeights(layer, clusters)
+    assert made.indices.numel() == math.ceil(bits * 64 * 33 / 8)
+    assert made.codebook.numel() == clusters
+    file = Artefact.of(nn.Sequential(made)).file()
+    body = math.ceil(bits * 64 * 33 / 8) + 4 * clusters + 4 * 33
+    assert body <= len(file) <= body + 100
+
+
+def test_every_weight_is_its_nearest_centroid():
+    layer = nn.Conv2d(3, 8, 3, bias=False)
+    made = SharedWeights(layer, 8)
+    weight = made(torch.eye(27).reshape(27, 3, 3, 3)).detach().reshape(27, 8).T.reshape(8, 3, 3, 3)
+    book = made.codebook
+    nearest = book[(layer.weight.detach().reshape(-1, 1) - book).abs().argmin(dim=1)].reshape(weight.shape)
+    torch.testing.assert_close(weight, nearest)

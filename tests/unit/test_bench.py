@@ -1,0 +1,150 @@
+"""The bench on a few real rows: before and after are trained alike, and every byte is one of a buffer."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fedlite import wire
+from fedlite.cli.main import app
+from fedlite.compose.bench import Bench
+from fedlite.compose.bench_rows import quantities
+from fedlite.compose.bench_task import Effort, bench_task
+from fedlite.compose.toolbox import Asked, compare
+from fedlite.compression.constraint.magnitude import Magnitude
+from fedlite.compression.plan import Plan
+from fedlite.compression.structure.width import Width
+from fedlite.delivery.static_quantization import StaticQuantization
+from fedlite.errors import FedliteError
+from fedlite.scenario.profiles import load_profile
+from fedlite.techniques.technique import Recipe
+
+SMALL = Effort(rows=400, epochs=2, rounds=2)
+TASK = bench_task("digits", ("cnn",), SMALL)
+BENCH = Bench("cnn", TASK, SMALL)
+BOARD = load_profile("pi-4b")
+KEYS = {
+    "params", "macs", "stored_bytes", "up_bytes", "down_bytes", "accuracy", "macro_f1", "latency_ms",
+    "training_step_ms", "energy_mj", "peak_memory_bytes", "inference_memory_bytes",
+}  # fmt: skip
+
+
+def told(*plans):
+    return quantities(BENCH.run([Recipe(plan) for plan in plans]), BOARD, SMALL.batch)
+
+
+@pytest.fixture(scope="module")
+def full():
+    return told(Plan())
+
+
+def test_rows_are_few_apart_and_dealt_to_everybody():
+    held, train = set(TASK.held.tolist()), set(TASK.train.tolist())
+    assert len(TASK.data.y_train) == 400
+    assert len(TASK.data.y_test) == 200
+    assert not held & train
+    assert len(held) == 40
+    assert sorted(np.concatenate(TASK.shares).tolist()) == sorted(train)
+
+
+def test_images_are_enlarged_only_for_nets_that_need_it():
+    larger = bench_task("digits", ("cnn", "resnet18"), SMALL)
+    assert (larger.enlarged, larger.data.input_shape) == (4, (1, 32, 32))
+    assert np.array_equal(larger.data.x_train[:, :, ::4, ::4], TASK.data.x_train)
+    assert TASK.enlarged == 1
+
+
+def test_no_technique_changes_nothing(full):
+    assert told(Plan("another name")) == full
+    assert set(full) >= KEYS
+    assert full["stored_bytes"] == full["up_bytes"] == full["down_bytes"]
+    assert 4 * full["params"] < full["stored_bytes"] < 4 * full["params"] + 100
+    assert full["accuracy"] > 0.5
+
+
+def test_integers_are_a_quarter_of_the_file_and_cost_training_nothing(full):
+    found = told(Plan(deliveries=(StaticQuantization(rows=16),)))
+    assert found["stored_bytes"] < 0.28 * full["stored_bytes"]
+    for same in ("params", "macs", "up_bytes", "down_bytes", "training_step_ms", "peak_memory_bytes"):
+        assert found[same] == full[same]
+    assert found["latency_ms"]["value"] < full["latency_ms"]["value"]
+    assert found["inference_memory_bytes"]["value"] == full["inference_memory_bytes"]["value"] / 4
+    assert abs(found["accuracy"] - full["accuracy"]) < 0.05
+
+
+def test_removed_channels_are_smaller_everywhere(full):
+    found = told(Plan(structure=Width(0.5)))
+    for less in ("params", "macs", "stored_bytes", "up_bytes", "down_bytes"):
+        assert found[less] < 0.4 * full[less]
+    for less in ("latency_ms", "training_step_ms", "energy_mj", "peak_memory_bytes"):
+        assert found[less]["value"] < full[less]["value"]
+
+
+def test_masks_save_on_the_wire_alone(full):
+    found = told(Plan(constraints=(Magnitude(0.9),), up=("nonzero",), down=("nonzero",)))
+    assert found["up_bytes"] < 0.2 * full["up_bytes"]
+    assert found["down_bytes"] < 1.1 * full["down_bytes"]
+    for same in ("params", "macs", "stored_bytes", "latency_ms", "energy_mj"):
+        assert found[same] == full[same]
+    assert found["training_step_ms"]["value"] > full["training_step_ms"]["value"]
+
+
+def test_what_is_shipped_meets_the_constraints():
+    outcome = BENCH.run([Recipe(Plan(constraints=(Magnitude(0.9),)))])
+    kernels = [one for one in outcome.artefact.read(outcome.stored) if one.ndim > 1]
+    assert np.mean([np.mean(one == 0) for one in [np.concatenate([k.ravel() for k in kernels])]]) == pytest.approx(
+        0.9, abs=0.001
+    )
+
+
+def test_the_file_is_a_packet_of_the_executed_net():
+    outcome = BENCH.run([Recipe(Plan(deliveries=(StaticQuantization(rows=16),)))])
+    kinds = {str(array.dtype) for array in wire.decode(outcome.stored, most_elements=10**6)}
+    assert kinds == {"int8", "float32"}
+
+
+def test_rounds_are_dealt_among_the_techniques_in_their_order(full):
+    first = told(Plan(constraints=(Magnitude(0.9),)), Plan(constraints=(Magnitude(0.9),), structure=Width(0.5)))
+    assert first["params"] < full["params"]
+    assert first != told(Plan(structure=Width(0.5)), Plan(constraints=(Magnitude(0.9),), structure=Width(0.5)))
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    asked = Asked("cnn", "digits", BOARD, [("static-int8", {"rows": "16"})], SMALL)
+    assert compare(asked) == compare(asked)
+
+
+def test_calibration_rows_are_charged():
+    asked = [
+        Asked("cnn", "digits", BOARD, [("static-int8", {"rows": "16", "calibration": c})], SMALL)
+        for c in ("client", "none")
+    ]
+    with_rows, without = (compare(one)["cost"] for one in asked)
+    assert (with_rows["forward_samples"], without["forward_samples"]) == (16, 0)
+    assert with_rows["device_s"] > 0 == without["device_s"]
+
+
+def test_what_does_not_apply_is_said_by_layer():
+    asked = Asked("squeezenet1.1", "digits", BOARD, [("dynamic-int8", {})], Effort(rows=100, epochs=1, rounds=1))
+    with pytest.raises(FedliteError, match=r"got a net without linear or recurrent layers.*\(Conv2d\)"):
+        compare(asked)
+
+
+def test_the_command_prints_both_columns_and_one_json_object(capsys):
+    from typer.testing import CliRunner
+
+    few = ["--rows", "300", "--epochs", "1", "--rounds", "1"]
+    found = CliRunner().invoke(
+        app, ["compress", "mlp", "--technique", "weight-only", "--set", "bits=2", *few, "--json"]
+    )
+    assert found.exit_code == 0, found.output
+    printed = json.loads(found.output)
+    assert set(printed["before"]) == set(printed["after"]) >= KEYS
+    assert printed["plan"] == "int2 weights"
+    shown = CliRunner().invoke(app, ["compress", "mlp", "--technique", "weight-only", *few])
+    assert "energy of an inference" in shown.output
+    assert "Int4 weights are unpacked to float32 before use" in shown.output
+    listed = CliRunner().invoke(app, ["compress", "--list"])
+    assert "static-int8" in listed.output
