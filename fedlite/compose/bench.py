@@ -10,23 +10,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from fedlite import wire
 from fedlite.client.sending import decoded_weights, send
+from fedlite.compose.shipping import CALIBRATION_ROWS, Shipped, Ware, ship, state_of
 from fedlite.compression.overlap import OverlapSum
 from fedlite.compression.structure.base import net_of
-from fedlite.delivery.base import Artefact, Calibration, delivered
 from fedlite.learning import objectives
 from fedlite.learning.models.spec import ModelSpec, spec_of
 from fedlite.learning.objectives.terms.base import Term
-from fedlite.learning.training.records import ClientJob, Evaluation, LocalConfig
+from fedlite.learning.training.records import ClientJob, LocalConfig
 from fedlite.learning.training.threads import single_thread
 from fedlite.learning.training.trainer import Trainer
 from fedlite.rng import seed_of, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from fedlite.client.memory import JobMemory
     from fedlite.compose.bench_task import BenchTask, Effort
     from fedlite.compression.plan import Plan
-    from fedlite.compression.structure.base import Structure
     from fedlite.techniques.technique import Recipe
 
     Array = NDArray[Any]
@@ -47,25 +45,16 @@ class Outcome:
     Attributes
     ----------
     spec : ModelSpec
-    plan : Plan
+    shipped : Shipped
     structure_net : nn.Module
         What a device trains: it is traced for the price of a step.
-    artefact : Artefact
-        What is shipped.
-    stored : bytes
-        The file of the artefact.
-    score : Evaluation
-        Of what a device reads from the file.
     up_bytes, down_bytes : int
         Mean length of a client's upload in the last round, and of the packet that came down.
     """
 
     spec: ModelSpec
-    plan: Plan
+    shipped: Shipped
     structure_net: nn.Module
-    artefact: Artefact
-    stored: bytes
-    score: Evaluation
     up_bytes: int
     down_bytes: int
 
@@ -112,7 +101,7 @@ class Bench:
         """Return the full model, trained on all rows; once for each net."""
         if spec not in self._trained:
             net = spec.build()
-            arrays = _state(net)
+            arrays = state_of(net)
             job = ClientJob(self._task.train, seed_of(self._effort.seed, "bench start"))
             config = LocalConfig(
                 epochs=self._effort.epochs, batch_size=self._effort.batch, lr=self._effort.lr, optimizer="adam"
@@ -150,53 +139,10 @@ class Bench:
         return total.finish(arrays), (round(float(np.mean(lengths))), len(packet))
 
     def _shipped(self, spec: ModelSpec, plan: Plan, arrays: list[Array], sent: tuple[int, int]) -> Outcome:
-        net = loaded(plan.structure, spec, arrays)
-        trainer = self._trainer(net)
-        start = Artefact.of(self._met(net, plan), () if plan.deliveries else plan.effects.stored)
-        rows = Calibration(self._task.calibration, self._loss, stream(self._effort.seed, "delivery"))
-        artefact = delivered(start, plan.deliveries, rows)
-        stored = artefact.file()
-        data = self._task.data
-        score = trainer if artefact.net is net else self._trainer(artefact.net)
-        found = score.evaluate(artefact.read(stored), data.x_test, data.y_test)
-        return Outcome(spec, plan, net, artefact, stored, found, *sent)
-
-    def _met(self, net: nn.Module, plan: Plan) -> nn.Module:
-        """Return the net with the plan's constraints met, as every device has it before its first step."""
-        if not plan.constraints:
-            return net
-        rows = self._task.shares[0][:2]
-        job = ClientJob(rows, seed_of(self._effort.seed, "bench met"))
-        data = self._task.data
-        trainer = Trainer(net, objective=data.objective, mode="sequential")
-        cohort = trainer.train(
-            _state(net), [job], data.x_train, data.y_train, self._config, constraints=plan.constraints
-        )
-        return _filled(net, cohort.start)
+        task, seed = self._task, self._effort.seed
+        calibration = task.shares[0][:CALIBRATION_ROWS]
+        ware = Ware(spec, arrays, task.data, calibration, task.held, seed, task.data.objective)
+        return Outcome(spec, ship(ware, plan), net_of(plan.structure, spec), *sent)
 
     def _trainer(self, net: nn.Module) -> Trainer:
         return Trainer(net, objective=objectives.objective(self._task.data.objective), mode="sequential")
-
-    def _loss(self, net: nn.Module) -> float:
-        """Return the mean loss on the rows that nobody trains on."""
-        data, held = self._task.data, self._task.held
-        found = self._trainer(net).evaluate(_state(net), data.x_train[held], data.y_train[held])
-        return float(found.metrics["loss"])
-
-
-def loaded(structure: Structure, spec: ModelSpec, arrays: Sequence[Array]) -> nn.Module:
-    """Return the net of a structure with its part of a full model."""
-    return _filled(net_of(structure, spec), structure.place(spec, arrays).take())
-
-
-def _filled(net: nn.Module, arrays: Sequence[Array]) -> nn.Module:
-    names = list(net.state_dict())
-    state: Mapping[str, torch.Tensor] = {
-        name: torch.from_numpy(np.array(one)) for name, one in zip(names, arrays, strict=True)
-    }
-    net.load_state_dict(state)
-    return net
-
-
-def _state(net: nn.Module) -> list[Array]:
-    return [value.detach().numpy().copy() for value in net.state_dict().values()]

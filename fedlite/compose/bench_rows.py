@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fedlite.devices import compute, memory
 from fedlite.devices.power import compute_energy
 from fedlite.learning.tracing import trace
-from fedlite.pricing import Job, inference, price
+from fedlite.pricing import Job, price
 
 if TYPE_CHECKING:
     from fedlite.compose.bench import Outcome
@@ -31,30 +31,23 @@ def quantities(outcome: Outcome, profile: DeviceProfile, batch: int) -> dict[str
         training_step_ms : of one optimiser step of so many samples under the plan, with its band.
         peak_memory_bytes : of training, inference_memory_bytes : of an inference; with their bands.
     """
-    shape = outcome.spec.input_shape
-    plain, training = (
-        trace(net, shape, name=outcome.spec.name) for net in (outcome.artefact.plain, outcome.structure_net)
-    )
-    precision = dict(outcome.artefact.precision)
-    if not outcome.plan.deliveries:
-        precision = dict.fromkeys(
-            [layer.name.partition("#")[0] for layer in plain.layers], outcome.plan.effects.inference
-        )
-    latency = inference(profile, plain, precision)
-    work = price(profile, outcome.plan, training, Job(float(batch), 1.0, batch, "adam"))
+    shipped = outcome.shipped
+    plain, training = shipped.workload, trace(outcome.structure_net, outcome.spec.input_shape, name=outcome.spec.name)
+    latency = shipped.latency(profile)
+    work = price(profile, shipped.plan, training, Job(float(batch), 1.0, batch, "adam"))
     energy = compute_energy(profile, latency, above_idle=True)
     return {
         "params": plain.params,
         "macs": plain.macs,
-        "stored_bytes": len(outcome.stored),
+        "stored_bytes": len(shipped.file),
         "up_bytes": outcome.up_bytes,
         "down_bytes": outcome.down_bytes,
-        **{name: value for name, value in outcome.score.metrics.items() if name != "loss"},
+        **{name: value for name, value in shipped.score.metrics.items() if name != "loss"},
         "latency_ms": _band(latency, _MILLI),
         "training_step_ms": _band(work.time, _MILLI),
         "energy_mj": _band(energy, _MILLI),
         "peak_memory_bytes": _band(work.peak),
-        "inference_memory_bytes": _band(_inference_memory(profile, plain, precision)),
+        "inference_memory_bytes": _band(_inference_memory(profile, plain, shipped.precision)),
     }
 
 
@@ -87,7 +80,7 @@ def spent(outcome: Outcome, profile: DeviceProfile, tried: int) -> dict[str, Any
     tried : int
         Recipes that a search trained before it settled.
     """
-    samples = outcome.artefact.forward_samples
+    samples = outcome.shipped.artefact.forward_samples
     one = compute.inference_s(profile, trace(outcome.structure_net, outcome.spec.input_shape, name=outcome.spec.name))
     seconds = samples * float(one.value)
     energy_j = float(compute_energy(profile, one, above_idle=True).value) * samples

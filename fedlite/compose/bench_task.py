@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _HELD: Final = 0.1
 """Share of the training rows that searches may be judged by; nobody trains on them."""
 _MOST_HELD: Final = 500
-_CALIBRATION: Final = 256
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,6 @@ class BenchTask:
     held: NDArray[np.int64]
     shares: list[NDArray[np.int64]]
     enlarged: int
-
-    @property
-    def calibration(self) -> NDArray[np.float32]:
-        """Rows of the first client, for deliveries that calibrate."""
-        return self.data.x_train[self.shares[0][:_CALIBRATION]]
 
 
 def bench_task(name: str, nets: tuple[str, ...], effort: Effort) -> BenchTask:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fedlite.compose import auto_plans
 from fedlite.compose.protocol import join
+from fedlite.compose.shipping import artefact_of
 from fedlite.devices import channels
 from fedlite.fleet import population
 from fedlite.fleet.hardware import wall_bytes
@@ -60,6 +61,9 @@ def classes(scenario: Scenario, learning: Learning) -> list[DeviceClass]:
             made.append(DeviceClass(profile, share, choice.plan, price_of(choice.plan), excluded, choice.reason))
             continue
         plan = scenario.plan_for(profile=profile.name, tier=profile.tier)
+        if plan.deliveries:
+            # A delivery that does not apply is refused before anything is trained.
+            artefact_of(learning.ware(learning.arrays), plan)
         work = price_of(plan)
         reason = why_excluded(profile, plan, work, scenario.fleet, learning)
         made.append(DeviceClass(profile, share, plan, work, reason))

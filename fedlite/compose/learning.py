@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedlite import wire
+from fedlite.compose.shipping import CALIBRATION_ROWS, Ware
 from fedlite.compose.target import target_of
 from fedlite.compression.structure.base import net_of
 from fedlite.compression.structure.full import Full
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
+
+_HELD: Final = 256
+"""Rows by which a delivery may search."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,13 @@ class Learning:
     def part(self, plan: Plan) -> list[Array]:
         """Return what of the initial model goes to the devices of a plan."""
         return plan.structure.place(self.spec, self.arrays).take()
+
+    def ware(self, arrays: Sequence[Array]) -> Ware:
+        """Return a trained full model with what it may be calibrated and judged by: rows of the first client."""
+        rows = self.rows[0]
+        return Ware(
+            self.spec, arrays, self.judge, rows[:CALIBRATION_ROWS], rows[-_HELD:], self.spec.seed, self.objective
+        )
 
     def downlink_bytes(self, plan: Plan) -> int:
         """Return the length of the encoded model that a plan's devices receive."""

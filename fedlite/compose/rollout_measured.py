@@ -6,32 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import zstandard
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from fedlite import wire
 from fedlite.compose.learning import Learning, prepare
-from fedlite.compression.structure.base import net_of
+from fedlite.compose.shipping import Shipped, ship
 from fedlite.devices import memory
 from fedlite.devices.compute import inference_s, on_microcontroller
 from fedlite.errors import FedliteError
-from fedlite.learning.training.records import ClientJob, LocalConfig
-from fedlite.learning.training.trainer import Trainer
-from fedlite.rng import stream
 from fedlite.scenario.clients import PlanSection
 from fedlite.scenario.loader import load_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from fedlite.compression.plan import Plan
     from fedlite.devices.estimate import Estimate
     from fedlite.devices.profile import DeviceProfile
-    from fedlite.devices.workload import Workload
     from fedlite.scenario.rollout.model import Delta, Variant
 
     Arrays = list[NDArray[Any]]
@@ -43,19 +35,28 @@ _SCORE = "accuracy"
 class Measured:
     """A model as it would be shipped: the packet, its work, and how good what comes out of the packet is."""
 
-    packet: bytes
-    workload: Workload
-    precision: str
+    shipped: Shipped
+    precision: str | None
+    """In which all layers compute, if the plan tells of one."""
     accuracy: float
+
+    @property
+    def packet(self) -> bytes:
+        """The file that devices download."""
+        return self.shipped.file
 
     def latency(self, profile: DeviceProfile) -> Estimate:
         """Return the time of an inference."""
-        return inference_s(profile, self.workload, precision=self.precision)
+        if self.precision is None:
+            return self.shipped.latency(profile)
+        return inference_s(profile, self.shipped.workload, precision=self.precision)
 
     def peak_bytes(self, profile: DeviceProfile) -> float:
         """Return the memory that an inference must be prepared for: the upper end of the band."""
+        kinds = set(self.shipped.precision.values()) or {"fp32"}
+        precision = self.precision or (kinds.pop() if len(kinds) == 1 else "fp32")
         in_flash = on_microcontroller(profile)
-        return float(memory.inference_peak_bytes(self.workload, 1, self.precision, in_flash=in_flash).high)
+        return float(memory.inference_peak_bytes(self.shipped.workload, 1, precision, in_flash=in_flash).high)
 
 
 def measure(variant: Variant) -> Measured:
@@ -64,23 +65,19 @@ def measure(variant: Variant) -> Measured:
     Raises
     ------
     FedliteError
-        If the directory holds no finished scenario run, or its model is scored by something else than accuracy.
+        If the directory holds no finished scenario run, its model is scored by something else than accuracy, or a
+        delivery does not apply to it.
     """
     run = Path(variant.run or "")
     learning = _learning(run)
     plan = (variant.plan or PlanSection()).plan(("fp32",), ("fp32",))
-    packet = wire.encode(_constrained(learning, plan, _final(run, learning)), *_codec(plan))
-    received = wire.decode(packet, most_elements=wire.MOST_ELEMENTS)
-    net = net_of(plan.structure, learning.spec)
-    judge = learning.judge
-    score = Trainer(net, objective=learning.objective).evaluate(received, judge.x_test, judge.y_test)
-    if _SCORE not in score.metrics:
+    shipped = ship(learning.ware(_final(run, learning)), plan)
+    if _SCORE not in shipped.score.metrics:
         raise FedliteError(
             f"model.variants: got the run {run}, whose model is scored by {learning.goal.main.name}, expected accuracy;"
             " leave 'run' out and tell bytes, memory, macs and accuracy"
         )
-    precision = variant.precision or plan.effects.inference
-    return Measured(packet, learning.workload(plan.structure), precision, float(score.metrics[_SCORE]))
+    return Measured(shipped, variant.precision, float(shipped.score.metrics[_SCORE]))
 
 
 def difference_bytes(delta: Delta, packet: bytes) -> float:
@@ -128,25 +125,3 @@ def _final(run: Path, learning: Learning) -> Arrays:
             f"model.variants: got the run {run}, whose model.safetensors is damaged or of another model ({error});"
             " train it again"
         ) from error
-
-
-def _constrained(learning: Learning, plan: Plan, arrays: Sequence[NDArray[Any]]) -> Arrays:
-    """Return the part of the model that the plan's net has, with its constraints met."""
-    part = plan.structure.place(learning.spec, arrays).take()
-    if not plan.constraints:
-        return part
-    trainer = Trainer(net_of(plan.structure, learning.spec), objective=learning.objective, mode="sequential")
-    rows = np.arange(min(len(learning.data.y_train), _FEW))
-    cohort = trainer.train(
-        part, [ClientJob(rows, 0)], learning.data.x_train, learning.data.y_train, LocalConfig(batch_size=_FEW),
-        constraints=plan.constraints,
-    )  # fmt: skip
-    return list(cohort.start)
-
-
-_FEW = 4
-
-
-def _codec(plan: Plan) -> tuple[Any, Any]:
-    codec = wire.parse_codec(plan.effects.stored or ("fp32",))
-    return codec, stream(0, "stored") if codec.stochastic else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fedlite.compose.delivered import delivered_models
 from fedlite.compose.fleet import round_s
 from fedlite.compose.fleet_rows import ClassFacts, device_counts, fleet_rows
 from fedlite.compose.privacy_spent import privacy_spent
@@ -54,6 +55,9 @@ def scenario_particulars(
             # An app's clients have data of their own.
             "scored_on": learning.scored_on if scenario.task.app is None else "",
             "excluded": _excluded(classes, record),
+            "delivered": (
+                delivered_models(classes, learning, record.trained.final) if scenario.task.app is None else []
+            ),
             "privacy": spent,
             "epsilon": spent,  # the key that summaries of version 0.1 had
             "trainer_modes": list(modes),

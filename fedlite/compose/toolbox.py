@@ -80,12 +80,12 @@ def compare(asked: Asked) -> dict[str, Any]:
         "dataset": asked.data,
         "device": asked.profile.name,
         "techniques": [{"technique": name, **dict(options)} for name, options in asked.techniques],
-        "plan": after.plan.label,
+        "plan": after.shipped.plan.label,
         "before": quantities(before, asked.profile, asked.effort.batch),
         "after": quantities(after, asked.profile, asked.effort.batch),
-        "facts": {**facts, **dict(after.artefact.facts)},
+        "facts": {**facts, **dict(after.shipped.artefact.facts)},
         "cost": spent(after, asked.profile, measuring.tried),
-        "remarks": _remarks(task, after.plan.remarks),
+        "remarks": _remarks(task, after.shipped.plan.remarks),
         "effort": asdict(asked.effort),
     }
 

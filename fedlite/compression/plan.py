@@ -60,9 +60,9 @@ class Plan:
     constraints: tuple[Constraint, ...] = ()
     terms: tuple[Part, ...] = ()
     stages: tuple[Part, ...] = ()
-    deliveries: tuple[Part, ...] = ()
     up: Codec = ("fp32",)
     down: Codec = ("fp32",)
+    deliveries: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"plan {self.name!r}"

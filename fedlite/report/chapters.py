@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from fedlite.fleet.outcomes import Outcome
+from fedlite.report import measure
 from fedlite.report.figure import TextTable
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Section, table
 from fedlite.report.words import NOTHING, band, capitalised, count, decimal, percent, quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedlite.learning.objectives import Metric
     from fedlite.report.run_data import RunData
 
 
@@ -84,6 +89,34 @@ def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
     )
     content = TextTable("What each device class trains, and whether it fits", head, rows, frozenset({2, 3}))
     return tag("div", table(content, prose=True), class_="card")
+
+
+def delivered(summary: dict[str, Any], metrics: Sequence[Metric]) -> Safe | None:
+    """Return what devices get under each plan that ships something else than the trained model, and how good it is."""
+    told = summary.get("delivered")
+    if not told:
+        return None
+    whole = summary["metrics"]
+    rows = tuple(
+        (
+            one["plan"],
+            ", ".join(one["profiles"]),
+            quantity(one["stored_bytes"], "bytes"),
+            *(measure.text(metric, one["metrics"][metric.name]) for metric in metrics),
+        )
+        for one in told
+    )
+    trained = (
+        "the trained model",
+        "",
+        "",
+        *(measure.text(metric, whole.get(metric.name, math.nan)) for metric in metrics),
+    )
+    head = ("Plan", "Classes", "Stored", *(measure.heading(metric) for metric in metrics))
+    content = TextTable(
+        "What is shipped under each plan, tested", head, (trained, *rows), frozenset(range(2, len(head)))
+    )
+    return tag("div", table(content, prose=True), class_="card", id="delivered")
 
 
 def _plan_row(row: dict[str, Any]) -> tuple[Safe | str, ...]:

@@ -9,13 +9,13 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from fedlite.report import failures, tables
+from fedlite.report import failures, measure, tables
 from fedlite.report.answer import answer, metric, remark, tiles
 from fedlite.report.chapters import outcome_words
 from fedlite.report.figures import calendar
 from fedlite.report.markup import plain
 from fedlite.report.run_data import RunData, read_run
-from fedlite.report.words import count, percent
+from fedlite.report.words import count, percent, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,9 +55,22 @@ def summary(run: RunData) -> Group:
         numbers,
         Text(""),
         ended,
+        *_delivered(run),
         *_calendar(run),
         *(Text(line, style="yellow") for line in failures.lines(run.summary)),
     )
+
+
+def _delivered(run: RunData) -> list[Text]:
+    """Return what is shipped under each plan, and how good it is, where that is not the trained model."""
+    told = run.summary.get("delivered") or []
+    return [Text("")] * bool(told) + [
+        Text(
+            f"Shipped under {one['plan']}: {quantity(one['stored_bytes'], 'bytes')}, "
+            f"{measure.phrase(run.main, one['metrics'][run.main.name])}"
+        )
+        for one in told
+    ]
 
 
 def _calendar(run: RunData) -> list[Table | Text]:

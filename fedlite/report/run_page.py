@@ -10,7 +10,7 @@ import polars as pl
 
 from fedlite.report import tables
 from fedlite.report.answer import answer, judged, metric, remark, tiles
-from fedlite.report.chapters import excluded, honesty, outcomes, plans, privacy, reproduction, scenario
+from fedlite.report.chapters import delivered, excluded, honesty, outcomes, plans, privacy, reproduction, scenario
 from fedlite.report.failures import failures
 from fedlite.report.figures import (
     battery,
@@ -108,7 +108,12 @@ def run_page(run: RunData) -> Page:
             _cost(found),
             _fairness(found),
             Section("privacy", "Privacy", None, [privacy(run.summary)]),
-            Section("plans", "Plans by device class", None, [plans(run.fleet, found.jobs)]),
+            Section(
+                "plans",
+                "Plans by device class",
+                None,
+                [plans(run.fleet, found.jobs), delivered(run.summary, run.metrics)],
+            ),
             honesty(found.everything, run, found.column),
             Section("reproduce", "Reproduce", None, [reproduction(run), scenario(run.scenario)]),
         ],

@@ -13,6 +13,7 @@ from fedlite.errors import quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Section, at_most, mistake
 from fedlite.scenario.parts import ConstraintPart, DeliveryPart, StagePart, StructurePart, TermPart
+from fedlite.scenario.plan_techniques import TechniqueRecipe
 from fedlite.scenario.quantities import Means, PartialFraction, PositiveFraction
 from fedlite.scenario.wire import Codec, DownCodec
 
@@ -100,6 +101,10 @@ class PlanSection(Section):
     """Whether the mask ranks weights over the whole model or layer by layer."""
     bits: Literal[8, 4] | None = None
     """Train against the rounding to this many bits; saves bytes, never time. Short for the constraint `fake-quant`."""
+    techniques: Annotated[tuple[TechniqueRecipe, ...], at_most(MAX_PARTS, "techniques")] = Field(
+        default=(), strict=False
+    )
+    """Techniques of the catalogue (`fedlite compress --list`), each short for the parts that it is made of."""
     structure: StructurePart | None = None
     """Which net the device trains; without it the full one."""
     constraints: Annotated[tuple[ConstraintPart, ...], at_most(MAX_PARTS, "constraints")] = Field(
@@ -125,8 +130,8 @@ class PlanSection(Section):
             raise mistake(
                 "got 'auto' beside a structure, width, sparsity or bits", "keep 'auto' or name the plan yourself"
             )
-        if self.auto and (self.constraints or self.terms):
-            raise mistake("got 'auto' beside constraints or terms", "keep 'auto' or name the plan yourself")
+        if self.auto and (self.constraints or self.terms or self.techniques):
+            raise mistake("got 'auto' beside constraints, terms or techniques", "keep 'auto' or name the plan yourself")
         if self.structure is not None and self.width != 1.0:
             raise mistake("got both width and structure, expected one", "keep the structure")
         return self
@@ -160,8 +165,20 @@ class PlanSection(Section):
             up=self.up or up,
             down=self.down or down,
         )
+        if self.techniques:
+            plan = self._with_techniques(plan)
         # What the whole scenario asks of every device makes no name.
-        return replace(plan, name="auto" if self.auto else plan.label, stages=(*self.stages, *stages))
+        return replace(plan, name="auto" if self.auto else plan.label, stages=(*plan.stages, *stages))
+
+    def _with_techniques(self, plan: Plan) -> Plan:
+        """Return the plan with what the techniques ask for, in their order; codecs that are written out stay."""
+        from fedlite.techniques.pipeline import joined
+        from fedlite.techniques.technique import Recipe
+
+        recipe = Recipe(plan)
+        for technique in self.techniques:
+            recipe = joined(recipe, technique.recipe)
+        return replace(recipe.plan, up=self.up or recipe.plan.up, down=self.down or recipe.plan.down)
 
     def _structure(self) -> Structure:
         from fedlite.compression.structure.base import Structure
@@ -194,7 +211,7 @@ class PlanSection(Section):
     @property
     def changes_shape(self) -> bool:
         """Whether a device may hold only a part of the full model's coordinates."""
-        return self.auto or not self._structure().covers
+        return self.auto or not self.plan(("fp32",), ("fp32",)).structure.covers
 
     @property
     def is_full(self) -> bool:

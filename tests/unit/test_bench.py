@@ -93,7 +93,7 @@ def test_masks_save_on_the_wire_alone(full):
 
 def test_what_is_shipped_meets_the_constraints():
     outcome = BENCH.run([Recipe(Plan(constraints=(Magnitude(0.9),)))])
-    kernels = [one for one in outcome.artefact.read(outcome.stored) if one.ndim > 1]
+    kernels = [one for one in outcome.shipped.artefact.read(outcome.shipped.file) if one.ndim > 1]
     assert np.mean([np.mean(one == 0) for one in [np.concatenate([k.ravel() for k in kernels])]]) == pytest.approx(
         0.9, abs=0.001
     )
@@ -101,7 +101,7 @@ def test_what_is_shipped_meets_the_constraints():
 
 def test_the_file_is_a_packet_of_the_executed_net():
     outcome = BENCH.run([Recipe(Plan(deliveries=(StaticQuantization(rows=16),)))])
-    kinds = {str(array.dtype) for array in wire.decode(outcome.stored, most_elements=10**6)}
+    kinds = {str(array.dtype) for array in wire.decode(outcome.shipped.file, most_elements=10**6)}
     assert kinds == {"int8", "float32"}
 
 

@@ -61,11 +61,18 @@ def test_a_plan_makes_a_smaller_form_of_it(trained):
         f"{{name: eight, run: {trained.path}, plan: {{bits: 8}}}}",
         f"{{name: half, run: {trained.path}, plan: {{width: 0.5}}}}",
         f"{{name: sparse, run: {trained.path}, plan: {{sparsity: 90 %}}}}",
+        f"{{name: packed, run: {trained.path}, plan: {{sparsity: 90 %, deliveries: [entropy-coding]}}}}",
+        f"{{name: integers, run: {trained.path}, plan: {{techniques: [static-int8]}}}}",
     )
     whole = told["whole"]
     assert told["eight"].full_bytes < 0.3 * whole.full_bytes
     assert told["half"].full_bytes < 0.6 * whole.full_bytes
-    assert told["sparse"].full_bytes < 0.5 * whole.full_bytes
+    assert told["sparse"].full_bytes == whole.full_bytes
+    assert told["packed"].full_bytes < 0.5 * whole.full_bytes
+    assert told["packed"].accuracy[0] == told["sparse"].accuracy[0]
+    assert told["integers"].full_bytes < 0.35 * whole.full_bytes
+    assert (told["integers"].latency_s < whole.latency_s).all()
+    assert (told["integers"].peak_bytes < 0.3 * whole.peak_bytes).all()
     assert (told["half"].latency_s < whole.latency_s).all()
     assert abs(told["eight"].accuracy[0] - whole.accuracy[0]) < 0.03
     assert told["sparse"].accuracy[0] < whole.accuracy[0]

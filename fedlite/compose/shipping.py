@@ -1,0 +1,156 @@
+"""The final model as it is shipped under a plan: its part of the net, constraints met, deliveries made, and tested."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+
+from fedlite.compression.structure.base import net_of
+from fedlite.delivery.base import Artefact, Calibration, delivered
+from fedlite.learning import objectives
+from fedlite.learning.tracing import trace
+from fedlite.learning.training.records import ClientJob, Evaluation, LocalConfig
+from fedlite.learning.training.trainer import Trainer
+from fedlite.pricing import inference
+from fedlite.rng import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from fedlite.compression.plan import Plan
+    from fedlite.devices.estimate import Estimate
+    from fedlite.devices.profile import DeviceProfile
+    from fedlite.devices.workload import Workload
+    from fedlite.learning.data.dataset import Dataset
+    from fedlite.learning.models.spec import ModelSpec
+
+    Array = NDArray[Any]
+
+_FEW: Final = 4
+"""Rows that the trainer is given where it only has to meet constraints."""
+CALIBRATION_ROWS: Final = 256
+
+
+@dataclass(frozen=True)
+class Ware:
+    """A trained model, and what it may be calibrated and judged by.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+    arrays : sequence of arrays
+        The full model.
+    data : Dataset
+        Its test rows judge.
+    calibration : index array
+        Training rows of a client, for deliveries.
+    held : index array
+        Training rows by which deliveries may search.
+    seed : int
+    objective : str
+    """
+
+    spec: ModelSpec
+    arrays: Sequence[Array]
+    data: Dataset
+    calibration: NDArray[np.int64]
+    held: NDArray[np.int64]
+    seed: int
+    objective: str
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A model as it is shipped.
+
+    Attributes
+    ----------
+    plan : Plan
+    artefact : Artefact
+    file : bytes
+        As it lies on flash.
+    score : Evaluation
+        Of what a device reads from the file, on the test rows.
+    workload : Workload
+        Of one inference.
+    """
+
+    plan: Plan
+    artefact: Artefact
+    file: bytes
+    score: Evaluation
+    workload: Workload
+
+    @property
+    def precision(self) -> dict[str, str]:
+        """Name of a layer -> its precision, where that is not float32."""
+        if self.plan.deliveries:
+            return dict(self.artefact.precision)
+        kind = self.plan.effects.inference
+        return {} if kind == "fp32" else {layer.name.partition("#")[0]: kind for layer in self.workload.layers}
+
+    def latency(self, profile: DeviceProfile) -> Estimate:
+        """Return the time of one inference on a device."""
+        return inference(profile, self.workload, self.precision)
+
+
+def ship(ware: Ware, plan: Plan) -> Shipped:
+    """Return what a plan's devices get of a trained model, tested.
+
+    Raises
+    ------
+    FedliteError
+        If a delivery does not apply to the model.
+    """
+    artefact = artefact_of(ware, plan)
+    file = artefact.file()
+    trainer = _trainer(artefact.net, ware)
+    score = trainer.evaluate(artefact.read(file), ware.data.x_test, ware.data.y_test)
+    return Shipped(plan, artefact, file, score, trace(artefact.plain, ware.spec.input_shape, name=ware.spec.name))
+
+
+def artefact_of(ware: Ware, plan: Plan) -> Artefact:
+    """Return the same before it is written to a file and tested."""
+    part = plan.structure.place(ware.spec, ware.arrays).take()
+    net = filled(net_of(plan.structure, ware.spec), part)
+    start = Artefact.of(_met(net, ware, plan), () if plan.deliveries else plan.effects.stored)
+    rows = Calibration(ware.data.x_train[ware.calibration], lambda one: _loss(one, ware), stream(ware.seed, "delivery"))
+    return delivered(start, plan.deliveries, rows)
+
+
+def _met(net: nn.Module, ware: Ware, plan: Plan) -> nn.Module:
+    """Return the net with the plan's constraints met, as every device has it before its first step."""
+    if not plan.constraints:
+        return net
+    data, job = ware.data, ClientJob(np.arange(min(_FEW, len(ware.data.y_train))), ware.seed)
+    cohort = _trainer(net, ware).train(
+        state_of(net), [job], data.x_train, data.y_train, LocalConfig(batch_size=_FEW), constraints=plan.constraints
+    )
+    return filled(net, cohort.start)
+
+
+def _loss(net: nn.Module, ware: Ware) -> float:
+    found = _trainer(net, ware).evaluate(state_of(net), ware.data.x_train[ware.held], ware.data.y_train[ware.held])
+    return float(found.metrics["loss"])
+
+
+def _trainer(net: nn.Module, ware: Ware) -> Trainer:
+    return Trainer(net, objective=objectives.objective(ware.objective), mode="sequential")
+
+
+def filled(net: nn.Module, arrays: Sequence[Array]) -> nn.Module:
+    """Return the net with these values as its state."""
+    state = {name: torch.from_numpy(np.array(one)) for name, one in zip(net.state_dict(), arrays, strict=True)}
+    net.load_state_dict(state)
+    return net
+
+
+def state_of(net: nn.Module) -> list[Array]:
+    """Return copies of the tensors of a net's state, in its order."""
+    return [value.detach().numpy().copy() for value in net.state_dict().values()]
