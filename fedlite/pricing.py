@@ -190,6 +190,24 @@ def inference(profile: DeviceProfile, workload: Workload, precision: Mapping[str
     return Estimate(value, low, high, worst)
 
 
+def inference_memory(profile: DeviceProfile, workload: Workload, precision: Mapping[str, str]) -> Estimate:
+    """Return the peak memory of such an inference: weights at the precision of their layer.
+
+    Activations are in that precision too where all layers share it, else in float32, as between layers of two kinds.
+    """
+    in_flash = compute.on_microcontroller(profile)
+    parts = _by_precision(workload, precision)
+    if len(parts) == 1:
+        return memory.inference_peak_bytes(workload, 1, next(iter(parts)), in_flash=in_flash)
+    activations = memory.inference_peak_bytes(workload, 1, in_flash=True)
+    weights = {
+        kind: memory.inference_peak_bytes(replace(workload, layers=tuple(layers), peak_activation_elements=0), 1, kind)
+        for kind, layers in parts.items()
+    }
+    held = 0.0 if in_flash else sum(float(one.value) for one in weights.values())
+    return activations.scaled(1.0 + held / float(activations.value))
+
+
 def _by_precision(workload: Workload, precision: Mapping[str, str]) -> dict[str, list[Layer]]:
     parts: dict[str, list[Layer]] = {}
     current = "fp32"

@@ -61,7 +61,7 @@ def asked(model: str, device: str, dataset: str, names: list[str], settings: lis
     from fedlite.compose.toolbox import Asked, with_options
     from fedlite.scenario.profiles import load_profile
 
-    techniques = with_options(names, dict(_setting(text) for text in settings))
+    techniques = with_options(names, dict(setting(text) for text in settings))
     return Asked(model, dataset, load_profile(device), techniques, effort)
 
 
@@ -76,7 +76,8 @@ def show_comparison(asked: Asked, *, as_json: bool) -> None:
         _show(told)
 
 
-def _setting(text: str) -> tuple[str, str]:
+def setting(text: str) -> tuple[str, str]:
+    """Return the option and the value of `option=value`."""
     from fedlite.errors import FedliteError
 
     key, equals, value = text.partition("=")

@@ -20,6 +20,7 @@ from fedlite.cli import app as app_command
 from fedlite.cli import campaign as campaign_command
 from fedlite.cli import cite as cite_command
 from fedlite.cli import compress as compress_command
+from fedlite.cli import deploy as deploy_command
 from fedlite.cli import doctor as doctor_command
 from fedlite.cli import init as init_command
 from fedlite.cli import report as report_command
@@ -65,6 +66,7 @@ app.command()(validate_command.validate)
 app.command()(report_command.report)
 app.command()(report_command.compare)
 app.command()(compress_command.compress)
+app.command()(deploy_command.deploy)
 app.command()(init_command.init)
 app.command()(doctor_command.doctor)
 app.command()(cite_command.cite)

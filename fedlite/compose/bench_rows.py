@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from fedlite.devices import compute, memory
+from fedlite.devices import compute
 from fedlite.devices.power import compute_energy
 from fedlite.learning.tracing import trace
-from fedlite.pricing import Job, price
+from fedlite.pricing import Job, inference_memory, price
 
 if TYPE_CHECKING:
     from fedlite.compose.bench import Outcome
     from fedlite.devices.estimate import Estimate
     from fedlite.devices.profile import DeviceProfile
-    from fedlite.devices.workload import Workload
 
 _MILLI: Final = 1e3
 
@@ -47,18 +46,8 @@ def quantities(outcome: Outcome, profile: DeviceProfile, batch: int) -> dict[str
         "training_step_ms": _band(work.time, _MILLI),
         "energy_mj": _band(energy, _MILLI),
         "peak_memory_bytes": _band(work.peak),
-        "inference_memory_bytes": _band(_inference_memory(profile, plain, shipped.precision)),
+        "inference_memory_bytes": _band(inference_memory(profile, plain, shipped.precision)),
     }
-
-
-def _inference_memory(profile: DeviceProfile, workload: Workload, precision: dict[str, str]) -> Estimate:
-    """Return the memory of an inference: at the precision of most of the weights."""
-    by_weight: dict[str, int] = {}
-    for layer in workload.layers:
-        kind = precision.get(layer.name.partition("#")[0], "fp32")
-        by_weight[kind] = by_weight.get(kind, 0) + layer.params
-    most = max(by_weight, key=lambda kind: (by_weight[kind], kind))
-    return memory.inference_peak_bytes(workload, 1, most, in_flash=compute.on_microcontroller(profile))
 
 
 def _band(quantity: Estimate, factor: float = 1.0) -> dict[str, Any]:

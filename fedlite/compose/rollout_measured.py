@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zstandard
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from fedlite import wire
-from fedlite.compose.learning import Learning, prepare
+from fedlite.compose.final_model import final_arrays, learning_of
 from fedlite.compose.shipping import Shipped, ship
 from fedlite.devices import memory
 from fedlite.devices.compute import inference_s, on_microcontroller
 from fedlite.errors import FedliteError
+from fedlite.pricing import inference_memory
 from fedlite.scenario.clients import PlanSection
-from fedlite.scenario.loader import load_scenario
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     Arrays = list[NDArray[Any]]
 
 _SCORE = "accuracy"
+_VARIANTS = "model.variants"
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,10 @@ class Measured:
 
     def peak_bytes(self, profile: DeviceProfile) -> float:
         """Return the memory that an inference must be prepared for: the upper end of the band."""
-        kinds = set(self.shipped.precision.values()) or {"fp32"}
-        precision = self.precision or (kinds.pop() if len(kinds) == 1 else "fp32")
+        if self.precision is None:
+            return float(inference_memory(profile, self.shipped.workload, self.shipped.precision).high)
         in_flash = on_microcontroller(profile)
-        return float(memory.inference_peak_bytes(self.shipped.workload, 1, precision, in_flash=in_flash).high)
+        return float(memory.inference_peak_bytes(self.shipped.workload, 1, self.precision, in_flash=in_flash).high)
 
 
 def measure(variant: Variant) -> Measured:
@@ -69,9 +68,9 @@ def measure(variant: Variant) -> Measured:
         delivery does not apply to it.
     """
     run = Path(variant.run or "")
-    learning = _learning(run)
+    learning = learning_of(run, _VARIANTS)
     plan = (variant.plan or PlanSection()).plan(("fp32",), ("fp32",))
-    shipped = ship(learning.ware(_final(run, learning)), plan)
+    shipped = ship(learning.ware(final_arrays(run, learning, _VARIANTS)), plan)
     if _SCORE not in shipped.score.metrics:
         raise FedliteError(
             f"model.variants: got the run {run}, whose model is scored by {learning.goal.main.name}, expected accuracy;"
@@ -101,27 +100,6 @@ def _artifact(path: Path) -> bytes:
     try:
         if path.is_file():
             return path.read_bytes()
-        return wire.encode(_final(path, _learning(path)), ("fp32",), None)
+        return wire.encode(final_arrays(path, learning_of(path, _VARIANTS), _VARIANTS), ("fp32",), None)
     except OSError as error:
         raise FedliteError(f"model.delta.from: got {path}, which cannot be read ({error.strerror}); mend it") from error
-
-
-def _learning(run: Path) -> Learning:
-    file = run / "scenario.yaml"
-    if (run / "app.json").exists() or not file.is_file():
-        raise FedliteError(
-            f"model.variants: got the run {run}, expected that of a scenario; name the encoded model as 'artifact', and"
-            " tell memory, macs and accuracy"
-        )
-    return prepare(load_scenario(file))
-
-
-def _final(run: Path, learning: Learning) -> Arrays:
-    try:
-        tensors = load_file(run / "model.safetensors")
-        return [tensors[name] for name in learning.names]
-    except (OSError, SafetensorError, KeyError) as error:
-        raise FedliteError(
-            f"model.variants: got the run {run}, whose model.safetensors is damaged or of another model ({error});"
-            " train it again"
-        ) from error

@@ -115,6 +115,17 @@ def ship(ware: Ware, plan: Plan) -> Shipped:
     return Shipped(plan, artefact, file, score, trace(artefact.plain, ware.spec.input_shape, name=ware.spec.name))
 
 
+def score_of(shipped: Shipped, ware: Ware, x: NDArray[np.float32]) -> Evaluation:
+    """Return how good the shipped model is on other inputs for the labels of the test rows."""
+    return _trainer(shipped.artefact.net, ware).evaluate(shipped.artefact.read(shipped.file), x, ware.data.y_test)
+
+
+def predicted(shipped: Shipped, ware: Ware) -> Array:
+    """Return what the shipped model says of each test row, as its objective keeps it."""
+    arrays = shipped.artefact.read(shipped.file)
+    return _trainer(shipped.artefact.net, ware).predict(arrays, ware.data.x_test, ware.data.y_test)
+
+
 def artefact_of(ware: Ware, plan: Plan) -> Artefact:
     """Return the same before it is written to a file and tested."""
     part = plan.structure.place(ware.spec, ware.arrays).take()

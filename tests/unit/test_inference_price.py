@@ -8,7 +8,7 @@ from fedlite.devices import compute
 from fedlite.errors import FedliteError
 from fedlite.learning.models import build
 from fedlite.learning.tracing import trace
-from fedlite.pricing import inference
+from fedlite.pricing import inference, inference_memory
 from fedlite.scenario.profiles import load_profile
 
 PHONE = load_profile("pixel-4")
@@ -45,3 +45,12 @@ def test_the_parts_of_a_mixture_add_up_to_shares_of_one():
 def test_a_precision_that_a_device_has_not_is_refused():
     with pytest.raises(FedliteError, match="int3"):
         inference(PHONE, NET, {DENSE[0]: "int3"})
+
+
+def test_memory_follows_the_precision_of_each_layer():
+    whole, integer = (float(inference_memory(PHONE, NET, dict.fromkeys(DENSE, p)).value) for p in ("fp32", "int8"))
+    assert integer == whole / 4
+    some = set(DENSE[: len(DENSE) // 2])
+    integers = sum(layer.params for layer in NET.layers if layer.name in some)
+    mixed = float(inference_memory(PHONE, NET, dict.fromkeys(some, "int8")).value)
+    assert whole - 3.3 * integers < mixed < whole - 3.0 * integers  # normalisation goes with its convolution

@@ -154,6 +154,10 @@ class Trainer:
         """Return the objective's metrics and the loss of a model over one test set."""
         return evaluation_of(self._objective, self._judged(arrays, x, y, None, batch_size))
 
+    def predict(self, arrays: Sequence[Array], x: Array | Table, y: Array | Table, batch_size: int = 512) -> Array:
+        """Return what the objective keeps of each sample, shape (N, ...), such as its predicted class."""
+        return self._judged(arrays, x, y, None, batch_size).scores
+
     def evaluate_many(
         self,
         arrays: Sequence[Array],

@@ -116,5 +116,5 @@ def test_what_is_no_run_of_a_scenario_is_refused_by_name(trained, tmp_path):
     with pytest.raises(FedliteError, match="expected that of a scenario"):
         priced(f"{{name: a, run: {tmp_path}}}")
     (tmp_path / "scenario.yaml").write_text((trained.path / "scenario.yaml").read_text())
-    with pytest.raises(FedliteError, match="damaged or of another model"):
+    with pytest.raises(FedliteError, match="damaged, missing or of another model"):
         priced(f"{{name: a, run: {tmp_path}}}")

@@ -1,0 +1,144 @@
+"""`fedlite deploy`: the model of a finished run as files for its devices, tested and priced."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.table import Table
+
+    from fedlite.compose.deploying import Deployment
+
+_WIDE: Final = 150
+
+
+def deploy(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
+    artefact: Annotated[
+        list[str] | None,
+        typer.Option(help="fp32, a technique, or several in their order: unstructured-pruning+static-int8."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="An option of a technique: weight-only.bits=2; may be repeated.")
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Inferences per second while the model is used.")] = 1.0,
+    deadline: Annotated[str | None, typer.Option(help="After which it is too late, such as '50 ms'.")] = None,
+    limit: Annotated[str | None, typer.Option(help="The most that a file may take, such as '50 MB'.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where files go; default: RUN/deploy.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """Make a finished run's model into files for its device classes, execute and test them, and price them there.
+
+    Writes each artefact, deploy.json with every number, and variants.yaml: the model section of a rollout plan.
+    """
+    from fedlite.compose.deploying import USUAL, deploy, variants
+    from fedlite.scenario.dump import dump
+
+    asked = _asked(run, artefact or list(USUAL), settings or [], (rate, deadline, limit), out or run / "deploy")
+    told = deploy(asked)
+    (asked.out / "deploy.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (asked.out / "variants.yaml").write_text(dump({"model": variants(told, asked)}), encoding="utf-8")
+    if as_json:
+        print(json.dumps(told))
+    else:
+        _show(told, asked.out)
+
+
+def _asked(
+    run: Path, names: list[str], settings: list[str], use: tuple[float, str | None, str | None], out: Path
+) -> Deployment:
+    from fedlite.cli.compress_technique import setting
+    from fedlite.compose.deploying import Deployment
+    from fedlite.compose.toolbox import with_options
+    from fedlite.devices.duty import Use
+    from fedlite.units import parse
+
+    rate, deadline, limit = use
+    parts = {name: [] if name == "fp32" else name.split("+") for name in names}
+    told = dict(setting(text) for text in settings)
+    mine = {name: {key: value for key, value in told.items() if _is_for(key, parts[name])} for name in names}
+    artefacts = [(name, with_options(parts[name], mine[name]) if parts[name] else []) for name in names]
+    return Deployment(
+        run,
+        artefacts,
+        Use(rate, math.inf if deadline is None else parse(deadline, "time")),
+        math.inf if limit is None else parse(limit, "bytes"),
+        out,
+    )
+
+
+def _is_for(key: str, techniques: Sequence[str]) -> bool:
+    from fedlite.techniques import technique
+
+    owner, dot, option = key.rpartition(".")
+    return owner in techniques if dot else any(option in technique(name).options for name in techniques)
+
+
+def _show(told: Mapping[str, Any], out: Path) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    console.print(_quality(told))
+    for one in told["classes"]:
+        console.print(_of_class(one))
+    for one in told["not_made"]:
+        console.print(f"{one['artefact']}: not made: {one['why']}", markup=False)
+    console.print("In brackets the 80 % band. Times are the device model's, not this computer's.", style="dim")
+    console.print(f"files, deploy.json and variants.yaml: {out}", markup=False)
+
+
+def _quality(told: Mapping[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from fedlite.units import show
+
+    table = Table(box=box.SIMPLE_HEAD, title=f"{told['model']}, {told['dataset']}: executed here", title_justify="left")
+    names = [name for name, value in told["artefacts"][0]["metrics"].items() if isinstance(value, float)]
+    spoiled = list(told["artefacts"][0]["corrupted"])
+    main = next(name for name in names if name != "loss")
+    for column in ("artefact", "stored", *names, *(f"{main}, {kind}" for kind in spoiled)):
+        table.add_column(column.replace("_", " "), justify="left" if column == "artefact" else "right")
+    for one in told["artefacts"]:
+        metrics = [f"{one['metrics'][name]:.3f}" for name in names]
+        worse = [f"{one['corrupted'][kind][main]:.3f}" for kind in spoiled]
+        table.add_row(one["artefact"], show(one["stored_bytes"], "bytes"), *metrics, *worse)
+    return table
+
+
+def _of_class(told: Mapping[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=f"{told['profile']} ({told['tier']})", title_justify="left")
+    for column in ("artefact", "inference", "energy", "memory", "a second", "warm", "busy", "late", "battery, h", ""):
+        table.add_column(column, justify="left" if column in {"artefact", ""} else "right")
+    for one in told["artefacts"]:
+        table.add_row(one["artefact"], *(_numbers(one) if "latency_ms" in one else [""] * 8), "; ".join(one["why"]))
+    return table
+
+
+def _numbers(one: Mapping[str, Any]) -> list[str]:
+    from fedlite.units import show
+
+    latency, energy = one["latency_ms"], one["energy_mj"]
+    hours = one["hours_to_empty"]
+    return [
+        f"{latency['value']:.3g} ms ({latency['low']:.3g} to {latency['high']:.3g})",
+        f"{energy['value']:.3g} mJ",
+        show(one["peak_memory_bytes"]["value"], "bytes"),
+        f"{one['per_s']:.3g}",
+        f"{one['sustained_per_s']:.3g}",
+        f"{one['busy']:.1%}",
+        f"{one['late']:.1%}",
+        "" if hours is None else f"{hours:.3g}",
+    ]

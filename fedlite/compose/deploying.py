@@ -1,0 +1,216 @@
+"""What can be made of a finished run's model for each class of devices: files that are written, executed and priced."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sklearn.metrics import precision_recall_fscore_support
+
+from fedlite.compose.final_model import final_arrays, learning_of, scenario_of
+from fedlite.compose.shipping import predicted, score_of, ship
+from fedlite.compression.plan import Plan
+from fedlite.devices.duty import duty
+from fedlite.devices.power import compute_energy
+from fedlite.errors import FedliteError
+from fedlite.learning.corruptions import CORRUPTIONS
+from fedlite.pricing import inference_memory
+from fedlite.scenario.profiles import load_profile
+from fedlite.techniques import technique
+from fedlite.techniques.pipeline import joined
+from fedlite.techniques.technique import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from fedlite.compose.shipping import Shipped, Ware
+    from fedlite.devices.duty import Use
+    from fedlite.devices.estimate import Estimate
+    from fedlite.devices.profile import DeviceProfile
+
+USUAL: Final = ("fp32", "static-int8", "weight-only", "clustering")
+"""Artefacts that are made unless others are asked for, where they apply."""
+_CLASSES: Final = "cross-entropy"
+_MILLI: Final = 1e3
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What is to be made.
+
+    Attributes
+    ----------
+    run : Path
+    artefacts : sequence of (name, techniques with their options)
+        A name such as "unstructured-pruning+static-int8"; no techniques for the model as it was trained.
+    use : Use
+    storage_bytes : float
+        The most that an artefact may take, such as an app store's limit.
+    out : Path
+        Where the files go.
+    """
+
+    run: Path
+    artefacts: Sequence[tuple[str, Sequence[tuple[str, Mapping[str, Any]]]]]
+    use: Use
+    storage_bytes: float
+    out: Path
+
+
+def deploy(asked: Deployment) -> dict[str, Any]:
+    """Write and test the artefacts, and return what each comes to on each class, as JSON values.
+
+    Raises
+    ------
+    FedliteError
+        If the directory holds no finished run of a scenario, or nothing that was asked for applies to its model.
+    """
+    scenario = scenario_of(asked.run, "run")
+    learning = learning_of(asked.run, "run")
+    ware = learning.ware(final_arrays(asked.run, learning, "run"))
+    shipped, refused = _shipped(asked, ware)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    made = [_artefact(name, one, ware, asked.out) for name, one in shipped.items()]
+    profiles = [load_profile(name) for name in scenario.fleet.mix]
+    return {
+        "run": str(asked.run),
+        "model": learning.spec.name,
+        "dataset": learning.data.name,
+        "artefacts": made,
+        "not_made": refused,
+        "classes": [
+            {
+                "profile": profile.name,
+                "tier": str(profile.tier),
+                "artefacts": [_on(profile, name, one, asked) for name, one in shipped.items()],
+            }
+            for profile in profiles
+        ],
+        "use": {"per_s": asked.use.per_s, "deadline_s": _finite(asked.use.deadline_s)},
+    }
+
+
+def _shipped(asked: Deployment, ware: Ware) -> tuple[dict[str, Shipped], list[dict[str, str]]]:
+    """Return the artefacts that can be made, and why the others cannot."""
+    made: dict[str, Shipped] = {}
+    refused = []
+    for name, techniques in asked.artefacts:
+        try:
+            made[name] = ship(ware, _plan(name, techniques))
+        except FedliteError as error:
+            refused.append({"artefact": name, "why": str(error)})
+    if not made:
+        raise FedliteError(f"deploy: none of the artefacts can be made: {refused[0]['why']}")
+    return made, refused
+
+
+def _plan(name: str, techniques: Sequence[tuple[str, Mapping[str, Any]]]) -> Plan:
+    recipe = Recipe(Plan(name))
+    for one, options in techniques:
+        made = technique(one).made(options)
+        if not isinstance(made, Recipe) or made.model or made.layers:
+            raise FedliteError(
+                f"artefact {name!r}: got {one!r}, which chooses a net or searches for a plan, expected what can be done"
+                " to a trained model; leave it out"
+            )
+        recipe = joined(recipe, made)
+    return recipe.plan
+
+
+def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path) -> dict[str, Any]:
+    """Write a file, and return what holds of it on every device."""
+    path = out / f"{name}.fedlite"
+    path.write_bytes(shipped.file)
+    metrics = dict(shipped.score.metrics)
+    data = ware.data
+    if ware.objective == _CLASSES:
+        metrics |= _by_class(predicted(shipped, ware), data.y_test)
+    return {
+        "artefact": name,
+        "plan": shipped.plan.label,
+        "file": str(path),
+        "stored_bytes": path.stat().st_size,
+        "params": shipped.workload.params,
+        "macs": shipped.workload.macs,
+        "metrics": metrics,
+        "corrupted": {
+            kind: score_of(shipped, ware, spoil(data.x_test, ware.seed)).metrics for kind, spoil in CORRUPTIONS.items()
+        },
+        "facts": dict(shipped.artefact.facts),
+    }
+
+
+def _by_class(said: Any, wanted: Any) -> dict[str, Any]:
+    precision, recall, f1, support = precision_recall_fscore_support(wanted, said, average=None, zero_division=0.0)
+    return {
+        "precision": float(precision.mean()),
+        "recall": float(recall.mean()),
+        "macro_f1": float(f1.mean()),
+        "by_class": [
+            {"precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
+            for p, r, f, n in zip(precision, recall, f1, support, strict=True)
+        ],
+    }
+
+
+def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment) -> dict[str, Any]:
+    """Return what an artefact comes to on a class; only a reason where the class cannot run it."""
+    try:
+        latency = shipped.latency(profile)
+    except FedliteError as error:
+        return {"artefact": name, "runs": False, "why": [str(error)]}
+    peak = inference_memory(profile, shipped.workload, shipped.precision)
+    found = duty(profile, latency, asked.use)
+    why = _obstacles(profile, len(shipped.file), peak, asked.storage_bytes)
+    return {
+        "artefact": name,
+        "runs": not why,
+        "why": why,
+        "latency_ms": _band(latency, _MILLI),
+        "energy_mj": _band(compute_energy(profile, latency, above_idle=True), _MILLI),
+        "peak_memory_bytes": _band(peak),
+        "per_s": found.per_s,
+        "sustained_per_s": found.sustained_per_s,
+        "busy": found.busy,
+        "late": found.late,
+        "hours_to_empty": _finite(found.hours_to_empty),
+    }
+
+
+def _obstacles(profile: DeviceProfile, stored_bytes: int, peak: Estimate, limit_bytes: float) -> list[str]:
+    """Return why a class cannot have an artefact: its storage, a limit of one's own, its memory."""
+    from fedlite.units import show
+
+    checks = (
+        ("storage", stored_bytes, float(profile.storage_bytes.value)),
+        ("limit", stored_bytes, limit_bytes),
+        ("memory", float(peak.high), float(profile.ram_bytes.value)),
+    )
+    said = "{}: takes {}, there are {}"
+    return [said.format(what, show(need, "bytes"), show(have, "bytes")) for what, need, have in checks if need > have]
+
+
+def _finite(value: float) -> float | None:
+    return None if math.isinf(value) else value
+
+
+def _band(quantity: Estimate, factor: float = 1.0) -> dict[str, float]:
+    parts = (("value", quantity.value), ("low", quantity.low), ("high", quantity.high))
+    return {name: factor * float(part) for name, part in parts}
+
+
+def variants(told: Mapping[str, Any], asked: Deployment) -> dict[str, Any]:
+    """Return the `model` section of a rollout plan that offers these artefacts, the best one that fits first."""
+    best = sorted(told["artefacts"], key=lambda one: -float(one["metrics"].get("accuracy", 0.0)))
+    techniques, run = dict(asked.artefacts), str(asked.run)
+    names = [str(one["artefact"]) for one in best]
+    # A plan names its variants in letters, digits and hyphens.
+    return {
+        "variants": [{"name": name.replace("+", "-"), "run": run, "plan": _written(techniques[name])} for name in names]
+    }
+
+
+def _written(techniques: Sequence[tuple[str, Mapping[str, Any]]]) -> Any:
+    return {"techniques": [{"name": name, **options} for name, options in techniques]} if techniques else "full"

@@ -1,0 +1,105 @@
+"""What a stated use of a model asks of a device: frames, deadlines, hours on a battery, and heat. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Final
+
+from fedlite.devices.power import compute_energy
+from fedlite.errors import FedliteError
+from fedlite.units import HOUR_S
+
+if TYPE_CHECKING:
+    from fedlite.devices.estimate import Estimate
+    from fedlite.devices.profile import DeviceProfile
+
+_BAND: Final = NormalDist().inv_cdf(0.9)
+"""The 80 % band of an estimate reaches so many standard deviations of its logarithm to both sides."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """How often a model is asked, and how soon it has to answer.
+
+    Attributes
+    ----------
+    per_s : float
+        Inferences per second while it is used.
+    deadline_s : float
+        After which an answer is worth nothing; infinite if not told.
+    """
+
+    per_s: float = 1.0
+    deadline_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        for name, value in (("rate", self.per_s), ("deadline", self.deadline_s)):
+            if not value > 0:
+                raise FedliteError(f"{name}: got {value:g}, expected above 0; leave it out for the default")
+
+
+@dataclass(frozen=True)
+class Duty:
+    """What a use comes to on a device.
+
+    Attributes
+    ----------
+    per_s : float
+        The most inferences per second of the cold device.
+    sustained_per_s : float
+        The same once it is warm; equal where no heat is told.
+    busy : float
+        Share of the time that the use takes of the warm device; above 1 it does not keep up.
+    late : float
+        Share of the devices of this kind whose every answer comes after the deadline when they are warm, by the
+        band of the latency.
+    hours_to_empty : float
+        How long a full battery lasts at this use with the screen off; infinite on the mains.
+    """
+
+    per_s: float
+    sustained_per_s: float
+    busy: float
+    late: float
+    hours_to_empty: float
+
+
+def duty(profile: DeviceProfile, latency: Estimate, use: Use) -> Duty:
+    """Return what a use comes to on a profile whose inference takes `latency` when it is cold.
+
+    A device gets warm if the use keeps it busy for all of its time, or would when it is slow.
+    """
+    cold_s = float(latency.value)
+    sustained = 1.0 if profile.thermal is None else float(profile.thermal.sustained.value)
+    warm_s = cold_s / sustained
+    hot = use.per_s * cold_s >= 1.0
+    slow = 1.0 / sustained if hot else 1.0
+    return Duty(
+        per_s=1.0 / cold_s,
+        sustained_per_s=1.0 / warm_s,
+        busy=use.per_s * (warm_s if hot else cold_s),
+        late=_late(latency, slow, use.deadline_s),
+        hours_to_empty=_hours(profile, latency, slow, use),
+    )
+
+
+def _late(latency: Estimate, slow: float, deadline_s: float) -> float:
+    """Return the share of devices beyond a deadline: lognormal, its median the estimate, by the side of the band."""
+    if math.isinf(deadline_s):
+        return 0.0
+    value = slow * float(latency.value)
+    edge = slow * float(latency.high if deadline_s >= value else latency.low)
+    width = abs(math.log(edge / value)) / _BAND
+    if not width:
+        return float(value > deadline_s)
+    return 1.0 - NormalDist().cdf(math.log(deadline_s / value) / width)
+
+
+def _hours(profile: DeviceProfile, latency: Estimate, slow: float, use: Use) -> float:
+    if profile.battery_j is None:
+        return math.inf
+    done_per_s = min(use.per_s, 1.0 / (slow * float(latency.value)))
+    power_w = slow * float(compute_energy(profile, latency, above_idle=True).value) * done_per_s
+    return float(profile.battery_j.value) / (float(profile.idle_w.value) + power_w) / HOUR_S

@@ -1,0 +1,135 @@
+"""A run's model as files: written, read back, executed, tested, priced, and offered to a rollout."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, precision_score, recall_score
+from typer.testing import CliRunner
+
+from fedlite import wire
+from fedlite.cli.main import app
+from fedlite.compose.deploying import Deployment, deploy
+from fedlite.compose.final_model import final_arrays, learning_of
+from fedlite.compose.shipping import predicted, ship
+from fedlite.compression.plan import Plan
+from fedlite.devices.duty import Use
+from fedlite.errors import FedliteError
+from fedlite.learning.corruptions import CORRUPTIONS
+from fedlite.rng import stream
+from fedlite.runner import Settings, run
+from fedlite.scenario.loader import parse_scenario
+from fedlite.scenario.rollout.loading import parse_rollout
+
+SCENARIO = """
+name: tiny
+fleet:
+  devices: 8
+  mix: {pixel-4: 50 %, nrf52840: 50 %}
+  rules: {charging: false, unmetered: false, idle: false}
+task: {data: digits, partition: iid, model: mlp}
+training: {strategy: fedavg, rounds: 3, clients_per_round: 4, local: {epochs: 3, lr: 0.1}}
+"""
+PRUNED = ("unstructured-pruning+static-int8", [("unstructured-pruning", {"sparsity": "0.5"}), ("static-int8", {})])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return run(parse_scenario(SCENARIO), out=tmp_path_factory.mktemp("run") / "run", settings=Settings("local"))
+
+
+def told(trained, out, *artefacts, use=None, limit=float("inf")):
+    return deploy(Deployment(trained.path, artefacts, use or Use(), limit, out))
+
+
+@pytest.fixture(scope="module")
+def deployed(trained, tmp_path_factory):
+    out = tmp_path_factory.mktemp("deploy")
+    return out, told(trained, out, ("fp32", []), ("static-int8", [("static-int8", {})]), PRUNED)
+
+
+def test_files_are_as_long_as_they_are_said_to_be(deployed):
+    out, found = deployed
+    sizes = {one["artefact"]: one["stored_bytes"] for one in found["artefacts"]}
+    assert sizes == {name: (out / f"{name}.fedlite").stat().st_size for name in sizes}
+    assert sizes["static-int8"] < 0.35 * sizes["fp32"]
+    assert wire.decode((out / "static-int8.fedlite").read_bytes())[0].dtype.kind in "iuf"
+
+
+def test_the_model_as_trained_is_as_good_as_the_run_says(trained, deployed):
+    whole = deployed[1]["artefacts"][0]
+    for name in ("accuracy", "macro_f1"):
+        assert whole["metrics"][name] == pytest.approx(trained.summary["metrics"][name], abs=1e-9)
+
+
+def test_precision_recall_and_f1_are_those_of_the_predictions(trained, deployed):
+    learning = learning_of(trained.path, "run")
+    ware = learning.ware(final_arrays(trained.path, learning, "run"))
+    said, wanted = predicted(ship(ware, Plan()), ware), learning.judge.y_test
+    metrics = deployed[1]["artefacts"][0]["metrics"]
+    assert metrics["accuracy"] == pytest.approx(float(np.mean(said == wanted)))
+    for name, score in (("precision", precision_score), ("recall", recall_score), ("macro_f1", f1_score)):
+        assert metrics[name] == pytest.approx(score(wanted, said, average="macro", zero_division=0.0))
+    assert sum(one["rows"] for one in metrics["by_class"]) == len(wanted)
+
+
+def test_spoiled_inputs_are_worse(deployed):
+    whole = deployed[1]["artefacts"][0]
+    assert set(whole["corrupted"]) == {"noise", "weak", "holes"}
+    assert all(one["accuracy"] < whole["metrics"]["accuracy"] for one in whole["corrupted"].values())
+
+
+def test_corruptions_are_what_they_say():
+    x = stream(1, "x").normal(3.0, 2.0, size=(200, 50)).astype(np.float32)
+    made = {name: spoil(x, 7) for name, spoil in CORRUPTIONS.items()}
+    assert float((made["noise"] - x).std()) == pytest.approx(0.5 * float(x.std()), rel=0.02)
+    np.testing.assert_allclose(made["weak"].std(), 0.4 * x.std(), rtol=1e-4)
+    assert float(np.mean(made["holes"] == np.float32(x.mean()))) == pytest.approx(0.2, abs=0.02)
+    assert all(np.array_equal(spoil(x, 7), made[name]) for name, spoil in CORRUPTIONS.items())
+
+
+def test_every_class_is_priced_or_says_why_not(trained, deployed, tmp_path):
+    classes = {one["profile"]: one["artefacts"] for one in deployed[1]["classes"]}
+    assert set(classes) == {"pixel-4", "nrf52840"}
+    phone = {one["artefact"]: one for one in classes["pixel-4"]}
+    assert all(one["runs"] for one in phone.values())
+    assert phone["static-int8"]["latency_ms"]["value"] < phone["fp32"]["latency_ms"]["value"]
+    assert phone["static-int8"]["peak_memory_bytes"]["value"] == phone["fp32"]["peak_memory_bytes"]["value"] / 4
+    small = told(trained, tmp_path, ("fp32", []), limit=1000.0)["classes"][0]["artefacts"][0]
+    assert not small["runs"]
+    assert small["why"][0].startswith("limit: takes 19")
+
+
+def test_what_does_not_apply_is_said_and_the_rest_is_made(trained, tmp_path):
+    keep = ("weight-only", [("weight-only", {"keep": "nowhere"})])
+    found = told(trained, tmp_path, ("fp32", []), keep)
+    assert [one["artefact"] for one in found["artefacts"]] == ["fp32"]
+    assert "no layer of weight-quantization is called" in found["not_made"][0]["why"]
+    with pytest.raises(FedliteError, match="none of the artefacts can be made"):
+        told(trained, tmp_path, keep)
+    assert (
+        "chooses a net" in told(trained, tmp_path, ("fp32", []), ("net", [("compact-net", {})]))["not_made"][0]["why"]
+    )
+
+
+def test_the_command_writes_what_a_rollout_takes(trained, tmp_path):
+    options = ["--artefact", "fp32", "--artefact", "unstructured-pruning+static-int8", "--set", "sparsity=0.5"]
+    found = CliRunner().invoke(
+        app, ["deploy", str(trained.path), *options, "--out", str(tmp_path), "--deadline", "1 ms"]
+    )
+    assert found.exit_code == 0, found.output
+    assert "executed here" in found.output
+    written = json.loads((tmp_path / "deploy.json").read_text())
+    assert written["use"] == {"per_s": 1.0, "deadline_s": 0.001}
+    assert written["artefacts"][1]["plan"] == "50% sparse, static int8"
+    plan = (tmp_path / "variants.yaml").read_text() + (
+        "name: small\nfleet: {devices: 100, mix: {galaxy-a52: 100 %}}\nstrategy: {preset: play-staged}\n"
+    )
+    assert {one.name for one in parse_rollout(plan).model.variants} == {"fp32", "unstructured-pruning-static-int8"}
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path):
+    with pytest.raises(FedliteError, match=r"run: got the run .*nothing, expected that of a scenario"):
+        deploy(Deployment(tmp_path / "nothing", [("fp32", [])], Use(), 1e9, tmp_path))
