@@ -29,6 +29,7 @@ def compress(  # noqa: PLR0917 -- typer reads the options from the signature
     ] = None,
     dataset: Annotated[str, typer.Option(help="Data of a technique: a name of `fedlite data list`.")] = "digits",
     listed: Annotated[bool, typer.Option("--list", help="List the techniques instead.")] = False,
+    all_orders: Annotated[bool, typer.Option("--orders", help="Try several techniques in every order.")] = False,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of the full model before a technique.")] = 6,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of four clients under a technique.")] = 4,
     rows: Annotated[int, typer.Option(min=100, help="Most training rows of a technique.")] = 3000,
@@ -59,7 +60,8 @@ def compress(  # noqa: PLR0917 -- typer reads the options from the signature
     elif technique:
         effort = Effort(rows=rows, epochs=epochs, rounds=rounds, seed=seed)
         asked = compress_technique.asked(model, device, dataset, technique, settings or [], effort)
-        compress_technique.show_comparison(asked, as_json=as_json)
+        show = compress_technique.show_orders if all_orders else compress_technique.show_comparison
+        show(asked, as_json=as_json)
     else:
         plans = _plans(width, sparsity, bits, up, down)
         _compare(model, device, plans, (batch, optimizer, momentum), (input_shape, classes), as_json=as_json)

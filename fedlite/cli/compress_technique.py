@@ -76,6 +76,39 @@ def show_comparison(asked: Asked, *, as_json: bool) -> None:
         _show(told)
 
 
+def show_orders(asked: Asked, *, as_json: bool) -> None:
+    """Print what the order of techniques makes of the model: one column for each order."""
+    from fedlite.compose.toolbox import orders
+
+    told = orders(asked)
+    if as_json:
+        print(json.dumps(told))
+        return
+    from rich import box
+    from rich.table import Table
+
+    made = [one for one in told if "refused" not in one]
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"{asked.model} on {asked.profile.name}, {asked.data}", title_justify="left"
+    )
+    table.add_column("")
+    for column in ("before", *(_in_order(one) for one in made)):
+        table.add_column(column, justify="right")
+    for key, words, unit in _ROWS:
+        if made and key in made[0]["before"]:
+            columns = (made[0]["before"][key], *(one["after"][key] for one in made))
+            table.add_row(words, *(_written(_plain(value), unit) for value in columns))
+    console = _console()
+    console.print(table)
+    for one in told:
+        if "refused" in one:
+            console.print(f"{_in_order(one)}: {one['refused']}", markup=False)
+
+
+def _in_order(told: Mapping[str, Any]) -> str:
+    return ", then ".join(one["technique"] for one in told["techniques"])
+
+
 def setting(text: str) -> tuple[str, str]:
     """Return the option and the value of `option=value`."""
     from fedlite.errors import FedliteError

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from fedlite.compose.bench import Bench
 from fedlite.compose.bench_rows import quantities, spent
 from fedlite.compose.bench_task import Effort, bench_task
+from fedlite.compression.part import PartError
 from fedlite.errors import FedliteError
 from fedlite.techniques import TECHNIQUES, technique
 from fedlite.techniques.pipeline import joined
@@ -88,6 +90,21 @@ def compare(asked: Asked) -> dict[str, Any]:
         "remarks": _remarks(task, after.shipped.plan.remarks),
         "effort": asdict(asked.effort),
     }
+
+
+def orders(asked: Asked) -> list[dict[str, Any]]:
+    """Return `compare` for every order of the techniques, the one that was asked for first.
+
+    An order that makes no sense has only its techniques and `refused`, the reason.
+    """
+    told: list[dict[str, Any]] = []
+    for order in permutations(asked.techniques):
+        try:
+            told.append(compare(replace(asked, techniques=order)))
+        except PartError as error:
+            names = [{"technique": name, **dict(options)} for name, options in order]
+            told.append({"techniques": names, "refused": str(error)})
+    return told
 
 
 def _remarks(task: BenchTask, said: Sequence[str]) -> list[str]:
