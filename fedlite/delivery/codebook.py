@@ -36,7 +36,7 @@ class SharedWeights(nn.Module):
         assert isinstance(weight, Tensor)  # noqa: S101 (dense layers have one)
         self.shape = tuple(weight.shape)
         flat: NDArray[np.float32] = weight.detach().reshape(-1).numpy()
-        centres, indices = kmeans(flat, min(clusters, flat.size))
+        centres, indices = _clustered(flat, min(clusters, flat.size))
         self.bits = next(width for width in _WIDTHS if 2**width >= len(centres))
         self.register_buffer("codebook", torch.from_numpy(centres))
         self.register_buffer("indices", torch.frombuffer(bytearray(pack(indices, self.bits)), dtype=torch.uint8))
@@ -48,6 +48,19 @@ class SharedWeights(nn.Module):
         indices = unpack(memoryview(self.get_buffer("indices").numpy().tobytes()), count, self.bits)
         weight = self.get_buffer("codebook")[torch.from_numpy(indices.astype("int64"))].reshape(self.shape)
         return self._run(x, weight, self.bias)
+
+
+def _clustered(values: NDArray[np.float32], clusters: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return centroids and indices; where a layer was pruned, zeros stay zeros and the others share what is left."""
+    zero = values == 0
+    if not zero.mean() > 1.0 / clusters:
+        return kmeans(values, clusters)
+    indices = np.zeros(values.size, np.uint8)
+    if zero.all():
+        return np.zeros(1, np.float32), indices
+    centres, others = kmeans(values[~zero], min(clusters - 1, int((~zero).sum())))
+    indices[~zero] = others + 1
+    return np.concatenate([np.zeros(1, np.float32), centres]), indices
 
 
 def kmeans(values: NDArray[np.float32], clusters: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

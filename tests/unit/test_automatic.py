@@ -13,7 +13,7 @@ from fedlite.techniques import technique
 from fedlite.techniques.automatic import LADDER, Automatic, Budgets, parsed
 from fedlite.techniques.technique import Recipe
 
-NAMES = [field for field in Budgets.__dataclass_fields__]
+NAMES = list(Budgets.__dataclass_fields__)
 
 
 class Table:
@@ -21,13 +21,10 @@ class Table:
 
     def __init__(self, seed, candidates=LADDER):
         rng = stream(seed, "table")
-        self.rows = {
-            parsed(text).plan.label: {
-                "accuracy": round(float(rng.random()), 1),
-                **{n: float(rng.random()) for n in NAMES},
-            }
-            for text in candidates
-        }
+        self.rows = {}
+        for text in candidates:
+            taken = {name: float(rng.random()) for name in NAMES}
+            self.rows[parsed(text).plan.label] = {"accuracy": round(float(rng.random()), 1), **taken}
         self.asked = []
 
     def measure(self, recipe):
@@ -45,7 +42,7 @@ def exhaustive(table, budgets):
     return max(fitting)[2] if fitting else None
 
 
-@pytest.mark.parametrize(("seed", "most"), product(range(8), [0.5, 0.8, 0.95]))
+@pytest.mark.parametrize(("seed", "most"), list(product(range(8), [0.5, 0.8, 0.95])))
 def test_it_finds_the_exhaustive_optimum(seed, most):
     budgets, table = Budgets(stored_bytes=most, latency_ms=most), Table(seed)
     wanted = exhaustive(table, budgets)

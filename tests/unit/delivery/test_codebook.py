@@ -60,3 +60,15 @@ def test_every_weight_is_its_nearest_centroid():
     book = made.codebook
     nearest = book[(layer.weight.detach().reshape(-1, 1) - book).abs().argmin(dim=1)].reshape(weight.shape)
     torch.testing.assert_close(weight, nearest)
+
+
+def test_what_was_pruned_stays_zero_and_the_others_share_the_rest():
+    layer = nn.Linear(40, 10, bias=False)
+    layer.weight.data[:, :30] = 0.0
+    made = SharedWeights(layer, 4)
+    weight = made(torch.eye(40)).detach().T
+    assert torch.equal(weight == 0, layer.weight == 0)
+    centres, _ = kmeans(layer.weight.detach()[:, 30:].reshape(-1).numpy(), 3)
+    assert sorted(made.codebook.tolist()) == sorted([0.0, *centres.tolist()])
+    layer.weight.data.zero_()
+    assert torch.equal(SharedWeights(layer, 4)(torch.eye(40)), torch.zeros(40, 10))
