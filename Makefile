@@ -75,10 +75,12 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate_reference.py
+	$(BIN)/python docs/generate_techniques.py
 	$(BIN)/python docs/generate_cli.py
 
 docs-check: $(VENV)/.installed
 	$(BIN)/python docs/generate_reference.py --check
+	$(BIN)/python docs/generate_techniques.py --check
 	$(BIN)/python docs/generate_cli.py --check
 
 mutants: $(VENV)/.mutants

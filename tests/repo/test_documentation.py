@@ -62,7 +62,7 @@ def test_every_command_answers_programs(words):
     assert any("--json" in one.opts for one in command.params)
 
 
-@pytest.mark.parametrize("script", ["generate_reference.py", "generate_cli.py"])
+@pytest.mark.parametrize("script", ["generate_reference.py", "generate_cli.py", "generate_techniques.py"])
 def test_generated_pages_are_current(script):
     made = subprocess.run(
         [sys.executable, f"docs/{script}", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
