@@ -10,5 +10,6 @@ DELIVERIES: Final[dict[str, str]] = {
     "weight-quantization": "fedlite.delivery.weight_quantization:WeightQuantization",
     "clustering": "fedlite.delivery.clustering:Clustering",
     "entropy-coding": "fedlite.delivery.entropy_coding:EntropyCoding",
+    "structured-pruning": "fedlite.delivery.structured_pruning:StructuredPruning",
 }
 """Name -> `module:Class`."""

@@ -17,6 +17,7 @@ from fedlite.delivery.clustering import Clustering
 from fedlite.delivery.dynamic_quantization import DynamicQuantization
 from fedlite.delivery.entropy_coding import EntropyCoding
 from fedlite.delivery.static_quantization import StaticQuantization
+from fedlite.delivery.structured_pruning import StructuredPruning
 from fedlite.delivery.weight_quantization import WeightQuantization
 from fedlite.learning.models.spec import spec_of
 from fedlite.learning.tracing import trace
@@ -28,6 +29,11 @@ EXAMPLES = {
     "weight-quantization": [WeightQuantization(8), WeightQuantization(4), WeightQuantization(2)],
     "clustering": [Clustering(16), Clustering(5)],
     "entropy-coding": [EntropyCoding()],
+    "structured-pruning": [
+        StructuredPruning(),
+        StructuredPruning(0.7, "taylor", "global"),
+        StructuredPruning(importance="l2", below=0.9),
+    ],
     **examples(Delivery),
 }
 """Name in a scenario -> some settings of it."""
@@ -123,7 +129,7 @@ def test_deliveries_act_in_their_order(net):
     assert delivered(start, (), rows_of(spec)) is start
 
 
-LAYERED = [part for part in ALL if not isinstance(part, EntropyCoding)]
+LAYERED = [part for part in ALL if not isinstance(part, EntropyCoding | StructuredPruning)]
 
 
 @pytest.mark.parametrize("part", LAYERED, ids=lambda part: part.label)

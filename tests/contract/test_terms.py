@@ -17,10 +17,12 @@ from fedlite.errors import FedliteError
 from fedlite.learning.objectives.terms import TERMS
 from fedlite.learning.objectives.terms.base import Batch, Term
 from fedlite.learning.objectives.terms.distillation import Distillation
+from fedlite.learning.objectives.terms.group_lasso import GroupLasso
 from fedlite.learning.training import ClientJob, LocalConfig, Trainer
 
 EXAMPLES = {
     "distillation": [Distillation(), Distillation(0.5, 4.0)],
+    "group-lasso": [GroupLasso(), GroupLasso(0.05)],
     "strangers:Anchor": [Anchor(0.5)],
     "confidence:ConfidencePenalty": [ConfidencePenalty(0.3)],
     **examples(Term),
@@ -52,7 +54,7 @@ def batch(moved):
     def forward(parameters, x):
         return torch.func.functional_call(model, dict(zip(names, parameters, strict=True)), (x,))
 
-    return Batch(inputs, torch.arange(SAMPLES) % 3, forward(now, inputs), now, came, forward)
+    return Batch(inputs, torch.arange(SAMPLES) % 3, forward(now, inputs), now, came, forward, tuple(names), model)
 
 
 def gradient(part, moved):

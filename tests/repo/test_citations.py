@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from fedlite.cli.cite import cite
 from fedlite.cli.doctor import doctor
 from fedlite.client.stages import STAGES
+from fedlite.compression.channels.importance import IMPORTANCES, importance_of
 from fedlite.compression.constraint import CONSTRAINTS
 from fedlite.compression.part import Part, found
 from fedlite.compression.structure import STRUCTURES
@@ -53,6 +54,7 @@ def test_every_key_in_a_table_has_an_entry_and_every_entry_is_used():
     named |= {key for name in OBJECTIVES for key in objective(name).cites}
     parts = (STRUCTURES, CONSTRAINTS, TERMS, STAGES, DELIVERIES)
     named |= {key for table in parts for part in table.values() for key in cites(part)}
+    named |= {key for name in IMPORTANCES for key in importance_of(name).cites}
     named |= {key for technique in TECHNIQUES.values() for key in technique.cites}
     assert named == set(citations.entries()) - {"fedlite"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 STRUCTURES: Final[dict[str, str]] = {
+    "channels": "fedlite.compression.structure.channels:Channels",
     "full": "fedlite.compression.structure.full:Full",
     "width": "fedlite.compression.structure.width:Width",
 }

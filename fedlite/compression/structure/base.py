@@ -24,6 +24,10 @@ Array = NDArray[Any]
 class NetSpec(Protocol):
     """How the full net of a run is built. Hashable: equal specs build equal nets."""
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+
     def build(self, share: float = 1.0) -> nn.Module:
         """Return the net at a share of its own width, freshly initialised, the same bits each time."""
 

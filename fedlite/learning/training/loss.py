@@ -73,7 +73,8 @@ class Loss:
         outputs = self._forward(seen, inputs) if self._bound.changes_forward else self._template.model(inputs)
         if not self._terms:
             return self._mean(outputs, targets)
-        batch = Batch(inputs, targets, outputs, seen, self._received, self._forward)
+        net = self._template.model
+        batch = Batch(inputs, targets, outputs, seen, self._received, self._forward, tuple(self._names), net)
         return self._mean(outputs, targets) + sum(self._term(term, batch) for term in self._terms)
 
     @staticmethod

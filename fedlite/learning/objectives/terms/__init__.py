@@ -6,5 +6,6 @@ from typing import Final
 
 TERMS: Final[dict[str, str]] = {
     "distillation": "fedlite.learning.objectives.terms.distillation:Distillation",
+    "group-lasso": "fedlite.learning.objectives.terms.group_lasso:GroupLasso",
 }
 """Name -> `module:Class`."""

@@ -11,7 +11,7 @@ from fedlite.compression.part import Part
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Batch:
         The same weights as they came down; constants.
     forward : callable
         (parameters, inputs) -> outputs of the net.
+    names : tuple of str
+        Of the weights, in their order.
+    net : nn.Module
+        The net, for terms that ask how its layers hang together; its weights are `parameters`, not its own.
     """
 
     inputs: Tensor
@@ -36,6 +40,8 @@ class Batch:
     parameters: list[Tensor]
     received: list[Tensor]
     forward: Callable[[list[Tensor], Tensor], Tensor]
+    names: tuple[str, ...]
+    net: nn.Module
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,117 @@
+"""Structured pruning after training: the channels that matter least are physically removed before the model is shipped.
+
+Nothing is trained after it; a plan whose structure is `channels` trains on without them, and a term of group lasso has
+emptied them before.
+
+References
+----------
+Li et al. 2017, "Pruning Filters for Efficient ConvNets", section 3.1 (layer by layer, and what a filter takes with it).
+Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning" (one rank over the whole net).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fedlite.compression.channels.importance import importance_of
+from fedlite.compression.channels.selection import check_settings
+from fedlite.compression.part import PartError
+from fedlite.delivery.base import Artefact, Calibration, Delivery
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class StructuredPruning(Delivery):
+    """The least important channels go.
+
+    Attributes
+    ----------
+    share : float
+        Of the channels that stays, above 0 up to 1.
+    importance : str
+        Which matter: a key of `channels.importance.IMPORTANCES`, or `pkg.mod:Class`. Those that need gradients take the
+        client's rows, with the net's own answers for labels.
+    scope : str
+        "local": each layer keeps that share of its own; "global": the least of the whole net go.
+    round_to : int
+        Channels kept are a multiple of this, where they are not all.
+    layers : tuple of str
+        Only channels that these layers make go; of all layers if none is named.
+    below : float, optional
+        In place of the share: what scores below this share of its layer's largest goes.
+    """
+
+    name: ClassVar[str] = "structured-pruning"
+    cites: ClassVar[tuple[str, ...]] = ("li2017pruning",)
+
+    share: float = 0.5
+    importance: str = "l1"
+    scope: str = "local"
+    round_to: int = 1
+    layers: tuple[str, ...] = ()
+    below: float | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self.share, self.below, self.round_to, self.scope)
+        ranking = importance_of(self.importance)
+        # What ranks is part of what is used; the class alone cannot know it.
+        object.__setattr__(self, "cites", (*type(self).cites, *(c for c in ranking.cites if c not in type(self).cites)))
+
+    @property
+    def label(self) -> str:
+        """Such as "half of the channels by l1"."""
+        kept = f"channels {self.share:g}" if self.below is None else f"channels above {self.below:g}"
+        return f"{kept} by {self.importance}, {self.scope}"
+
+    @property
+    def remark(self) -> str:
+        """What it does not do."""
+        return "channels are gone from the file and from inference; training was that of the whole net"
+
+    def deliver(self, artefact: Artefact, rows: Calibration) -> Artefact:
+        """Return the artefact without these channels.
+
+        Raises
+        ------
+        PartError
+            If another delivery has replaced layers already, nothing can go, or a layer would be emptied.
+        """
+        from fedlite.compression.channels.pruning import removed
+
+        if artefact.net is not artefact.plain:
+            raise PartError(
+                f"{self.name}: got a model whose layers another delivery has replaced, expected one as it was trained; "
+                "write this delivery before the others"
+            )
+        looks = importance_of(self.importance).needs_gradients
+        state = [value.detach().cpu().numpy() for value in artefact.net.state_dict().values()]
+        small, _, _, facts = removed(
+            artefact.net, state, self.share, self.importance, self.scope,
+            (rows.x, _answers(artefact.net, rows.x)) if looks else None,
+            input_shape=tuple(rows.x.shape[1:]), round_to=self.round_to, layers=self.layers, below=self.below,
+        )  # fmt: skip
+        return replace(
+            artefact,
+            net=small,
+            plain=small,
+            facts={**artefact.facts, self.name: facts},
+            # The answers, and a pass forward with one back, of twice its work.
+            forward_samples=artefact.forward_samples + 4 * len(rows.x) * looks,
+        )
+
+
+def _answers(net: nn.Module, x: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the class that a net gives each row: nobody has labelled them."""
+    import copy
+
+    import torch
+
+    with torch.no_grad():
+        outputs = copy.deepcopy(net).eval()(torch.from_numpy(np.array(x)))
+    return np.asarray(outputs.argmax(dim=1).numpy())
