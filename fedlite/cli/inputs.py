@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 USUAL = {
     "mobilenet-v1": ("3x224x224", 1000),
     "mobilenet-v2": ("3x224x224", 1000),
+    "mobilenet-v3-small": ("3x224x224", 1000),
+    "shufflenet-v2-x0.5": ("3x224x224", 1000),
+    "shufflenet-v2-x1.0": ("3x224x224", 1000),
+    "efficientnet-b0": ("3x224x224", 1000),
+    "efficientnet-lite0": ("3x224x224", 1000),
     "squeezenet1.1": ("3x224x224", 1000),
     "resnet18": ("3x224x224", 1000),
     "resnet50": ("3x224x224", 1000),

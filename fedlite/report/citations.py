@@ -61,12 +61,17 @@ MODELS: Final = {
     "autoencoder": "banbury2021mlperf",
     "char-lstm": "hochreiter1997long",
     "ds-cnn": "zhang2017hello",
+    "efficientnet-b0": "tan2019efficientnet",
+    "efficientnet-lite0": "tan2019efficientnet",
     "lenet5": "lecun1998gradient",
     "mobilenet-v1": "howard2017mobilenets",
     "mobilenet-v2": "sandler2018mobilenetv2",
+    "mobilenet-v3-small": "howard2019searching",
     "resnet8": "banbury2021mlperf",
     "resnet18": "he2016deep",
     "resnet50": "he2016deep",
+    "shufflenet-v2-x0.5": "ma2018shufflenet",
+    "shufflenet-v2-x1.0": "ma2018shufflenet",
     "squeezenet1.1": "iandola2016squeezenet",
 }
 CODEC_STAGES: Final = {
@@ -89,11 +94,16 @@ GROUP_NORM: Final = "wu2018group"
 GROUP_NORM_BY_DEFAULT: Final = {
     "autoencoder",
     "ds-cnn",
+    "efficientnet-b0",
+    "efficientnet-lite0",
     "mobilenet-v1",
     "mobilenet-v2",
+    "mobilenet-v3-small",
     "resnet8",
     "resnet18",
     "resnet50",
+    "shufflenet-v2-x0.5",
+    "shufflenet-v2-x1.0",
 }
 PRODUCTION_RULES: Final = "bonawitz2019towards"
 

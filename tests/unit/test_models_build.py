@@ -19,13 +19,18 @@ SHAPES = {
     "cnn": (1, 8, 8),
     "cnn1d": (6, 100),
     "ds-cnn": (1, 49, 10),
+    "efficientnet-b0": (3, 32, 32),
+    "efficientnet-lite0": (3, 32, 32),
     "lenet5": (1, 28, 28),
     "mlp": (64,),
     "mobilenet-v1": (3, 32, 32),
     "mobilenet-v2": (3, 32, 32),
+    "mobilenet-v3-small": (3, 32, 32),
     "resnet18": (3, 32, 32),
     "resnet50": (3, 32, 32),
     "resnet8": (3, 32, 32),
+    "shufflenet-v2-x0.5": (3, 32, 32),
+    "shufflenet-v2-x1.0": (3, 32, 32),
     "squeezenet1.1": (3, 32, 32),
 }
 

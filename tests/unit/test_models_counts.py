@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
+from fedlite.errors import UnknownNameError
 from fedlite.learning.models import MODELS, build
 
 PUBLISHED = [
@@ -30,6 +33,12 @@ PUBLISHED = [
     ("squeezenet1.1", (3, 224, 224), 1000, {}, 1_235_496),
     ("resnet18", (3, 224, 224), 1000, {}, 11_689_512),
     ("resnet50", (3, 224, 224), 1000, {}, 25_557_032),
+    ("mobilenet-v3-small", (3, 224, 224), 1000, {}, 2_542_856),
+    ("shufflenet-v2-x0.5", (3, 224, 224), 1000, {}, 1_366_792),
+    ("shufflenet-v2-x1.0", (3, 224, 224), 1000, {}, 2_278_604),
+    ("efficientnet-b0", (3, 224, 224), 1000, {}, 5_288_548),
+    # Keras Hub's preset of it.
+    ("efficientnet-lite0", (3, 224, 224), 1000, {}, 4_652_008),
     # The 3x3-stem ResNet-18 of CIFAR-10.
     ("resnet18", (3, 32, 32), 10, {"stem": "small"}, 11_173_962),
     # Reddi et al. 2021 (90 characters).
@@ -54,7 +63,11 @@ def test_every_model_has_a_published_count_in_this_file():
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("ds-cnn", (1, 49, 10)), ("mobilenet-v2", (3, 32, 32)), ("resnet8", (3, 32, 32)), ("autoencoder", (64,))],
+    [
+        ("ds-cnn", (1, 49, 10)),
+        *((name, (3, 32, 32)) for name in MODELS if "net-v" in name or name.startswith(("resnet", "eff"))),
+        ("autoencoder", (64,)),
+    ],
 )
 def test_group_and_batch_normalisation_have_equal_counts(name, shape):
     counts = {
@@ -65,7 +78,9 @@ def test_group_and_batch_normalisation_have_equal_counts(name, shape):
     assert counts["group"] == counts["batch"]
 
 
-@pytest.mark.parametrize("name", ["ds-cnn", "mobilenet-v1", "mobilenet-v2", "resnet8", "resnet18", "resnet50"])
+@pytest.mark.parametrize(
+    "name", [name for name in MODELS if "net-v" in name or name.startswith(("resnet", "eff", "ds"))]
+)
 def test_the_default_normalisation_keeps_no_running_statistics(name):
     model = build(name, input_shape=(3, 32, 32), num_classes=10, seed=0)
 
@@ -94,3 +109,30 @@ def test_visual_wake_words_net_equals_its_keras_count():
     model = build("mobilenet-v1", input_shape=(3, 96, 96), num_classes=2, seed=0, alpha=0.25)
 
     assert parameters(model) == 221_794 - 2_736 - 5_472
+
+
+def rows_of_zeros(name, side, stem):
+    model = build(name, input_shape=(1, side, side), num_classes=10, seed=0, stem=stem).eval()
+    layer = next(module for module in reversed(model) if isinstance(module, nn.AdaptiveAvgPool2d))
+    seen = []
+    layer.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].shape[-1]))
+    with torch.no_grad():
+        model(torch.zeros(1, 1, side, side))
+    return seen[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "small"),
+    [
+        ("mobilenet-v2", 2),
+        ("mobilenet-v3-small", 2),
+        ("efficientnet-b0", 2),
+        ("efficientnet-lite0", 2),
+        ("shufflenet-v2-x0.5", 4),
+        ("resnet18", 4),
+    ],
+)
+def test_the_stem_for_small_images_leaves_more_of_them(name, small):
+    assert [rows_of_zeros(name, 28, stem) for stem in ("imagenet", "small")] == [1, small]
+    with pytest.raises(UnknownNameError, match="imagenet, small"):
+        rows_of_zeros(name, 28, "tiny")

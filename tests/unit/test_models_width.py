@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlite.compression.structure.width import in_order, index_maps
-from fedlite.learning.models import build
+from fedlite.learning.models import MODELS, ModelError, build, factory_of
 from fedlite.learning.models.widths import CHANNEL_MULTIPLE, scaled
 
 CASES = [
@@ -29,6 +30,12 @@ CASES = [
     ("resnet50", (3, 32, 32), {}),
     ("mobilenet-v1", (3, 32, 32), {"alpha": 0.5}),
     ("mobilenet-v2", (3, 32, 32), {}),
+    ("mobilenet-v2", (3, 32, 32), {"stem": "small"}),
+    ("mobilenet-v3-small", (3, 32, 32), {}),
+    ("mobilenet-v3-small", (3, 32, 32), {"norm": "batch"}),
+    ("efficientnet-b0", (3, 32, 32), {}),
+    ("efficientnet-b0", (3, 32, 32), {"norm": "batch"}),
+    ("efficientnet-lite0", (3, 32, 32), {}),
     ("autoencoder", (64,), {}),
 ]
 IDS = [f"{name}-{params.get('norm', '')}" for name, _, params in CASES]
@@ -88,6 +95,17 @@ def test_declared_blocks_fill_their_dimension(name):
         for key, dims in model.width_blocks().items():
             for dim, sizes in dims.items():
                 assert sum(sizes) == state[key].shape[dim]
+
+
+@pytest.mark.parametrize("name", ["shufflenet-v2-x0.5", "shufflenet-v2-x1.0"])
+def test_a_net_that_shuffles_its_maps_has_no_slices(name):
+    with pytest.raises(ModelError, match="unknown parameter width; expected norm, stem"):
+        build(name, input_shape=(3, 32, 32), num_classes=7, seed=0, width=0.5)
+
+
+def test_every_model_that_can_be_sliced_is_tried_here():
+    sliced = {name for name in MODELS if "width" in signature(factory_of(name)).parameters}
+    assert sliced == {name for name, _, _ in CASES}
 
 
 @settings(max_examples=200, deadline=None)

@@ -58,6 +58,14 @@ def of_trace(traced):
         ("resnet18", (3, 224, 224), 1000, 1_814_073_344),
         pytest.param("resnet50", (3, 224, 224), 1000, 4_089_184_256, marks=pytest.mark.slow),
         ("mobilenet-v2", (3, 224, 224), 1000, 300_774_272),
+        # Howard et al. 2019, table 3: 56 M.
+        ("mobilenet-v3-small", (3, 224, 224), 1000, 56_510_400),
+        # Ma et al. 2018, table 8: 41 and 146 M.
+        ("shufflenet-v2-x0.5", (3, 224, 224), 1000, 40_476_448),
+        ("shufflenet-v2-x1.0", (3, 224, 224), 1000, 144_907_992),
+        # Tan, Le 2019, table 2: 0.39 G; the authors' page of Lite0 says 407 M, 6 % more than its products.
+        ("efficientnet-b0", (3, 224, 224), 1000, 385_814_752),
+        ("efficientnet-lite0", (3, 224, 224), 1000, 385_187_552),
         # Howard et al. 2017, table 4: 569 M.
         ("mobilenet-v1", (3, 224, 224), 1000, 568_740_352),
         # Ratios to ResNet-8 in MLPerf Tiny's reference nets: 12.5, 2.66 and 0.264 M.

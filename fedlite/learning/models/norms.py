@@ -20,8 +20,8 @@ from fedlite.learning.models.widths import CHANNEL_MULTIPLE
 NORMS = ("group", "batch")
 
 
-def norm_2d(kind: str, channels: int) -> nn.Module:
-    """Return the normalisation of `channels` feature maps.
+def norm_2d(kind: str, channels: int, per_group: int = CHANNEL_MULTIPLE) -> nn.Module:
+    """Return the normalisation of `channels` feature maps, in groups of `per_group` if it is by group.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def norm_2d(kind: str, channels: int) -> nn.Module:
         If the kind is not one of `NORMS`.
     """
     if kind == "group":
-        return nn.GroupNorm(channels // CHANNEL_MULTIPLE, channels)
+        return nn.GroupNorm(channels // per_group, channels)
     if kind == "batch":
         return nn.BatchNorm2d(channels)
     raise UnknownNameError("norm", kind, list(NORMS))

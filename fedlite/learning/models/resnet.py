@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from torch import nn
 
-from fedlite.errors import UnknownNameError
 from fedlite.learning.models.initial import he_initial
 from fedlite.learning.models.norms import norm_2d
 from fedlite.learning.models.shapes import image_shape
+from fedlite.learning.models.stems import is_small
 from fedlite.learning.models.widths import CHANNEL_MULTIPLE, scaled
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _STAGE_CHANNELS: Final = (64, 128, 256, 512)
 _BOTTLENECK_FACTOR: Final = 4
-STEMS: Final = ("imagenet", "small")
 
 
 def _conv(before: int, after: int, kernel: int, stride: int, norm: str) -> list[nn.Module]:
@@ -66,11 +65,9 @@ def _bottleneck(before: int, maps: int, stride: int, norm: str, *, stride_first:
 
 
 def _stem(kind: str, inputs: int, maps: int, norm: str) -> list[nn.Module]:
-    if kind == "imagenet":
-        return [*_conv(inputs, maps, 7, 2, norm), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1)]
-    if kind == "small":
+    if is_small(kind):
         return [*_conv(inputs, maps, 3, 1, norm), nn.ReLU(inplace=True)]
-    raise UnknownNameError("stem", kind, list(STEMS))
+    return [*_conv(inputs, maps, 7, 2, norm), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1)]
 
 
 def resnet18(
@@ -81,7 +78,7 @@ def resnet18(
     Parameters
     ----------
     input_shape, num_classes, width
-        As in `fedlite.learning.models.build`; an image with sides of at least 32.
+        As in `fedlite.learning.models.build`; an image with sides of at least 28.
     norm : str
         "group" or "batch".
     stem : str
