@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Sum = NDArray[np.float64]
 Shape = tuple[int, ...]
-IndexMap = tuple[slice | NDArray[np.intp], ...]
-"""One numpy index per dimension: `full[index_map]` is the submodel's tensor."""
+IndexMap = tuple[slice | NDArray[np.intp] | np.bool_, ...]
+"""One numpy index per dimension: `full[index_map]` is the submodel's tensor; `(np.False_,)` takes nothing of any."""
 Held = list[NDArray[Any] | None]
 """Per tensor: 1 where a client holds the coordinate and 0 where it does not; None where it holds all of them."""
 
@@ -95,8 +95,9 @@ class OverlapSum:
             mask = None if held is None else held[position]
             self._check(position, values, index)
             if mask is None and (maps is None or is_whole(maps[position])):
-                self.sums[position] = self.sums[position] + values
-                self.weights[position] = self.weights[position] + weight
+                # Sums of arrays without dimensions are numbers, to which nothing could be added in place.
+                self.sums[position] = np.asarray(self.sums[position] + values)
+                self.weights[position] = np.asarray(self.weights[position] + weight)
                 continue
             self._spread(position)
             keep = 1.0 if mask is None else mask

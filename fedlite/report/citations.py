@@ -59,6 +59,7 @@ DATASETS: Final = {
 }
 MODELS: Final = {
     "autoencoder": "banbury2021mlperf",
+    "cnn-exits": "teerapittayanon2016branchynet",
     "char-lstm": "hochreiter1997long",
     "ds-cnn": "zhang2017hello",
     "efficientnet-b0": "tan2019efficientnet",
@@ -68,6 +69,7 @@ MODELS: Final = {
     "mobilenet-v2": "sandler2018mobilenetv2",
     "mobilenet-v3-small": "howard2019searching",
     "resnet8": "banbury2021mlperf",
+    "resnet8-exits": "teerapittayanon2016branchynet",
     "resnet18": "he2016deep",
     "resnet50": "he2016deep",
     "shufflenet-v2-x0.5": "ma2018shufflenet",
@@ -100,6 +102,7 @@ GROUP_NORM_BY_DEFAULT: Final = {
     "mobilenet-v2",
     "mobilenet-v3-small",
     "resnet8",
+    "resnet8-exits",
     "resnet18",
     "resnet50",
     "shufflenet-v2-x0.5",

@@ -160,6 +160,13 @@ def gives_input_again(model: str) -> bool:
     return model in GIVE_INPUT_AGAIN
 
 
+def has_exits(model: str) -> bool:
+    """Tell whether a model can give the scores of every exit."""
+    from fedlite.learning.models import HAVE_EXITS
+
+    return model in HAVE_EXITS
+
+
 def objective_of(dataset: str) -> str | None:
     """Return what the labels of a dataset ask for; None if only reading it would tell."""
     from fedlite.learning.data.catalog import CATALOG

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fedlite.scenario.sections import Sections
+    from fedlite.scenario.task import Task
 
 
 def _natural_clients_are_recorded(scenario: Sections) -> Iterator[Violation]:
@@ -68,6 +69,7 @@ def _model_fits_the_objective(scenario: Sections) -> Iterator[Violation]:
             "write 'model: autoencoder', or remove it",
             ("task.model",),
         )
+    yield from _exits_fit(task, wanted)
     if wanted == "next-character" and labels not in (None, wanted):
         yield Violation(
             "task.objective",
@@ -81,6 +83,26 @@ def _model_fits_the_objective(scenario: Sections) -> Iterator[Violation]:
             f"got 'regression' with {task.data!r}, whose labels are classes and no numbers",
             "remove it, or name a data set of your own with float32 labels",
             ("task.data",),
+        )
+
+
+def _exits_fit(task: Task, wanted: str | None) -> Iterator[Violation]:
+    """Tell of exits that nobody learns by, and of none where there should be."""
+    name = task.model.name
+    gives_all = task.model.options.get("outputs") == "all"
+    if wanted == "exits" and not names.is_reference(name) and not (names.has_exits(name) and gives_all):
+        yield Violation(
+            "task.objective",
+            f"got 'exits' with model {name!r}, which does not give the scores of its exits",
+            "write 'model: {name: resnet8-exits, options: {outputs: all}}', or remove it",
+            ("task.model",),
+        )
+    if wanted != "exits" and names.has_exits(name) and gives_all:
+        yield Violation(
+            "task.model",
+            f"got {name!r} with 'outputs: all', expected one score for each class",
+            "write 'objective: exits', or remove 'outputs'",
+            ("task.objective",),
         )
 
 

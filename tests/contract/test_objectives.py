@@ -66,6 +66,12 @@ def _net(outputs):
         return nn.Sequential(nn.Flatten(), nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, outputs))
 
 
+def _exits():
+    net = _net(6)
+    net.append(nn.Unflatten(1, (2, 3)))
+    return net
+
+
 def _problem(name):
     """Return (net, x, y) of a small problem that the objective can learn."""
     draw = np.random.default_rng(8)
@@ -74,6 +80,8 @@ def _problem(name):
     classes = numbers.argmax(axis=1).astype(np.int64)
     if name == "reconstruction":
         return _net(6), x, classes
+    if name == "exits":
+        return _exits(), x, classes
     return _net(3), x, classes if _takes(name, x, classes) else numbers
 
 

@@ -17,6 +17,7 @@ from fedlite.compression.part import PartError, from_record, made
 from fedlite.compression.structure import STRUCTURES
 from fedlite.compression.structure.base import Structure
 from fedlite.compression.structure.channels import Channels
+from fedlite.compression.structure.depth import Depth, Skip
 from fedlite.compression.structure.full import Full
 from fedlite.compression.structure.width import Width
 from fedlite.learning.models.spec import spec_of
@@ -32,7 +33,9 @@ EXAMPLES = {
         Channels(0.25, "random"),
         Channels(1.0),
     ],
+    "depth": [Depth(1), Depth(2)],
     "full": [Full()],
+    "skip": [Skip((0,)), Skip((2, 1))],
     "width": [Width(0.5), Width(0.25), Width(1.0)],
     "strangers:Headless": [Headless(), Headless(2)],
     "strangers:Squared": [Squared()],
@@ -43,13 +46,30 @@ EXAMPLES = {
 ALL = [part for parts in EXAMPLES.values() for part in parts]
 EXACT = [
     part for name in ("channels", "full", "width", "strangers:Headless", "strangers:Squared") for part in EXAMPLES[name]
+    part
+    for name in ("depth", "full", "skip", "width", "strangers:Headless", "strangers:Squared")
+    for part in EXAMPLES[name]
 ]
 """Those that hold coordinates of the full model as they are; others come as near to it as their form allows."""
 NETS = {
     "perceptron": spec_of("mlp", (12,), 5, 1, hidden=(8, 6)),
     "batch statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="batch"),
     "gates": spec_of("char-lstm", (6,), 9, 1, units=8),
+    "exits": spec_of("resnet8-exits", (3, 16, 16), 5, 1, norm="batch", outputs="all"),
 }
+ONLY = {"depth": {"exits"}, "skip": {"exits", "batch statistics"}}
+"""Name -> the nets that it applies to; others apply to all but "exits", which has nothing that is new to them."""
+
+
+def nets_of(part):
+    return sorted(ONLY.get(part.name, NETS.keys() - {"exits"}))
+
+
+def pairs(parts, but=""):
+    found = [(part, net) for part in parts for net in nets_of(part) if net != but]
+    cases = [pytest.param(part, net, id=f"{part.label}-{net}") for part, net in found]
+    return pytest.mark.parametrize(("part", "net"), cases)
+
 
 REFUSED = {(part, "gates"): "'lstm'" for part in EXAMPLES["channels"]}
 """Structures that cannot be had of a net -> the layer that is named."""
@@ -65,6 +85,11 @@ each_part = pytest.mark.parametrize("part", ALL, ids=lambda part: part.label)
 each_part_and_net = with_nets(ALL)
 each_exact_and_net = with_nets(EXACT)
 each_exact = pytest.mark.parametrize("part", EXACT, ids=lambda part: part.label)
+each_part_and_net = pairs(ALL)
+each_exact_and_net = pairs(EXACT)
+each_exact = pytest.mark.parametrize(
+    "part", [part for part in EXACT if "perceptron" in nets_of(part)], ids=lambda part: part.label
+)
 
 
 def arrays_of(net):
@@ -189,7 +214,11 @@ def test_the_sum_of_clients_stands_for_each_of_them_if_the_structure_says_so(par
     assert not (same and part in (Squared(), Thin(2)))
 
 
-@pytest.mark.parametrize("part", [part for part in ALL if part.linear and not part.moves], ids=lambda part: part.label)
+@pytest.mark.parametrize(
+    "part",
+    [part for part in ALL if part.linear and not part.moves and "perceptron" in nets_of(part)],
+    ids=lambda part: part.label,
+)
 def test_a_tensor_that_is_masked_as_a_whole_counts_for_nobody(part):
     spec, full = NETS["perceptron"], full_model(NETS["perceptron"])
     placement = part.place(spec, full)
@@ -225,7 +254,7 @@ def test_coordinates_that_a_mask_takes_count_for_nobody(part):
     np.testing.assert_allclose(first[other][first[other] != 9], full[0][other][first[other] != 9], rtol=1e-5)
 
 
-@pytest.mark.parametrize("net", ["perceptron", "gates"])
+@pytest.mark.parametrize("net", ["perceptron", "gates", "exits"])
 def test_the_order_of_clients_of_different_structures_does_not_matter(net):
     spec, full = NETS[net], full_model(NETS[net])
     results = []
@@ -235,6 +264,11 @@ def test_the_order_of_clients_of_different_structures_does_not_matter(net):
         total = total_of(spec)
         for position in order:
             part = fitting[position]
+    parts = [part for part in ALL if net in nets_of(part)]
+    for order in [dice.permutation(len(parts)).tolist() for _ in range(20)]:
+        total = total_of(spec)
+        for position in order:
+            part = parts[position]
             stacked = clients_of(part, spec, 1)
             weight = 1.0 + position
             part.place(spec, full).add(total, [weight * values[0].astype(np.float64) for values in stacked], weight)
@@ -263,8 +297,7 @@ def test_a_record_makes_the_part_again(part):
     assert from_record(json.loads(json.dumps(part.record)), Structure) == part
 
 
-@each_part
-@pytest.mark.parametrize("net", ["perceptron", "batch statistics"])
+@pairs(ALL, but="gates")
 def test_every_net_can_be_traced_and_so_priced(part, net):
     spec = NETS[net]
     full, own = (trace(structure.build(spec), spec.input_shape, name=net) for structure in (Full(), part))
@@ -272,5 +305,14 @@ def test_every_net_can_be_traced_and_so_priced(part, net):
     assert own.params == sum(parameter.numel() for parameter in part.build(spec).parameters())
     assert part.effects.step_time >= 1.0
     if part in (Width(0.5), Headless(), Channels(0.5)):
+    if part in (Width(0.5), Headless(), Depth(2), Skip((0,))):
         assert own.macs < full.macs
         assert own.params < full.params
+
+
+@pytest.mark.parametrize(
+    ("part", "net"), [(part, net) for part in ALL if part.name in ONLY for net in sorted(NETS.keys() - ONLY[part.name])]
+)
+def test_a_structure_that_does_not_apply_to_a_net_says_which_would(part, net):
+    with pytest.raises(PartError, match=rf"^{part.name}: got .*expected .*; name "):
+        part.build(NETS[net])

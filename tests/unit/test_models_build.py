@@ -17,6 +17,7 @@ SHAPES = {
     "autoencoder": (64,),
     "char-lstm": (20,),
     "cnn": (1, 8, 8),
+    "cnn-exits": (1, 8, 8),
     "cnn1d": (6, 100),
     "ds-cnn": (1, 49, 10),
     "efficientnet-b0": (3, 32, 32),
@@ -29,6 +30,7 @@ SHAPES = {
     "resnet18": (3, 32, 32),
     "resnet50": (3, 32, 32),
     "resnet8": (3, 32, 32),
+    "resnet8-exits": (3, 32, 32),
     "shufflenet-v2-x0.5": (3, 32, 32),
     "shufflenet-v2-x1.0": (3, 32, 32),
     "squeezenet1.1": (3, 32, 32),
@@ -62,8 +64,10 @@ def test_one_step_of_plain_descent_lowers_the_loss(name):
     before = nn.functional.cross_entropy(model(x), y)
     before.backward()
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.sub_(parameter.grad, alpha=1e-3)
+        for key, parameter in model.named_parameters():
+            assert (parameter.grad is None) == (name.endswith("exits") and key.startswith(("heads.0", "heads.1")))
+            if parameter.grad is not None:
+                parameter.sub_(parameter.grad, alpha=1e-3)
 
     assert nn.functional.cross_entropy(model(x), y) < before
 

@@ -24,6 +24,10 @@ PUBLISHED = [
     ("ds-cnn", (1, 49, 10), 12, {}, 24_908 - 1_152),
     # MLPerf Tiny image classification: 78,666 in Keras, of which 480 are running statistics.
     ("resnet8", (3, 32, 32), 10, {}, 78_666 - 480),
+    # The same with two more heads, of 16 and 32 maps.
+    ("resnet8-exits", (3, 32, 32), 10, {}, 78_666 - 480 + 17 * 10 + 33 * 10),
+    # Closed form: 9*16+16 + 9*16*32+32 + 9*32*64+64 and heads of 4*16, 4*32 and 4*64 numbers.
+    ("cnn-exits", (1, 8, 8), 10, {}, 23_296 + 4 * 112 * 10 + 30),
     # MLPerf Tiny anomaly detection: 269,992 in Keras, of which 2,064 are running statistics.
     ("autoencoder", (640,), 0, {}, 269_992 - 2_064),
     # Keras Applications MobileNet: 4,253,864, of which 21,888 are running statistics.

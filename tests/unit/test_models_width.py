@@ -36,6 +36,8 @@ CASES = [
     ("efficientnet-b0", (3, 32, 32), {}),
     ("efficientnet-b0", (3, 32, 32), {"norm": "batch"}),
     ("efficientnet-lite0", (3, 32, 32), {}),
+    ("resnet8-exits", (3, 16, 16), {"outputs": "all"}),
+    ("cnn-exits", (1, 9, 9), {"outputs": "all"}),
     ("autoencoder", (64,), {}),
 ]
 IDS = [f"{name}-{params.get('norm', '')}" for name, _, params in CASES]

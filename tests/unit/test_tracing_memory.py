@@ -14,6 +14,7 @@ CASES = {
     "autoencoder": (640,),
     "char-lstm": (40,),
     "cnn": (1, 8, 8),
+    "cnn-exits": (1, 8, 8),
     "cnn1d": (6, 100),
     "ds-cnn": (1, 49, 10),
     "efficientnet-b0": (3, 32, 32),
@@ -26,6 +27,7 @@ CASES = {
     "resnet18": (3, 32, 32),
     "resnet50": (3, 32, 32),
     "resnet8": (3, 32, 32),
+    "resnet8-exits": (3, 32, 32),
     "shufflenet-v2-x0.5": (3, 32, 32),
     "shufflenet-v2-x1.0": (3, 32, 32),
     "squeezenet1.1": (3, 32, 32),
@@ -71,7 +73,8 @@ def test_training_state_and_activations_are_within_a_tenth_of_torchs_own_account
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9)
     model(torch.zeros(2, *shape)).sum().backward()
     optimizer.step()
-    state = sum(p.nbytes + p.grad.nbytes for p in model.parameters())
+    # Heads of exits that are not asked for get no gradient from torch; the trainer's are zeros.
+    state = sum(2 * p.nbytes for p in model.parameters())
     state += sum(s["momentum_buffer"].nbytes for s in optimizer.state.values())
     for batch in (1, 4, 16):
         predicted = 4 * (3 * traced.params + batch * traced.saved_elements)

@@ -6,7 +6,9 @@ from typing import Final
 
 STRUCTURES: Final[dict[str, str]] = {
     "channels": "fedlite.compression.structure.channels:Channels",
+    "depth": "fedlite.compression.structure.depth:Depth",
     "full": "fedlite.compression.structure.full:Full",
+    "skip": "fedlite.compression.structure.depth:Skip",
     "width": "fedlite.compression.structure.width:Width",
 }
 """Name -> `module:Class`."""

@@ -21,6 +21,7 @@ MODELS: Final[dict[str, str]] = {
     "autoencoder": "fedlite.learning.models.autoencoder:autoencoder",
     "char-lstm": "fedlite.learning.models.char_lstm:char_lstm",
     "cnn": "fedlite.learning.models.cnn:cnn",
+    "cnn-exits": "fedlite.learning.models.exit_net:cnn_exits",
     "cnn1d": "fedlite.learning.models.cnn1d:cnn1d",
     "ds-cnn": "fedlite.learning.models.ds_cnn:ds_cnn",
     "efficientnet-b0": "fedlite.learning.models.efficientnet:efficientnet_b0",
@@ -33,6 +34,7 @@ MODELS: Final[dict[str, str]] = {
     "resnet18": "fedlite.learning.models.resnet:resnet18",
     "resnet50": "fedlite.learning.models.resnet:resnet50",
     "resnet8": "fedlite.learning.models.resnet8:resnet8",
+    "resnet8-exits": "fedlite.learning.models.exit_net:resnet8_exits",
     "shufflenet-v2-x0.5": "fedlite.learning.models.shufflenet_v2:shufflenet_v2_x0_5",
     "shufflenet-v2-x1.0": "fedlite.learning.models.shufflenet_v2:shufflenet_v2_x1_0",
     "squeezenet1.1": "fedlite.learning.models.squeezenet:squeezenet",
@@ -42,9 +44,13 @@ MODELS: Final[dict[str, str]] = {
 GIVE_INPUT_AGAIN: Final = frozenset({"autoencoder"})
 """Models whose output is their input again; all others give a score for each class."""
 
+HAVE_EXITS: Final = frozenset({"cnn-exits", "resnet8-exits"})
+"""Models whose option `outputs: all` gives the scores of every exit, (exits, classes) for a sample."""
+
 TAKES: Final[dict[str, tuple[int, int]]] = {
     "char-lstm": (1, 1),
     "cnn": (3, 4),
+    "cnn-exits": (3, 4),
     "cnn1d": (2, 21),
     "ds-cnn": (3, 4),
     "efficientnet-b0": (3, 28),
@@ -56,6 +62,7 @@ TAKES: Final[dict[str, tuple[int, int]]] = {
     "resnet18": (3, 28),
     "resnet50": (3, 28),
     "resnet8": (3, 8),
+    "resnet8-exits": (3, 8),
     "shufflenet-v2-x0.5": (3, 28),
     "shufflenet-v2-x1.0": (3, 28),
     "squeezenet1.1": (3, 32),

@@ -96,3 +96,7 @@ class InvertedResidual(nn.Module):
         """Return the block's output, (batch, after, height / stride, width / stride)."""
         y: torch.Tensor = self.layers(x)
         return x + y if self.residual else y
+
+    def without_branch(self) -> nn.Module | None:
+        """Return what is left without the convolutions: nothing, if the input is added to what they give."""
+        return nn.Identity() if self.residual else None

@@ -14,6 +14,7 @@ from torch import nn
 from fedlite.learning.models.initial import he_initial
 from fedlite.learning.models.norms import norm_2d
 from fedlite.learning.models.shapes import image_shape
+from fedlite.learning.models.shortcut import rectified
 from fedlite.learning.models.stems import is_small
 from fedlite.learning.models.widths import CHANNEL_MULTIPLE, scaled
 
@@ -42,6 +43,10 @@ class Block(nn.Module):
         """Return (batch, channels after, height / stride, width / stride)."""
         y: torch.Tensor = self.relu(self.layers(x) + self.shortcut(x))
         return y
+
+    def without_branch(self) -> nn.Module:
+        """Return what is left without the convolutions."""
+        return rectified(self.shortcut)
 
 
 def _basic(

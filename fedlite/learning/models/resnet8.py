@@ -15,6 +15,7 @@ from torch import nn
 from fedlite.learning.models.initial import he_initial
 from fedlite.learning.models.norms import norm_2d
 from fedlite.learning.models.shapes import image_shape
+from fedlite.learning.models.shortcut import rectified
 from fedlite.learning.models.widths import CHANNEL_MULTIPLE, scaled
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Stack(nn.Module):
         """Return (batch, after, height / stride, width / stride)."""
         y: torch.Tensor = self.relu(self.layers(x) + self.shortcut(x))
         return y
+
+    def without_branch(self) -> nn.Module:
+        """Return what is left without the convolutions."""
+        return rectified(self.shortcut)
 
 
 def resnet8(

@@ -23,7 +23,7 @@ class CrossEntropy(Objective):
     """Learns classes; judged by the share of samples whose highest logit is their class."""
 
     name = "cross-entropy"
-    metrics = (Metric("accuracy", "max", SHARE), Metric("macro_f1", "max", SHARE))
+    metrics: tuple[Metric, ...] = (Metric("accuracy", "max", SHARE), Metric("macro_f1", "max", SHARE))
     cites = ("bridle1990probabilistic",)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
