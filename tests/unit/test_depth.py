@@ -121,6 +121,26 @@ def test_shallow_and_deep_clients_are_averaged_where_they_overlap():
     assert (means["heads.2.2.bias"] == full[names.index("heads.2.2.bias")]).all()
 
 
+def test_what_a_mask_takes_of_a_shallow_client_counts_for_nobody():
+    spec = spec_of("cnn-exits", (1, 8, 8), 5, 0)
+    names = list(spec.build().state_dict())
+    full = [value.numpy() for value in spec.build().state_dict().values()]
+    total = OverlapSum([value.shape for value in full])
+    place = Depth(1).place(spec, full)
+    taken = place.take()
+    masks = [None, None, np.zeros(taken[2].shape), None]
+    place.add(total, [np.full(a.shape, 2.0) for a in taken], 1.0, masks)
+    means = dict(zip(names, total.finish(full, zero_masked=False), strict=True))
+    masked = names.index("heads.0.2.weight")
+    assert (means["heads.0.2.weight"] == full[masked]).all()
+    assert (means["heads.0.2.bias"] == 2.0).all()
+
+
+def test_nothing_is_left_of_a_block_whose_shortcut_does_nothing():
+    left = residual_blocks(spec_of("resnet8", (3, 16, 16), 5, 0).build())
+    assert [type(one).__name__ for one in left.values()] == ["Identity", "Shortcut", "Shortcut"]
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

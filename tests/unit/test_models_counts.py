@@ -8,6 +8,7 @@ from torch import nn
 
 from fedlite.errors import UnknownNameError
 from fedlite.learning.models import MODELS, build
+from fedlite.learning.models.shufflenet_v2 import ShuffleUnit
 
 PUBLISHED = [
     # LeCun 1998 in its modern form; McMahan's and LEAF's follow-ups quote the same 61,706.
@@ -140,3 +141,22 @@ def test_the_stem_for_small_images_leaves_more_of_them(name, small):
     assert [rows_of_zeros(name, 28, stem) for stem in ("imagenet", "small")] == [1, small]
     with pytest.raises(UnknownNameError, match="imagenet, small"):
         rows_of_zeros(name, 28, "tiny")
+
+
+def test_a_shuffle_deals_the_maps_of_both_halves_in_turn():
+    unit = ShuffleUnit(8, 8, 1, "batch").eval()
+    x = torch.rand(1, 8, 3, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        y = unit(x)
+        torch.testing.assert_close(y[:, 0::2], x[:, :4])
+        torch.testing.assert_close(y[:, 1::2], unit.branch(x[:, 4:]))
+
+
+def test_a_shrinking_unit_has_all_maps_on_both_sides():
+    unit = ShuffleUnit(8, 16, 2, "batch").eval()
+    x = torch.rand(1, 8, 6, 6, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        y = unit(x)
+        assert y.shape == (1, 16, 3, 3)
+        torch.testing.assert_close(y[:, 0::2], unit.beside(x))
+        torch.testing.assert_close(y[:, 1::2], unit.branch(x))
