@@ -14,8 +14,14 @@ from torch import nn
 
 from fedlite.compression.constraint import CONSTRAINTS
 from fedlite.compression.constraint.base import Constraint, Received
+from fedlite.compression.constraint.binary import Binary
 from fedlite.compression.constraint.fake_quant import FakeQuant
 from fedlite.compression.constraint.magnitude import Magnitude
+from fedlite.compression.constraint.mixed_bits import MixedBits
+from fedlite.compression.constraint.multilevel import Multilevel
+from fedlite.compression.constraint.progressive import Progressive
+from fedlite.compression.constraint.regrow import Regrow
+from fedlite.compression.constraint.shared import Shared
 from fedlite.compression.part import from_record, made
 from fedlite.errors import FedliteError
 from fedlite.learning.objectives.terms.distillation import Distillation
@@ -25,6 +31,12 @@ from fedlite.rng import stream
 EXAMPLES = {
     "magnitude": [Magnitude(0.6), Magnitude(0.9, "local")],
     "fake-quant": [FakeQuant(8), FakeQuant(4)],
+    "multilevel": [Multilevel(), Multilevel(0.0, 0.5, 0.0, 0.0)],
+    "progressive": [Progressive(0.7, 2, initial=0.3), Progressive(0.6, 1, first=0, initial=0.5, scope="local")],
+    "regrow": [Regrow(0.6, every=1), Regrow(0.6, every=1, mask="own", density="uniform"), Regrow(0.5, every=2)],
+    "binary": [Binary(ends=True)],
+    "mixed-bits": [MixedBits((("0.*", 4),)), MixedBits((("2.*", 32),), others=5)],
+    "shared": [Shared(4), Shared(16)],
     "strangers:Box": [Box(0.3)],
     "strangers:Damped": [Damped(0.4)],
     "strangers:Counting": [Counting(0.05)],

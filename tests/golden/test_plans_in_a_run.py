@@ -119,6 +119,34 @@ def test_where_replies_are_summed_changes_no_result(tmp_path, monkeypatch, plan)
         np.testing.assert_allclose(own[name], wanted, atol=2e-6)
 
 
+def test_a_mask_of_its_own_survives_a_lost_upload(tmp_path, monkeypatch):
+    """What a device held when its upload was lost is what it begins its next job with."""
+    kept: dict[int, list[dict]] = {}
+    begun: dict[int, list[dict]] = {}
+    keep, of = DeviceMemories.keep, DeviceMemories.of
+
+    def keeping(memories, device, plan, memory):
+        kept.setdefault(device, []).append(memory["regrow"])
+        keep(memories, device, plan, memory)
+
+    def asking(memories, device, plan):
+        found = of(memories, device, plan)
+        begun.setdefault(device, []).append(found.get("regrow", {}))
+        return found
+
+    monkeypatch.setattr(DeviceMemories, "keep", keeping)
+    monkeypatch.setattr(DeviceMemories, "of", asking)
+    tail = "clients:\n  - for: any\n    plan: {constraints: [{name: regrow, sparsity: 0.7, every: 1, mask: own}]}\n"
+    rows = run(tmp_path / "run", tail=tail, **LATE).clients
+    late = rows.filter((pl.col("outcome") == "late") & (pl.col("up_bytes") > 0))
+    again = [device for device in late["device"].to_list() if len(begun[device]) > 1]
+    assert again
+    for device, masks in kept.items():
+        assert begun[device][0] == {}
+        for before, after in zip(masks, begun[device][1:], strict=False):
+            assert before is after
+
+
 ALL_MASKED = "clients:\n  - for: any\n    plan: {sparsity: 0.6}\n"
 
 

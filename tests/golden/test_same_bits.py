@@ -33,11 +33,13 @@ clients:
   - for: {profile: pi-4b}
     plan: {width: 0.5}
 """
+REGROWN = "{name: regrow, sparsity: 0.7, every: 1, mask: own}"
 VARIANTS = {
     "reduced": "",
     "entropy coded, error feedback": "wire: {up: 'topk:0.1+int8+zstd', down: fp16, error_feedback: true}",
     "dp": "privacy: {mechanism: client-fixed-clipping, noise_multiplier: 0.5, clipping_norm: 1.0, delta: 1e-3}",
     "quantised": "wire: {up: int4, down: int8+zstd}",
+    "masks of the devices' own": "wire: {up: nonzero+zstd, down: nonzero}",
 }
 
 
@@ -51,6 +53,8 @@ def scenario(variant="reduced"):
         text = text.replace("  - for: {profile: pi-4b}\n    plan: {width: 0.5}\n", "  []\n").replace(
             "clients:\n  []", ""
         )
+    if variant == "masks of the devices' own":
+        text = text.replace("plan: {width: 0.5}", f"plan: {{constraints: [{REGROWN}]}}")
     return parse_scenario(text + VARIANTS[variant])
 
 

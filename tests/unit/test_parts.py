@@ -77,8 +77,12 @@ def test_options_are_fields_and_those_with_a_default_may_be_left_out():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("shrink", {}, "got 'shrink', expected one of fake-quant, magnitude or pkg.mod:Class; write one of them"),
-        ("magnitud", {}, "expected one of fake-quant, magnitude or pkg.mod:Class; write 'magnitude'"),
+        (
+            "shrink",
+            {},
+            f"got 'shrink', expected one of {', '.join(sorted(CONSTRAINTS))} or pkg.mod:Class; write one of them",
+        ),
+        ("magnitud", {}, "or pkg.mod:Class; write 'magnitude'"),
         ("fake_quant", {}, "write 'fake-quant'"),
         ("magnitude", {}, "magnitude: got no 'sparsity', expected a value; add 'sparsity: ...'"),
         ("magnitude", {"sparsity": 0.5, "depth": 1}, "got the option 'depth', expected sparsity, scope; remove it"),

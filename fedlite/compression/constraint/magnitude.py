@@ -11,6 +11,7 @@ Han et al. 2015, "Learning both Weights and Connections for Efficient Neural Net
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -42,7 +43,46 @@ class MaskError(FedliteError):
 
 
 @dataclass(frozen=True)
-class Magnitude(Constraint):
+class Masked(Constraint, ABC):
+    """A constraint that holds some weights at zero; which, `masks` says of what was received."""
+
+    @property
+    def effects(self) -> Effects:
+        """Slower steps and the mask itself in memory; engines store zeros like other numbers."""
+        return Effects(step_time=with_passes(1), weight_copies=1.0)
+
+    @property
+    def remark(self) -> str:
+        """What zeros do not save."""
+        return (
+            "the mask makes nothing faster and needs memory of its own; it saves bytes on a wire, or in a file, that"
+            " leaves zeros out"
+        )
+
+    @abstractmethod
+    def masks(self, received: Received) -> list[Mask | None]:
+        """Return one array of ones and zeros, or None, per parameter."""
+
+    def init(self, received: Received) -> list[torch.Tensor | None]:
+        """Return the masks of the received weights, one tensor of ones and zeros or None per parameter."""
+        import torch
+
+        found = self.masks(received)
+        return [None if mask is None else torch.from_numpy(mask).to(received.device) for mask in found]
+
+    def held(self, state: list[torch.Tensor | None]) -> list[Array | None]:
+        """Return the masks."""
+        return [None if mask is None else mask.cpu().numpy() for mask in state]
+
+    def after(self, parameters: list[torch.Tensor], state: list[torch.Tensor | None], *, stacked: bool) -> None:
+        """Set the masked weights to zero."""
+        for parameter, mask in zip(parameters, state, strict=True):
+            if mask is not None:
+                parameter.mul_(mask)
+
+
+@dataclass(frozen=True)
+class Magnitude(Masked):
     """The smallest weights of the received model are held at zero.
 
     Attributes
@@ -60,47 +100,31 @@ class Magnitude(Constraint):
     scope: str = "global"
 
     def __post_init__(self) -> None:
-        if not 0 < self.sparsity < 1:
-            raise PartError(
-                f"sparsity: got {self.sparsity}, expected above 0 and below 1; 0.9 holds 90 % of the weights at zero"
-            )
-        if self.scope not in SCOPES:
-            raise PartError(f"scope: got {self.scope!r}, expected {' or '.join(SCOPES)}; 'global' is the default")
-
-    @property
-    def effects(self) -> Effects:
-        """Slower steps and the mask itself in memory; engines store zeros like other numbers."""
-        return Effects(step_time=1 / math.sqrt(math.prod(MASKED_SPEED)), weight_copies=1.0)
+        check_sparsity(self.sparsity)
+        check_scope(self.scope)
 
     @property
     def label(self) -> str:
         """Such as "90% sparse"."""
         return f"{self.sparsity:.0%} sparse"
 
-    @property
-    def remark(self) -> str:
-        """What zeros do not save."""
-        return (
-            "the mask makes nothing faster and needs memory of its own; it saves bytes on a wire, or in a file, that"
-            " leaves zeros out"
+    def masks(self, received: Received) -> list[Mask | None]:
+        """Return the masks of the smallest weights."""
+        return masks(received.parameters, received.names, self.sparsity, self.scope)
+
+
+def check_sparsity(sparsity: float) -> None:
+    """Raise PartError unless a share of weights may be held at zero."""
+    if not 0 < sparsity < 1:
+        raise PartError(
+            f"sparsity: got {sparsity}, expected above 0 and below 1; 0.9 holds 90 % of the weights at zero"
         )
 
-    def init(self, received: Received) -> list[torch.Tensor | None]:
-        """Return the masks of the received weights, one tensor of ones and zeros or None per parameter."""
-        import torch
 
-        found = masks(received.parameters, received.names, self.sparsity, self.scope)
-        return [None if mask is None else torch.from_numpy(mask).to(received.device) for mask in found]
-
-    def held(self, state: list[torch.Tensor | None]) -> list[Array | None]:
-        """Return the masks."""
-        return [None if mask is None else mask.cpu().numpy() for mask in state]
-
-    def after(self, parameters: list[torch.Tensor], state: list[torch.Tensor | None], *, stacked: bool) -> None:
-        """Set the masked weights to zero."""
-        for parameter, mask in zip(parameters, state, strict=True):
-            if mask is not None:
-                parameter.mul_(mask)
+def check_scope(scope: str) -> None:
+    """Raise PartError unless a scope is one of `SCOPES`."""
+    if scope not in SCOPES:
+        raise PartError(f"scope: got {scope!r}, expected {' or '.join(SCOPES)}; 'global' is the default")
 
 
 def masks(arrays: Sequence[Array], names: Sequence[str], sparsity: float, scope: str = "global") -> list[Mask | None]:
@@ -128,28 +152,43 @@ def masks(arrays: Sequence[Array], names: Sequence[str], sparsity: float, scope:
         raise MaskError(f"mask: got sparsity {sparsity}, expected from 0 to below 1; 0.9 zeroes 90 % of the weights")
     if len(names) != len(arrays):
         raise MaskError(f"mask: got {len(names)} names for {len(arrays)} tensors; pass one name per tensor")
-    for name, array in zip(names, arrays, strict=True):
-        if _prunable(array) and not np.isfinite(array).all():
-            raise MaskError(
-                f"mask: {name} holds values that are not finite; magnitudes cannot be ranked, check training"
-            )
-    chosen = [position for position, array in enumerate(arrays) if _prunable(array)]
+    finite(arrays, names)
+    chosen = [position for position, array in enumerate(arrays) if prunable(array)]
     groups = [chosen] if scope == "global" else [[position] for position in chosen]
     out: list[Mask | None] = [None] * len(arrays)
     for group in groups:
         if group:
-            keep = _largest(np.concatenate([np.abs(arrays[position]).reshape(-1) for position in group]), sparsity)
+            keep = largest(np.concatenate([np.abs(arrays[position]).reshape(-1) for position in group]), sparsity)
             ends = np.cumsum([arrays[position].size for position in group])[:-1]
             for position, part in zip(group, np.split(keep, ends), strict=True):
                 out[position] = part.reshape(arrays[position].shape).astype(np.float32)
     return out
 
 
-def _prunable(array: Array) -> bool:
+def finite(arrays: Sequence[Array], names: Sequence[str]) -> None:
+    """Raise MaskError unless every weight that may be pruned is finite."""
+    for name, array in zip(names, arrays, strict=True):
+        if prunable(array) and not np.isfinite(array).all():
+            raise MaskError(
+                f"mask: {name} holds values that are not finite; magnitudes cannot be ranked, check training"
+            )
+
+
+def with_passes(count: float) -> float:
+    """Return the factor on the time of a step that also passes so many times over the weights.
+
+    A pass reads the weights and a tensor as large and writes a result, as the multiplication by a mask does after every
+    step, whose measured cost (`MASKED_SPEED`, geometric mean) is that of one pass; more of them are more of the same.
+    """
+    return 1.0 + count * (1 / math.sqrt(math.prod(MASKED_SPEED)) - 1.0)
+
+
+def prunable(array: Array) -> bool:
+    """Tell whether a tensor has weights that are pruned, quantised or shared: a floating matrix or kernel."""
     return array.ndim >= _MATRIX and np.issubdtype(array.dtype, np.floating)
 
 
-def _largest(magnitudes: Array, sparsity: float) -> NDArray[np.bool_]:
+def largest(magnitudes: Array, sparsity: float) -> NDArray[np.bool_]:
     """Return which elements stay: exactly `round(sparsity * n)` go, ties broken by position."""
     zeros = round(sparsity * magnitudes.size)
     keep = np.ones(magnitudes.size, np.bool_)
