@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fedlite.devices.estimate import Calibration, Estimate, Number
-from fedlite.devices.features import ACTIVATIONS, MILLION, workload_terms
+from fedlite.devices.features import ACTIVATIONS, MILLION, layer_terms
 from fedlite.devices.fitted import coefficients
 from fedlite.devices.workload import OpClass
 from fedlite.errors import FedliteError, UnknownNameError
@@ -74,7 +74,8 @@ def tensor_bytes(
     if len(passing):
         passing[0] = workload.layers[0].out_elements  # nobody asks for the gradient of the data
     gradients = np.cumsum(params[::-1])[::-1]
-    walk = batch * (np.cumsum(saved) + passing) + gradients
+    times = np.array([1.0 if layer.per_step else batch for layer in workload.layers])
+    walk = batch * np.cumsum(saved) + times * passing + gradients
     total = float(params.sum())
     copies = 1.0 + state_copies(optimizer, momentum) + weight_copies
     return FP32_BYTES * (copies * total + max(float(walk.max(initial=0.0)), total))
@@ -85,9 +86,10 @@ def moving_bytes(workload: Workload) -> float:
 
     That is what weighted layers read and write, and the matrices that dense convolutions unfold their inputs into.
     """
-    dense = [layer for layer in workload.layers if layer.op in _UNFOLDING and layer.out_channels]
+    growing = [layer for layer in workload.layers if not layer.per_step]
+    dense = [layer for layer in growing if layer.op in _UNFOLDING and layer.out_channels]
     unfolded = FP32_BYTES * sum(layer.macs / layer.out_channels for layer in dense)
-    return unfolded + MILLION * float(workload_terms(workload)[ACTIVATIONS])
+    return unfolded + MILLION * float(sum(layer_terms(layer)[ACTIVATIONS] for layer in growing))
 
 
 def linear_params(workload: Workload) -> int:

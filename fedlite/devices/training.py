@@ -35,13 +35,14 @@ from fedlite.devices.features import (
     MILLION,
     TERMS,
     layer_terms,
-    workload_terms,
 )
 from fedlite.devices.fitted import coefficients
 from fedlite.devices.workload import Layer, OpClass, Workload
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from fedlite.devices.profile import DeviceProfile
@@ -87,11 +88,23 @@ def per_sample_terms(workload: Workload, *, recurrent: float = 1.0) -> NDArray[n
     Unlike inference, training runs normalisation and activation functions as kernels of their own, whose cost is the
     activations they move. Dispatch is paid per step. Weights of recurrent layers count `recurrent` times.
     """
-    terms = workload_terms(workload)
+    terms = _moving_terms([layer for layer in workload.layers if not layer.per_step])
     terms[LINEAR] += (recurrent - 1.0) * sum(layer_terms(layer)[LINEAR] for layer in _recurrent(workload))
     terms[LINEAR] /= LINEAR_REUSE
+    return terms
+
+
+def per_step_terms(workload: Workload) -> NDArray[np.float64]:
+    """Return the terms (9,) of what a training step computes from weights alone, once for all of its samples."""
+    return _moving_terms([layer for layer in workload.layers if layer.per_step])
+
+
+def _moving_terms(layers: Sequence[Layer]) -> NDArray[np.float64]:
+    terms = np.zeros(len(TERMS))
+    for layer in layers:
+        terms += layer_terms(layer)
     terms[[LAYERS, CALLS]] = 0.0
-    moved = sum(layer.in_elements + layer.out_elements for layer in workload.layers if layer.op in _FUSED_IN_INFERENCE)
+    moved = sum(layer.in_elements + layer.out_elements for layer in layers if layer.op in _FUSED_IN_INFERENCE)
     terms[ACTIVATIONS] += FP32_BYTES * moved / MILLION / _UNFUSED_TRAFFIC
     return terms
 
@@ -131,6 +144,7 @@ def step_model(profile: DeviceProfile, workload: Workload, step_time: float = 1.
     )
     param_mb = FP32_BYTES * workload.params / MILLION
     fixed = float(device.costs[LAYERS]) * per_layer * layers + float(device.costs[CONV1X1]) * per_mb * param_mb
+    fixed += float((device.costs * factors) @ per_step_terms(workload))
     low, high = MCU_BAND if on_mcu else record["recurrent"]["band"] if _recurrent(workload) else record["band"]
     # Errors of the device and of the training engine are independent: their logarithms add in quadrature.
     own = device.band(Work(terms))

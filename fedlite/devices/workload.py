@@ -56,6 +56,9 @@ class Layer:
     groups: int = 1
     steps: int = 1
     """Time steps of a recurrent layer, 1 otherwise."""
+    per_step: bool = False
+    """Whether it computes from the model's own tensors alone, such as a rounded or composed weight: once for a batch of
+    any size."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class Record:
     params: int
     out_elements: int
     call: RecurrentCall | None = None
+    per_step: bool = False
 
 
 class OperatorLog(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -41,6 +42,8 @@ class OperatorLog(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._leaves = {path for path, module in model.named_modules() if not any(module.children())}
         self._parameters = {storage_key(p): p.numel() for p in model.parameters() if p.requires_grad}
         self._own = state_keys(model)
+        self._fixed = set(self._own)
+        """Storages of the state, and of what was computed from them alone: the same for every sample."""
         self._records: list[Record] = []
         self._alive: list[torch.Tensor] = []  # holds every storage, so that no identity is used twice
         self._life: dict[int, tuple[int, int, int]] = {}  # storage -> bytes, first and last operator
@@ -63,8 +66,17 @@ class OperatorLog(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._clock += 1
         self.keep([args, list((kwargs or {}).values()), out])
         reads = [tensor for tensor in tensors_in(args) if storage_key(tensor) not in self._own]
-        if not is_view(func) and not is_factory(func) and any(True for _ in tensors_in(args)):
-            self._note(func, args, out, reads)
+        keys = [storage_key(tensor) for tensor in tensors_in(args)]
+        fixed = bool(keys) and self._fixed.issuperset(keys)
+        made = [storage_key(tensor) for tensor in tensors_in(out)]
+        if fixed:
+            self._fixed.update(made)
+        if keys and not is_view(func) and not is_factory(func):
+            params = sum(self._parameters.pop(key, 0) for key in keys)
+            if fixed and made and params:
+                # Parameters belong to the operator that meets the samples with what was made of them.
+                self._parameters[made[0]] = self._parameters.get(made[0], 0) + params
+            self._note(func, args, out, reads, params=0 if fixed else params, per_step=fixed)
         return out
 
     def keep(self, value: Any) -> None:
@@ -103,7 +115,16 @@ class OperatorLog(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if group:
             yield _merge(group)
 
-    def _note(self, func: Any, args: Sequence[Any], out: Any, reads: list[torch.Tensor]) -> None:
+    def _note(
+        self,
+        func: Any,
+        args: Sequence[Any],
+        out: Any,
+        reads: list[torch.Tensor],
+        *,
+        params: int,
+        per_step: bool,
+    ) -> None:
         work = work_of(func, args, out)
         if work.in_elements == 0:
             work = replace(work, in_elements=sum(tensor.numel() for tensor in reads))
@@ -116,9 +137,10 @@ class OperatorLog(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 place=self._stack.place,
                 name=path if leaf else ".".join(part for part in (path, own_name) if part),
                 work=work,
-                params=sum(self._parameters.pop(storage_key(tensor), 0) for tensor in tensors_in(args)),
+                params=params,
                 out_elements=outputs[0].numel() if outputs else 0,
                 call=self.calls.current,
+                per_step=per_step,
             )
         )
 
@@ -141,4 +163,5 @@ def _merge(group: list[Record]) -> Record:
         work=work,
         params=sum(record.params for record in group),
         out_elements=max(record.out_elements for record in group),
+        per_step=False,
     )

@@ -140,6 +140,7 @@ def _layer(name: str, record: Record, saved: int) -> Layer:
         out_channels=work.out_channels,
         groups=work.groups,
         steps=work.steps,
+        per_step=record.per_step,
     )
 
 

@@ -19,6 +19,8 @@ from fedlite.compression.structure.base import Structure
 from fedlite.compression.structure.channels import Channels
 from fedlite.compression.structure.depth import Depth, Skip
 from fedlite.compression.structure.full import Full
+from fedlite.compression.structure.integer_training import IntegerTraining
+from fedlite.compression.structure.quantised_net import QuantisedNet
 from fedlite.compression.structure.width import Width
 from fedlite.learning.models.spec import spec_of
 from fedlite.learning.tracing import trace
@@ -37,6 +39,8 @@ EXAMPLES = {
     "full": [Full()],
     "skip": [Skip((0,)), Skip((2, 1))],
     "width": [Width(0.5), Width(0.25), Width(1.0)],
+    "quantised-net": [QuantisedNet(), QuantisedNet(4, 6, powers_of_two=True)],
+    "integer-training": [IntegerTraining()],
     "strangers:Headless": [Headless(), Headless(2)],
     "strangers:Squared": [Squared()],
     "thin:Thin": [Thin(4), Thin(2)],
@@ -48,6 +52,8 @@ EXACT = [
     part for name in ("channels", "full", "width", "strangers:Headless", "strangers:Squared") for part in EXAMPLES[name]
     part
     for name in ("depth", "full", "skip", "width", "strangers:Headless", "strangers:Squared")
+    part
+    for name in ("full", "width", "quantised-net", "integer-training", "strangers:Headless", "strangers:Squared")
     for part in EXAMPLES[name]
 ]
 """Those that hold coordinates of the full model as they are; others come as near to it as their form allows."""

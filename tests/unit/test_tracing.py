@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.utils import prune
 
+from fedlite.devices.features import TERMS
+from fedlite.devices.training import per_sample_terms, per_step_terms
 from fedlite.devices.workload import OpClass
 from fedlite.learning.models import build
 from fedlite.learning.tracing import TraceError, trace
@@ -274,3 +278,39 @@ def test_an_unfit_shape_is_refused_with_the_reason():
     model = build("lenet5", input_shape=(1, 28, 28), num_classes=10, seed=0)
     with pytest.raises(TraceError, match=r"got input shape \(3, 28, 28\) for Sequential.*channels"):
         trace(model, (3, 28, 28), name="lenet5")
+
+
+class Composed(nn.Module):
+    """A weight that is a product of two, as FedPara's, before it meets the samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Parameter(torch.ones(6, 2)), nn.Parameter(torch.ones(2, 5))
+
+    def forward(self, x):
+        return x @ torch.relu(self.left @ self.right).T
+
+
+def test_what_is_computed_from_weights_alone_counts_once_for_a_batch_of_any_size():
+    found = trace(Composed(), (5,), name="composed")
+    assert [(layer.per_step, layer.macs, layer.params) for layer in found.layers] == [
+        (True, 60, 0),
+        (True, 0, 0),
+        (False, 30, 22),
+    ]
+    alone = per_sample_terms(replace(found, layers=found.layers[2:]))
+    np.testing.assert_array_equal(per_sample_terms(found), alone)
+    once = per_step_terms(found)
+    assert once[TERMS.index("conv1x1")] == pytest.approx(60e-6)
+    # 12 numbers read and 30 written by the product; ReLU reads and writes 30 each, at a quarter.
+    assert once[TERMS.index("activations")] == pytest.approx(4e-6 * (42 + 60 / 4))
+
+
+def test_a_parameter_whose_shape_alone_is_read_stays_where_it_is_used():
+    class Noisy(nn.Linear):
+        def forward(self, x):
+            return nn.functional.linear(x, self.weight + 0 * torch.ones_like(self.weight), self.bias)
+
+    found = trace(Noisy(4, 3), (4,), name="noisy")
+    assert found.params == 15
+    assert [layer.params for layer in found.layers if not layer.per_step] == [15]

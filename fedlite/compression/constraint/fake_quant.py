@@ -98,16 +98,34 @@ def fake_quantize(weight: torch.Tensor, bits: int, *, stacked: bool = False) -> 
     stacked : bool
         Whether the first dimension counts clients, each of which has a scale of its own.
     """
+    integers, scale = grid_of(weight, bits, stacked=stacked)
+    # Straight through: the bracket is exactly zero, and its gradient is one.
+    return integers * scale + (weight - weight.detach())
+
+
+def grid_of(
+    tensor: torch.Tensor, bits: int, *, stacked: bool = False, powers: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the integers of a tensor, as floats, and their scale, with as many dimensions and to be multiplied.
+
+    Parameters
+    ----------
+    tensor, bits, stacked
+        As in `fake_quantize`.
+    powers : bool
+        Whether the scale is rounded up to a power of two: products of such integers are exact in float32.
+    """
     import torch
 
     levels = int(2 ** (bits - 1) - 1)
-    fixed = weight.detach()
-    axes = tuple(range(1 if stacked else 0, weight.ndim))
+    fixed = tensor.detach()
+    axes = tuple(range(1 if stacked else 0, tensor.ndim))
     scale = (fixed.abs().amax(dim=axes, keepdim=True) if axes else fixed.abs()) / levels
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-    grid = torch.round(fixed / scale).clamp(-levels, levels) * scale
-    # Straight through: the bracket is exactly zero, and its gradient is one.
-    return grid + (weight - fixed)
+    if powers:
+        part, exponent = torch.frexp(scale)
+        scale = torch.ldexp(torch.ones_like(scale), exponent - (part == 0.5).to(exponent.dtype))  # noqa: PLR2004 (a power already)
+    return torch.round(fixed / scale).clamp(-levels, levels), scale
 
 
 def fake_quantize_all(weights: Sequence[torch.Tensor], bits: int, *, stacked: bool = False) -> list[torch.Tensor]:

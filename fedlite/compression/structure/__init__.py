@@ -9,6 +9,8 @@ STRUCTURES: Final[dict[str, str]] = {
     "depth": "fedlite.compression.structure.depth:Depth",
     "full": "fedlite.compression.structure.full:Full",
     "skip": "fedlite.compression.structure.depth:Skip",
+    "integer-training": "fedlite.compression.structure.integer_training:IntegerTraining",
+    "quantised-net": "fedlite.compression.structure.quantised_net:QuantisedNet",
     "width": "fedlite.compression.structure.width:Width",
 }
 """Name -> `module:Class`."""

@@ -1,0 +1,85 @@
+"""Linear and convolutional layers whose inputs, weights and biases lie on integer grids: simulated integer arithmetic.
+
+    y = s_x s_w (sum q_x q_w + q_b)
+
+with integers q of a few bits and one scale s for each tensor; the bias lies on the grid of the sum, as a 32-bit integer
+would. What a layer computes in float32 is exactly what integers would give as long as scales are powers of two and sums
+stay below 2^24, and differs from it by float32's rounding otherwise. Gradients pass straight through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fedlite.compression.constraint.fake_quant import grid_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Grids:
+    """Bits of weights and of inputs, and whether scales are rounded up to powers of two."""
+
+    bits: int = 8
+    inputs: int = 8
+    powers: bool = False
+
+
+class Rounded:
+    """What the layers below have in common."""
+
+    grids: Grids = Grids()
+    """Of all layers of a net; `QuantisedNet.build` sets it."""
+
+    def _operands(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        q_x, s_x = grid_of(x, self.grids.inputs, powers=self.grids.powers)
+        q_w, s_w = grid_of(weight, self.grids.bits, powers=self.grids.powers)
+        if bias is not None:
+            s_b = s_x.reshape(()) * s_w.reshape(())
+            bias = _straight(torch.round(bias.detach() / s_b) * s_b, bias)
+        return _straight(q_x * s_x, x), _straight(q_w * s_w, weight), bias
+
+
+class RoundedLinear(Rounded, nn.Linear):
+    """`nn.Linear` on integer grids."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., out)."""
+        return F.linear(*self._operands(x, self.weight, self.bias))
+
+
+class RoundedConv1d(Rounded, nn.Conv1d):
+    """`nn.Conv1d` on integer grids."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the convolution gives."""
+        out: Tensor = self._conv_forward(*self._operands(x, self.weight, self.bias))
+        return out
+
+
+class RoundedConv2d(Rounded, nn.Conv2d):
+    """`nn.Conv2d` on integer grids."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the convolution gives."""
+        out: Tensor = self._conv_forward(*self._operands(x, self.weight, self.bias))
+        return out
+
+
+ROUNDED: Mapping[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: RoundedLinear,
+    nn.Conv1d: RoundedConv1d,
+    nn.Conv2d: RoundedConv2d,
+}
+"""torch's layer -> the one that stands in for it."""
+
+
+def _straight(value: Tensor, like: Tensor) -> Tensor:
+    """Return a value with the gradient of what it was made from: the bracket is exactly zero."""
+    return value + (like - like.detach())
