@@ -1,4 +1,4 @@
-"""Which plan a job gets. A plan belongs to a job: who assigns may look at the device and the round."""
+"""Which plan a job gets. A plan belongs to a job: who assigns may look at the device, its state and the round."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fedlite.compression.plan import Plan
 
 Ids = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 class Assignment(Protocol):
-    """Says under which plan devices work; a pure function of (devices, round)."""
+    """Says under which plan devices work; a function of its arguments and of the fleet's state at that time."""
 
-    def plans(self, devices: Ids, round_: int) -> Sequence[Plan]:
+    def plans(self, devices: Ids, round_: int, now_s: float) -> Sequence[Plan]:
         """Return one plan per device."""
 
 
@@ -38,6 +39,75 @@ class ByProfile:
     plan_of: Sequence[Plan]
     profile_of: NDArray[Any]
 
-    def plans(self, devices: Ids, round_: int) -> list[Plan]:
+    def plans(self, devices: Ids, round_: int, now_s: float) -> list[Plan]:
         """Return each device's plan."""
         return [self.plan_of[profile] for profile in self.profile_of[devices].tolist()]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What n devices have when their jobs are handed out. Arrays have shape (n,).
+
+    Attributes
+    ----------
+    charge : ndarray
+        Share of the battery that is left; 1 on mains.
+    up_bps : ndarray
+        The device's own mean uplink rate on the link that it is on. How a single transfer varies, nobody knows before.
+    memory_bytes : ndarray
+        What a job may take.
+    """
+
+    charge: Floats
+    up_bps: Floats
+    memory_bytes: Floats
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Below which charge, uplink rate and memory a plan is for; infinity where that does not matter."""
+
+    charge: float = np.inf
+    up_bps: float = np.inf
+    memory_bytes: float = np.inf
+
+    def met(self, standing: Standing) -> NDArray[np.bool_]:
+        """Tell which devices are below all of them."""
+        return np.asarray(
+            (standing.charge < self.charge)
+            & (standing.up_bps < self.up_bps)
+            & (standing.memory_bytes < self.memory_bytes)
+        )
+
+
+Case = tuple["Condition", "Plan"]
+
+
+@dataclass(frozen=True)
+class ByCondition:
+    """Every device follows the first plan of its profile whose condition it meets, job by job.
+
+    Attributes
+    ----------
+    otherwise : ByProfile
+        Who meets none.
+    cases : sequence of sequences of (Condition, Plan)
+        By position of the profile, in the order in which they are tried.
+    look : callable
+        What devices have at a time that is not before the last one asked about.
+    """
+
+    otherwise: ByProfile
+    cases: Sequence[Sequence[Case]]
+    look: Callable[[Ids, float], Standing]
+
+    def plans(self, devices: Ids, round_: int, now_s: float) -> list[Plan]:
+        """Return each device's plan."""
+        found = self.otherwise.plans(devices, round_, now_s)
+        standing, profiles = self.look(devices, now_s), self.otherwise.profile_of[devices]
+        for profile, cases in enumerate(self.cases):
+            # Backwards, so that the first case that is met has the last word.
+            for condition, plan in reversed(cases):
+                for place in np.flatnonzero((profiles == profile) & condition.met(standing)).tolist():
+                    found[place] = plan
+        return found

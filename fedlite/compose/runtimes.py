@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedlite.client.assignment import ByProfile
+from fedlite.client.assignment import Assignment, ByCondition, ByProfile, Standing
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.full import FULL
 from fedlite.errors import FedliteError
@@ -39,17 +40,15 @@ AnyRuntime = NativeRuntime | AppRuntime
 _log = logging.getLogger(__name__)
 
 
-def native_task(
-    scenario: Scenario, learning: Learning, classes: Sequence[DeviceClass], profile_of: NDArray[np.int16]
-) -> NativeTask:
-    """Return what the native runtime needs to know of a scenario's clients; `profile_of` tells each device's class."""
+def native_task(scenario: Scenario, learning: Learning, classes: Sequence[DeviceClass], fleet: Fleet) -> NativeTask:
+    """Return what the native runtime needs to know of a scenario's clients."""
     return NativeTask(
         spec=learning.spec,
         names=learning.names,
         dtypes=types_of(learning.arrays),
-        assignment=ByProfile([device_class.plan for device_class in classes], profile_of),
+        assignment=assignment(scenario, classes, fleet),
         profiles=[device_class.profile for device_class in classes],
-        profile_of=profile_of,
+        profile_of=fleet.population.profile_of,
         workload_of=learning.workload,
         clients=len(learning.rows),
         examples=np.array([len(rows) for rows in learning.rows]),
@@ -57,6 +56,29 @@ def native_task(
         sample_bytes=int(learning.data.x_train[0].nbytes),
         local=scenario.training.local_config(),
         metrics=learning.goal.columns,
+    )
+
+
+def assignment(scenario: Scenario, classes: Sequence[DeviceClass], fleet: Fleet) -> Assignment:
+    """Return who follows which plan: by profile, and where rules say `when`, by what devices have at that moment."""
+    static = ByProfile([device_class.plan for device_class in classes], fleet.population.profile_of)
+    profiles = [device_class.profile for device_class in classes]
+    cases = [scenario.cases_for(profile=profile.name, tier=str(profile.tier)) for profile in profiles]
+    return ByCondition(static, cases, partial(standing, fleet)) if any(cases) else static
+
+
+def standing(fleet: Fleet, devices: NDArray[np.int64], now_s: float) -> Standing:
+    """Return what devices have now, a time not before the fleet's last advance."""
+    capacity_j, population = fleet.capacity_of(devices), fleet.population
+    mains = np.isinf(capacity_j)
+    charge_j = fleet.charge_at(devices, now_s)
+    at_home = fleet.presence.on_home_link(devices, now_s)
+    return Standing(
+        charge=np.where(mains, 1.0, charge_j / np.where(mains, 1.0, capacity_j)),
+        up_bps=np.where(at_home, population.home.up_bps[devices], population.away.up_bps[devices]).astype(np.float64),
+        memory_bytes=np.minimum(
+            fleet.hardware.job_ram_bytes[population.profile_of[devices]], fleet.budgets.memory_bytes or np.inf
+        ),
     )
 
 
@@ -110,10 +132,15 @@ def app_classes(scenario: FleetScenario, fleet: Fleet) -> list[AppClass]:
     Raises
     ------
     FedliteError
-        If the scenario asks for error feedback, which needs to know what the app's arrays mean.
+        If the scenario asks for error feedback, which needs to know what the app's arrays mean, or for plans that
+        change with the state of a device.
     """
     if scenario.wire.error_feedback:
         raise FedliteError("wire.error_feedback: got true with a Flower app, expected false; remove it")
+    if any(rule.when is not None for rule in scenario.clients):
+        raise FedliteError(
+            "clients: got a rule with 'when' with a Flower app, whose codecs are fixed, expected none; remove the rule"
+        )
     wires: dict[tuple[tuple[str, ...], tuple[str, ...]], AppWire] = {}
     classes = []
     for position, profile in enumerate(fleet.population.profiles):

@@ -73,7 +73,7 @@ class ScenarioCampaign:
         if all(device_class.excluded for device_class in classes):
             raise FedliteError(compose_fleet.nobody_fits(classes))
         fleet = compose_fleet.build(scenario, [c.profile for c in classes], [bool(c.excluded) for c in classes])
-        task = runtimes.native_task(scenario, learning, classes, fleet.population.profile_of)
+        task = runtimes.native_task(scenario, learning, classes, fleet)
         worker = runtimes.worker_spec(scenario, learning, task)
         noise = planned_noise(scenario, len(learning.rows))
         with compat.quiet_logs():

@@ -45,9 +45,9 @@ class _Chunk:
 class NativeExchange:
     """See `exchange.Exchange`. Uploads of codecs with a data-independent length are priced before training."""
 
-    def __init__(self, side: NativeClients, kind: str, messages: Sequence[Message], devices: Ids) -> None:
+    def __init__(self, side: NativeClients, kind: str, messages: Sequence[Message], devices: Ids, now_s: float) -> None:
         self._side = side
-        self._sheet = JobSheet(side, kind, messages, devices)
+        self._sheet = JobSheet(side, kind, messages, devices, now_s)
         self._works = self._sheet.works()
         lengths = self._lengths()
         self._final = None not in lengths

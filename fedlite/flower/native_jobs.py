@@ -101,9 +101,11 @@ class JobSheet:
         "train" or "evaluate".
     messages : sequence of n Message
     devices : ndarray of int
+    now_s : float
+        When the jobs are handed out, which is when their plans are chosen.
     """
 
-    def __init__(self, side: NativeClients, kind: str, messages: Sequence[Message], devices: Ids) -> None:
+    def __init__(self, side: NativeClients, kind: str, messages: Sequence[Message], devices: Ids, now_s: float) -> None:
         self._side = side
         self.kind = kind
         self.devices = devices
@@ -113,7 +115,7 @@ class JobSheet:
         self.seeds = seeds_of(side.seed, kind, names=ids)
         records, content_of = distinct([message.content for message in messages], id)
         contents = [_content(record, side.task) for record in records]
-        pairs, self.leg_of = _pairs(side.task, contents, content_of, devices)
+        pairs, self.leg_of = _pairs(side.task, contents, content_of, devices, now_s)
         # Each content's stream is named after its messages, whatever their order.
         named = [min(compress(ids, content_of == content)) for content in range(len(contents))]
         self.legs = [_leg(side, contents[content], plan, named[content]) for content, plan in pairs]
@@ -169,10 +171,10 @@ def _content(record: RecordDict, task: NativeTask) -> Content:
 
 
 def _pairs(
-    task: NativeTask, contents: Sequence[Content], content_of: Ids, devices: Ids
+    task: NativeTask, contents: Sequence[Content], content_of: Ids, devices: Ids, now_s: float
 ) -> tuple[list[tuple[int, Plan]], Ids]:
     """Return the pairs of content and plan that there are, and for each job which is its own."""
-    assigned = task.assignment.plans(devices, min(content.round_ for content in contents))
+    assigned = task.assignment.plans(devices, min(content.round_ for content in contents), now_s)
     # Most plans are one object for many devices, which is seen sooner than that two objects are one plan.
     named = list(zip(content_of.tolist(), assigned, strict=True))
     few, first = distinct(named, lambda pair: (pair[0], id(pair[1])))

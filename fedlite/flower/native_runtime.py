@@ -42,10 +42,9 @@ class NativeRuntime:
         FedliteError
             If a message is of another type than train or evaluate.
         """
-        del now_s  # fedlite's trainer reads no clock
         kind = messages[0].metadata.message_type.partition(".")[0]
         if kind not in ("train", "evaluate"):
             raise FedliteError(
                 f"message type: got {kind!r}, expected train or evaluate; write a ClientApp for messages of your own"
             )
-        return NativeExchange(self._clients, kind, messages, devices)
+        return NativeExchange(self._clients, kind, messages, devices, now_s)

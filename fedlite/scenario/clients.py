@@ -12,6 +12,7 @@ from fedlite.devices.profile import Tier
 from fedlite.errors import quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Section, at_most, mistake
+from fedlite.scenario.conditions import When
 from fedlite.scenario.parts import ConstraintPart, DeliveryPart, StagePart, StructurePart, TermPart
 from fedlite.scenario.plan_techniques import TechniqueRecipe
 from fedlite.scenario.quantities import Means, PartialFraction, PositiveFraction
@@ -231,8 +232,16 @@ class ClientRule(Section):
         Means("`{tier: ...}`, `{profile: ...}` or `any`"),
     ] = Field(alias="for")
     """The devices."""
+    when: When | None = None
+    """Only for jobs handed out while the device is like this; without it always."""
     plan: Annotated[PlanSection, BeforeValidator(expand_plan), Means("`full`, `auto` or a mapping")]
     """Their plan."""
+
+    @model_validator(mode="after")
+    def _chosen_once(self) -> ClientRule:
+        if self.when is not None and self.plan.auto:
+            raise mistake("got 'auto' with 'when', expected one", "name the plan, or remove 'when'")
+        return self
 
     def fits(self, *, profile: str, tier: str) -> bool:
         """Tell whether a device of this profile and tier follows this rule."""

@@ -285,6 +285,8 @@ def _rule_can_be_reached(scenario: Sections) -> Iterator[Violation]:
     seen: dict[str, int] = {}
     for index, rule in enumerate(scenario.clients):
         who = rule.for_.who
+        if rule.when is not None and not ("any" in seen or who in seen):
+            continue  # holds now and then, and leaves its devices to later rules
         if "any" in seen or who in seen:
             earlier = seen.get("any", seen.get(who))
             yield Violation(

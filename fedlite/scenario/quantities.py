@@ -106,6 +106,7 @@ Seconds = Annotated[float, *_type("time", exclusive=True)]
 Duration = Annotated[float, *_type("time")]
 """Seconds that may be none."""
 Bytes = Annotated[float, *_type("bytes", exclusive=True)]
+Rate = Annotated[float, *_type("rate", exclusive=True)]
 Joules = Annotated[float, *_type("energy", exclusive=True)]
 Fraction = Annotated[float, *_type("fraction", most=1.0)]
 PositiveFraction = Annotated[float, *_type("fraction", most=1.0, exclusive=True)]

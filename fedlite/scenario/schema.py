@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import model_validator
@@ -15,6 +16,7 @@ from fedlite.scenario.task import Task
 from fedlite.scenario.violation import refuse
 
 if TYPE_CHECKING:
+    from fedlite.client.assignment import Condition
     from fedlite.compression.plan import Plan
     from fedlite.scenario.violation import Law
 
@@ -36,18 +38,36 @@ class FleetScenario(Sections):
         return self
 
     def rule_for(self, *, profile: str, tier: str) -> PlanSection:
-        """Return the plan written for a device class; the full model if no rule fits."""
-        return next((rule.plan for rule in self.clients if rule.fits(profile=profile, tier=tier)), PlanSection())
+        """Return the plan written for a device class whatever its state; the full model if no rule fits."""
+        fitting = (rule for rule in self.clients if rule.when is None and rule.fits(profile=profile, tier=tier))
+        return next((rule.plan for rule in fitting), PlanSection())
+
+    def cases_for(self, *, profile: str, tier: str) -> list[tuple[Condition, Plan]]:
+        """Return the plans of a device class that hold under a condition, as complete as `plan_for` gives one.
+
+        The ledger has to tell which one was chosen, so that codecs of their own are in their names.
+        """
+        cases = []
+        for rule in self.clients:
+            if rule.fits(profile=profile, tier=tier):
+                if rule.when is None:
+                    break
+                plan = self._complete(rule.plan)
+                codecs = [f"{way} {'+'.join(c)}" for way, c in (("up", rule.plan.up), ("down", rule.plan.down)) if c]
+                cases.append((rule.when.condition, replace(plan, name=", ".join([plan.name, *codecs]))))
+        return cases
 
     def plan_for(self, *, profile: str, tier: str) -> Plan:
         """Return the compression plan of a device class, with the scenario's wire, error feedback and privacy.
 
         `auto` plans give the full plan named "auto"; who decides them starts from there.
         """
+        return self._complete(self.rule_for(profile=profile, tier=tier))
+
+    def _complete(self, section: PlanSection) -> Plan:
         from fedlite.client.stages.error_feedback import ErrorFeedback
         from fedlite.wire import sends_update
 
-        section = self.rule_for(profile=profile, tier=tier)
         wanted = self.wire.error_feedback if section.error_feedback is None else section.error_feedback
         wanted = wanted and not section.names_feedback
         # A codec that carries the weights themselves leaves no error to feed back.

@@ -129,6 +129,13 @@ def _own_app_follows_no_plan(scenario: Sections) -> Iterator[Violation]:
     if scenario.task is None or scenario.task.app is None:
         return
     for index, rule in enumerate(scenario.clients):
+        if rule.when is not None:
+            yield Violation(
+                f"clients.{index}.when",
+                "got a condition with task.app, whose codecs are fixed, expected none",
+                "remove the rule, or task.app",
+                ("task.app",),
+            )
         if not rule.plan.is_full:
             yield Violation(
                 f"clients.{index}.plan",

@@ -69,7 +69,7 @@ def native(folder, *, replies="separate", up="fp32", down="fp32", feedback="fals
     learning = prepare(scenario)
     classes = compose_fleet.classes(scenario, learning)
     fleet = compose_fleet.build(scenario, [c.profile for c in classes], [False] * len(classes))
-    task = runtimes.native_task(scenario, learning, classes, fleet.population.profile_of)
+    task = runtimes.native_task(scenario, learning, classes, fleet)
     pool = LocalPool(runtimes.worker_spec(scenario, learning, task))
     runtime = runtimes.runtime(scenario, task, fleet, pool, strategies.build(scenario))
     return SimpleNamespace(runtime=runtime, names=learning.names, arrays=learning.arrays)

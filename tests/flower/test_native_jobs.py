@@ -76,7 +76,7 @@ def sheet(contents, devices, *, kind="train", local=None):
         SimpleNamespace(content=each, metadata=SimpleNamespace(message_id=f"message {number}"))
         for number, each in enumerate(contents)
     ]
-    return JobSheet(native(local), kind, messages, np.asarray(devices))
+    return JobSheet(native(local), kind, messages, np.asarray(devices), 0.0)
 
 
 def _side(plan, aggregation=None, pool=None):
@@ -94,7 +94,7 @@ def _messages(contents, ids="abcd"):
 
 def _of_plan(plan, contents, ids="abcd"):
     """A batch whose devices all follow one plan."""
-    return JobSheet(_side(plan), "train", _messages(contents, ids), np.arange(len(contents)))
+    return JobSheet(_side(plan), "train", _messages(contents, ids), np.arange(len(contents)), 0.0)
 
 
 def test_jobs_of_one_content_and_one_plan_share_a_leg():
@@ -226,9 +226,9 @@ def test_a_profile_is_priced_once_for_all_plans_and_rounds_that_cost_the_same(mo
     side = native()
     for norm in (1.0, 2.0):
         messages = _messages([content(**{compat.CLIPPING_NORM_KEY: norm, "lr": norm})] * 4)
-        JobSheet(side, "train", messages, np.array([0, 1, 2, 4])).works()
+        JobSheet(side, "train", messages, np.array([0, 1, 2, 4]), 0.0).works()
     assert asked == [("pixel-4", "full"), ("pi-4b", "half")]
-    JobSheet(side, "evaluate", messages, np.array([0, 1, 2, 4])).works()
+    JobSheet(side, "evaluate", messages, np.array([0, 1, 2, 4]), 0.0).works()
     assert len(asked) == 4
 
 
@@ -244,7 +244,7 @@ def test_the_draws_of_a_leg_are_named_after_the_first_message_of_its_content():
 @pytest.mark.parametrize(("equal", "mean"), [(False, (10 * 1.0 + 16 * 3.0) / 26), (True, 2.0)])
 def test_one_reply_is_the_mean_of_the_packets_that_arrived(equal, mean):
     side = _side(FULL, Aggregation(mean=True, one_reply=True, equal_weights=equal))
-    made = JobSheet(side, "train", _messages([content(0.0)] * 3), np.arange(3))
+    made = JobSheet(side, "train", _messages([content(0.0)] * 3), np.arange(3), 0.0)
     packets = [wire.encode(model(value), ("fp32",)) for value in (1.0, 2.0, 3.0)]
     arrays = {
         "packets": np.frombuffer(b"".join(packets), np.uint8),
@@ -263,7 +263,7 @@ def test_one_reply_is_the_mean_of_the_packets_that_arrived(equal, mean):
 
 def test_one_reply_of_one_example_tells_its_loss():
     side = _side(FULL, Aggregation(mean=True, one_reply=True))
-    made = JobSheet(side, "train", _messages([content(0.0)]), np.arange(1))
+    made = JobSheet(side, "train", _messages([content(0.0)]), np.arange(1), 0.0)
     arrays = answered(wire.encode(model(1.0), ("fp32",))) | {"num_examples": np.array([1])}
     answers = Answers(side, "train", made.contents, [Computed(made.legs[0], np.arange(1), arrays)], np.array([True]))
     (reply,) = answers.records()
@@ -284,7 +284,7 @@ class Counting(LocalPool):
 @pytest.mark.parametrize(("kind", "jobs"), [("train", 2), ("evaluate", 1)])
 def test_late_jobs_are_computed_where_devices_remember_their_training(kind, jobs):
     plan, pool = Plan("owing", stages=(ErrorFeedback(),), up=("int8",)), Counting(WorkerSpec("nobody:Nothing"))
-    exchange = NativeExchange(_side(plan, pool=pool), kind, _messages([content()] * 3), np.arange(3))
+    exchange = NativeExchange(_side(plan, pool=pool), kind, _messages([content()] * 3), np.arange(3), 0.0)
     assert exchange.final
     exchange.start(np.array([True, False, False]), np.array([True, True, False]))
     assert pool.jobs == jobs
@@ -293,7 +293,7 @@ def test_late_jobs_are_computed_where_devices_remember_their_training(kind, jobs
 @pytest.mark.parametrize(("arrives", "kept"), [(True, 0.25), (False, 1.25)])
 def test_what_a_lost_upload_said_is_owed_beside_the_residual(arrives, kept):
     side = _side(Plan("owing", stages=(ErrorFeedback(),), up=("int8",)))
-    exchange = NativeExchange(side, "train", _messages([content()]), np.arange(1))
+    exchange = NativeExchange(side, "train", _messages([content()]), np.arange(1), 0.0)
     leg = exchange._sheet.legs[0]
     packet = wire.encode([np.ones_like(array) for array in leg.received], ("int8",), stream(1, "test"))
     owed = {"residual": np.full(sum(array.size for array in leg.received), 0.25, np.float32)}
@@ -305,13 +305,13 @@ def test_what_a_lost_upload_said_is_owed_beside_the_residual(arrives, kept):
 
 
 def test_chunks_are_cut_by_three_forward_passes_over_the_samples():
-    exchange = NativeExchange(_side(FULL), "train", _messages([content()] * 3), np.arange(3))
+    exchange = NativeExchange(_side(FULL), "train", _messages([content()] * 3), np.arange(3), 0.0)
     macs = _side(FULL).task.workload_of(FULL.structure).macs
     assert exchange._macs(np.arange(3)) == 3.0 * macs * exchange._sheet.samples.sum()
 
 
 def test_an_evaluation_is_as_long_as_its_reply():
-    exchange = NativeExchange(_side(FULL), "evaluate", _messages([content()] * 2), np.arange(2))
+    exchange = NativeExchange(_side(FULL), "evaluate", _messages([content()] * 2), np.arange(2), 0.0)
     length = len(compat.to_bytes(evaluation_reply(7, {"accuracy": 0.25})))
     assert exchange.demands.up_bytes.tolist() == [length, length]
     assert exchange.facts.up_raw_bytes.tolist() == [length, length]
@@ -319,7 +319,7 @@ def test_an_evaluation_is_as_long_as_its_reply():
 
 def test_uploads_of_unknown_length_count_nothing_before_training():
     exchange = NativeExchange(
-        _side(Plan("sparse", up=("topk:0.1",))), "train", _messages([content()] * 2), np.arange(2)
+        _side(Plan("sparse", up=("topk:0.1",))), "train", _messages([content()] * 2), np.arange(2), 0.0
     )
     assert not exchange.final
     assert exchange.demands.up_bytes.tolist() == [0, 0]
@@ -339,7 +339,7 @@ def answered(packet, metrics=None):
 def test_a_reply_of_its_own_has_what_came_down_where_its_client_holds_nothing():
     plan = Plan("half", Width(0.5), up=("fp32",))
     side = _side(plan)
-    made = JobSheet(side, "train", _messages([content(5.0)]), np.arange(1))
+    made = JobSheet(side, "train", _messages([content(5.0)]), np.arange(1), 0.0)
     packet = wire.encode([np.ones_like(array) for array in made.legs[0].received], ("fp32",))
     arrays = answered(packet, {"clipped": 1.0, "share": 0.25})
     computed = [Computed(made.legs[0], np.arange(1), arrays)]
@@ -361,15 +361,15 @@ def test_a_reply_of_its_own_has_what_came_down_where_its_client_holds_nothing():
 def test_sums_come_back_where_one_reply_stands_for_all_and_no_device_remembers(stages, one_reply, summed):
     pool = Counting(WorkerSpec("nobody:Nothing"))
     side = _side(Plan("p", stages=stages, up=("int8",)), Aggregation(mean=True, one_reply=one_reply), pool)
-    exchange = NativeExchange(side, "train", _messages([content()] * 2), np.arange(2))
+    exchange = NativeExchange(side, "train", _messages([content()] * 2), np.arange(2), 0.0)
     exchange.start(np.array([True, True]), np.array([True, True]))
     assert pool.meta["sum"] is summed
 
 
 def test_the_ledger_has_the_bounds_of_the_energy_of_each_job():
     messages = _messages([content()] * 3)
-    facts = NativeExchange(_side(FULL), "train", messages, np.arange(3)).facts
-    works = JobSheet(_side(FULL), "train", messages, np.arange(3)).works()
+    facts = NativeExchange(_side(FULL), "train", messages, np.arange(3), 0.0).facts
+    works = JobSheet(_side(FULL), "train", messages, np.arange(3), 0.0).works()
     assert facts.energy_low.tolist() == works.low.tolist()
     assert facts.energy_high.tolist() == works.high.tolist()
     assert (facts.energy_low < 1).all()
@@ -379,7 +379,7 @@ def test_the_ledger_has_the_bounds_of_the_energy_of_each_job():
 @pytest.mark.parametrize(("names", "told"), [(("share", "share"), {"share"}), (("share", "other"), set())])
 def test_replies_tell_the_metrics_that_all_of_them_have(names, told):
     """Flower refuses replies whose metrics have different names."""
-    made = JobSheet(_side(FULL), "train", _messages([content(5.0)] * 2), np.arange(2))
+    made = JobSheet(_side(FULL), "train", _messages([content(5.0)] * 2), np.arange(2), 0.0)
     (leg,) = made.legs
     packet = wire.encode([np.ones_like(array) for array in leg.received], leg.plan.up)
     computed = [
@@ -398,7 +398,7 @@ def test_what_one_slice_lacks_is_the_mean_of_those_that_have_it():
     half, quarter = Plan("half", Width(0.5), up=("fp32",)), Plan("quarter", Width(0.25), up=("fp32",))
     task = replace(native().task, assignment=ByProfile([half, quarter], PROFILE_OF))
     side = NativeClients(task, native().pool, seed=1, aggregation=Aggregation(mean=True))
-    made = JobSheet(side, "train", _messages([content(5.0)] * 2), np.arange(2))
+    made = JobSheet(side, "train", _messages([content(5.0)] * 2), np.arange(2), 0.0)
     computed = []
     for place, leg in enumerate(made.legs):
         packet = wire.encode([np.full_like(array, 1.0 + place) for array in leg.received], ("fp32",))
