@@ -17,6 +17,8 @@ from fedlite.compression.constraint import CONSTRAINTS
 from fedlite.compression.constraint.base import Constraint
 from fedlite.compression.part import made
 from fedlite.compression.plan import Plan
+from fedlite.compression.structure.integer_training import IntegerTraining
+from fedlite.compression.structure.quantised_net import QuantisedNet
 from fedlite.engine.task import Task
 from fedlite.learning import objectives
 from fedlite.learning.models import MODELS, build
@@ -33,6 +35,12 @@ SHAPES |= {"ds-cnn": (1, 49, 10), "char-lstm": (8,)}
 PARTS = {
     "magnitude": {"sparsity": 0.5},
     "fake-quant": {"bits": 8},
+    "binary": {"ends": True},
+    "mixed-bits": {"bits": [["1.*", 4]]},
+    "multilevel": {},
+    "progressive": {"sparsity": 0.6, "rounds": 1, "first": 0, "initial": 0.4},
+    "regrow": {"sparsity": 0.5, "every": 1, "share": 0.2},
+    "shared": {"clusters": 4},
     "ternary:Ternary": {},
     "distillation": {},
     "confidence:ConfidencePenalty": {},
@@ -65,14 +73,14 @@ def jobs(samples=30):
     return [ClientJob(draw.choice(samples, size, replace=False), seed=k) for k, size in enumerate(SIZES)]
 
 
-def both(model, x, y, *, mode, objective="cross-entropy", config=CONFIG, **parts):
+def both(model, x, y, *, mode, objective="cross-entropy", config=CONFIG, clients=None, **parts):
     """Train the clients here and elsewhere, test the last of them, and check that it comes to the same."""
     arrays = [value.detach().numpy() for value in model.state_dict().values()]
     results, scores = [], []
     for place in (Place(), Place(device())):
         with elsewhere() as there:
             trainer = Trainer(model, objective=objective, mode=mode, place=place)
-            results.append(trainer.train(arrays, jobs(len(x)), x, y, config, **parts))
+            results.append(trainer.train(arrays, jobs(len(x))[:clients], x, y, config, **parts))
             assert there.stops == 0
             assert not there.ran & UNREPEATED
             last = [stacked[-1] for stacked in results[-1].arrays]
@@ -173,7 +181,15 @@ def test_objectives_work_elsewhere(name, mode):
 def test_constraints_work_elsewhere(name, mode):
     x, y = rows((12,))
     constraint = made(name, PARTS[name], CONSTRAINTS, Constraint)
-    both(build("mlp", input_shape=(12,), num_classes=3, seed=1), x, y, mode=mode, constraints=[constraint])
+    mode, clients = ("sequential", 1) if constraint.individual else (mode, None)
+    model = build("mlp", input_shape=(12,), num_classes=3, seed=1)
+    both(model, x, y, mode=mode, clients=clients, constraints=[constraint])
+
+
+@pytest.mark.parametrize("structure", [QuantisedNet(), IntegerTraining()], ids=lambda part: part.name)
+def test_nets_of_other_layers_learn_the_same_elsewhere(structure):
+    x, y = rows((12,))
+    both(structure.build(spec_of("mlp", (12,), 3, 1)), x, y, mode="sequential", config=LocalConfig(lr=0.01))
 
 
 @pytest.mark.parametrize("name", [*TERMS, "confidence:ConfidencePenalty"])
