@@ -30,6 +30,7 @@ USUAL = {
     "autoencoder": ("640", 640),
     "cnn1d": ("3x128", 7),
     "char-lstm": ("80", 80),
+    "char-transformer": ("80", 68),
 }
 """Model -> the input shape and the number of outputs that it is known for."""
 

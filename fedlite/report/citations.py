@@ -61,6 +61,7 @@ MODELS: Final = {
     "autoencoder": "banbury2021mlperf",
     "cnn-exits": "teerapittayanon2016branchynet",
     "char-lstm": "hochreiter1997long",
+    "char-transformer": "radford2019language",
     "ds-cnn": "zhang2017hello",
     "efficientnet-b0": "tan2019efficientnet",
     "efficientnet-lite0": "tan2019efficientnet",

@@ -31,7 +31,7 @@ from fedlite.learning.training.place import Place, Table
 from fedlite.scenario.loader import parse_scenario
 
 SHAPES = {"mlp": (12,), "autoencoder": (12,), "lenet5": (1, 28, 28), "cnn": (1, 28, 28), "cnn1d": (6, 40)}
-SHAPES |= {"ds-cnn": (1, 49, 10), "char-lstm": (8,)}
+SHAPES |= {"ds-cnn": (1, 49, 10), "char-lstm": (8,), "char-transformer": (8,)}
 PARTS = {
     "magnitude": {"sparsity": 0.5},
     "fake-quant": {"bits": 8},
@@ -100,7 +100,7 @@ def both(model, x, y, *, mode, objective="cross-entropy", config=CONFIG, clients
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in MODELS if name in SHAPES and name not in ("autoencoder", "char-lstm")]
+    "name", [name for name in MODELS if name in SHAPES and name not in ("autoencoder", "char-lstm", "char-transformer")]
 )
 @pytest.mark.parametrize("mode", ["sequential", "batched"])
 def test_models_learn_the_same_elsewhere_in_both_modes(name, mode):
@@ -129,8 +129,11 @@ def test_deep_models_learn_the_same_elsewhere(name):
 def test_a_text_model_learns_the_same_elsewhere():
     x = np.random.default_rng(2).integers(0, 5, (30, 8)).astype(np.float32)
     y = x[:, -1].astype(np.int64)
-    model = build("char-lstm", input_shape=(8,), num_classes=5, seed=1, units=6)
-    both(model, x, y, mode="sequential", objective="next-character")
+    lstm = build("char-lstm", input_shape=(8,), num_classes=5, seed=1, units=6)
+    transformer = build("char-transformer", input_shape=(8,), num_classes=5, seed=1, features=8, heads=2, hidden=16)
+    both(lstm, x, y, mode="sequential", objective="next-character")
+    both(transformer, x, y, mode="sequential", objective="next-character")
+    both(transformer, x, y, mode="batched", objective="next-character")
 
 
 @pytest.mark.parametrize("mode", ["sequential", "batched"])

@@ -16,6 +16,7 @@ from fedlite.learning.models import MODELS, ModelError, build
 SHAPES = {
     "autoencoder": (64,),
     "char-lstm": (20,),
+    "char-transformer": (20,),
     "cnn": (1, 8, 8),
     "cnn-exits": (1, 8, 8),
     "cnn1d": (6, 100),
@@ -143,7 +144,14 @@ def test_a_parameter_of_the_wrong_kind_is_shown():
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("cnn", (64,)), ("lenet5", (1, 8, 8)), ("cnn1d", (6, 20)), ("char-lstm", (1, 28, 28)), ("resnet18", (3, 8, 8))],
+    [
+        ("cnn", (64,)),
+        ("lenet5", (1, 8, 8)),
+        ("cnn1d", (6, 20)),
+        ("char-lstm", (1, 28, 28)),
+        ("char-transformer", (4, 4)),
+        ("resnet18", (3, 8, 8)),
+    ],
 )
 def test_an_unfit_input_shape_says_what_fits(name, shape):
     with pytest.raises(ModelError, match=r"expected \("):

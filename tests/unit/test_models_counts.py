@@ -48,6 +48,9 @@ PUBLISHED = [
     ("resnet18", (3, 32, 32), 10, {"stem": "small"}, 11_173_962),
     # Reddi et al. 2021 (90 characters).
     ("char-lstm", (80,), 90, {}, 820_522),
+    # Closed form: 68 + 80 embeddings of 64; twice 2 norms, 4 x (64 x 64 + 64), 64 x 256 + 256, 256 x 64 + 64; a norm, a
+    # classifier. GPT-2's published count is held below.
+    ("char-transformer", (80,), 68, {}, 148 * 64 + 2 * (256 + 4 * 4_160 + 16_640 + 16_448) + 128 + 65 * 68),
 ]
 
 
@@ -107,6 +110,15 @@ def test_mobilenet_v1_multipliers_equal_the_paper(alpha, millions):
     model = build("mobilenet-v1", input_shape=(3, 224, 224), num_classes=1000, seed=0, alpha=alpha)
 
     assert round(parameters(model) / 1e6, 1) == millions
+
+
+def test_the_transformer_at_gpt_2s_sizes_has_its_published_count_and_a_classifier_of_its_own():
+    """Radford et al. 2019, the small net: 124,439,808 parameters, its classifier being its embedding."""
+    sizes = {"features": 768, "heads": 12, "layers": 12, "hidden": 3_072}
+    with torch.device("meta"):
+        model = build("char-transformer", input_shape=(1_024,), num_classes=50_257, seed=0, **sizes)
+
+    assert parameters(model) - 50_257 * (768 + 1) == 124_439_808
 
 
 def test_visual_wake_words_net_equals_its_keras_count():

@@ -22,6 +22,7 @@ CASES = [
     ("cnn1d", (6, 60), {}),
     ("squeezenet1.1", (3, 40, 40), {}),
     ("char-lstm", (12,), {"units": 32}),
+    ("char-transformer", (12,), {}),
     ("ds-cnn", (1, 49, 10), {}),
     ("ds-cnn", (1, 49, 10), {"norm": "batch"}),
     ("resnet8", (3, 16, 16), {}),
@@ -68,7 +69,7 @@ def pair(name, shape, params, width):
 def test_the_slice_computes_what_the_dense_model_with_zeroed_channels_computes(name, shape, params, width):
     full, narrow = pair(name, shape, params, width)
     x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    if name == "char-lstm":
+    if name.startswith("char-"):
         x = (x * 7).floor()
     with torch.no_grad():
         expected, got = full(x), narrow(x)

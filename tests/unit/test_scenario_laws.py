@@ -233,7 +233,10 @@ def test_a_model_takes_samples_of_its_own_shape_only(data, model, said):
         parse_scenario(text, "x.yaml")
 
 
-@pytest.mark.parametrize(("data", "model"), [("digits", "resnet8"), ("watch", "cnn1d"), ("shakespeare", "char-lstm")])
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [("digits", "resnet8"), ("watch", "cnn1d"), ("shakespeare", "char-lstm"), ("shakespeare", "char-transformer")],
+)
 def test_models_that_fit_their_data_are_taken(data, model):
     assert parse_scenario(BASE.replace("data: digits, model: mlp", f"data: {data}, model: {model}")).name == "law"
 

@@ -80,6 +80,8 @@ def of_trace(traced):
         ("lenet5", (1, 28, 28), 10, 416_520),
         # 80 steps of both layers' weights, and the classifier.
         ("char-lstm", (80,), 80, 80 * 4 * 256 * (8 + 256 + 256 + 256) + 256 * 80),
+        # Per block and position 4 x 64 x 64 and 2 x 64 x 256, two products of each pair of positions; the classifier.
+        ("char-transformer", (80,), 68, 2 * 80 * (4 * 64 * 64 + 2 * 64 * 256 + 2 * 80 * 64) + 64 * 68),
     ],
 )
 def test_macs_equal_the_published_ones(name, shape, classes, macs):

@@ -13,6 +13,7 @@ from fedlite.learning.tracing import trace
 CASES = {
     "autoencoder": (640,),
     "char-lstm": (40,),
+    "char-transformer": (40,),
     "cnn": (1, 8, 8),
     "cnn-exits": (1, 8, 8),
     "cnn1d": (6, 100),

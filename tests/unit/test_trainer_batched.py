@@ -11,6 +11,7 @@ from fedlite.compression.constraint.fake_quant import FakeQuant
 from fedlite.compression.constraint.magnitude import Magnitude
 from fedlite.compression.constraint.magnitude import masks as magnitude_masks
 from fedlite.errors import FedliteError
+from fedlite.learning.models import build
 from fedlite.learning.training import ClientJob, LocalConfig, Trainer
 from fedlite.learning.training.dense import dense_chain
 from fedlite.learning.training.modes import capability_of, tile_clients
@@ -133,6 +134,22 @@ def _case(net):
 def _both(net, config, **how):
     model, arrays, jobs, x, y = _case(net)
     return [Trainer(model, mode=mode).train(arrays, jobs, x, y, config, **how) for mode in ("sequential", "batched")]
+
+
+def test_transformers_side_by_side_learn_what_they_learn_alone():
+    _, _, jobs, x, _ = _case("perceptron")
+    x = (10 * np.abs(x)).astype(np.int64).clip(max=4).astype(np.float32)
+    sizes = {"features": 8, "heads": 2, "hidden": 12}
+    model = build("char-transformer", input_shape=(6,), num_classes=5, seed=1, **sizes)
+    arrays = [tensor.numpy().copy() for tensor in model.state_dict().values()]
+    results = [
+        Trainer(model, mode=mode, objective="next-character").train(
+            arrays, jobs, x, x[:, 2].astype(np.int64), CONFIGS["momentum"]
+        )
+        for mode in ("sequential", "batched")
+    ]
+    _assert_alike(*results)
+    assert (results[0].loss[:4] < np.log(5)).all(), "what the third character was can be learned"
 
 
 def _assert_alike(sequential, batched, tolerance=1e-5):

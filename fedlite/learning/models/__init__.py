@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MODELS: Final[dict[str, str]] = {
     "autoencoder": "fedlite.learning.models.autoencoder:autoencoder",
     "char-lstm": "fedlite.learning.models.char_lstm:char_lstm",
+    "char-transformer": "fedlite.learning.models.char_transformer:char_transformer",
     "cnn": "fedlite.learning.models.cnn:cnn",
     "cnn-exits": "fedlite.learning.models.exit_net:cnn_exits",
     "cnn1d": "fedlite.learning.models.cnn1d:cnn1d",
@@ -49,6 +50,7 @@ HAVE_EXITS: Final = frozenset({"cnn-exits", "resnet8-exits"})
 
 TAKES: Final[dict[str, tuple[int, int]]] = {
     "char-lstm": (1, 1),
+    "char-transformer": (1, 1),
     "cnn": (3, 4),
     "cnn-exits": (3, 4),
     "cnn1d": (2, 21),
@@ -88,7 +90,7 @@ def build(
     input_shape : tuple of int
         Shape of one sample without the batch dimension, channels first.
     num_classes : int
-        Number of outputs (for char-lstm also the size of the alphabet).
+        Number of outputs (for char-lstm and char-transformer also the size of the alphabet).
     width : float
         Fraction of every hidden width to keep, in (0, 1]. The narrower model is a prefix of the full one.
     seed : int
