@@ -21,6 +21,7 @@ from fedlite.compression.structure.depth import Depth, Skip
 from fedlite.compression.structure.full import Full
 from fedlite.compression.structure.integer_training import IntegerTraining
 from fedlite.compression.structure.quantised_net import QuantisedNet
+from fedlite.compression.structure.low_rank import LowRank
 from fedlite.compression.structure.width import Width
 from fedlite.learning.models.spec import spec_of
 from fedlite.learning.tracing import trace
@@ -38,6 +39,7 @@ EXAMPLES = {
     "depth": [Depth(1), Depth(2)],
     "full": [Full()],
     "skip": [Skip((0,)), Skip((2, 1))],
+    "low-rank": [LowRank(0.25), LowRank(0.1)],
     "width": [Width(0.5), Width(0.25), Width(1.0)],
     "quantised-net": [QuantisedNet(), QuantisedNet(4, 6, powers_of_two=True)],
     "integer-training": [IntegerTraining()],
@@ -217,7 +219,7 @@ def test_the_sum_of_clients_stands_for_each_of_them_if_the_structure_says_so(par
         for a, b in zip(together.finish(nines(spec)), single.finish(nines(spec)), strict=True)
     )
     assert same or not part.linear, "the sum of clients is not the sum of what each adds: write linear = False"
-    assert not (same and part in (Squared(), Thin(2)))
+    assert not (same and part in (Squared(), Thin(2), LowRank(0.1)))
 
 
 @pytest.mark.parametrize(

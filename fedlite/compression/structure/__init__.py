@@ -11,6 +11,7 @@ STRUCTURES: Final[dict[str, str]] = {
     "skip": "fedlite.compression.structure.depth:Skip",
     "integer-training": "fedlite.compression.structure.integer_training:IntegerTraining",
     "quantised-net": "fedlite.compression.structure.quantised_net:QuantisedNet",
+    "low-rank": "fedlite.compression.structure.low_rank:LowRank",
     "width": "fedlite.compression.structure.width:Width",
 }
 """Name -> `module:Class`."""
