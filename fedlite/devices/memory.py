@@ -2,6 +2,8 @@
 
     training = runtime + weights + gradients + optimiser state + engine x (activations + unfolded inputs) x batch
 
+Weights that are frozen count once: they have no gradient and no state.
+
 Saved activations are those that autograd keeps (`Layer.saved_elements`; the batch itself is among them), so
 `tensor_bytes` equals what torch allocates for tensors. A phone's training engine takes more: 66 MB before the first
 tensor, the inputs that convolutions unfold into matrices, and copies of both; its factor and band are fitted on the
@@ -78,7 +80,9 @@ def tensor_bytes(
     walk = batch * np.cumsum(saved) + times * passing + gradients
     total = float(params.sum())
     copies = 1.0 + state_copies(optimizer, momentum) + weight_copies
-    return FP32_BYTES * (copies * total + max(float(walk.max(initial=0.0)), total))
+    # Where little is saved, the worst moment is one of the forward pass.
+    forward = float(batch * workload.peak_activation_elements) if workload.frozen else 0.0
+    return FP32_BYTES * (copies * total + workload.frozen + max(float(walk.max(initial=0.0)), forward, total))
 
 
 def moving_bytes(workload: Workload) -> float:
@@ -94,7 +98,7 @@ def moving_bytes(workload: Workload) -> float:
 
 def linear_params(workload: Workload) -> int:
     """Return the parameters of fully connected layers, which training engines hold more often than others."""
-    return sum(layer.params for layer in workload.layers if layer.op is OpClass.LINEAR)
+    return sum(layer.params + layer.frozen for layer in workload.layers if layer.op is OpClass.LINEAR)
 
 
 _UNFOLDING: Final = (OpClass.CONV3X3, OpClass.CONV_OTHER)
@@ -130,7 +134,7 @@ def training_peak_bytes(
     engine = coefficients("training.json")["memory"]
     low, high = engine["band"]
     copies = 2.0 + state_copies(optimizer, momentum) + weight_copies
-    fixed = RUNTIME_BYTES + FP32_BYTES * copies * workload.params
+    fixed = RUNTIME_BYTES + FP32_BYTES * (copies * workload.params + workload.frozen)
     # One net of the suite has large linear layers: what it holds more than once is expected, not relied upon.
     more = FP32_BYTES * engine["linear_copies"] * linear_params(workload)
     moving = engine["factor"] * batch * moving_bytes(workload)
@@ -152,7 +156,7 @@ def inference_peak_bytes(
     widths = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
     if precision not in widths:
         raise UnknownNameError("precision", precision, list(widths))
-    elements = batch * workload.peak_activation_elements + (0 if in_flash else workload.params)
+    elements = batch * workload.peak_activation_elements + (0 if in_flash else workload.params + workload.frozen)
     return Estimate.within(runtime_bytes + widths[precision] * elements, *BAND, Calibration.ENGINE_FAMILY)
 
 

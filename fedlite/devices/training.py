@@ -102,11 +102,27 @@ def per_step_terms(workload: Workload) -> NDArray[np.float64]:
 def _moving_terms(layers: Sequence[Layer]) -> NDArray[np.float64]:
     terms = np.zeros(len(TERMS))
     for layer in layers:
-        terms += layer_terms(layer)
+        terms += layer_terms(layer) - _spared(layer)
     terms[[LAYERS, CALLS]] = 0.0
     moved = sum(layer.in_elements + layer.out_elements for layer in layers if layer.op in _FUSED_IN_INFERENCE)
     terms[ACTIVATIONS] += FP32_BYTES * moved / MILLION / _UNFUSED_TRAFFIC
     return terms
+
+
+def _spared(layer: Layer) -> NDArray[np.float64]:
+    """Return the terms (9,) of the backward products that frozen weights spare, of three passes with the forward one.
+
+    Activations are moved as before by whatever is left of the backward pass.
+    """
+    if layer.backward == _BACKWARD:
+        return np.zeros(len(TERMS))
+    terms = layer_terms(layer)
+    terms[ACTIVATIONS] *= layer.backward == 0
+    return (_BACKWARD - layer.backward) / (1 + _BACKWARD) * terms
+
+
+_BACKWARD = 2
+"""Products of the backward pass of a layer that is trained."""
 
 
 def _recurrent(workload: Workload) -> list[Layer]:
@@ -138,7 +154,7 @@ def step_model(profile: DeviceProfile, workload: Workload, step_time: float = 1.
     per_sample = float((device.costs * factors) @ terms)
     if not per_sample > 0.0:
         raise FedliteError(f"{workload.model}: got a network without work to train; trace it with its real input shape")
-    layers = float(sum(layer.steps for layer in workload.layers if layer.params > 0))
+    layers = float(sum(layer.steps for layer in workload.layers if layer.params + layer.frozen > 0))
     per_layer, per_mb = (
         (MCU_FACTOR, MCU_UPDATE) if on_mcu else (record["fixed_per_layer"], record["fixed_per_param_mb"])
     )

@@ -59,6 +59,11 @@ class Layer:
     per_step: bool = False
     """Whether it computes from the model's own tensors alone, such as a rounded or composed weight: once for a batch of
     any size."""
+    frozen: int = 0
+    """Weights that are not trained: they take memory once, without gradient and optimiser state."""
+    backward: int = 2
+    """Products of the backward pass, each as much work as the forward one: by the input and by the weights; 1 where
+    weights are frozen, 0 where nothing before them is trained either."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,11 @@ class Workload:
     def params(self) -> int:
         """Trainable scalars."""
         return sum(layer.params for layer in self.layers)
+
+    @property
+    def frozen(self) -> int:
+        """Scalars that are multiplied with and never trained."""
+        return sum(layer.frozen for layer in self.layers)
 
     @property
     def saved_elements(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fedlite.devices.workload import OpClass
+from fedlite.learning.frozen import frozen_weights
 from fedlite.learning.operators import OpWork, is_factory, is_view, tensors_in, work_of
 from fedlite.learning.recurrent import RecurrentCall, RecurrentCalls
 from fedlite.learning.saved import ModuleStack, Place, state_keys, storage_key
@@ -27,6 +28,7 @@ class Record:
     name: str
     work: OpWork
     params: int
+    frozen: int
     out_elements: int
     call: RecurrentCall | None = None
     per_step: bool = False
@@ -41,6 +43,7 @@ class OperatorLog(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._stack = stack
         self._leaves = {path for path, module in model.named_modules() if not any(module.children())}
         self._parameters = {storage_key(p): p.numel() for p in model.parameters() if p.requires_grad}
+        self._frozen = frozen_weights(model)
         self._own = state_keys(model)
         self._fixed = set(self._own)
         """Storages of the state, and of what was computed from them alone: the same for every sample."""
@@ -72,12 +75,21 @@ class OperatorLog(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if fixed:
             self._fixed.update(made)
         if keys and not is_view(func) and not is_factory(func):
-            params = sum(self._parameters.pop(key, 0) for key in keys)
-            if fixed and made and params:
-                # Parameters belong to the operator that meets the samples with what was made of them.
-                self._parameters[made[0]] = self._parameters.get(made[0], 0) + params
-            self._note(func, args, out, reads, params=0 if fixed else params, per_step=fixed)
+            params, frozen = (self._claimed(kind, keys, made if fixed else []) for kind in (self._parameters, self._frozen))
+            self._note(func, args, out, reads, params=params, frozen=frozen, per_step=fixed)
         return out
+
+    @staticmethod
+    def _claimed(weights: dict[int, int], keys: Sequence[int], made: Sequence[int]) -> int:
+        """Return the weights that an operator reads first; if it made something of weights alone, they go with that.
+
+        Weights belong to the operator that meets the samples with what was made of them.
+        """
+        found = sum(weights.pop(key, 0) for key in keys)
+        if made and found:
+            weights[made[0]] = weights.get(made[0], 0) + found
+            return 0
+        return found
 
     def keep(self, value: Any) -> None:
         """Count the memory of these tensors as in use now."""
@@ -123,6 +135,7 @@ class OperatorLog(TorchDispatchMode):  # type: ignore[no-untyped-call]
         reads: list[torch.Tensor],
         *,
         params: int,
+        frozen: int,
         per_step: bool,
     ) -> None:
         work = work_of(func, args, out)
@@ -138,6 +151,7 @@ class OperatorLog(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 name=path if leaf else ".".join(part for part in (path, own_name) if part),
                 work=work,
                 params=params,
+                frozen=frozen,
                 out_elements=outputs[0].numel() if outputs else 0,
                 call=self.calls.current,
                 per_step=per_step,
@@ -162,6 +176,7 @@ def _merge(group: list[Record]) -> Record:
         group[0],
         work=work,
         params=sum(record.params for record in group),
+        frozen=sum(record.frozen for record in group),
         out_elements=max(record.out_elements for record in group),
         per_step=False,
     )

@@ -15,11 +15,12 @@ import torch
 
 from fedlite.devices.workload import Layer, OpClass, Workload
 from fedlite.errors import FedliteError
+from fedlite.learning.frozen import backward_products, frozen_weights
 from fedlite.learning.operator_log import OperatorLog, Record
 from fedlite.learning.saved import ModuleStack, saved_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import nn
 
@@ -51,7 +52,7 @@ def trace(model: nn.Module, input_shape: tuple[int, ...], *, name: str, dtype: t
     Workload
         Layers in execution order. Elements are scalars of the model's own type; what autograd saves in another type
         (64-bit pooling indices, boolean masks) counts by its bytes. `saved_elements` grows in proportion to the batch;
-        what does not (a pruned weight, say) is left out.
+        what does not (a pruned weight, say) is left out. `frozen` and `backward` tell what is not trained.
 
     Raises
     ------
@@ -69,11 +70,14 @@ def trace(model: nn.Module, input_shape: tuple[int, ...], *, name: str, dtype: t
         # The slope between two batches is what one more sample keeps. Two and three, for batch normalisation
         # refuses a single value per channel.
         saved = [saved_bytes(model, samples(batch)) for batch in (2, 3)]
+        frozen = sum(frozen_weights(model).values())
+        products = backward_products(model, samples(1)) if frozen else {}
     growth = {place: (size - saved[0].get(place, 0)) / parameter.element_size() for place, size in saved[1].items()}
-    layers = _layers(log, growth)
+    layers = _layers(log, growth, products)
     unused = sum(p.numel() for p in model.parameters() if p.requires_grad) - sum(layer.params for layer in layers)
-    if unused:
-        layers.append(Layer("(unused parameters)", OpClass.ELEMENTWISE, 0, unused, 0, 0, 0, 0))
+    unread = frozen - sum(layer.frozen for layer in layers)
+    if unused or unread:
+        layers.append(Layer("(unused parameters)", OpClass.ELEMENTWISE, 0, unused, 0, 0, 0, 0, frozen=unread))
     peak = math.ceil(log.peak_bytes() / parameter.element_size())
     return Workload(name, tuple(input_shape), tuple(layers), peak)
 
@@ -99,21 +103,38 @@ def _forward(model: nn.Module, inputs: torch.Tensor) -> OperatorLog:
     return log
 
 
-def _layers(log: OperatorLog, growth: dict[Place, float]) -> list[Layer]:
+def _layers(log: OperatorLog, growth: dict[Place, float], products: dict[Place, list[int]]) -> list[Layer]:
     """Return the recorded operators as layers; what a module call saves goes to its costliest operator."""
     records = list(log.merged())
+    backward = _backward(records, products)
     keeper: dict[Place, int] = {}
     for index, record in enumerate(records):
         if record.place not in keeper or record.work.macs > records[keeper[record.place]].work.macs:
             keeper[record.place] = index
     saved = {keeper[place]: math.ceil(size) for place, size in growth.items() if place in keeper}
-    layers = [_layer(name, records[i], saved.get(i, 0)) for i, name in enumerate(_numbered(r.name for r in records))]
+    layers = [
+        _layer(name, records[i], saved.get(i, 0), backward[i])
+        for i, name in enumerate(_numbered(record.name for record in records))
+    ]
     # Modules that run only in training, such as dropout.
     return layers + [
         Layer(f"{place[0] or '(model)'} (training)", OpClass.ELEMENTWISE, 0, 0, 0, 0, 0, math.ceil(size))
         for place, size in growth.items()
         if place not in keeper and size > 0
     ]
+
+
+def _backward(records: Sequence[Record], products: dict[Place, list[int]]) -> list[int]:
+    """Return each operator's products of the backward pass; both where torch took another way when asked for them."""
+    multiplying = Counter(record.place for record in records if record.work.macs)
+    wanted = {place: iter(found) for place, found in products.items() if len(found) == multiplying[place]}
+    return [
+        next(wanted[record.place]) if record.work.macs and record.place in wanted else _WHOLE_BACKWARD
+        for record in records
+    ]
+
+
+_WHOLE_BACKWARD = 2
 
 
 def _numbered(names: Iterable[str]) -> Iterator[str]:
@@ -123,7 +144,7 @@ def _numbered(names: Iterable[str]) -> Iterator[str]:
         yield name if seen[name] == 1 else f"{name}#{seen[name]}"
 
 
-def _layer(name: str, record: Record, saved: int) -> Layer:
+def _layer(name: str, record: Record, saved: int, backward: int) -> Layer:
     work = record.work
     return Layer(
         name=name,
@@ -141,6 +162,8 @@ def _layer(name: str, record: Record, saved: int) -> Layer:
         groups=work.groups,
         steps=work.steps,
         per_step=record.per_step,
+        frozen=record.frozen,
+        backward=backward,
     )
 
 
