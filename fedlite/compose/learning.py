@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -157,6 +157,7 @@ def prepare(scenario: Scenario) -> Learning:
     )
     arguments = task.model.arguments()
     spec = spec_of(task.model.name, data.input_shape, data.num_classes, scenario.seed, **arguments)
+    spec = replace(spec, layers=task.layers)
     test_rows = held_out_parts(task.partition.kind, rows, data, scenario.seed)
     objective = data.objective if task.objective == "auto" else task.objective
     net = spec.build()

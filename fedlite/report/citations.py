@@ -183,6 +183,8 @@ def _task(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
     yield from _named("data", DATASETS, task.data)
     yield from _named("partition", PARTITIONS, task.partition.kind)
     yield from _named("model", MODELS, task.model.name)
+    if task.layers is not None:
+        yield from ((f"layers {task.layers.name}", key) for key in task.layers.cites)
     objective = names.objective_of(task.data) if task.objective == "auto" else task.objective
     if objective is not None and (objective in objectives.OBJECTIVES or names.is_reference(objective)):
         yield from ((f"objective {objective}", key) for key in objectives.objective(objective).cites)

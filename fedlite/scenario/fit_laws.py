@@ -6,6 +6,7 @@ net decides. Data of the user's own is tried when the run begins: it must be rea
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from fedlite.scenario.sections import Sections
     from fedlite.scenario.task import Task
 
-_MODEL, _OBJECTIVE, _MODE = "task.model", "task.objective", "training.mode"
+_MODEL, _LAYERS, _OBJECTIVE, _MODE = "task.model", "task.layers", "task.objective", "training.mode"
 
 
 def _own_code_is_there(scenario: Sections) -> Iterator[Violation]:
@@ -55,7 +56,8 @@ def _task_can_be_learned(scenario: Sections) -> Iterator[Violation]:
     if any(violation.key.startswith("task.") for violation in told):
         return
     mode = "auto" if task.app is not None else scenario.training.mode
-    if mode != "batched" and not names.is_reference(task.model.name) and not names.is_reference(task.objective):
+    own = names.is_reference(task.model.name) or names.is_reference(task.objective)
+    if mode != "batched" and not own and task.layers is None:
         return
     try:
         _try(_spec(task), task.data, task.objective, mode)
@@ -80,7 +82,8 @@ def _spec(task: Task) -> ModelSpec:
     from fedlite.learning.models.spec import spec_of
 
     entry = lookup(task.data)
-    return spec_of(task.model.name, entry.input_shape, entry.num_classes, 0, **task.model.arguments())
+    spec = spec_of(task.model.name, entry.input_shape, entry.num_classes, 0, **task.model.arguments())
+    return replace(spec, layers=task.layers)
 
 
 # A study asks the same of each of its runs. What was refused is asked again: the code may have been mended meanwhile.
@@ -100,7 +103,10 @@ def _try(spec: ModelSpec, data: str, objective: str, mode: str) -> None:
     key = _MODEL
     try:
         with own_code.blamed(), single_thread():
-            net = spec.build()
+            net = replace(spec, layers=None).build()
+            if spec.layers is not None:
+                key = _LAYERS
+                net = spec.build()
             outputs = outputs_of(net, entry.input_shape)
             key = _OBJECTIVE if names.is_reference(objective) else _MODEL
             check_objective(chosen, outputs, stand_in(entry))

@@ -9,6 +9,7 @@ from pydantic import PlainSerializer, PlainValidator
 
 from fedlite.compression.part import Part, PartError, made
 from fedlite.errors import quoted
+from fedlite.learning.models.layers.base import Layers
 from fedlite.scenario import names
 from fedlite.scenario.base import mistake
 from fedlite.scenario.quantities import Means
@@ -52,6 +53,12 @@ def _deliveries() -> Kind:
     return DELIVERIES, Delivery
 
 
+def _layers() -> Kind:
+    from fedlite.learning.models.layers import LAYERS
+
+    return LAYERS, Layers
+
+
 def _reading(kind: Callable[[], Kind]) -> PlainValidator:
     """Return the validator that makes a part out of what a scenario says of it."""
 
@@ -90,4 +97,5 @@ StructurePart = Annotated[Part, _reading(_structures), _writing(_structures), Me
 ConstraintPart = Annotated[Part, _reading(_constraints), _writing(_constraints), Means(_TEXT + "constraint")]
 TermPart = Annotated[Part, _reading(_terms), _writing(_terms), Means(_TEXT + "term")]
 DeliveryPart = Annotated[Part, _reading(_deliveries), _writing(_deliveries), Means(_TEXT + "delivery")]
+LayersPart = Annotated[Layers, _reading(_layers), _writing(_layers), Means(_TEXT + "replacement of layers")]
 StagePart = Annotated[Part, _reading(_stages), _writing(_stages), Means(_TEXT + "stage")]

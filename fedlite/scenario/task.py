@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from fedlite.errors import FedliteError, quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Argument, Section, mistake, unknown
+from fedlite.scenario.parts import LayersPart
 from fedlite.scenario.quantities import Bytes, Means, PositiveFraction
 from fedlite.scenario.shorthand import expanding
 
@@ -208,6 +209,8 @@ class Task(Section):
     """The dataset."""
     model: Annotated[Model, expanding("name")]
     """The model."""
+    layers: LayersPart | None = None
+    """Other layers in the model, such as `{name: lora, rank: 4}`: the whole run trains them."""
     partition: Partition = Iid()
     """How the rows are dealt to clients."""
     split: Split = Rows()

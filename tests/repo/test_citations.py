@@ -16,6 +16,7 @@ from fedlite.compression.part import Part, found
 from fedlite.compression.structure import STRUCTURES
 from fedlite.delivery import DELIVERIES
 from fedlite.learning.data.catalog import CATALOG
+from fedlite.learning.models.layers import LAYERS
 from fedlite.learning.objectives import OBJECTIVES, objective
 from fedlite.learning.objectives.terms import TERMS
 from fedlite.report import citations
@@ -52,7 +53,7 @@ def test_every_key_in_a_table_has_an_entry_and_every_entry_is_used():
     named = {key for table in tables() for key in table.values()}
     named |= {value for name, value in vars(citations).items() if name.isupper() and isinstance(value, str)}
     named |= {key for name in OBJECTIVES for key in objective(name).cites}
-    parts = (STRUCTURES, CONSTRAINTS, TERMS, STAGES, DELIVERIES)
+    parts = (STRUCTURES, CONSTRAINTS, TERMS, STAGES, DELIVERIES, LAYERS)
     named |= {key for table in parts for part in table.values() for key in cites(part)}
     named |= {key for name in IMPORTANCES for key in importance_of(name).cites}
     named |= {key for technique in TECHNIQUES.values() for key in technique.cites}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fedlite.compression.part import PartError, from_record
 from fedlite.learning import models
+from fedlite.learning.models.layers.base import Layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,8 @@ class ModelSpec:
         Of the full net, as a share of the architecture's own.
     params : tuple of (name, value)
         Further arguments of the factory.
+    layers : Layers, optional
+        What puts other layers in the place of the factory's.
     """
 
     name: str
@@ -35,10 +39,17 @@ class ModelSpec:
     seed: int
     width: float = 1.0
     params: tuple[tuple[str, Any], ...] = ()
+    layers: Layers | None = None
 
     def build(self, share: float = 1.0) -> nn.Module:
-        """Return the net at a share of its width, freshly initialised, the same bits each time."""
-        return models.build(
+        """Return the net at a share of its width, freshly initialised, the same bits each time.
+
+        Raises
+        ------
+        PartError
+            If layers are replaced and a slice is asked for, of which the full net's layers are no extension.
+        """
+        net = models.build(
             self.name,
             input_shape=self.input_shape,
             num_classes=self.num_classes,
@@ -46,18 +57,37 @@ class ModelSpec:
             seed=self.seed,
             **dict(self.params),
         )
+        return net if self.layers is None else self._replaced(net, self.layers, share)
+
+    def _replaced(self, net: nn.Module, layers: Layers, share: float) -> nn.Module:
+        from fedlite.learning.models.seeding import seeded
+
+        if share != 1.0:
+            raise PartError(
+                f"width: got a slice of {share:g} of a model with layers {layers.name!r}, expected the whole of it;"
+                " train it at full width, or leave the layers out"
+            )
+        with seeded(self.seed, "layers", layers.name):
+            return layers.replace(net)
 
     @property
     def record(self) -> dict[str, Any]:
         """The specification as JSON values."""
-        return {**vars(self), "input_shape": list(self.input_shape), "params": [list(pair) for pair in self.params]}
+        plain = {**vars(self), "input_shape": list(self.input_shape), "params": [list(pair) for pair in self.params]}
+        layers = plain.pop("layers")
+        return plain if layers is None else {**plain, "layers": layers.record}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> ModelSpec:
         """Return the specification that `record` described."""
         fields = dict(record)
         params = tuple((name, _hashable(value)) for name, value in fields.pop("params"))
-        return cls(**{**fields, "input_shape": tuple(fields["input_shape"])}, params=params)
+        layers = fields.pop("layers", None)
+        return cls(
+            **{**fields, "input_shape": tuple(fields["input_shape"])},
+            params=params,
+            layers=None if layers is None else from_record(layers, Layers),  # type: ignore[type-abstract]
+        )
 
 
 def spec_of(

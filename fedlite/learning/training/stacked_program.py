@@ -138,6 +138,8 @@ def _instruction(module: nn.Module, node: fx.Node) -> Instruction:
 def _layer_function(layer: nn.Module) -> Callable[..., Value]:
     if isinstance(layer, nn.Dropout | nn.Dropout1d | nn.Dropout2d) and layer.p == 0:
         return LAYERS[nn.Identity]
+    if any(True for _ in layer.buffers(recurse=False)):
+        raise UnsupportedModelError(f"a layer {type(layer).__name__} with constants, such as frozen weights")
     function = LAYERS.get(type(layer))
     if function is None:
         raise UnsupportedModelError(f"a layer {type(layer).__name__}")

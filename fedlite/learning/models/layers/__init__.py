@@ -1,0 +1,10 @@
+"""Layers in place of a model's own, trained by the whole run: their parameters are the model. One file each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LAYERS: Final[dict[str, str]] = {
+    "lora": "fedlite.learning.models.layers.lora:Lora",
+}
+"""Name -> `module:Class`."""
