@@ -116,9 +116,10 @@ def _convolution_backward(args: Sequence[Any], _out: Any) -> OpWork:
 def _product(left: Any, right: Any) -> OpWork:
     """Return the work of `left @ right`, the last two dimensions multiplied, leading ones batched."""
     columns = right.shape[-1] if right.dim() > 1 else 1
+    real = 4 if left.is_complex() else 1  # a complex product is four real ones
     return OpWork(
         OpClass.LINEAR,
-        macs=left.numel() * columns,
+        macs=real * left.numel() * columns,
         weights=right.numel(),
         in_elements=left.numel(),
         in_channels=left.shape[-1],

@@ -18,6 +18,7 @@ from fedlite.compression.structure import STRUCTURES
 from fedlite.compression.structure.base import Structure
 from fedlite.compression.structure.channels import Channels
 from fedlite.compression.structure.depth import Depth, Skip
+from fedlite.compression.structure.circulant import Circulant
 from fedlite.compression.structure.full import Full
 from fedlite.compression.structure.integer_training import IntegerTraining
 from fedlite.compression.structure.quantised_net import QuantisedNet
@@ -37,6 +38,7 @@ EXAMPLES = {
         Channels(1.0),
     ],
     "depth": [Depth(1), Depth(2)],
+    "circulant": [Circulant(4), Circulant(5)],
     "full": [Full()],
     "skip": [Skip((0,)), Skip((2, 1))],
     "low-rank": [LowRank(0.25), LowRank(0.1)],

@@ -7,6 +7,7 @@ from typing import Final
 STRUCTURES: Final[dict[str, str]] = {
     "channels": "fedlite.compression.structure.channels:Channels",
     "depth": "fedlite.compression.structure.depth:Depth",
+    "circulant": "fedlite.compression.structure.circulant:Circulant",
     "full": "fedlite.compression.structure.full:Full",
     "skip": "fedlite.compression.structure.depth:Skip",
     "integer-training": "fedlite.compression.structure.integer_training:IntegerTraining",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 LAYERS: Final[dict[str, str]] = {
+    "circulant": "fedlite.learning.models.layers.circulant:CirculantLayers",
     "lora": "fedlite.learning.models.layers.lora:Lora",
 }
 """Name -> `module:Class`."""
