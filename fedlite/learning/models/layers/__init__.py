@@ -6,6 +6,7 @@ from typing import Final
 
 LAYERS: Final[dict[str, str]] = {
     "circulant": "fedlite.learning.models.layers.circulant:CirculantLayers",
+    "fedpara": "fedlite.learning.models.layers.fedpara:FedPara",
     "lora": "fedlite.learning.models.layers.lora:Lora",
 }
 """Name -> `module:Class`."""
