@@ -13,6 +13,7 @@ STRUCTURES: Final[dict[str, str]] = {
     "integer-training": "fedlite.compression.structure.integer_training:IntegerTraining",
     "quantised-net": "fedlite.compression.structure.quantised_net:QuantisedNet",
     "low-rank": "fedlite.compression.structure.low_rank:LowRank",
+    "tied": "fedlite.compression.structure.tied:Tied",
     "width": "fedlite.compression.structure.width:Width",
 }
 """Name -> `module:Class`."""
