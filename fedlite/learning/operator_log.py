@@ -75,7 +75,9 @@ class OperatorLog(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if fixed:
             self._fixed.update(made)
         if keys and not is_view(func) and not is_factory(func):
-            params, frozen = (self._claimed(kind, keys, made if fixed else []) for kind in (self._parameters, self._frozen))
+            params, frozen = (
+                self._claimed(kind, keys, made if fixed else []) for kind in (self._parameters, self._frozen)
+            )
             self._note(func, args, out, reads, params=params, frozen=frozen, per_step=fixed)
         return out
 
