@@ -19,6 +19,7 @@ from fedlite.wire.formats.fp32 import Fp32
 from fedlite.wire.formats.sign import Sign
 from fedlite.wire.formats.stochastic_int import StochasticInt
 from fedlite.wire.lossless.zstd import Zstd
+from fedlite.wire.sparsifiers.base import Seeded
 from fedlite.wire.sparsifiers.nonzero import Nonzero
 from fedlite.wire.sparsifiers.topk import TopK
 
@@ -96,7 +97,7 @@ class Codec:
     @property
     def stochastic(self) -> bool:
         """Whether encoding draws random numbers."""
-        return self.number.stochastic
+        return self.number.stochastic or isinstance(self.sparsifier, Seeded)
 
     @property
     def elementwise(self) -> bool:
@@ -107,7 +108,7 @@ class Codec:
     @property
     def lengthens(self) -> bool:
         """Whether an update may come out with a larger 2-norm; a number format that does not say is taken to do so."""
-        return bool(getattr(self.number, "lengthens", True))
+        return bool(getattr(self.number, "lengthens", True)) or isinstance(self.sparsifier, Seeded)
 
     @property
     def only_for_updates(self) -> str | None:
@@ -221,6 +222,11 @@ def _built(texts: tuple[str, ...], own: Callable[[str], own_stage.Made]) -> Code
             f"write [{', '.join(chosen[kind] for kind in right)}]"
         )
     made.setdefault("number format", ("fp32", Fp32()))
+    if "sparsifier" in made and getattr(made["number format"][1], "needs_shapes", False):
+        raise CodecError(
+            f"codec: got {chosen['sparsifier']!r} before {chosen['number format']!r}, which is made for whole tensors; "
+            "leave one out"
+        )
     codec = Codec(
         tuple(made[kind][0] for kind, _ in _TABLES if kind in made),
         made.get("sparsifier", (None, None))[1],

@@ -139,7 +139,7 @@ def _layout(header: bytes, codec: Codec, tensors: tuple[Tensor, ...]) -> Layout:
         floats=floats,
         integers=integers,
         sizes=sizes,
-        segments=Segments(flat),
+        segments=Segments(flat, [tensors[i][1] for i in floats]),
         integer_bytes=sum(sizes[i] * np.dtype(tensors[i][0]).itemsize for i in integers),
         elements=elements,
     )

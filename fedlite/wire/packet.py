@@ -2,23 +2,25 @@
 
 Layout: magic (2 bytes), version (1), flags (1), CRC-32 of everything else (4), length of the header (varint), header
 (codec, then type and shape of each tensor), body. The body is the integer tensors as they are, then the positions of
-the kept values if the codec has a sparsifier, then the numbers (their bytes shuffled if flag 2 is set); compressed as
-one piece if flag 1 is set.
+the kept values if the codec has a sparsifier, or the seed that they follow from, then the numbers (their bytes
+shuffled if flag 2 is set); compressed as one piece if flag 1 is set.
 """
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlite.wire import positions, varint
+from fedlite.wire import choice, varint
 from fedlite.wire.codec import Codec, parse_codec
 from fedlite.wire.errors import CodecError, WireError
+from fedlite.wire.formats.base import BoundsItself, EndsWithFields, Fields
 from fedlite.wire.layout import Layout, describe, layout_of, read_layout
+from fedlite.wire.lossless.base import CodesFields
 from fedlite.wire.shuffle import shuffle, unshuffle
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ FREE_ELEMENTS: Final = 2**16
 """What any packet may announce, however short, if the receiver does not say what it expects."""
 ELEMENTS_PER_BYTE: Final = 2**10
 """What each byte of a packet adds to that: top 0.1 % in half precision takes about 270."""
+
+NO_FIELDS: Final = Fields()
 
 _COMPRESSED: Final = 1
 _SHUFFLED: Final = 2
@@ -79,10 +83,21 @@ def encode(arrays: Sequence[Array], codec: Sequence[str] | Codec, rng: np.random
     return sealed(layout, *body_of(layout, integer_part(layout, arrays), _flat(layout, arrays), rng))
 
 
-def sealed(layout: Layout, body: bytes | memoryview, flags: int) -> bytes:
+class Body(NamedTuple):
+    """What stands in a packet after its header, before the lossless stage; `fields` end it."""
+
+    content: bytes
+    flags: int
+    fields: Fields
+
+
+def sealed(layout: Layout, body: bytes | memoryview, flags: int, fields: Fields = NO_FIELDS) -> bytes:
     """Return the packet around a body: the last stage, the header and the checksum."""
-    if layout.codec.lossless is not None:
-        smaller = layout.codec.lossless.compress(bytes(body))
+    if (lossless := layout.codec.lossless) is not None:
+        if fields.count and isinstance(lossless, CodesFields):
+            smaller = lossless.compress_fields(bytes(body), fields)
+        else:
+            smaller = lossless.compress(bytes(body))
         if len(smaller) < len(body):
             body, flags = smaller, flags | _COMPRESSED
     start, head = MAGIC + bytes([VERSION, flags]), layout.head
@@ -179,24 +194,21 @@ def integer_part(layout: Layout, arrays: Sequence[Array]) -> bytes:
     return b"".join(parts)
 
 
-def body_of(layout: Layout, integers: bytes, values: Floats, rng: np.random.Generator | None) -> tuple[bytes, int]:
-    """Return the body of a packet before the lossless stage, and its flags; `values` are all floats in one vector."""
+def body_of(layout: Layout, integers: bytes, values: Floats, rng: np.random.Generator | None) -> Body:
+    """Return the body of a packet before the lossless stage; `values` are all floats in one vector."""
     parts, segments, codec = [integers], layout.segments, layout.codec
     if codec.sparsifier is not None:
-        kept = codec.sparsifier.select(values)
-        if kept.size > codec.sparsifier.most(values.size):
-            raise CodecError(
-                f"{codec.text}: got {kept.size} positions from select, expected at most the "
-                f"{codec.sparsifier.most(values.size)} of most; mend the sparsifier"
-            )
-        parts.append(positions.pack(kept, values.size))
+        kept, told = choice.made(codec.sparsifier, codec.text, values, rng)
+        parts.append(told)
         values, segments = values[kept], segments.at(kept)
     numbers = number_bytes(codec, values, segments, rng)
     # The shuffle brings similar exponents together, but tears whole zeros apart, which compress better in one piece.
     wide = codec.number.stride > 1 and len(numbers) % codec.number.stride == 0
     shuffled = codec.lossless is not None and wide and 2 * np.count_nonzero(values) > values.size
     parts.append(shuffle(numbers, codec.number.stride) if shuffled else numbers)
-    return b"".join(parts), _SHUFFLED if shuffled else 0
+    packed = codec.lossless is not None and isinstance(codec.number, EndsWithFields)
+    fields = cast("EndsWithFields", codec.number).fields(segments) if packed else NO_FIELDS
+    return Body(b"".join(parts), _SHUFFLED if shuffled else 0, fields)
 
 
 def number_bytes(codec: Codec, values: Floats, segments: Segments, rng: np.random.Generator | None) -> bytes:
@@ -304,7 +316,7 @@ def _view(buffer: Buffer) -> memoryview:
 def _numbers(layout: Layout, reader: varint.Reader, *, shuffled: bool) -> Floats:
     codec, segments, kept = layout.codec, layout.segments, None
     if codec.sparsifier is not None:
-        kept = positions.unpack(reader, segments.total)
+        kept = choice.read(codec.sparsifier, reader, segments.total)
         segments = segments.at(kept)
     payload = reader.rest()
     if shuffled:
@@ -313,10 +325,10 @@ def _numbers(layout: Layout, reader: varint.Reader, *, shuffled: bool) -> Floats
             raise WireError("corrupt packet: shuffled, but not in whole values; send the packet again")
         payload = memoryview(unshuffle(payload, codec.number.stride))
     values = numbers(codec, segments, payload)
-    if kept is None:
+    if kept is None or codec.sparsifier is None:
         return values
     flat = np.zeros(layout.segments.total, np.float32)
-    flat[kept] = values
+    flat[kept] = choice.amplified(codec.sparsifier, values, flat.size)
     return flat
 
 
@@ -348,11 +360,13 @@ def _most_number_bytes(layout: Layout) -> int:
         return codec.number.encoded_bytes(segments)
     kept = codec.sparsifier.most(segments.total)
     # Each kept value may need a scale of its own where it is alone in its tensor or block, so count both apart.
-    return positions.most_bytes(kept, segments.total) + _most_kept_bytes(layout, kept)
+    return choice.most_bytes(codec.sparsifier, segments.total) + _most_kept_bytes(layout, kept)
 
 
 def _most_kept_bytes(layout: Layout, kept: int) -> int:
     """Return the most bytes for `kept` values: spread over as many tensors as possible, for the most scales."""
+    if isinstance(layout.codec.number, BoundsItself):
+        return layout.codec.number.most_bytes(kept, layout.segments)
     segments = layout.segments.sizes[np.argsort(-layout.segments.sizes, kind="stable")][:kept]
     if not segments.size:
         return 0

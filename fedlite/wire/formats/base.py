@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -10,11 +11,20 @@ if TYPE_CHECKING:
     from fedlite.wire.segments import Floats, Segments
 
 
+@dataclass(frozen=True)
+class Fields:
+    """`count` integers of `bits` bits each, packed by `bits.pack`."""
+
+    count: int = 0
+    bits: int = 8
+
+
 class NumberFormat(Protocol):
     """Turns a flat float32 vector into bytes of a length known beforehand, and back.
 
-    `segments` says where the tensors lie, for formats that keep a scale per tensor. Implementations are frozen
-    dataclasses without state: randomness is an argument.
+    `segments` says where the tensors lie, for formats that keep a scale per tensor, and of which shapes they are, for
+    formats over rows and matrices. Implementations are frozen dataclasses without state: randomness is an argument.
+    One that makes sense for whole tensors only says `needs_shapes = True`, and no sparsifier may stand before it.
     """
 
     @property
@@ -62,3 +72,19 @@ class NumberFormat(Protocol):
 
     def decode(self, payload: memoryview, segments: Segments) -> Floats:
         """Return a new writable vector from a payload of exactly `encoded_bytes(segments)` bytes."""
+
+
+@runtime_checkable
+class EndsWithFields(Protocol):
+    """A number format whose payload ends with small integers, packed: a lossless stage can code them one by one."""
+
+    def fields(self, segments: Segments) -> Fields:
+        """Return how many there are, and of how many bits."""
+
+
+@runtime_checkable
+class BoundsItself(Protocol):
+    """A number format that does not need most bytes where values are spread over as many tensors as possible."""
+
+    def most_bytes(self, count: int, segments: Segments) -> int:
+        """Return the greatest length for up to `count` values that lie anywhere in `segments`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,3 +34,17 @@ class Sparsifier(Protocol):
 
     def select(self, values: Floats) -> NDArray[np.int64]:
         """Return the increasing positions of the values to send."""
+
+
+@runtime_checkable
+class Seeded(Protocol):
+    """A sparsifier whose choice follows from a seed, and that makes up for what it leaves out by a gain.
+
+    A seed is drawn for each packet, and its eight bytes are sent in place of the positions. What is read may be longer.
+    """
+
+    def seeded(self, seed: int) -> Sparsifier:
+        """Return the sparsifier whose choice follows from this seed and the number of values alone."""
+
+    def gain(self, count: int) -> float:
+        """Return what the receiver multiplies the kept of `count` values by."""
