@@ -83,6 +83,9 @@ CODEC_STAGES: Final = {
     "int2": "alistarh2017qsgd",
     "topk": "stich2018sparsified",
     "sign": "karimireddy2019error",
+    "rtn8": "jacob2018quantization",
+    "rtn4": "jacob2018quantization",
+    "rtn2": "jacob2018quantization",
     "zstd": "collet2021zstandard",
 }
 MECHANISMS: Final = {

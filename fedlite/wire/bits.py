@@ -21,32 +21,45 @@ def packed_bytes(count: int, bits: int) -> int:
 
 
 def pack(fields: NDArray[np.uint8], bits: int) -> bytes:
-    """Pack fields of 1, 2, 4 or 8 bits. Values must be below `2**bits`."""
+    """Pack fields of 1 to 8 bits. Values must be below `2**bits`."""
     if bits == _BYTE:
         return fields.tobytes()
     if bits == 1:
         return np.packbits(fields, bitorder="little").tobytes()
-    per_byte = _BYTE // bits
-    missing = -fields.size % per_byte
+    together = _BYTE if _BYTE % bits else _BYTE // bits  # fields that fill whole bytes
+    count, missing = fields.size, -fields.size % together
     if missing:
         fields = np.concatenate((fields, np.zeros(missing, np.uint8)))
-    packed = fields[0::per_byte].copy()
-    for place in range(1, per_byte):
-        packed |= fields[place::per_byte] << np.uint8(bits * place)
-    return packed.tobytes()
+    if _BYTE % bits == 0:
+        packed = fields[0::together].copy()
+        for place in range(1, together):
+            packed |= fields[place::together] << np.uint8(bits * place)
+        return packed.tobytes()
+    words = fields[0::together].astype("<u8")
+    for place in range(1, together):
+        words |= fields[place::together].astype("<u8") << np.uint64(bits * place)
+    return words.view(np.uint8).reshape(-1, _BYTE)[:, :bits].tobytes()[: packed_bytes(count, bits)]
 
 
 def unpack(buffer: memoryview, count: int, bits: int) -> NDArray[np.uint8]:
-    """Return `count` fields of 1, 2, 4 or 8 bits; the inverse of `pack`."""
+    """Return `count` fields of 1 to 8 bits; the inverse of `pack`."""
     packed = _expect(buffer, count, bits)
     if bits == _BYTE:
         return packed
     if bits == 1:
         return np.unpackbits(packed, count=count, bitorder="little")
-    per_byte = _BYTE // bits
-    fields = np.empty(packed.size * per_byte, np.uint8)
-    for place in range(per_byte):
-        fields[place::per_byte] = packed >> np.uint8(bits * place)
+    together = _BYTE if _BYTE % bits else _BYTE // bits
+    if _BYTE % bits == 0:
+        source: NDArray[Any] = packed
+    else:
+        source = np.zeros((-(-count // together), _BYTE), np.uint8)
+        whole = np.zeros(source.shape[0] * bits, np.uint8)
+        whole[: packed.size] = packed
+        source[:, :bits] = whole.reshape(-1, bits)
+        source = source.view("<u8").reshape(-1)
+    fields = np.empty(source.size * together, np.uint8)
+    for place in range(together):
+        fields[place::together] = (source >> source.dtype.type(bits * place)).astype(np.uint8)
     fields &= np.uint8(2**bits - 1)
     return fields[:count]
 

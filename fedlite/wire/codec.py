@@ -16,6 +16,7 @@ from fedlite.wire.errors import CodecError
 from fedlite.wire.formats.bf16 import Bf16
 from fedlite.wire.formats.fp16 import Fp16
 from fedlite.wire.formats.fp32 import Fp32
+from fedlite.wire.formats.rtn import Rtn
 from fedlite.wire.formats.sign import Sign
 from fedlite.wire.formats.stochastic_int import StochasticInt
 from fedlite.wire.lossless.zstd import Zstd
@@ -53,6 +54,9 @@ FORMATS: Final[dict[str, Callable[[str | None], NumberFormat]]] = {
     "int8": partial(StochasticInt.parse, 8),
     "int4": partial(StochasticInt.parse, 4),
     "int2": partial(StochasticInt.parse, 2),
+    "rtn8": partial(Rtn.parse, 8),
+    "rtn4": partial(Rtn.parse, 4),
+    "rtn2": partial(Rtn.parse, 2),
     "sign": partial(_plain, Sign()),
 }
 """Name -> parser of the text after the colon."""

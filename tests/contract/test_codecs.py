@@ -61,6 +61,9 @@ STAGES = {
     "int8": (["int8"], step(127)),
     "int4": (["int4", "int4:64"], step(7)),
     "int2": (["int2"], step(1)),
+    "rtn8": (["rtn8", "rtn8:tensor"], step(2 * 127)),
+    "rtn4": (["rtn4"], step(2 * 7)),
+    "rtn2": (["rtn2", "rtn2:tensor"], step(2 * 1)),
     "sign": (["sign"], lambda magnitude: magnitude + magnitude.mean() * (1 + 1e-6)),  # has a sharper law of its own
     OWN_NUMBER: ([OWN_NUMBER], relative(2.0**-15)),
     "topk": (["topk:0.1", "topk:0.01"], None),
@@ -72,8 +75,10 @@ STAGES = {
 """How each stage is written, and how much a number format may err, given the magnitudes of a tensor."""
 
 BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "int4": 4, "int2": 2, "sign": 1, OWN_NUMBER: 24}
+BITS |= {"rtn8": 8, "rtn4": 4, "rtn2": 2}
 UNSCALED = {"fp32", "fp16", "bf16", OWN_NUMBER}
 BLOCK = {"int4:64": 64}
+BY_ROW = {"rtn8", "rtn4", "rtn2"}
 
 
 def written(*names):
@@ -192,9 +197,12 @@ def test_the_length_is_the_declared_header_and_the_packed_bits(codec):
     if len(codec) > 1 or codec[0] not in NUMBERS:
         return
     integers = sum(a.nbytes for a in arrays if a.dtype.kind != "f")
-    sizes = [a.size for a in arrays if a.dtype.kind == "f" and a.size]
+    tensors = [a for a in arrays if a.dtype.kind == "f" and a.size]
+    sizes = [a.size for a in tensors]
     block = BLOCK.get(codec[0])
     scales = sum(math.ceil(size / block) for size in sizes) if block else len(sizes)
+    if codec[0] in BY_ROW:
+        scales = sum(len(a) if a.ndim > 1 else 1 for a in tensors)
     name = next(name for name, (stages, _) in STAGES.items() if codec[0] in stages)
     packed = math.ceil(BITS[name] * sum(sizes) / 8)
     assert info.body_bytes == integers + (0 if name in UNSCALED else 4 * scales) + packed
