@@ -86,6 +86,8 @@ CODEC_STAGES: Final = {
     "rtn8": "jacob2018quantization",
     "rtn4": "jacob2018quantization",
     "rtn2": "jacob2018quantization",
+    "randk": "wangni2018gradient",
+    "threshold": "sahu2021rethinking",
     "zstd": "collet2021zstandard",
 }
 MECHANISMS: Final = {

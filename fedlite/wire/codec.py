@@ -22,6 +22,8 @@ from fedlite.wire.formats.stochastic_int import StochasticInt
 from fedlite.wire.lossless.zstd import Zstd
 from fedlite.wire.sparsifiers.base import Seeded
 from fedlite.wire.sparsifiers.nonzero import Nonzero
+from fedlite.wire.sparsifiers.randk import RandK
+from fedlite.wire.sparsifiers.threshold import Threshold
 from fedlite.wire.sparsifiers.topk import TopK
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ def _plain(made: NumberFormat, argument: str | None) -> NumberFormat:
 SPARSIFIERS: Final[dict[str, Callable[[str | None], Sparsifier]]] = {
     "topk": TopK.parse,
     "nonzero": Nonzero.parse,
+    "randk": RandK.parse,
+    "threshold": Threshold.parse,
 }
 """Name -> parser of the text after the colon (None if there is no colon)."""
 

@@ -38,7 +38,7 @@ ANY = st.one_of(
     hnp.arrays(np.float64, SHAPES, elements=SMALL),
 )
 CODEC = st.tuples(
-    st.sampled_from([None, "topk:0.2", "nonzero"]),
+    st.sampled_from([None, "topk:0.2", "nonzero", "threshold:1.5"]),
     st.sampled_from([*FORMATS, "int4:8"]),
     st.sampled_from([None, "zstd"]),
 ).map(lambda stages: tuple(stage for stage in stages if stage))

@@ -26,7 +26,8 @@ from fedlite.wire.formats.fp16 import LARGEST
 from fedlite.wire.layout import layout_of, read_layout
 from fedlite.wire.lossless.zstd import Zstd
 from fedlite.wire.shuffle import shuffle, unshuffle
-from fedlite.wire.sparsifiers.topk import SMALLEST, TopK
+from fedlite.wire.sparsifiers.fraction import SMALLEST
+from fedlite.wire.sparsifiers.topk import TopK
 
 DECLARED = {
     # stage: sends the update, draws random numbers, may lengthen, poor for models, bytes of a value for the shuffle

@@ -7,23 +7,17 @@ Stich, Cordonnier, Jaggi 2018, "Sparsified SGD with Memory", definition 2.1 (a k
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedlite.errors import UnitError
-from fedlite.units import parse
-from fedlite.wire.errors import CodecError
+from fedlite.wire.sparsifiers.fraction import fraction_of, share_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fedlite.wire.segments import Floats
-
-SMALLEST = 1e-4
-"""The smallest fraction accepted: one value in ten thousand."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +34,7 @@ class TopK:
     @classmethod
     def parse(cls, argument: str | None) -> TopK:
         """Return the sparsifier of "topk:0.1" or "topk:10%"."""
-        if argument is None:
-            raise CodecError(
-                "topk: got no fraction, expected the share of values to keep; write for example 'topk:0.1'"
-            )
-        try:
-            fraction = parse(argument, "fraction")
-        except UnitError as error:
-            raise CodecError(f"topk: {error}") from error
-        if not SMALLEST <= fraction < 1:
-            raise CodecError(
-                f"topk: got fraction {argument}, expected at least {SMALLEST:g} and below 1; "
-                "write for example 'topk:0.1', or leave the stage out to send every value"
-            )
-        return cls(fraction)
+        return cls(fraction_of("topk", argument))
 
     @property
     def text(self) -> str:
@@ -62,7 +43,7 @@ class TopK:
 
     def most(self, count: int) -> int:
         """Return k for `count` values."""
-        return math.ceil(round(self.fraction * count, 9))  # 0.1 * 30 must not become 4 through rounding noise
+        return share_of(self.fraction, count)
 
     def select(self, values: Floats) -> NDArray[np.int64]:
         """Return the positions of the k largest magnitudes."""
