@@ -88,6 +88,8 @@ CODEC_STAGES: Final = {
     "rtn2": "jacob2018quantization",
     "randk": "wangni2018gradient",
     "threshold": "sahu2021rethinking",
+    "drive": "vargaftik2021drive",
+    "eden": "vargaftik2022eden",
     "zstd": "collet2021zstandard",
 }
 MECHANISMS: Final = {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fedlite.wire import own_stage
 from fedlite.wire.errors import CodecError
 from fedlite.wire.formats.bf16 import Bf16
+from fedlite.wire.formats.eden import Eden
 from fedlite.wire.formats.fp16 import Fp16
 from fedlite.wire.formats.fp32 import Fp32
 from fedlite.wire.formats.rtn import Rtn
@@ -62,6 +63,8 @@ FORMATS: Final[dict[str, Callable[[str | None], NumberFormat]]] = {
     "rtn4": partial(Rtn.parse, 4),
     "rtn2": partial(Rtn.parse, 2),
     "sign": partial(_plain, Sign()),
+    "drive": Eden.parse_drive,
+    "eden": Eden.parse,
 }
 """Name -> parser of the text after the colon."""
 
