@@ -34,6 +34,7 @@ LIBRARIES: Final = {
     "safetensors": "safetensors",
     "scikit-learn": "sklearn",
     "zstandard": "zstandard",
+    "constriction": "constriction",
     "dp-accounting": "dp_accounting",
 }
 """Distribution -> module."""

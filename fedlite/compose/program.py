@@ -38,7 +38,16 @@ if TYPE_CHECKING:
 
 PROGRAM_FILE: Final = "program.json"
 """File of the run directory that says what program the run is of, and when it was continued."""
-LIBRARIES: Final = ("torch", "numpy", "flwr", "zstandard", "scikit-learn", "dp-accounting", "flwr-datasets")
+LIBRARIES: Final = (
+    "torch",
+    "numpy",
+    "flwr",
+    "zstandard",
+    "constriction",
+    "scikit-learn",
+    "dp-accounting",
+    "flwr-datasets",
+)
 """Whatever computes: arrays, rounds, lengths of packets, data, noise, partitions."""
 SCENARIO: Final = "the scenario"
 """How it is called among the inputs."""

@@ -90,6 +90,7 @@ CODEC_STAGES: Final = {
     "threshold": "sahu2021rethinking",
     "drive": "vargaftik2021drive",
     "eden": "vargaftik2022eden",
+    "range": "bamler2022understanding",
     "zstd": "collet2021zstandard",
 }
 MECHANISMS: Final = {

@@ -20,6 +20,7 @@ from fedlite.wire.formats.fp32 import Fp32
 from fedlite.wire.formats.rtn import Rtn
 from fedlite.wire.formats.sign import Sign
 from fedlite.wire.formats.stochastic_int import StochasticInt
+from fedlite.wire.lossless.range import Range
 from fedlite.wire.lossless.zstd import Zstd
 from fedlite.wire.sparsifiers.base import Seeded
 from fedlite.wire.sparsifiers.nonzero import Nonzero
@@ -70,6 +71,7 @@ FORMATS: Final[dict[str, Callable[[str | None], NumberFormat]]] = {
 
 LOSSLESS: Final[dict[str, Callable[[str | None], Lossless]]] = {
     "zstd": Zstd.parse,
+    "range": Range.parse,
 }
 """Name -> parser of the text after the colon."""
 

@@ -80,6 +80,7 @@ STAGES = {
     "threshold": (["threshold:0.5", "threshold:2"], None),
     OWN_SPARSIFIER: ([OWN_SPARSIFIER], None),
     "zstd": (["zstd"], None),
+    "range": (["range"], None),
     OWN_LOSSLESS: ([OWN_LOSSLESS], None),
 }
 """How each stage is written, and how much a number format may err, given the magnitudes of a tensor and the 2-norm of

@@ -40,7 +40,7 @@ ANY = st.one_of(
 CODEC = st.tuples(
     st.sampled_from([None, "topk:0.2", "nonzero", "threshold:1.5"]),
     st.sampled_from([*FORMATS, "int4:8"]),
-    st.sampled_from([None, "zstd"]),
+    st.sampled_from([None, "zstd", "range"]),
 ).map(lambda stages: tuple(stage for stage in stages if stage))
 quick = settings(max_examples=80, deadline=None)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from fedlite.wire.bits import pack, packed_bytes, unpack
 from fedlite.wire.errors import WireError
+from fedlite.wire.formats.base import Fields
 
 if TYPE_CHECKING:
     from fedlite.wire.segments import Floats, Segments
@@ -35,6 +36,10 @@ class Sign:
     stochastic: bool = False
     stride: int = 1
     elementwise: bool = False
+
+    def fields(self, segments: Segments) -> Fields:
+        """Return as many bits as values."""
+        return Fields(segments.total, 1)
 
     def encoded_bytes(self, segments: Segments) -> int:
         """Return 4 bytes a tensor and 1 bit a value."""
