@@ -91,6 +91,8 @@ CODEC_STAGES: Final = {
     "drive": "vargaftik2021drive",
     "eden": "vargaftik2022eden",
     "range": "bamler2022understanding",
+    "kmeans": "han2016deep",
+    "lowrank": "vogels2019powersgd",
     "zstd": "collet2021zstandard",
 }
 MECHANISMS: Final = {

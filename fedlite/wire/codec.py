@@ -17,6 +17,8 @@ from fedlite.wire.formats.bf16 import Bf16
 from fedlite.wire.formats.eden import Eden
 from fedlite.wire.formats.fp16 import Fp16
 from fedlite.wire.formats.fp32 import Fp32
+from fedlite.wire.formats.kmeans import KMeans
+from fedlite.wire.formats.low_rank import LowRank
 from fedlite.wire.formats.rtn import Rtn
 from fedlite.wire.formats.sign import Sign
 from fedlite.wire.formats.stochastic_int import StochasticInt
@@ -64,6 +66,8 @@ FORMATS: Final[dict[str, Callable[[str | None], NumberFormat]]] = {
     "rtn4": partial(Rtn.parse, 4),
     "rtn2": partial(Rtn.parse, 2),
     "sign": partial(_plain, Sign()),
+    "kmeans": KMeans.parse,
+    "lowrank": LowRank.parse,
     "drive": Eden.parse_drive,
     "eden": Eden.parse,
 }

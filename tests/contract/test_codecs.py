@@ -70,6 +70,8 @@ STAGES = {
     "rtn8": (["rtn8", "rtn8:tensor"], step(2 * 127)),
     "rtn4": (["rtn4"], step(2 * 7)),
     "rtn2": (["rtn2", "rtn2:tensor"], step(2 * 1)),
+    "kmeans": (["kmeans:8", "kmeans:16"], step(4)),
+    "lowrank": (["lowrank:1", "lowrank:2"], spread(1.0)),
     "drive": (["drive", "drive:biased"], spread(0.85)),
     "eden": (["eden:2", "eden:4"], spread(0.45)),
     "sign": (["sign"], lambda magnitude, _: magnitude + magnitude.mean() * (1 + 1e-6)),  # has a sharper law of its own
@@ -90,6 +92,8 @@ BITS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "int4": 4, "int2": 2, "si
 BITS |= {"rtn8": 8, "rtn4": 4, "rtn2": 2}
 UNSCALED = {"fp32", "fp16", "bf16", OWN_NUMBER}
 BLOCK = {"int4:64": 64}
+FACTORED = {"lowrank:1": 1 * 12 + 7 + 1 * 14, "lowrank:2": 2 * 12 + 12 + 2 * 14}
+"""Numbers sent of the matrices of `model`, (7, 5), (4, 3) and (3, 1, 11); of rank 2 the second goes as it is."""
 ROTATED = {"drive": 1, "drive:biased": 1, "eden:2": 2, "eden:4": 4}
 BY_ROW = {"rtn8", "rtn4", "rtn2"}
 
@@ -105,7 +109,7 @@ SQUEEZE = written(*LOSSLESS, OWN_LOSSLESS)
 CODECS = [
     *((number,) for number in NUMBERS),
     *((sparse,) for sparse in SPARSE),
-    *(("topk:0.1", number) for number in NUMBERS[1:]),
+    *(("topk:0.1", number) for number in NUMBERS[1:] if number not in FACTORED),
     *((number, squeeze) for number in NUMBERS for squeeze in SQUEEZE),
     *((sparse, "int8", squeeze) for sparse in SPARSE for squeeze in SQUEEZE),
     (OWN_SPARSIFIER, OWN_NUMBER, OWN_LOSSLESS),
@@ -157,7 +161,7 @@ def growth(codec, count):
     """By what a value may come back larger than the largest, on purpose."""
     sparsifier = parse_codec(codec).sparsifier
     gain = sparsifier.gain(count) if isinstance(sparsifier, Seeded) else 1.0
-    return gain * (4 if ROTATED.keys() & set(codec) else 1)
+    return gain * (4 if (ROTATED | FACTORED).keys() & set(codec) else 1)
 
 
 def forged(buffer):
@@ -233,6 +237,15 @@ def test_the_length_is_the_declared_header_and_the_packed_bits(codec):
     scales = sum(math.ceil(size / block) for size in sizes) if block else len(sizes)
     if codec[0] in BY_ROW:
         scales = sum(len(a) if a.ndim > 1 else 1 for a in tensors)
+    if codec[0] in FACTORED:
+        assert info.body_bytes == integers + 4 * (sum(sizes) - (35 + 12 + 33) + FACTORED[codec[0]])
+        return
+    if codec[0].startswith("kmeans"):
+        size = int(codec[0].partition(":")[2])
+        shared = [count for count in sizes if count > 2 * size]
+        places = math.ceil(math.log2(size) * sum(shared) / 8)
+        assert info.body_bytes == integers + 4 * (sum(sizes) - sum(shared) + size * len(shared)) + places
+        return
     if codec[0] in ROTATED:  # 113 values are one chunk of 256
         assert info.body_bytes == integers + 8 + 4 + math.ceil(ROTATED[codec[0]] * 256 / 8)
         return

@@ -17,6 +17,7 @@ from fedlite.client.stages.base import Sending, Stage, norm_of
 from fedlite.client.stages.clip import CLIPPED, Clip
 from fedlite.client.stages.error_feedback import ErrorFeedback
 from fedlite.client.stages.noise import Noise
+from fedlite.client.stages.power_sgd import PowerSgd
 from fedlite.compression.part import PartError, from_record, made
 from fedlite.rng import stream
 
@@ -24,13 +25,14 @@ EXAMPLES = {
     "clip": [Clip(1.0), Clip(0.01), Clip(1e6)],
     "noise": [Noise(0.3)],
     "error-feedback": [ErrorFeedback()],
+    "power-sgd": [PowerSgd(), PowerSgd(1)],
     "strangers:Half": [Half()],
     "sign_flip:SignFlip": [SignFlip(0.5)],
     **examples(Stage),
 }
 """Name in a scenario -> some settings of it."""
 ALL = [part for parts in EXAMPLES.values() for part in parts]
-OWED = {"error-feedback": "residual", "half": "rest"}
+OWED = {"error-feedback": "residual", "power-sgd": "residual", "half": "rest"}
 """Where a stage keeps what the server has not got yet, one flat vector over the floating tensors. Stages that remember
 something else (a mean, an attack) are not in it."""
 

@@ -39,9 +39,9 @@ ANY = st.one_of(
 )
 CODEC = st.tuples(
     st.sampled_from([None, "topk:0.2", "nonzero", "threshold:1.5"]),
-    st.sampled_from([*FORMATS, "int4:8"]),
+    st.sampled_from([*FORMATS, "int4:8", "kmeans:6"]),
     st.sampled_from([None, "zstd", "range"]),
-).map(lambda stages: tuple(stage for stage in stages if stage))
+).map(lambda stages: tuple(stage for stage in stages[stages[1] == "lowrank" :] if stage))  # needs whole tensors
 quick = settings(max_examples=80, deadline=None)
 
 
@@ -55,7 +55,7 @@ def test_any_arrays_come_back_with_their_shapes_and_types_and_within_the_bound(a
     for got, was in zip(received, arrays, strict=True):
         if was.dtype.kind != "f":
             np.testing.assert_array_equal(got, was)
-        elif was.size and not {"drive", "eden"} & set(codec):  # whose errors are spread over all values
+        elif was.size and not {"drive", "eden", "lowrank"} & set(codec):  # whose errors are spread over all values
             assert np.abs(got).max() <= np.abs(was).max() * (1 + 2.0**-8) + 2.0**-25
 
 

@@ -46,7 +46,7 @@ def test_the_table_of_sizes_is_what_the_codecs_give(update, stages, length, fact
 
 
 def test_the_table_has_all_its_rows():
-    assert len(ROW.findall(PAGE)) == 33
+    assert len(ROW.findall(PAGE)) == 38
 
 
 def test_the_codec_of_the_page_keeps_its_word_and_needs_one_line_in_the_table(fp24, monkeypatch):

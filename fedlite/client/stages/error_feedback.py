@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from fedlite.compression.overlap import Held
 
-_RESIDUAL: Final = "residual"
+RESIDUAL: Final = "residual"
+"""What a device owes, in its memory."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +40,23 @@ class ErrorFeedback(Stage):
 
     def apply(self, update: Update, job: Sending) -> Applied:
         """Return the update with what earlier packets left out, where the server reads it; the rest waits."""
-        if _RESIDUAL not in job.memory:
+        if RESIDUAL not in job.memory:
             return Applied(update)
-        owed = job.memory[_RESIDUAL]
-        read = owed if job.held is None else owed * _flat(_ones(update, job.held))
-        return Applied(_plus(update, read), {_RESIDUAL: owed - read})
+        owed = job.memory[RESIDUAL]
+        read = owed if job.held is None else owed * flat(ones(update, job.held))
+        return Applied(_plus(update, read), {RESIDUAL: owed - read})
 
     def sent(self, update: Update, decoded: Update, memory: Memory) -> Memory:
         """Return what this packet left out, and what waits."""
-        left = _flat(update) - _flat(decoded)
-        return {_RESIDUAL: left + memory[_RESIDUAL] if _RESIDUAL in memory else left}
+        left = flat(update) - flat(decoded)
+        return {RESIDUAL: left + memory[RESIDUAL] if RESIDUAL in memory else left}
 
     def lost(self, decoded: Update, memory: Memory) -> Memory:
         """Return the residual with what the lost packet carried: it still has to be sent."""
-        return {_RESIDUAL: memory[_RESIDUAL] + _flat(decoded)}
+        return {RESIDUAL: memory[RESIDUAL] + flat(decoded)}
 
 
-def _ones(update: Sequence[Array], held: Held) -> Update:
+def ones(update: Sequence[Array], held: Held) -> Update:
     """Return 1 where the client holds a coordinate, 0 where it does not, for the tensors of an update."""
     return [
         part if not is_float(part) else np.ones_like(part) if mask is None else np.asarray(mask).astype(part.dtype)
@@ -63,7 +64,8 @@ def _ones(update: Sequence[Array], held: Held) -> Update:
     ]
 
 
-def _flat(update: Sequence[Array]) -> Array:
+def flat(update: Sequence[Array]) -> Array:
+    """Return the floating tensors in one float32 vector."""
     parts = [np.ravel(part).astype(np.float32) for part in update if is_float(part)]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
