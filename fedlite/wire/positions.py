@@ -27,11 +27,11 @@ _WIDEST = 31
 def pack(positions: NDArray[Any], count: int) -> bytes:
     """Return the bytes of increasing positions below `count`: one byte of kind, the number of positions, the code."""
     kept = int(positions.size)
+    if kept == count and (positions == np.arange(count)).all():
+        return bytes([_ALL])
     gaps = np.diff(positions, prepend=-1) - 1
     if kept and (gaps.min() < 0 or positions[-1] >= count):
         raise CodecError(f"sparsifier: got positions that do not increase from 0 to {count - 1}; mend its select")
-    if kept == count:
-        return bytes([_ALL])
     head = varint.put(kept)
     if not kept:
         return bytes([_RICE, *head])

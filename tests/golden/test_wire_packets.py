@@ -25,6 +25,15 @@ CODECS = {
     "topk:0.3+int4:8": (169, "7f99dbd64a702f2b", "8301de65537314ba"),
     "topk:0.5+sign": (124, "63f55ab82e4c2342", "9c144985fd337a88"),
     "nonzero+int2": (170, "86fb56eda3e66c89", "8d82a6fce1be548f"),
+    "rtn8": (347, "8a4cee52975a1af0", "4960dc796dc427b4"),
+    "rtn4:tensor": (200, "445c44d7f091c5af", "1c8a323aa4818194"),
+    "randk:0.25": (298, "7e2461825db2b92e", "41eb5ea1cefb32ff"),
+    "randk:0.5+int4": (152, "380a27f1707c5e50", "cca7ab09db999839"),
+    "threshold:1": (130, "fc228093439cf5e5", "2c986c858832f921"),
+    "drive": (104, "6d63c60f85e7b9b6", "7c0b42734ec30003"),
+    "drive:biased": (111, "cb33dc7fb99ee22b", "fedfb79377ab92f4"),
+    "eden:2": (137, "ce3d24ce2c587f10", "d48a1d448d01c097"),
+    "eden:4": (201, "171953f1fa770424", "1770d5e1a1d6985c"),
 }
 """Codec -> length of the packet, digest of the packet, digest of what is read back."""
 MOST = {
@@ -48,6 +57,15 @@ MOST = {
     "topk:0.02+int8:8+zstd": 133,
     "topk:0.04+int4:8": 132,
     "topk:0.9+int2:8": 269,
+    "rtn8": 347,
+    "rtn4:tensor": 200,
+    "randk:0.25": 298,
+    "randk:0.5+int4": 156,
+    "threshold:1": 984,
+    "drive": 104,
+    "drive:biased": 111,
+    "eden:2": 137,
+    "eden:4": 201,
 }
 POSITIONS = {
     0.0005: (2, 8, "48963ca122cf27be", 630),

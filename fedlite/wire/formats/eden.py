@@ -116,19 +116,19 @@ class Eden:
         seed = rng.bytes(_SEED_BYTES)
         rotation = Rotation(int.from_bytes(seed, "little"), values.size)
         scales: list[NDArray[np.float64]] = []
-        fields = np.empty(padded(values.size), np.uint8)
+        fields: list[bytes] = []
         for where, size in rotation.parts():
             chunks = _chunks(values[where], where.stop - where.start, size)
             largest = np.maximum(chunks.max(axis=1), -chunks.min(axis=1))
-            chunks /= np.where(largest > 0, largest, np.float32(1))[:, None]  # so that no square overflows
+            # Divided, so that no square overflows.
+            chunks = np.divide(chunks, np.where(largest > 0, largest, 1)[:, None], dtype=np.float32)
             norms = np.sqrt(_products(chunks, chunks))
             chunks = rotation.forward(chunks, where)
             chunks *= (math.sqrt(size) * _inverse(norms))[:, None].astype(np.float32)  # standard normal coordinates
-            numbers = self._nearest(chunks)
-            fields[where] = numbers.reshape(-1)
-            scales.append(largest * norms * self._scales(chunks, self._levels[numbers]))
+            fields.append(pack(self._nearest(chunks).reshape(-1), self.bits))
+            scales.append(largest * norms * self._scales(chunks, self._read(fields[-1], size)))
         told = np.minimum(np.concatenate(scales), _LARGEST).astype("<f4")
-        return seed + told.tobytes() + pack(fields, self.bits)
+        return b"".join((seed, told.tobytes(), *fields))
 
     def decode(self, payload: memoryview, segments: Segments) -> Floats:
         """Return the levels rotated back and scaled; what is beyond float32 is its largest value."""
@@ -138,12 +138,13 @@ class Eden:
         scales = np.frombuffer(payload[_SEED_BYTES : len(payload) - packed], "<f4").astype(np.float32)
         if not (np.isfinite(scales).all() and scales.min() >= 0):
             raise WireError(f"corrupt packet: a scale out of range for {self.text}; send the packet again")
-        fields = unpack(payload[len(payload) - packed :], padded(segments.total), self.bits)
+        fields = payload[len(payload) - packed :]
         rotation = Rotation(int.from_bytes(payload[:_SEED_BYTES], "little"), segments.total)
-        values = np.empty(fields.size, np.float32)
+        values = np.empty(padded(segments.total), np.float32)
         done = 0
         for where, size in rotation.parts():
-            chunks = rotation.backward(self._levels[fields[where]].reshape(-1, size), where)
+            part = fields[packed_bytes(where.start, self.bits) : packed_bytes(where.stop, self.bits)]
+            chunks = rotation.backward(self._read(part, size), where)
             with np.errstate(over="ignore"):
                 chunks *= scales[done : done + len(chunks), None]
             done += len(chunks)
@@ -156,13 +157,25 @@ class Eden:
         positive = np.array(LEVELS[self.bits], np.float32)
         return np.concatenate((-positive[::-1], positive))
 
+    @cached_property
+    def _by_byte(self) -> Floats:
+        """The levels that each value of a byte stands for, (256, 8 / bits)."""
+        return self._levels[unpack(memoryview(bytes(range(256))), 2048 // self.bits, self.bits)].reshape(256, -1)
+
+    def _read(self, packed: bytes | memoryview, size: int) -> Floats:
+        """Return the levels of packed numbers as chunks (M, size)."""
+        return np.take(self._by_byte, np.frombuffer(packed, np.uint8), axis=0).reshape(-1, size)
+
     def _nearest(self, normal: Floats) -> NDArray[np.uint8]:
         """Return the number of the level nearest to each coordinate."""
-        edges = (self._levels[1:] + self._levels[:-1]) / 2
-        numbers: NDArray[np.uint8] = (normal > edges[0]).view(np.uint8)
-        for edge in edges[1:]:
-            numbers += normal > edge
-        return numbers
+        half = 1 << (self.bits - 1)
+        below: NDArray[np.uint8] = (normal <= 0).view(np.uint8) * np.uint8(2 * half - 1)
+        numbers = np.full(normal.shape, half, np.uint8)
+        if half > 1:
+            positive, magnitude = self._levels[half:], np.abs(normal)
+            for edge in (positive[1:] + positive[:-1]) / 2:
+                numbers += magnitude > edge
+        return numbers ^ below  # the levels are symmetric, and so are their numbers
 
     def _scales(self, normal: Floats, levels: Floats) -> NDArray[np.float64]:
         """Return the factor of each chunk's levels, for a chunk of norm 1."""
@@ -173,15 +186,15 @@ class Eden:
 
 
 def _chunks(values: Floats, length: int, size: int) -> Floats:
-    """Return a copy of values as chunks (M, size), with zeros at the end if they are too few."""
-    chunks = np.zeros(length, np.float32)
-    chunks[: values.size] = values
-    return chunks.reshape(-1, size)
+    """Return values as chunks (M, size), with zeros at the end if they are too few."""
+    if values.size < length:
+        values = np.concatenate((values, np.zeros(length - values.size, np.float32)))
+    return values.reshape(-1, size)
 
 
 def _products(one: Floats, other: Floats) -> NDArray[np.float64]:
     """Return the inner product of each row with its counterpart."""
-    return np.asarray((one * other).sum(axis=1, dtype=np.float64))
+    return np.asarray((one * other).sum(axis=1), np.float64)
 
 
 def _inverse(values: NDArray[np.float64]) -> NDArray[np.float64]:
