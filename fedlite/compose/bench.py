@@ -6,18 +6,22 @@ shipped is executed, and what a device would take comes from its profile.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from fedlite import wire
 from fedlite.client.sending import decoded_weights, send
-from fedlite.compose.shipping import CALIBRATION_ROWS, Shipped, Ware, ship, state_of
+from fedlite.compose.shipping import CALIBRATION_ROWS, Shipped, Ware, predicted, ship, state_of
 from fedlite.compression.overlap import OverlapSum
 from fedlite.compression.structure.base import net_of
 from fedlite.learning import objectives
 from fedlite.learning.models.spec import ModelSpec, spec_of
+from fedlite.learning.objectives.cross_entropy import macro_f1
 from fedlite.learning.objectives.terms.base import Term
 from fedlite.learning.training.records import ClientJob, LocalConfig
 from fedlite.learning.training.threads import single_thread
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from fedlite.client.memory import JobMemory
     from fedlite.compose.bench_task import BenchTask, Effort
     from fedlite.compression.plan import Plan
+    from fedlite.learning.models.layers.base import Layers
     from fedlite.techniques.technique import Recipe
 
     Array = NDArray[Any]
@@ -46,6 +51,8 @@ class Outcome:
     ----------
     spec : ModelSpec
     shipped : Shipped
+    metrics : dict
+        Of what a device reads from the file, on the test rows.
     structure_net : nn.Module
         What a device trains: it is traced for the price of a step.
     up_bytes, down_bytes : int
@@ -54,6 +61,7 @@ class Outcome:
 
     spec: ModelSpec
     shipped: Shipped
+    metrics: dict[str, float]
     structure_net: nn.Module
     up_bytes: int
     down_bytes: int
@@ -74,12 +82,24 @@ class Bench:
         self._task = task
         self._effort = effort
         self._trained: dict[ModelSpec, list[Array]] = {}
+        self._folder = TemporaryDirectory(prefix="fedlite-bench-")
         self._config = LocalConfig(epochs=1, batch_size=effort.batch, lr=effort.lr, optimizer="adam")
 
     def spec(self, recipe: Recipe) -> ModelSpec:
         """Return how the full net of a recipe is built."""
         data = self._task.data
-        return spec_of(recipe.model or self._model, data.input_shape, data.num_classes, self._effort.seed)
+        spec = spec_of(recipe.model or self._model, data.input_shape, data.num_classes, self._effort.seed)
+        if recipe.layers is None:
+            return spec
+        return replace(spec, layers=self._on_trained(recipe.layers, spec) if recipe.on_trained else recipe.layers)
+
+    def _on_trained(self, layers: Layers, spec: ModelSpec) -> Layers:
+        """Return layers that stand on the trained net, which they read from a file as they would in a run."""
+        path = Path(self._folder.name) / f"{spec.name}.safetensors"
+        if not path.exists():
+            save_file(dict(zip(spec.build().state_dict(), self._start(spec), strict=True)), path)
+        based: Layers = replace(layers, file=str(path))  # type: ignore[call-arg]  # those that can stand on a file
+        return based
 
     def run(self, recipes: Sequence[Recipe]) -> Outcome:
         """Return what comes of training under recipes one after the other, each with what those before it asked for.
@@ -88,7 +108,8 @@ class Bench:
         """
         with single_thread():
             spec = self.spec(recipes[-1])
-            arrays = self._start(spec)
+            # What stands on a trained net begins as that net.
+            arrays = state_of(spec.build()) if recipes[-1].on_trained else self._start(spec)
             shares = np.array_split(np.arange(self._effort.rounds), len(recipes))
             memories: list[JobMemory] = [{} for _ in self._task.shares]
             sent = (0, 0)
@@ -142,7 +163,11 @@ class Bench:
         task, seed = self._task, self._effort.seed
         calibration = task.shares[0][:CALIBRATION_ROWS]
         ware = Ware(spec, arrays, task.data, calibration, task.held, seed, task.data.objective)
-        return Outcome(spec, ship(ware, plan), net_of(plan.structure, spec), *sent)
+        shipped = ship(ware, plan)
+        metrics = dict(shipped.score.metrics)
+        if "accuracy" in metrics and "macro_f1" not in metrics:
+            metrics["macro_f1"] = macro_f1(predicted(shipped, ware), task.data.y_test)
+        return Outcome(spec, shipped, metrics, net_of(plan.structure, spec), *sent)
 
     def _trainer(self, net: nn.Module) -> Trainer:
         return Trainer(net, objective=objectives.objective(self._task.data.objective), mode="sequential")

@@ -41,7 +41,7 @@ def quantities(outcome: Outcome, profile: DeviceProfile, batch: int) -> dict[str
         "stored_bytes": len(shipped.file),
         "up_bytes": outcome.up_bytes,
         "down_bytes": outcome.down_bytes,
-        **{name: value for name, value in shipped.score.metrics.items() if name != "loss"},
+        **{name: value for name, value in outcome.metrics.items() if name != "loss"},
         "latency_ms": _band(latency, _MILLI),
         "training_step_ms": _band(work.time, _MILLI),
         "energy_mj": _band(energy, _MILLI),

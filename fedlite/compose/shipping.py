@@ -131,7 +131,9 @@ def artefact_of(ware: Ware, plan: Plan) -> Artefact:
     part = plan.structure.place(ware.spec, ware.arrays).take()
     net = filled(net_of(plan.structure, ware.spec), part)
     start = Artefact.of(_met(net, ware, plan), () if plan.deliveries else plan.effects.stored)
-    rows = Calibration(ware.data.x_train[ware.calibration], lambda one: _loss(one, ware), stream(ware.seed, "delivery"))
+    rows = Calibration(
+        ware.data.x_train[ware.calibration], lambda one: _loss(one, ware), stream(ware.seed, "delivery"), len(ware.held)
+    )
     return delivered(start, plan.deliveries, rows)
 
 

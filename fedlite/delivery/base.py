@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from fedlite import wire
-from fedlite.compression.part import Part
+from fedlite.compression.part import Part, PartError
 from fedlite.rng import stream
 
 if TYPE_CHECKING:
@@ -74,6 +74,31 @@ class Artefact:
             forward_samples=self.forward_samples + forward_samples,
         )
 
+    def as_trained(self, part: str) -> nn.Module:
+        """Return the net for a part that works on it as it was trained.
+
+        Raises
+        ------
+        PartError
+            If another delivery has replaced its layers already.
+        """
+        if self.net is not self.plain:
+            raise PartError(
+                f"{part}: got a model whose layers another delivery has replaced, expected one as it was trained; "
+                "write this delivery before the others"
+            )
+        return self.net
+
+    def with_net(self, net: nn.Module, *, forward_samples: int = 0, **facts: Any) -> Artefact:
+        """Return the artefact of another net with plain weights, which is executed and traced alike."""
+        return replace(
+            self,
+            net=net,
+            plain=net,
+            facts={**self.facts, **facts},
+            forward_samples=self.forward_samples + forward_samples,
+        )
+
     def file(self) -> bytes:
         """Return the file as it lies on flash."""
         state = [value.detach().cpu().numpy() for value in self.net.state_dict().values()]
@@ -97,11 +122,14 @@ class Calibration:
         Mean loss of a net on rows that are held out, for those who search.
     rng : Generator
         Randomness of the delivery.
+    held : int
+        How many rows `loss` looks at.
     """
 
     x: NDArray[np.float32]
     loss: Callable[[nn.Module], float]
     rng: np.random.Generator
+    held: int = 0
 
 
 @dataclass(frozen=True)

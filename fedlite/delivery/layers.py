@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
-from torch import nn
+from torch import Tensor, nn
 
 from fedlite.compression.part import PartError
 
@@ -52,6 +52,13 @@ def layers_of(
             "choose another technique"
         )
     return left
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """Return the weights of a dense layer."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)  # noqa: S101 (dense layers have them)
+    return weight
 
 
 def _own_weights(module: nn.Module) -> bool:

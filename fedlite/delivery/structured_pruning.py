@@ -11,14 +11,13 @@ Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning" (one r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from fedlite.compression.channels.importance import importance_of
 from fedlite.compression.channels.selection import check_settings
-from fedlite.compression.part import PartError
 from fedlite.delivery.base import Artefact, Calibration, Delivery
 
 if TYPE_CHECKING:
@@ -84,26 +83,16 @@ class StructuredPruning(Delivery):
         """
         from fedlite.compression.channels.pruning import removed
 
-        if artefact.net is not artefact.plain:
-            raise PartError(
-                f"{self.name}: got a model whose layers another delivery has replaced, expected one as it was trained; "
-                "write this delivery before the others"
-            )
+        net = artefact.as_trained(self.name)
         looks = importance_of(self.importance).needs_gradients
-        state = [value.detach().cpu().numpy() for value in artefact.net.state_dict().values()]
+        state = [value.detach().cpu().numpy() for value in net.state_dict().values()]
         small, _, _, facts = removed(
-            artefact.net, state, self.share, self.importance, self.scope,
-            (rows.x, _answers(artefact.net, rows.x)) if looks else None,
+            net, state, self.share, self.importance, self.scope,
+            (rows.x, _answers(net, rows.x)) if looks else None,
             input_shape=tuple(rows.x.shape[1:]), round_to=self.round_to, layers=self.layers, below=self.below,
         )  # fmt: skip
-        return replace(
-            artefact,
-            net=small,
-            plain=small,
-            facts={**artefact.facts, self.name: facts},
-            # The answers, and a pass forward with one back, of twice its work.
-            forward_samples=artefact.forward_samples + 4 * len(rows.x) * looks,
-        )
+        # The answers, and a pass forward with one back, of twice its work.
+        return artefact.with_net(small, forward_samples=4 * len(rows.x) * looks, **{self.name: facts})
 
 
 def _answers(net: nn.Module, x: NDArray[np.float32]) -> NDArray[np.int64]:

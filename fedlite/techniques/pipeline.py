@@ -29,7 +29,16 @@ def joined(first: Recipe, second: Recipe) -> Recipe:
     """
     if first.model and second.model:
         raise PartError(f"techniques: got the nets {first.model!r} and {second.model!r}, expected one; leave one out")
-    return Recipe(_joined(first.plan, second.plan), second.model or first.model, second.layers or first.layers)
+    if first.layers and second.layers:
+        raise PartError(
+            f"techniques: got the layers {first.layers.name!r} and {second.layers.name!r}, expected one; leave one out"
+        )
+    return Recipe(
+        _joined(first.plan, second.plan),
+        second.model or first.model,
+        second.layers or first.layers,
+        on_trained=first.on_trained or second.on_trained,
+    )
 
 
 def _joined(first: Plan, second: Plan) -> Plan:

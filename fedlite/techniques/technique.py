@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Protocol
 
+    from fedlite.learning.models.layers.base import Layers
+
     class Bench(Protocol):
         """What a search may ask: what a recipe comes to, on the task and the device at hand."""
 
@@ -42,13 +44,16 @@ class Recipe:
         Of every client job, and of what is shipped.
     model : str, optional
         Another net instead of the one that was named.
-    layers : tuple, optional
-        A replacement of layers that the whole run trains: its name, and its options as pairs.
+    layers : Layers, optional
+        Other layers in the net, which the whole run trains.
+    on_trained : bool
+        Whether these layers stand on the net as it was trained before, and not on fresh values.
     """
 
     plan: Plan = field(default_factory=Plan)
     model: str | None = None
-    layers: tuple[str, tuple[tuple[str, Any], ...]] | None = None
+    layers: Layers | None = None
+    on_trained: bool = False
 
 
 class Search(ABC):

@@ -13,12 +13,18 @@ from torch import nn
 from fedlite.compression.part import PartError, from_record, made
 from fedlite.delivery import DELIVERIES
 from fedlite.delivery.base import Artefact, Calibration, Delivery, delivered
+from fedlite.delivery.binarization import Binarization
 from fedlite.delivery.clustering import Clustering
+from fedlite.delivery.connection_pruning import ConnectionPruning
+from fedlite.delivery.diverse_neurons import DiverseNeurons
 from fedlite.delivery.dynamic_quantization import DynamicQuantization
 from fedlite.delivery.entropy_coding import EntropyCoding
+from fedlite.delivery.layer_pruning import LayerPruning
+from fedlite.delivery.mixed_precision import MixedPrecision
 from fedlite.delivery.static_quantization import StaticQuantization
 from fedlite.delivery.structured_pruning import StructuredPruning
 from fedlite.delivery.weight_quantization import WeightQuantization
+from fedlite.errors import FedliteError
 from fedlite.learning.models.spec import spec_of
 from fedlite.learning.tracing import trace
 from fedlite.rng import stream
@@ -34,6 +40,11 @@ EXAMPLES = {
         StructuredPruning(0.7, "taylor", "global"),
         StructuredPruning(importance="l2", below=0.9),
     ],
+    "mixed-precision": [MixedPrecision(), MixedPrecision(0.2, (8, 4))],
+    "binarization": [Binarization(), Binarization(ends=True)],
+    "layer-pruning": [LayerPruning()],
+    "connection-pruning": [ConnectionPruning(groups=4), ConnectionPruning(share=0.25, groups=4)],
+    "diverse-neurons": [DiverseNeurons(), DiverseNeurons(keep=0.25, how="greedy"), DiverseNeurons(how="random")],
     **examples(Delivery),
 }
 """Name in a scenario -> some settings of it."""
@@ -47,6 +58,12 @@ NETS = {
 
 each_part = pytest.mark.parametrize("part", ALL, ids=lambda part: part.label)
 each_net = pytest.mark.parametrize("net", NETS)
+ONLY = {"layer-pruning": {"batch statistics"}, "diverse-neurons": {"perceptron", "images"}}
+"""Name -> the nets that it applies to; others apply to all."""
+each_pair = pytest.mark.parametrize(
+    ("part", "net"),
+    [pytest.param(part, net, id=f"{part.label}-{net}") for part in ALL for net in sorted(ONLY.get(part.name, NETS))],
+)
 
 
 def rows_of(spec, seed=0):
@@ -72,8 +89,7 @@ def test_every_delivery_has_an_example_that_a_scenario_can_name():
             assert from_record(json.loads(json.dumps(part.record)), Delivery) == part
 
 
-@each_part
-@each_net
+@each_pair
 def test_the_model_that_is_given_stays_as_it_was(part, net):
     spec = NETS[net]
     given = spec.build().eval()
@@ -85,8 +101,7 @@ def test_the_model_that_is_given_stays_as_it_was(part, net):
     assert torch.equal(given(x), said)
 
 
-@each_part
-@each_net
+@each_pair
 def test_what_is_read_from_the_file_computes_what_was_written(part, net):
     spec = NETS[net]
     _, artefact = shipped(part, spec)
@@ -102,14 +117,12 @@ def test_what_is_read_from_the_file_computes_what_was_written(part, net):
     assert torch.equal(artefact.net(x), said)
 
 
-@each_part
-@each_net
+@each_pair
 def test_the_same_model_gives_the_same_file(part, net):
     assert shipped(part, NETS[net])[1].file() == shipped(part, NETS[net])[1].file()
 
 
-@each_part
-@each_net
+@each_pair
 def test_what_is_traced_has_plain_weights_and_layers_with_a_precision(part, net):
     spec = NETS[net]
     _, artefact = shipped(part, spec)
@@ -129,7 +142,8 @@ def test_deliveries_act_in_their_order(net):
     assert delivered(start, (), rows_of(spec)) is start
 
 
-LAYERED = [part for part in ALL if not isinstance(part, EntropyCoding | StructuredPruning)]
+ELSEWHERE = EntropyCoding | StructuredPruning | LayerPruning | DiverseNeurons
+LAYERED = [part for part in ALL if not isinstance(part, ELSEWHERE)]
 
 
 @pytest.mark.parametrize("part", LAYERED, ids=lambda part: part.label)
@@ -140,3 +154,22 @@ def test_a_net_without_such_layers_is_refused_by_the_names_of_those_it_has(part)
     with pytest.raises(PartError, match=r"0 \(BatchNorm1d\); choose another technique"):
         part.deliver(Artefact.of(net), rows)
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("part", "net"),
+    [(LayerPruning(), "perceptron"), (DiverseNeurons(), "series"), (LayerPruning(9), "batch statistics")],
+)
+def test_what_does_not_apply_names_what_would(part, net):
+    with pytest.raises(FedliteError, match=r"; (name|keep)"):
+        shipped(part, NETS[net])
+
+
+@pytest.mark.parametrize(
+    "part", [LayerPruning(), DiverseNeurons(), ConnectionPruning(), MixedPrecision(), Binarization()]
+)
+def test_what_works_on_the_trained_net_does_not_come_after_what_replaced_its_layers(part):
+    spec = NETS["images"]
+    after = WeightQuantization(8).deliver(Artefact.of(spec.build().eval()), rows_of(spec))
+    with pytest.raises(PartError, match="write this delivery before the others"):
+        part.deliver(after, rows_of(spec))

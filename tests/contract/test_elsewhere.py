@@ -43,6 +43,7 @@ PARTS = {
     "shared": {"clusters": 4},
     "ternary:Ternary": {},
     "distillation": {},
+    "group-lasso": {},
     "confidence:ConfidencePenalty": {},
 }
 """A part of each kind, and of one's own, with its options."""

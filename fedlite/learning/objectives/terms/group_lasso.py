@@ -13,6 +13,7 @@ Yuan, Lin 2006, "Model Selection and Estimation in Regression with Grouped Varia
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -100,5 +101,6 @@ def _coupling(net: nn.Module, input_shape: tuple[int, ...]) -> Coupling:
     from fedlite.compression.channels.coupling import coupled
 
     if net not in _COUPLINGS:
-        _COUPLINGS[net] = coupled(net, input_shape)
+        # How channels hang together is asked of a copy that computes where probes do.
+        _COUPLINGS[net] = coupled(copy.deepcopy(net).cpu(), input_shape)
     return _COUPLINGS[net]
