@@ -15,21 +15,26 @@ from torch import nn
 from fedlite.compression.part import from_record, made
 from fedlite.errors import FedliteError
 from fedlite.learning.objectives.terms import TERMS
+from fedlite.learning.objectives.terms.answers import Teacher, Watch
 from fedlite.learning.objectives.terms.base import Batch, Term
 from fedlite.learning.objectives.terms.distillation import Distillation
+from fedlite.learning.objectives.terms.feature_distillation import FeatureDistillation
 from fedlite.learning.objectives.terms.group_lasso import GroupLasso
+from fedlite.learning.objectives.terms.relational_distillation import RelationalDistillation
 from fedlite.learning.training import ClientJob, LocalConfig, Trainer
 
 EXAMPLES = {
     "distillation": [Distillation(), Distillation(0.5, 4.0)],
     "group-lasso": [GroupLasso(), GroupLasso(0.05)],
+    "feature-distillation": [FeatureDistillation("0"), FeatureDistillation("1", 0.3, "1")],
+    "relational-distillation": [RelationalDistillation(), RelationalDistillation(4.0, 0.0, "1", "1")],
     "strangers:Anchor": [Anchor(0.5)],
     "confidence:ConfidencePenalty": [ConfidencePenalty(0.3)],
     **examples(Term),
 }
 """Name in a scenario -> some settings of it."""
 ALL = [part for parts in EXAMPLES.values() for part in parts]
-HOLD_BACK = [*EXAMPLES["distillation"], *EXAMPLES["strangers:Anchor"]]
+HOLD_BACK = [part for name, parts in EXAMPLES.items() if "distillation" in name or "Anchor" in name for part in parts]
 """Those that compare with the received model, and are at their least there."""
 SAMPLES = 7
 
@@ -43,7 +48,7 @@ def net():
         return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
 
 
-def batch(moved):
+def batch(moved, layers=("0", "1")):
     """A batch in the middle of training: the weights are `moved` away from those that came down."""
     model, dice = net(), torch.Generator().manual_seed(3)
     names = [name for name, _ in model.named_parameters()]
@@ -54,7 +59,11 @@ def batch(moved):
     def forward(parameters, x):
         return torch.func.functional_call(model, dict(zip(names, parameters, strict=True)), (x,))
 
-    return Batch(inputs, torch.arange(SAMPLES) % 3, forward(now, inputs), now, came, forward, tuple(names), model)
+    said = Watch(model, layers).answer(lambda: forward(now, inputs))
+    teacher = Teacher(lambda: net().eval().requires_grad_(requires_grad=False), layers, inputs)
+    return Batch(
+        inputs, torch.arange(SAMPLES) % 3, said.outputs, now, came, forward, tuple(names), model, said.features, teacher
+    )
 
 
 def gradient(part, moved):

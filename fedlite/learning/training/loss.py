@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,10 +14,15 @@ from torch import Tensor
 from fedlite.compression.part import PartError
 from fedlite.errors import FedliteError
 from fedlite.learning.objectives.cross_entropy import is_torchs_own
+from fedlite.learning.objectives.terms.answers import Teacher, Watch
 from fedlite.learning.objectives.terms.base import Batch
+from fedlite.learning.training.helpers import Helpers
+from fedlite.learning.training.records import LocalConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import nn
 
     from fedlite.learning.objectives import Objective
     from fedlite.learning.objectives.terms.base import Term
@@ -32,15 +40,38 @@ class Loss:
     objective : Objective
     bound : Constrained
     terms : sequence of Term
+    config : LocalConfig, optional
+        By which helpers of terms are trained.
+    teacher : nn.Module, optional
+        What terms learn from, ready to answer; the model that was received if not given.
+
+    Raises
+    ------
+    PartError
+        If a term looks at a layer that the net or the teacher has not.
     """
 
-    def __init__(self, template: Template, objective: Objective, bound: Constrained, terms: Sequence[Term]) -> None:
+    def __init__(
+        self,
+        template: Template,
+        objective: Objective,
+        bound: Constrained,
+        terms: Sequence[Term],
+        config: LocalConfig | None = None,
+        teacher: nn.Module | None = None,
+    ) -> None:
         self._template = template
         self._objective = objective
         self._bound = bound
         self._terms = terms
+        self._helpers = Helpers(config or LocalConfig())
+        self._given = teacher
+        self._teacher_layers = tuple(dict.fromkeys(name for term in terms for name in term.teacher_layers))
+        if terms:
+            self._watch = Watch(template.model, tuple(dict.fromkeys(name for term in terms for name in term.layers)))
+            Watch(template.model if teacher is None else teacher, self._teacher_layers)
         self._names = [template.names[i] for i in template.trainable]
-        self._received: list[Tensor] = []
+        self._state: list[Tensor] = []
         if bound.per_sample and (terms or len(template.trainable) < len(template.names)):
             raise FedliteError(
                 "constraints: got one that needs a gradient per sample with terms, or on a net whose state has buffers"
@@ -54,7 +85,22 @@ class Loss:
     def remember_received(self) -> None:
         """Keep the weights as they are now, for terms that compare with them."""
         if self._terms:
-            self._received = [parameter.detach().clone() for parameter in self._template.parameters]
+            self._state = [value.detach().clone() for value in self._template.state.values()]
+
+    @cached_property
+    def _received(self) -> list[Tensor]:
+        return [self._state[i] for i in self._template.trainable]
+
+    @cached_property
+    def _teacher(self) -> nn.Module:
+        """What terms learn from: the received model in a net of its own, for the other one's statistics move."""
+        if self._given is not None:
+            return self._given
+        net = copy.deepcopy(self._template.model).eval().requires_grad_(requires_grad=False)
+        with torch.no_grad():
+            for target, value in zip(net.state_dict().values(), self._state, strict=True):
+                target.copy_(value)
+        return net
 
     def step(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the mean loss of a batch and the gradients of the weights, as the optimiser gets them."""
@@ -64,22 +110,33 @@ class Loss:
         else:
             loss = self._value(inputs, targets)
             value = loss.detach()
-            found = list(torch.autograd.grad(loss, parameters, materialize_grads=True))
+            helpers = self._helpers.parameters
+            found = list(torch.autograd.grad(loss, [*parameters, *helpers], materialize_grads=True))
+            if helpers:
+                with torch.no_grad():
+                    self._helpers.step(found[len(parameters) :])
+                found = found[: len(parameters)]
         with torch.no_grad():
             return value, self._bound.gradients(found)
 
     def _value(self, inputs: Tensor, targets: Tensor) -> Tensor:
         seen = self._bound.seen(list(self._template.parameters))
-        outputs = self._forward(seen, inputs) if self._bound.changes_forward else self._template.model(inputs)
-        if not self._terms:
-            return self._mean(outputs, targets)
-        net = self._template.model
-        batch = Batch(inputs, targets, outputs, seen, self._received, self._forward, tuple(self._names), net)
-        return self._mean(outputs, targets) + sum(self._term(term, batch) for term in self._terms)
 
-    @staticmethod
-    def _term(term: Term, batch: Batch) -> Tensor:
-        losses = term.losses(batch)
+        def answer() -> Tensor:
+            return self._forward(seen, inputs) if self._bound.changes_forward else self._template.model(inputs)
+
+        if not self._terms:
+            return self._mean(answer(), targets)
+        said = self._watch.answer(answer)
+        teacher = Teacher(lambda: self._teacher, self._teacher_layers, inputs)
+        batch = Batch(
+            inputs, targets, said.outputs, seen, self._received, self._forward, tuple(self._names),
+            self._template.model, said.features, teacher,
+        )  # fmt: skip
+        return self._mean(said.outputs, targets) + sum(self._term(term, batch) for term in self._terms)
+
+    def _term(self, term: Term, batch: Batch) -> Tensor:
+        losses = term.losses(replace(batch, helper=self._helpers.of(term, batch)))
         if not isinstance(losses, Tensor):
             raise PartError(
                 f"term {term.name!r}: got losses of type {type(losses).__name__}, expected a tensor; "

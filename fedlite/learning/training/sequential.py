@@ -21,7 +21,7 @@ from fedlite.learning.training.schedule import Schedule, schedules
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from fedlite.learning.objectives import Objective
     from fedlite.learning.objectives.terms.base import Term
@@ -39,6 +39,7 @@ def train_sequentially(
     objective: Objective,
     bound: Constrained,
     terms: Sequence[Term] = (),
+    teacher: nn.Module | None = None,
 ) -> CohortResult:
     """Train every job from the same `arrays`, one after the other. The parameters are those of `Trainer.train`."""
     start = [template.place.copied(array) for array in arrays]
@@ -49,7 +50,8 @@ def train_sequentially(
     for k, (job, plan) in enumerate(zip(jobs, plans, strict=True)):
         template.load(start)
         with template.place.draws(rng.seed_of(job.seed, "training/dropout")):
-            losses[k] = _train_one(template, plan, x, y, config, Loss(template, objective, bound, terms), bound)
+            loss = Loss(template, objective, bound, terms, config, teacher)
+            losses[k] = _train_one(template, plan, x, y, config, loss, bound)
         for target, tensor in zip(stack, template.state.values(), strict=True):
             target[k] = to_host(tensor)
     sizes = np.array([len(job.indices) for job in jobs], dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,6 +90,7 @@ class Trainer:
         constraints: Sequence[Constraint] = (),
         terms: Sequence[Term] = (),
         round_: int = 0,
+        teacher: nn.Module | None = None,
     ) -> CohortResult:
         """Train every job from the same global arrays.
 
@@ -108,6 +110,8 @@ class Trainer:
             Added to the objective's loss.
         round_ : int
             The server's round, which constraints may look at.
+        teacher : nn.Module, optional
+            A trained net that terms learn from, instead of the model that was received. Copied.
 
         Returns
         -------
@@ -121,7 +125,10 @@ class Trainer:
             x, y = Table.of(x, place), Table.of(y, place)
             bound = constrained(constraints, self._template, arrays, jobs, round_)
             if self._one_by_one(constraints, terms) or self.mode_for(jobs, x.shape[1:]) == "sequential":
-                return train_sequentially(self._template, arrays, jobs, x, y, config, self._objective, bound, terms)
+                taught_by = _constant(teacher, place)
+                return train_sequentially(
+                    self._template, arrays, jobs, x, y, config, self._objective, bound, terms, taught_by
+                )
             capability = self._capability(x.shape[1:])
             tile = tile_clients(capability, config.batch_size)
             gradients = self._gradients(arrays, capability, bound)
@@ -256,3 +263,10 @@ class Trainer:
                 f"client job: got rows {int(rows.min())}..{int(rows.max())}, "
                 f"expected rows in 0..{len(x) - 1} of the shared data"
             )
+
+
+def _constant(net: nn.Module | None, place: Place) -> nn.Module | None:
+    """Return a copy of a net that answers and does not learn."""
+    if net is None:
+        return None
+    return copy.deepcopy(net).to(place.device).eval().requires_grad_(requires_grad=False)

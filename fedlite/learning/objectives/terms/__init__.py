@@ -7,5 +7,7 @@ from typing import Final
 TERMS: Final[dict[str, str]] = {
     "distillation": "fedlite.learning.objectives.terms.distillation:Distillation",
     "group-lasso": "fedlite.learning.objectives.terms.group_lasso:GroupLasso",
+    "feature-distillation": "fedlite.learning.objectives.terms.feature_distillation:FeatureDistillation",
+    "relational-distillation": "fedlite.learning.objectives.terms.relational_distillation:RelationalDistillation",
 }
 """Name -> `module:Class`."""

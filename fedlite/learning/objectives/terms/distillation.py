@@ -61,11 +61,9 @@ class Distillation(Term):
 
     def losses(self, batch: Batch) -> Tensor:
         """Return weight * T^2 * KL(teacher || student) per sample."""
-        import torch
         import torch.nn.functional as F
 
-        with torch.no_grad():
-            teacher = F.log_softmax(batch.forward(batch.received, batch.inputs).flatten(1) / self.temperature, dim=1)
+        teacher = F.log_softmax(batch.teacher.answer.outputs.flatten(1) / self.temperature, dim=1)
         student = F.log_softmax(batch.outputs.flatten(1) / self.temperature, dim=1)
         divergence = F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1)
         return self.weight * self.temperature**2 * divergence
