@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from fedlite import wire
 from fedlite.client.sending import decoded_weights, send
-from fedlite.compose.shipping import CALIBRATION_ROWS, Shipped, Ware, predicted, ship, state_of
+from fedlite.compose.shipping import CALIBRATION_ROWS, Shipped, Ware, filled, predicted, ship, state_of
 from fedlite.compression.overlap import OverlapSum
 from fedlite.compression.structure.base import net_of
 from fedlite.learning import objectives
@@ -27,6 +27,7 @@ from fedlite.learning.training.records import ClientJob, LocalConfig
 from fedlite.learning.training.threads import single_thread
 from fedlite.learning.training.trainer import Trainer
 from fedlite.rng import seed_of, stream
+from fedlite.techniques.technique import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from fedlite.compose.bench_task import BenchTask, Effort
     from fedlite.compression.plan import Plan
     from fedlite.learning.models.layers.base import Layers
-    from fedlite.techniques.technique import Recipe
+    from fedlite.techniques.technique import Lesson
 
     Array = NDArray[Any]
 
@@ -81,14 +82,15 @@ class Bench:
         self._model = model
         self._task = task
         self._effort = effort
-        self._trained: dict[ModelSpec, list[Array]] = {}
+        self._trained: dict[tuple[ModelSpec, Lesson | None], list[Array]] = {}
         self._folder = TemporaryDirectory(prefix="fedlite-bench-")
         self._config = LocalConfig(epochs=1, batch_size=effort.batch, lr=effort.lr, optimizer="adam")
 
     def spec(self, recipe: Recipe) -> ModelSpec:
         """Return how the full net of a recipe is built."""
         data = self._task.data
-        spec = spec_of(recipe.model or self._model, data.input_shape, data.num_classes, self._effort.seed)
+        name = recipe.model or self._model
+        spec = spec_of(name, data.input_shape, data.num_classes, self._effort.seed, recipe.width)
         if recipe.layers is None:
             return spec
         return replace(spec, layers=self._on_trained(recipe.layers, spec) if recipe.on_trained else recipe.layers)
@@ -108,8 +110,9 @@ class Bench:
         """
         with single_thread():
             spec = self.spec(recipes[-1])
+            last = recipes[-1]
             # What stands on a trained net begins as that net.
-            arrays = state_of(spec.build()) if recipes[-1].on_trained else self._start(spec)
+            arrays = state_of(spec.build()) if last.on_trained else self._start(spec, last.lesson)
             shares = np.array_split(np.arange(self._effort.rounds), len(recipes))
             memories: list[JobMemory] = [{} for _ in self._task.shares]
             sent = (0, 0)
@@ -118,19 +121,26 @@ class Bench:
                     arrays, sent = self._round(spec, recipe.plan, arrays, memories, round_ + 1)
             return self._shipped(spec, recipes[-1].plan, arrays, sent)
 
-    def _start(self, spec: ModelSpec) -> list[Array]:
-        """Return the full model, trained on all rows; once for each net."""
-        if spec not in self._trained:
+    def _start(self, spec: ModelSpec, lesson: Lesson | None = None) -> list[Array]:
+        """Return the full model, trained on all rows; once for each net and lesson."""
+        if (spec, lesson) not in self._trained:
             net = spec.build()
-            arrays = state_of(net)
             job = ClientJob(self._task.train, seed_of(self._effort.seed, "bench start"))
             config = LocalConfig(
                 epochs=self._effort.epochs, batch_size=self._effort.batch, lr=self._effort.lr, optimizer="adam"
             )
             data = self._task.data
-            result = self._trainer(net).train(arrays, [job], data.x_train, data.y_train, config)
-            self._trained[spec] = [stacked[0] for stacked in result.arrays]
-        return self._trained[spec]
+            result = self._trainer(net).train(
+                state_of(net), [job], data.x_train, data.y_train, config,
+                terms=lesson.terms if lesson else (), teacher=self._teacher(lesson) if lesson else None,
+            )  # fmt: skip
+            self._trained[spec, lesson] = [stacked[0] for stacked in result.arrays]
+        return self._trained[spec, lesson]
+
+    def _teacher(self, lesson: Lesson) -> nn.Module:
+        """Return the net that teaches, trained as the one before any technique is."""
+        spec = self.spec(Recipe(model=lesson.teacher or None))
+        return filled(spec.build(), self._start(spec))
 
     def _round(
         self, spec: ModelSpec, plan: Plan, arrays: list[Array], memories: list[JobMemory], round_: int

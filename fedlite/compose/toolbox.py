@@ -63,8 +63,7 @@ def compare(asked: Asked) -> dict[str, Any]:
         If a technique does not apply to the model, two do not go together, or the data cannot be had.
     """
     made = [technique(name).made(options) for name, options in asked.techniques]
-    nets = [asked.model, *(one.model for one in made if isinstance(one, Recipe) and one.model)]
-    task = bench_task(asked.data, tuple(nets), asked.effort)
+    task = bench_task(asked.data, _nets(asked.model, made), asked.effort)
     bench = Bench(asked.model, task, asked.effort)
     measuring = _Measuring(bench, asked.profile, asked.effort.batch)
     facts: dict[str, Any] = {}
@@ -77,6 +76,8 @@ def compare(asked: Asked) -> dict[str, Any]:
             found = one
         recipes.append(joined(recipes[-1], found) if recipes else found)
     before, after = bench.run([Recipe()]), bench.run(recipes)
+    if recipes[-1].lesson:
+        facts |= _untaught(bench, recipes)
     return {
         "model": asked.model,
         "dataset": asked.data,
@@ -105,6 +106,23 @@ def orders(asked: Asked) -> list[dict[str, Any]]:
             names = [{"technique": name, **dict(options)} for name, options in order]
             told.append({"techniques": names, "refused": str(error)})
     return told
+
+
+def _nets(model: str, made: Sequence[Recipe | Search]) -> tuple[str, ...]:
+    """Return every net that will be trained."""
+    fixed = [one for one in made if isinstance(one, Recipe)]
+    lessons = [one.lesson for one in fixed if one.lesson]
+    return (
+        model,
+        *(one.model for one in fixed if one.model),
+        *(lesson.teacher for lesson in lessons if lesson.teacher),
+    )
+
+
+def _untaught(bench: Bench, recipes: Sequence[Recipe]) -> dict[str, Any]:
+    """Return what the same net comes to by the labels alone: what it has of its teacher is the difference."""
+    alone = bench.run([replace(one, lesson=None) for one in recipes]).shipped.score.metrics
+    return {f"{name}_without_teacher": value for name, value in alone.items() if name != "loss"}
 
 
 def _remarks(task: BenchTask, said: Sequence[str]) -> list[str]:

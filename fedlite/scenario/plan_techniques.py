@@ -42,7 +42,7 @@ def _read(value: Any) -> NamedTechnique:
         recipe = technique(options["name"]).made(rest)
     except (PartError, UnknownNameError) as error:
         raise names.remade(error) from None
-    if not isinstance(recipe, Recipe) or recipe.model or recipe.layers:
+    if not isinstance(recipe, Recipe) or recipe != Recipe(recipe.plan):
         raise mistake(
             f"got the technique {options['name']!r}, which chooses a net or searches for a plan, expected one of parts",
             "name the net under task.model, or use 'fedlite compress'",

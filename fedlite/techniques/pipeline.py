@@ -33,10 +33,14 @@ def joined(first: Recipe, second: Recipe) -> Recipe:
         raise PartError(
             f"techniques: got the layers {first.layers.name!r} and {second.layers.name!r}, expected one; leave one out"
         )
+    if first.lesson and second.lesson:
+        raise PartError("techniques: got two teachers, one after the other, expected one; leave one out")
     return Recipe(
         _joined(first.plan, second.plan),
         second.model or first.model,
         second.layers or first.layers,
+        width=first.width * second.width,
+        lesson=second.lesson or first.lesson,
         on_trained=first.on_trained or second.on_trained,
     )
 

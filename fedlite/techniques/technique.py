@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from fedlite.learning.models.layers.base import Layers
+    from fedlite.learning.objectives.terms.base import Term
 
     class Bench(Protocol):
         """What a search may ask: what a recipe comes to, on the task and the device at hand."""
@@ -35,6 +36,22 @@ SERVER: Final = "server"
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """How a server trains the net before the first round: it learns from a teacher, which is trained first.
+
+    Attributes
+    ----------
+    terms : tuple of Term
+        What the teacher adds to the loss; they say nothing of a device's price, for no device pays it.
+    teacher : str
+        The net that teaches; the one that was named if empty.
+    """
+
+    terms: tuple[Term, ...]
+    teacher: str = ""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What a technique makes of a task.
 
@@ -48,12 +65,18 @@ class Recipe:
         Other layers in the net, which the whole run trains.
     on_trained : bool
         Whether these layers stand on the net as it was trained before, and not on fresh values.
+    width : float
+        Of the net, as a share of the architecture's own; a plan's structure takes its share of that.
+    lesson : Lesson, optional
+        How the server trains the net before the rounds, if not by the labels alone.
     """
 
     plan: Plan = field(default_factory=Plan)
     model: str | None = None
     layers: Layers | None = None
     on_trained: bool = False
+    width: float = 1.0
+    lesson: Lesson | None = None
 
 
 class Search(ABC):
@@ -110,8 +133,9 @@ class Technique:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Option -> its default."""
-        return {name: one.default for name, one in inspect.signature(self.make).parameters.items()}
+        """Option -> its default; None where one has to be written."""
+        every = inspect.signature(self.make).parameters
+        return {name: None if one.default is one.empty else one.default for name, one in every.items()}
 
     def made(self, options: Mapping[str, Any]) -> Recipe | Search:
         """Return the recipe, or the search for one, under these options.
@@ -129,6 +153,9 @@ class Technique:
                 f"{self.name}: got the option {quoted(unknown[0])}, expected {expected}; "
                 + (f"write {near!r}" if near else "leave it out")
             )
+        every = inspect.signature(self.make).parameters
+        if missing := [name for name, one in every.items() if one.default is one.empty and name not in options]:
+            raise PartError(f"{self.name}: got no {missing[0]!r}, expected a value; add '{missing[0]}=...'")
         hints = get_type_hints(self.make)
         checked = {name: _checked(f"{self.name}.{name}", value, hints[name]) for name, value in options.items()}
         found = self.make(**checked)
