@@ -44,6 +44,25 @@ class ByProfile:
         return [self.plan_of[profile] for profile in self.profile_of[devices].tolist()]
 
 
+class Noted:
+    """Another assignment, which notes the plan under which each device was last given a job.
+
+    Parameters
+    ----------
+    assignment : Assignment
+    """
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self.last: dict[int, Plan] = {}
+
+    def plans(self, devices: Ids, round_: int, now_s: float) -> Sequence[Plan]:
+        """Return each device's plan."""
+        found = self._assignment.plans(devices, round_, now_s)
+        self.last.update(zip(devices.tolist(), found, strict=True))
+        return found
+
+
 @dataclass(frozen=True)
 class Standing:
     """What n devices have when their jobs are handed out. Arrays have shape (n,).

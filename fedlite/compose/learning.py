@@ -14,6 +14,7 @@ from fedlite.compose.target import target_of
 from fedlite.compression.structure.base import net_of
 from fedlite.compression.structure.full import Full
 from fedlite.engine.task import WorkerSpec
+from fedlite.errors import FedliteError
 from fedlite.learning import objectives
 from fedlite.learning.data.held_out import held_out_parts
 from fedlite.learning.data.load import load
@@ -62,6 +63,8 @@ class Learning:
         What the global model is tested on: `data`, or the same with a test split of people held out.
     rows, test_rows : lists of index arrays
         Rows of each client's own training and test share.
+    public : index array
+        Training rows that the server holds, and no client.
     spec : ModelSpec
         How the full net is built.
     names, arrays : sequences
@@ -76,6 +79,7 @@ class Learning:
     judge: Dataset
     rows: list[Ints]
     test_rows: list[Ints]
+    public: Ints
     spec: ModelSpec
     names: tuple[str, ...]
     arrays: list[Array]
@@ -147,14 +151,12 @@ def prepare(scenario: Scenario) -> Learning:
     task = scenario.task
     data, judge = _splits(scenario)
     clients = task.clients or _default_clients(scenario, data)
-    rows = partition(
-        task.partition.kind,
-        data.y_train,
-        data.client_train,
-        clients,
-        scenario.seed,
-        **partition_options(task.partition),
+    public, private = _public(scenario, data)
+    owners = None if data.client_train is None else data.client_train[private]
+    dealt = partition(
+        task.partition.kind, data.y_train[private], owners, clients, scenario.seed, **partition_options(task.partition)
     )
+    rows = [private[part] for part in dealt]
     arguments = task.model.arguments()
     spec = spec_of(task.model.name, data.input_shape, data.num_classes, scenario.seed, **arguments)
     spec = replace(spec, layers=task.layers)
@@ -163,13 +165,25 @@ def prepare(scenario: Scenario) -> Learning:
     net = spec.build()
     state = {name: value.detach().numpy().copy() for name, value in net.state_dict().items()}
     _check(net, objective, data, scenario)
-    return Learning(data, judge, rows, test_rows, spec, tuple(state), list(state.values()), {}, objective)
+    return Learning(data, judge, rows, test_rows, public, spec, tuple(state), list(state.values()), {}, objective)
 
 
 def _splits(scenario: Scenario) -> tuple[Dataset, Dataset]:
     """Return the data of those who take part, and that which the model is tested on."""
     data, split = load(scenario.task.data), scenario.task.split
     return hold_out(data, split.share, scenario.seed) if isinstance(split, People) else (data, data)
+
+
+def _public(scenario: Scenario, data: Dataset) -> tuple[Ints, Ints]:
+    """Return the training rows that the server holds, drawn by the seed, and those that are dealt to clients."""
+    strategy, every = scenario.training.strategy, np.arange(len(data.y_train))
+    if strategy.public_rows > len(every) // 2:
+        raise FedliteError(
+            f"training.strategy.rows: got {strategy.public_rows}, expected at most half of the {len(every)} training"
+            f" rows of {data.name!r}, for clients need some; write {len(every) // 2} or fewer"
+        )
+    public = np.sort(stream(scenario.seed, "public rows").permutation(every)[: strategy.public_rows])
+    return public, np.setdiff1d(every, public)
 
 
 def _check(net: nn.Module, objective: str, data: Dataset, scenario: Scenario) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fedlite.compose import fleet as compose_fleet
+from fedlite.compose import fusing, runtimes
 from fedlite.compose import learning as compose_learning
-from fedlite.compose import runtimes
 from fedlite.compose.backend import Load
 from fedlite.compose.privacy_spent import planned_noise
 from fedlite.compose.program import Program
@@ -74,11 +74,12 @@ class ScenarioCampaign:
             raise FedliteError(compose_fleet.nobody_fits(classes))
         fleet = compose_fleet.build(scenario, [c.profile for c in classes], [bool(c.excluded) for c in classes])
         task = runtimes.native_task(scenario, learning, classes, fleet)
+        task, fusion = fusing.with_fusion(scenario, learning, task)
         worker = runtimes.worker_spec(scenario, learning, task)
         noise = planned_noise(scenario, len(learning.rows))
         with compat.quiet_logs():
             asynchronous = scenario.training.strategy.asynchronous
-            served = None if asynchronous else strategies.build(scenario, noise)
+            served = None if asynchronous else strategies.build(scenario, noise, fusion)
         return cls(scenario, learning, classes, task, fleet, worker, noise, served)
 
     @classmethod

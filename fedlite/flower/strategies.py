@@ -1,4 +1,4 @@
-"""Flower's own strategies, built from a scenario; none is modified."""
+"""Flower's own strategies, built from a scenario; none is modified. FedDF, which Flower has not, stands on FedAvg."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from flwr.serverapp import strategy as flower
 from fedlite import own_code
 from fedlite.client.job import EQUAL_WEIGHT
 from fedlite.errors import FedliteError
+from fedlite.flower.feddf import FedDF
 from fedlite.flower.native_clients import Aggregation
 from fedlite.scenario.privacy import AdaptiveClipping, FixedClipping, Privacy
-from fedlite.scenario.strategies import OwnStrategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fedlite.flower.feddf import Fusion
     from fedlite.scenario.schema import Scenario
 
 _STOCK: Final[dict[str, Callable[..., flower.Strategy]]] = {
@@ -50,7 +51,7 @@ class Served:
     aggregation: Aggregation
 
 
-def build(scenario: Scenario, noise_multiplier: float | None = None) -> Served:
+def build(scenario: Scenario, noise_multiplier: float | None = None, fusion: Fusion | None = None) -> Served:
     """Return the scenario's synchronous strategy, guarded by its privacy mechanism.
 
     Parameters
@@ -58,6 +59,8 @@ def build(scenario: Scenario, noise_multiplier: float | None = None) -> Served:
     scenario : Scenario
     noise_multiplier : float, optional
         Noise of the privacy mechanism, calibrated if the scenario names a target; needed if it has a mechanism.
+    fusion : callable, optional
+        How replies are fused on the server's rows; needed by strategies that have such.
     """
     section, privacy = scenario.training.strategy, scenario.privacy
     guarded = privacy.central
@@ -73,11 +76,14 @@ def build(scenario: Scenario, noise_multiplier: float | None = None) -> Served:
         sampling |= {"fraction_train": 1.0, "min_train_nodes": 1, "min_available_nodes": 1}
     if guarded:
         sampling["weighted_by_key"] = EQUAL_WEIGHT
-    strategy = _made(section.name, section.options(), sampling, scenario.training.local.lr)
+    if section.public_rows:
+        strategy = _fused(section.name, sampling, fusion)
+    else:
+        strategy = _made(section.name, section.options(), sampling, scenario.training.local.lr)
     if guarded:
         strategy = _guarded(strategy, privacy, noise_multiplier, scenario.cohort)
     # A user's own strategy is taken at the law's word that it averages, if clients of other shapes take part.
-    mean = (section.mean or isinstance(section, OwnStrategy)) and not guarded
+    mean = (section.mean or section.overlaps) and not guarded
     one_reply = section.mean and not guarded and scenario.training.replies != "separate"
     return Served(strategy, Aggregation(mean, one_reply, equal_weights=guarded))
 
@@ -107,6 +113,12 @@ def _made(name: str, options: dict[str, Any], sampling: dict[str, Any], lr: floa
             " return an instance of flwr.serverapp.strategy.Strategy"
         )
     return made
+
+
+def _fused(name: str, sampling: dict[str, Any], fusion: Fusion | None) -> flower.Strategy:
+    if fusion is None:
+        raise FedliteError(f"training.strategy: got {name!r} without rows on the server, expected some; give a fusion")
+    return FedDF(fusion, **sampling)
 
 
 def _guarded(

@@ -41,6 +41,7 @@ STRATEGIES: Final = {
     "krum": "blanchard2017machine",
     "multikrum": "blanchard2017machine",
     "bulyan": "elmhamdi2018hidden",
+    "feddf": "lin2020ensemble",
     "fedbuff": "nguyen2022federated",
     "fedasync": "xie2019asynchronous",
 }

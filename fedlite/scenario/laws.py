@@ -8,7 +8,7 @@ from fedlite.errors import nearest
 from fedlite.scenario import names
 from fedlite.scenario.privacy import ClientAdaptiveClipping, ServerAdaptiveClipping
 from fedlite.scenario.quantities import write
-from fedlite.scenario.strategies import Bulyan, FedBuff, FedProx, Krum, MultiKrum, OwnStrategy, QFedAvg
+from fedlite.scenario.strategies import Bulyan, FedBuff, FedDF, FedProx, Krum, MultiKrum, QFedAvg
 from fedlite.scenario.task_laws import TASK_LAWS
 from fedlite.scenario.violation import Law, Violation
 
@@ -167,7 +167,7 @@ def _noise_needs_a_mean(scenario: Sections) -> Iterator[Violation]:
     privacy, training = scenario.privacy, scenario.training
     if not privacy.central:
         return
-    if training.strategy.robust or training.strategy.asynchronous or isinstance(training.strategy, QFedAvg):
+    if training.strategy.robust or training.strategy.asynchronous or isinstance(training.strategy, QFedAvg | FedDF):
         yield Violation(
             "privacy.mechanism",
             f"got {privacy.mechanism!r} with strategy {training.strategy.name!r}, but its noise fits only a mean",
@@ -252,7 +252,7 @@ def _slices_need_overlap(scenario: Sections) -> Iterator[Violation]:
             continue
         key = f"clients.{index}.plan.width" if rule.plan.width < 1 else f"clients.{index}.plan"
         got = "'auto', which may remove channels," if rule.plan.auto else rule.plan.label
-        if not strategy.mean and not isinstance(strategy, OwnStrategy):
+        if not (strategy.mean or strategy.overlaps):
             yield Violation(
                 key,
                 f"got {got} with strategy {strategy.name!r}, which cannot compare clients of different shapes",

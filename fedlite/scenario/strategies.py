@@ -26,10 +26,17 @@ class Strategy(Section):
     name: str
     mean: ClassVar[bool] = False
     """The reply enters only through a weighted mean, so that replies may be summed before they are handed over."""
+    overlaps: ClassVar[bool] = False
+    """It needs every reply, but begins with their weighted mean, so that clients may hold parts of the model."""
     robust: ClassVar[bool] = False
     """The strategy compares or sorts the replies of single clients."""
     asynchronous: ClassVar[bool] = False
     """There are no rounds: each reply is used when it comes."""
+
+    @property
+    def public_rows(self) -> int:
+        """Training rows that the server holds, and no client."""
+        return 0
 
     def options(self) -> dict[str, Any]:
         """Return the strategy's own arguments, without its name."""
@@ -165,6 +172,28 @@ class Bulyan(Strategy):
     """Replies that may be hostile."""
 
 
+class FedDF(Strategy):
+    """The mean of the replies learns on the server what they say together of unlabelled rows (Lin et al. 2020)."""
+
+    overlaps = True
+    name: Literal["feddf"]
+    rows: Count = 500
+    """Training rows that no client holds; the server knows no labels of them."""
+    steps: Count = 100
+    """Of Adam, on the server, after each round; the server's time is not charged."""
+    batch_size: Count = 64
+    """Rows of a step."""
+    server_learning_rate: Positive = 0.001
+    """Of Adam."""
+    temperature: Positive = 1.0
+    """Softens what the replies say, and what the model says."""
+
+    @property
+    def public_rows(self) -> int:
+        """Training rows that the server holds, and no client."""
+        return self.rows
+
+
 class FedBuff(Strategy):
     """Asynchronous: the server steps when `buffer` replies have come (Nguyen et al. 2022)."""
 
@@ -196,6 +225,7 @@ class FedAsync(Strategy):
 class OwnStrategy(Strategy):
     """A strategy of the user's own: a class or function that returns a Flower `Strategy`."""
 
+    overlaps = True
     name: Annotated[str, Means("`pkg.mod:name`")]
     arguments: dict[str, Argument] = Field(default={})
     """Its arguments."""
@@ -225,6 +255,7 @@ AnyStrategy = Annotated[
     | Annotated[Krum, Tag("krum")]
     | Annotated[MultiKrum, Tag("multikrum")]
     | Annotated[Bulyan, Tag("bulyan")]
+    | Annotated[FedDF, Tag("feddf")]
     | Annotated[FedBuff, Tag("fedbuff")]
     | Annotated[FedAsync, Tag("fedasync")]
     | Annotated[OwnStrategy, Tag(OWN)],

@@ -43,6 +43,7 @@ STRATEGIES = {
     "krum": "{name: krum, num_malicious_nodes: 1}",
     "multikrum": "{name: multikrum, num_malicious_nodes: 1, num_nodes_to_select: 3}",
     "bulyan": "bulyan",
+    "feddf": "feddf",
     "a user's own": "'battery_own:make'",
     "fedbuff": lambda: FedBuff(buffer=3),
     "fedasync": FedAsync,
@@ -147,7 +148,8 @@ def train(tmp_path, monkeypatch):
             if callable(STRATEGIES[name]):
                 final = AsyncServer(grid, STRATEGIES[name](), 6, names, seed).run(first, ROUNDS, test)
             else:
-                served = strategies.build(parse_scenario(SCENARIO.format(strategy=STRATEGIES[name])))
+                scenario = parse_scenario(SCENARIO.format(strategy=STRATEGIES[name]))
+                served = strategies.build(scenario, fusion=lambda _round, mean, _replies: mean)
                 final = serve(grid, served.strategy, names, first, ROUNDS, test, seed)
         return SimpleNamespace(first=first, goal=goal, tested=tested, final=final, received=grid.received)
 
@@ -196,7 +198,17 @@ def test_counters_are_rounded_and_not_cut(train, name):
     made = train(name)
     counts = [int(arrays[-2]) for _, arrays in made.tested]
     assert counts == sorted(counts)
-    if name in ("fedavg", "fedprox", "fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan", "a user's own"):
+    if name in (
+        "fedavg",
+        "feddf",
+        "fedprox",
+        "fedmedian",
+        "fedtrimmedavg",
+        "krum",
+        "multikrum",
+        "bulyan",
+        "a user's own",
+    ):
         steps = np.diff(counts)
         assert ((steps >= 3) & (steps <= 7)).all()
 

@@ -89,6 +89,7 @@ def test_a_plain_scenario_cites_fedavg_its_loss_and_its_data_only():
         ("clients: [{for: any, plan: {bits: 8}}]", "jacob2018quantization"),
         ("wire: {up: 'topk:0.1+zstd'}", "stich2018sparsified"),
         ("wire: {up: int8}", "alistarh2017qsgd"),
+        ("training: {strategy: feddf}", "lin2020ensemble"),
         ("training: {strategy: {name: fedbuff, buffer: 2, concurrency: 3}}", "nguyen2022federated"),
         ("training: {over_select: 1.3}", "bonawitz2019towards"),
     ],
