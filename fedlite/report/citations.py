@@ -52,6 +52,7 @@ PARTITIONS: Final = {
 }
 DATASETS: Final = {
     "digits": "alpaydin1998optical",
+    "digit-scenes": "alpaydin1998optical",
     "watch": "burns2018shoulder",
     "mnist": "lecun1998gradient",
     "fashion-mnist": "xiao2017fashion",
@@ -63,6 +64,7 @@ MODELS: Final = {
     "cnn-exits": "teerapittayanon2016branchynet",
     "char-lstm": "hochreiter1997long",
     "char-transformer": "radford2019language",
+    "detector": "redmon2016you",
     "ds-cnn": "zhang2017hello",
     "efficientnet-b0": "tan2019efficientnet",
     "efficientnet-lite0": "tan2019efficientnet",
@@ -107,6 +109,7 @@ ERROR_FEEDBACK: Final = "karimireddy2019error"
 GROUP_NORM: Final = "wu2018group"
 GROUP_NORM_BY_DEFAULT: Final = {
     "autoencoder",
+    "detector",
     "ds-cnn",
     "efficientnet-b0",
     "efficientnet-lite0",

@@ -82,6 +82,11 @@ def _problem(name):
         return _net(6), x, classes
     if name == "exits":
         return _exits(), x, classes
+    if name == "detection":
+        grid = np.zeros((90, 15), np.float32)  # one cell
+        grid[:, 0], grid[:, 1:5] = classes > 0, draw.uniform(0.2, 0.8, size=(90, 4))
+        grid[np.arange(90), 5 + classes] = classes > 0
+        return _net(15), x, grid
     return _net(3), x, classes if _takes(name, x, classes) else numbers
 
 
@@ -191,7 +196,8 @@ def test_without_samples_every_metric_is_nan(case):
 
 
 def _data(x, y):
-    return Dataset("small", x, y, x, y, None, None, 3, x.shape[1:], "none", "this test")
+    numbers = 3 if y.ndim == 1 else y.shape[1]
+    return Dataset("small", x, y, x, y, None, None, numbers, x.shape[1:], "none", "this test")
 
 
 def test_a_model_that_fits_is_taken_and_one_with_another_output_is_refused(case):

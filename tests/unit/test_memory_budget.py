@@ -30,7 +30,7 @@ ZOO = {
     "autoencoder": (640,), "cnn": (1, 28, 28), "cnn1d": (6, 100), "ds-cnn": (1, 49, 10), "lenet5": (1, 28, 28),
     "mlp": (64,), "mobilenet-v1": (3, 32, 32), "mobilenet-v2": (3, 32, 32), "resnet18": (3, 32, 32),
     "resnet8": (3, 32, 32), "squeezenet1.1": (3, 32, 32), "char-lstm": (40,),
-    "char-transformer": (40,),
+    "char-transformer": (40,), "detector": (1, 8, 8),
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ SHAPES = {
     "cnn": (1, 8, 8),
     "cnn-exits": (1, 8, 8),
     "cnn1d": (6, 100),
+    "detector": (1, 8, 8),
     "ds-cnn": (1, 49, 10),
     "efficientnet-b0": (3, 32, 32),
     "efficientnet-lite0": (3, 32, 32),

@@ -29,6 +29,8 @@ PUBLISHED = [
     ("resnet8-exits", (3, 32, 32), 10, {}, 78_666 - 480 + 17 * 10 + 33 * 10),
     # Closed form: 9*16+16 + 9*16*32+32 + 9*32*64+64 and heads of 4*16, 4*32 and 4*64 numbers.
     ("cnn-exits", (1, 8, 8), 10, {}, 23_296 + 4 * 112 * 10 + 30),
+    # Closed form: 3x3 kernels from 1 to 16, 32, 64 and 128 channels, two numbers a channel, and 15 numbers a cell.
+    ("detector", (1, 32, 32), 240, {}, 99_327),
     # MLPerf Tiny anomaly detection: 269,992 in Keras, of which 2,064 are running statistics.
     ("autoencoder", (640,), 0, {}, 269_992 - 2_064),
     # Keras Applications MobileNet: 4,253,864, of which 21,888 are running statistics.

@@ -40,6 +40,8 @@ CASES = [
     ("resnet8-exits", (3, 16, 16), {"outputs": "all"}),
     ("cnn-exits", (1, 9, 9), {"outputs": "all"}),
     ("autoencoder", (64,), {}),
+    ("detector", (1, 8, 8), {}),
+    ("detector", (1, 8, 8), {"norm": "batch"}),
 ]
 IDS = [f"{name}-{params.get('norm', '')}" for name, _, params in CASES]
 

@@ -17,6 +17,7 @@ CASES = {
     "cnn": (1, 8, 8),
     "cnn-exits": (1, 8, 8),
     "cnn1d": (6, 100),
+    "detector": (1, 8, 8),
     "ds-cnn": (1, 49, 10),
     "efficientnet-b0": (3, 32, 32),
     "efficientnet-lite0": (3, 32, 32),
@@ -43,7 +44,7 @@ def held_bytes(model, x):
     return held - out.nbytes + x.nbytes
 
 
-NORMALISED = ["autoencoder", "ds-cnn", "mobilenet-v1", "mobilenet-v2", "resnet8", "resnet18"]
+NORMALISED = ["autoencoder", "detector", "ds-cnn", "mobilenet-v1", "mobilenet-v2", "resnet8", "resnet18"]
 NORMALISED += ["mobilenet-v3-small", "shufflenet-v2-x1.0", "efficientnet-b0"]
 
 

@@ -48,6 +48,8 @@ class Entry:
     source: str
     objective: str = "cross-entropy"
     """What its labels ask for (`fedlite.learning.objectives`)."""
+    numbers: bool = False
+    """Whether its rows have `num_classes` numbers each, and not classes."""
 
 
 _DATA = "fedlite.learning.data"
@@ -70,6 +72,25 @@ _ENTRIES: Final = (
         num_classes=10,
         licence="BSD-3-Clause (scikit-learn)",
         source="scikit-learn load_digits: test part of the UCI optical recognition of handwritten digits set",
+    ),
+    Entry(
+        name="digit-scenes",
+        title="3,600 scenes of one to three handwritten digits, 32 x 32 pixels: 10 classes of objects to be found",
+        registry="bundled",
+        package="scikit-learn",
+        version="",
+        archive="",
+        sha256="",
+        download_bytes=0,
+        members=(),
+        reader=f"{_DATA}.scenes",
+        natural_clients=0,
+        input_shape=(1, 32, 32),
+        num_classes=240,
+        licence="BSD-3-Clause (scikit-learn)",
+        source="composed of scikit-learn load_digits, as digits",
+        objective="detection",
+        numbers=True,
     ),
     Entry(
         name="watch",

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def stand_in(entry: Entry) -> Dataset:
-    """Return one row of zeros, of class 0, with the shape and the classes that the catalogue tells of."""
-    # Whatever the catalogue has is labelled with classes.
-    x, y = np.zeros((1, *entry.input_shape), np.float32), np.zeros(1, np.int64)
+    """Return one row of zeros, of class 0 or with zeros as numbers, in the shapes that the catalogue tells of."""
+    x = np.zeros((1, *entry.input_shape), np.float32)
+    y = np.zeros((1, entry.num_classes), np.float32) if entry.numbers else np.zeros(1, np.int64)
     return Dataset(
         entry.name,
         x,

@@ -17,6 +17,7 @@ __all__ = ["LOSS", "OBJECTIVES", "Metric", "MisfitError", "Objective", "columns_
 OBJECTIVES: Final[dict[str, str]] = {
     "cross-entropy": "fedlite.learning.objectives.cross_entropy:CrossEntropy",
     "exits": "fedlite.learning.objectives.exits:Exits",
+    "detection": "fedlite.learning.objectives.detection:Detection",
     "next-character": "fedlite.learning.objectives.next_character:NextCharacter",
     "reconstruction": "fedlite.learning.objectives.reconstruction:Reconstruction",
     "regression": "fedlite.learning.objectives.regression:Regression",

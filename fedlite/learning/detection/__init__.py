@@ -1,0 +1,1 @@
+"""Objects in pictures: boxes, the grid in which a net tells them, and how well they are found."""
