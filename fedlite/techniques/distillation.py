@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 from fedlite.compression.plan import Plan
 from fedlite.learning.objectives.terms.distillation import Distillation
 from fedlite.learning.objectives.terms.feature_distillation import FeatureDistillation
+from fedlite.learning.objectives.terms.generative_distillation import GenerativeDistillation
 from fedlite.learning.objectives.terms.relational_distillation import RelationalDistillation
+from fedlite.learning.objectives.terms.task_distillation import TaskDistillation
 from fedlite.techniques.technique import (
     COMPUTE,
     DEVICE,
@@ -52,6 +54,32 @@ def feature_distillation(
     return _student(student, width, teacher, FeatureDistillation(layer, weight))
 
 
+def task_distillation(
+    layer: str = "body",
+    student: str = "",
+    width: float = 0.5,
+    teacher: str = "",
+    relation: float = 1.0,
+    labels: float = 1.0,
+    boxes: float = 20.0,
+) -> Recipe:
+    """Train a smaller detector by relations, and by an expert for classes and one for boxes; after TSKD."""
+    return _student(student, width, teacher, TaskDistillation(layer, relation, labels, boxes))
+
+
+def generative_distillation(
+    layer: str = "body",
+    student: str = "",
+    width: float = 0.5,
+    teacher: str = "",
+    weight: float = 1.0,
+    head: float = 1.0,
+    hidden: float = 0.5,
+) -> Recipe:
+    """Train a smaller detector to regenerate a larger one's features and to be read by its head; after ADKD."""
+    return _student(student, width, teacher, GenerativeDistillation(layer, weight, head, hidden))
+
+
 def self_distillation(weight: float = 0.5, temperature: float = 2.0) -> Plan:
     """Let every device learn from its labels and from the model that it was sent; it saves nothing."""
     return Plan("self-distillation", terms=(Distillation(weight, temperature),))
@@ -63,6 +91,7 @@ def _student(student: str, width: float, teacher: str, term: Term) -> Recipe:
 
 _SMALLER: Final = (STORED, WIRE, COMPUTE, MEMORY)
 _EVERYWHERE: Final = (SERVER, DEVICE, UPLINK, DOWNLINK)
+_SCENES: Final = Example(model="detector", dataset="digit-scenes", set={"width": 0.75})
 
 TECHNIQUES: Final = (
     Technique(
@@ -76,6 +105,14 @@ TECHNIQUES: Final = (
     Technique(
         "feature-distillation", "distillation", (23, 24), _SMALLER, _EVERYWHERE, ("romero2015fitnets",),
         feature_distillation, Example(set={"width": 0.25, "layer": "5"}),
+    ),
+    Technique(
+        "task-distillation", "distillation", (24,), _SMALLER, _EVERYWHERE,
+        ("park2019relational", "hinton2015distilling"), task_distillation, _SCENES,
+    ),
+    Technique(
+        "generative-distillation", "distillation", (24,), _SMALLER, _EVERYWHERE, ("yang2022masked", "wang2024crosskd"),
+        generative_distillation, _SCENES,
     ),
     Technique(
         "self-distillation", "distillation", (23,), (), (DEVICE,), ("hinton2015distilling", "yao2021local"),

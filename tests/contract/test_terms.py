@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,14 +20,18 @@ from fedlite.learning.objectives.terms.answers import Teacher, Watch
 from fedlite.learning.objectives.terms.base import Batch, Term
 from fedlite.learning.objectives.terms.distillation import Distillation
 from fedlite.learning.objectives.terms.feature_distillation import FeatureDistillation
+from fedlite.learning.objectives.terms.generative_distillation import GenerativeDistillation
 from fedlite.learning.objectives.terms.group_lasso import GroupLasso
 from fedlite.learning.objectives.terms.relational_distillation import RelationalDistillation
+from fedlite.learning.objectives.terms.task_distillation import TaskDistillation
 from fedlite.learning.training import ClientJob, LocalConfig, Trainer
 
 EXAMPLES = {
     "distillation": [Distillation(), Distillation(0.5, 4.0)],
     "group-lasso": [GroupLasso(), GroupLasso(0.05)],
     "feature-distillation": [FeatureDistillation("0"), FeatureDistillation("1", 0.3, "1")],
+    "generative-distillation": [GenerativeDistillation("1"), GenerativeDistillation("0", 0.0, 2.0, 0.0, "0")],
+    "task-distillation": [TaskDistillation(), TaskDistillation("1", 0.0, 2.0, 0.5)],
     "relational-distillation": [RelationalDistillation(), RelationalDistillation(4.0, 0.0, "1", "1")],
     "strangers:Anchor": [Anchor(0.5)],
     "confidence:ConfidencePenalty": [ConfidencePenalty(0.3)],
@@ -34,7 +39,8 @@ EXAMPLES = {
 }
 """Name in a scenario -> some settings of it."""
 ALL = [part for parts in EXAMPLES.values() for part in parts]
-HOLD_BACK = [part for name, parts in EXAMPLES.items() if "distillation" in name or "Anchor" in name for part in parts]
+_OTHERS = ("generative-distillation", "confidence:ConfidencePenalty", "group-lasso", *examples(Term))
+HOLD_BACK = [part for name, parts in EXAMPLES.items() if name not in _OTHERS for part in parts]
 """Those that compare with the received model, and are at their least there."""
 SAMPLES = 7
 
@@ -45,10 +51,10 @@ each_holding_back = pytest.mark.parametrize("part", HOLD_BACK, ids=lambda part: 
 def net():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+        return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 15))
 
 
-def batch(moved, layers=("0", "1")):
+def batch(moved, part=None, layers=("0", "1")):
     """A batch in the middle of training: the weights are `moved` away from those that came down."""
     model, dice = net(), torch.Generator().manual_seed(3)
     names = [name for name, _ in model.named_parameters()]
@@ -61,13 +67,15 @@ def batch(moved, layers=("0", "1")):
 
     said = Watch(model, layers).answer(lambda: forward(now, inputs))
     teacher = Teacher(lambda: net().eval().requires_grad_(requires_grad=False), layers, inputs)
-    return Batch(
-        inputs, torch.arange(SAMPLES) % 3, said.outputs, now, came, forward, tuple(names), model, said.features, teacher
-    )
+    targets, kept = torch.arange(SAMPLES) % 3, tuple(names)
+    told = Batch(inputs, targets, said.outputs, now, came, forward, kept, model, said.features, teacher)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        return replace(told, helper=part.helper(told) if part else None)
 
 
 def gradient(part, moved):
-    told = batch(moved)
+    told = batch(moved, part)
     return torch.autograd.grad(part.losses(told).mean(), told.parameters, materialize_grads=True)
 
 
@@ -90,7 +98,7 @@ def test_every_term_has_an_example_that_a_scenario_can_name():
 
 @each_part
 def test_a_loss_per_sample_or_one_for_all_finite_and_differentiable(part):
-    losses = part.losses(batch(0.3))
+    losses = part.losses(batch(0.3, part))
     assert tuple(losses.shape) in {(SAMPLES,), ()}
     assert torch.isfinite(losses).all()
     found = gradient(part, 0.3)
@@ -100,7 +108,7 @@ def test_a_loss_per_sample_or_one_for_all_finite_and_differentiable(part):
 
 @each_part
 def test_the_received_model_is_a_constant(part):
-    told = batch(0.3)
+    told = batch(0.3, part)
     came = [tensor.clone() for tensor in told.received]
     part.losses(told).mean().backward()
     assert all(torch.equal(a, b) and a.grad is None for a, b in zip(told.received, came, strict=True))

@@ -11,9 +11,12 @@ Redmon et al. 2016, "You Only Look Once: Unified, Real-Time Object Detection", s
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +51,24 @@ def cell_of(x0: float, y0: float, x1: float, y1: float, cells: int) -> tuple[int
     """Return the row and column of the cell in which a box has its centre."""
     row, column = int(cells * (y0 + y1) / 2), int(cells * (x0 + x1) / 2)
     return min(row, cells - 1), min(column, cells - 1)
+
+
+def folded(numbers: Tensor, classes: int) -> Tensor:
+    """Return flat outputs or targets, (N, numbers), as the grid that they are, (N, 5 + classes, S, S).
+
+    Raises
+    ------
+    FedliteError
+        If they are no square grid of so many classes.
+    """
+    each = BOX + classes
+    cells = math.isqrt(numbers[0].numel() // each)
+    if numbers[0].numel() != each * cells**2 or not cells:
+        raise FedliteError(
+            f"detection: got {numbers[0].numel()} numbers for a picture, expected {each} for each cell of a square"
+            " grid; name a net and data of objects, or another number of classes"
+        )
+    return numbers.reshape(len(numbers), each, cells, cells)
 
 
 def read(outputs: Tensor) -> Tensor:

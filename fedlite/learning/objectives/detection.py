@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from fedlite.learning.detection.average_precision import mean_average_precision
 from fedlite.learning.detection.boxes import kept
-from fedlite.learning.detection.grid import BOX, read, read_targets
+from fedlite.learning.detection.grid import BOX, folded, read, read_targets
 from fedlite.learning.objectives.base import SHARE, Metric, MisfitError, Objective
 from fedlite.learning.objectives.cross_entropy import accuracy, macro_f1
 
@@ -46,8 +46,7 @@ class Detection(Objective):
 
     def grid(self, numbers: Tensor) -> Tensor:
         """Return outputs or targets, (N, numbers), as the grid that they are, (N, 5 + classes, S, S)."""
-        cells = math.isqrt(numbers.shape[1] // (BOX + self.classes))
-        return numbers.reshape(len(numbers), BOX + self.classes, cells, cells)
+        return folded(numbers, self.classes)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of each picture; both are flat grids."""
