@@ -5,14 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fedlite.errors import UnknownNameError
-from fedlite.techniques import automatic, low_precision, low_rank, nets, on_the_wire, pruning, sharing
-from fedlite.techniques import automatic, distillation, low_precision, nets, on_the_wire, pruning, sharing
+from fedlite.techniques import (
+    automatic,
+    distillation,
+    low_precision,
+    low_rank,
+    nets,
+    on_the_wire,
+    pruning,
+    sharing,
+)
 
 if TYPE_CHECKING:
     from fedlite.techniques.technique import Technique
 
-_FAMILIES: Final = (pruning, low_precision, low_rank, sharing, nets, on_the_wire, automatic)
-_FAMILIES: Final = (pruning, low_precision, sharing, nets, distillation, on_the_wire, automatic)
+
+_FAMILIES: Final = (pruning, low_precision, low_rank, sharing, nets, on_the_wire, distillation, automatic)
 
 TECHNIQUES: Final[dict[str, Technique]] = {one.name: one for family in _FAMILIES for one in family.TECHNIQUES}
 """Name -> technique, family by family."""
