@@ -128,8 +128,12 @@ TECHNIQUES: Final = (
     _pruning("cosine-spatial-pruning", (10,), _ALL, (DEVICE, *_LINKS), ("li2017pruning",), cosine_spatial_pruning),
     _pruning(
         "one-shot-pruning", (2, 5), (STORED, COMPUTE), (DEVICE, SERVER), ("molchanov2019importance",), one_shot_pruning,
+        model="resnet8",
     ),
-    _pruning("group-sparsity", (8,), (STORED, COMPUTE), (DEVICE,), ("wen2016learning",), group_sparsity),
+    _pruning(
+        "group-sparsity", (8,), (STORED, COMPUTE), (DEVICE,), ("wen2016learning",), group_sparsity,
+        device="nucleo-h7a3zi",
+    ),
     _pruning(
         "layer-shapley", (6,), (STORED, COMPUTE), (DEVICE, SERVER), ("ghorbani2020neuron", "veit2016residual"),
         layer_shapley, model="resnet8", set={"count": 1},
@@ -139,6 +143,6 @@ TECHNIQUES: Final = (
     ),
     _pruning(
         "diverse-neurons", (7,), (STORED, COMPUTE), (DEVICE, SERVER), ("mariet2016diversity",), diverse_neurons,
-        set={"keep": 0.25},
+        device="nucleo-h7a3zi", set={"keep": 0.25},
     ),
 )  # fmt: skip
