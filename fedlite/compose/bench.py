@@ -6,6 +6,7 @@ shipped is executed, and what a device would take comes from its profile.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,10 +39,21 @@ if TYPE_CHECKING:
     from fedlite.client.memory import JobMemory
     from fedlite.compose.bench_task import BenchTask, Effort
     from fedlite.compression.plan import Plan
+    from fedlite.compression.structure.base import Placement, Structure
     from fedlite.learning.models.layers.base import Layers
     from fedlite.techniques.technique import Lesson
 
     Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one client did in one round: under which plan, on how many rows, and the lengths of both packets."""
+
+    plan: Plan
+    rows: int
+    up_bytes: int
+    down_bytes: int
 
 
 @dataclass(frozen=True)
@@ -54,18 +66,48 @@ class Outcome:
     shipped : Shipped
     metrics : dict
         Of what a device reads from the file, on the test rows.
-    structure_net : nn.Module
-        What a device trains: it is traced for the price of a step.
-    up_bytes, down_bytes : int
-        Mean length of a client's upload in the last round, and of the packet that came down.
+    jobs : tuple of Job
+        Of the rounds under the recipe.
     """
 
     spec: ModelSpec
     shipped: Shipped
     metrics: dict[str, float]
-    structure_net: nn.Module
-    up_bytes: int
+    jobs: tuple[Job, ...]
+
+    @property
+    def structure_net(self) -> nn.Module:
+        """What is shipped and a device must have room for, as it is trained."""
+        return net_of(self.shipped.plan.structure, self.spec)
+
+    @property
+    def up_bytes(self) -> int:
+        """Mean length of a client's upload, with what stages send beside it."""
+        return round(float(np.mean([job.up_bytes for job in self.jobs])))
+
+    @property
+    def down_bytes(self) -> int:
+        """Mean length of the packet that comes down."""
+        return round(float(np.mean([job.down_bytes for job in self.jobs])))
+
+    @property
+    def trained(self) -> list[tuple[float, Plan, nn.Module]]:
+        """The plans that jobs really followed, each with its share of the jobs and its net: traced for what they cost.
+
+        More than one where the structure grows or is drawn.
+        """
+        counts = Counter(job.plan for job in self.jobs)
+        return [(count / len(self.jobs), plan, net_of(plan.structure, self.spec)) for plan, count in counts.items()]
+
+
+@dataclass(frozen=True)
+class _Leg:
+    """A model on its way down to the devices of one structure in one round."""
+
+    placement: Placement
+    received: list[Array]
     down_bytes: int
+    trainer: Trainer
 
 
 class Bench:
@@ -115,11 +157,13 @@ class Bench:
             arrays = state_of(spec.build()) if last.on_trained else self._start(spec, last.lesson)
             shares = np.array_split(np.arange(self._effort.rounds), len(recipes))
             memories: list[JobMemory] = [{} for _ in self._task.shares]
-            sent = (0, 0)
+            jobs: list[Job] = []
             for recipe, rounds in zip(recipes, shares, strict=True):
+                jobs = []
                 for round_ in rounds.tolist():
-                    arrays, sent = self._round(spec, recipe.plan, arrays, memories, round_ + 1)
-            return self._shipped(spec, recipes[-1].plan, arrays, sent)
+                    arrays, done = self._round(spec, recipe.plan, arrays, memories, round_ + 1)
+                    jobs += done
+            return self._shipped(spec, recipes[-1].plan, arrays, jobs)
 
     def _start(self, spec: ModelSpec, lesson: Lesson | None = None) -> list[Array]:
         """Return the full model, trained on all rows; once for each net and lesson."""
@@ -144,32 +188,38 @@ class Bench:
 
     def _round(
         self, spec: ModelSpec, plan: Plan, arrays: list[Array], memories: list[JobMemory], round_: int
-    ) -> tuple[list[Array], tuple[int, int]]:
-        """Return the model after one round of all clients, and the bytes up (mean) and down."""
-        placement = plan.structure.place(spec, arrays)
+    ) -> tuple[list[Array], list[Job]]:
+        """Return the model after one round of all clients, and what each of them did."""
         seed = seed_of(self._effort.seed, "bench round", round_)
-        down, up = wire.parse_codec(plan.down), wire.parse_codec(plan.up)
-        packet = wire.encode(placement.take(), down, stream(seed, "down") if down.stochastic else None)
-        received = wire.decode(packet, like=placement.take())
-        trainer = self._trainer(net_of(plan.structure, spec))
         total = OverlapSum([array.shape for array in arrays])
-        lengths = []
+        legs: dict[Structure, _Leg] = {}
+        jobs = []
         for client, rows in enumerate(self._task.shares):
+            own = plan.at(round_, client)
+            if own.structure not in legs:
+                legs[own.structure] = self._leg(spec, own, arrays, seed)
+            leg = legs[own.structure]
             job = ClientJob(rows, seed_of(seed, "client", client), memories[client])
-            cohort = trainer.train(
-                received, [job], self._task.data.x_train, self._task.data.y_train, self._config,
-                constraints=plan.constraints, terms=[term for term in plan.terms if isinstance(term, Term)],
+            cohort = leg.trainer.train(
+                leg.received, [job], self._task.data.x_train, self._task.data.y_train, self._config,
+                constraints=own.constraints, terms=[term for term in own.terms if isinstance(term, Term)],
                 round_=round_,
             )  # fmt: skip
-            sent = send(cohort, plan, [job.seed], [memories[client]], round_)
+            sent = send(cohort, own, [job.seed], [memories[client]], round_)
             weight = float(len(rows))
-            learned = decoded_weights(sent.packets[0], up, cohort.start)
-            placement.add(total, [weight * one.astype(np.float64) for one in learned], weight, cohort.held)
+            learned = decoded_weights(sent.packets[0], wire.parse_codec(own.up), cohort.start)
+            leg.placement.add(total, [weight * one.astype(np.float64) for one in learned], weight, cohort.held)
             memories[client] = {**memories[client], **cohort.memories[0], **sent.memories[0]}
-            lengths.append(len(sent.packets[0]) + sent.extra_bytes[0])
-        return total.finish(arrays), (round(float(np.mean(lengths))), len(packet))
+            jobs.append(Job(own, len(rows), len(sent.packets[0]) + sent.extra_bytes[0], leg.down_bytes))
+        return total.finish(arrays), jobs
 
-    def _shipped(self, spec: ModelSpec, plan: Plan, arrays: list[Array], sent: tuple[int, int]) -> Outcome:
+    def _leg(self, spec: ModelSpec, plan: Plan, arrays: list[Array], seed: int) -> _Leg:
+        placement, down = plan.structure.place(spec, arrays), wire.parse_codec(plan.down)
+        packet = wire.encode(placement.take(), down, stream(seed, "down") if down.stochastic else None)
+        received = wire.decode(packet, like=placement.take())
+        return _Leg(placement, received, len(packet), self._trainer(net_of(plan.structure, spec)))
+
+    def _shipped(self, spec: ModelSpec, plan: Plan, arrays: list[Array], jobs: list[Job]) -> Outcome:
         task, seed = self._task, self._effort.seed
         calibration = task.shares[0][:CALIBRATION_ROWS]
         ware = Ware(spec, arrays, task.data, calibration, task.held, seed, task.data.objective)
@@ -177,7 +227,7 @@ class Bench:
         metrics = dict(shipped.score.metrics)
         if "accuracy" in metrics and "macro_f1" not in metrics:
             metrics["macro_f1"] = macro_f1(predicted(shipped, ware), task.data.y_test)
-        return Outcome(spec, shipped, metrics, net_of(plan.structure, spec), *sent)
+        return Outcome(spec, shipped, metrics, tuple(jobs))
 
     def _trainer(self, net: nn.Module) -> Trainer:
         return Trainer(net, objective=objectives.objective(self._task.data.objective), mode="sequential")

@@ -10,9 +10,14 @@ from fedlite.learning.tracing import trace
 from fedlite.pricing import Job, inference_memory, price
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
     from fedlite.compose.bench import Outcome
     from fedlite.devices.estimate import Estimate
     from fedlite.devices.profile import DeviceProfile
+    from fedlite.devices.workload import Workload
 
 _MILLI: Final = 1e3
 
@@ -27,13 +32,15 @@ def quantities(outcome: Outcome, profile: DeviceProfile, batch: int) -> dict[str
         stored_bytes : of the file on flash. up_bytes, down_bytes : of the packets of one client job.
         accuracy, macro_f1 : on test rows, of what a device reads from the file; other metrics of the task beside them.
         latency_ms, energy_mj : of one inference, with their bands; energy above idle.
-        training_step_ms : of one optimiser step of so many samples under the plan, with its band.
-        peak_memory_bytes : of training, inference_memory_bytes : of an inference; with their bands.
+        training_step_ms : of one optimiser step of so many samples under the plan, with its band; the mean over jobs.
+        peak_memory_bytes : of training the largest net, inference_memory_bytes : of an inference; with their bands.
     """
     shipped = outcome.shipped
-    plain, training = shipped.workload, trace(outcome.structure_net, outcome.spec.input_shape, name=outcome.spec.name)
-    latency = shipped.latency(profile)
-    work = price(profile, shipped.plan, training, Job(float(batch), 1.0, batch, "adam"))
+    plain, latency = shipped.workload, shipped.latency(profile)
+    works = [
+        (share, price(profile, plan, _traced(outcome, net), Job(float(batch), 1.0, batch, "adam")))
+        for share, plan, net in outcome.trained
+    ]
     energy = compute_energy(profile, latency, above_idle=True)
     return {
         "params": plain.params,
@@ -43,9 +50,9 @@ def quantities(outcome: Outcome, profile: DeviceProfile, batch: int) -> dict[str
         "down_bytes": outcome.down_bytes,
         **{name: value for name, value in outcome.metrics.items() if name != "loss"},
         "latency_ms": _band(latency, _MILLI),
-        "training_step_ms": _band(work.time, _MILLI),
+        "training_step_ms": _mean([(share, _band(work.time, _MILLI)) for share, work in works]),
         "energy_mj": _band(energy, _MILLI),
-        "peak_memory_bytes": _band(work.peak),
+        "peak_memory_bytes": _band(max((work.peak for _, work in works), key=lambda peak: float(peak.value))),
         "inference_memory_bytes": _band(inference_memory(profile, plain, shipped.precision)),
     }
 
@@ -59,6 +66,17 @@ def _band(quantity: Estimate, factor: float = 1.0) -> dict[str, Any]:
     }
 
 
+def _traced(outcome: Outcome, net: nn.Module) -> Workload:
+    return trace(net, outcome.spec.input_shape, name=outcome.spec.name)
+
+
+def _mean(bands: Sequence[tuple[float, dict[str, Any]]]) -> dict[str, Any]:
+    if len(bands) == 1:
+        return bands[0][1]
+    mean = {key: sum(share * band[key] for share, band in bands) for key in ("value", "low", "high")}
+    return {**mean, "calibration": bands[0][1]["calibration"]}
+
+
 def spent(outcome: Outcome, profile: DeviceProfile, tried: int) -> dict[str, Any]:
     """Return what finding and making this took beside training: samples through the net, on the device, with a price.
 
@@ -70,7 +88,7 @@ def spent(outcome: Outcome, profile: DeviceProfile, tried: int) -> dict[str, Any
         Recipes that a search trained before it settled.
     """
     samples = outcome.shipped.artefact.forward_samples
-    one = compute.inference_s(profile, trace(outcome.structure_net, outcome.spec.input_shape, name=outcome.spec.name))
+    one = compute.inference_s(profile, _traced(outcome, outcome.structure_net))
     seconds = samples * float(one.value)
     energy_j = float(compute_energy(profile, one, above_idle=True).value) * samples
     return {"recipes_tried": tried, "forward_samples": samples, "device_s": seconds, "device_j": energy_j}

@@ -13,7 +13,7 @@ A plan belongs to a job: who composes a run decides which plan which device foll
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -89,6 +89,11 @@ class Plan:
             for name, times in Counter(part.name for part in parts).items():
                 if times > 1:
                     raise PartError(f"{where}: got the {kind} {name!r} {times} times, expected it once; leave one out")
+
+    def at(self, round_: int, device: int) -> Plan:
+        """Return the plan as a device follows it in a round: its structure may be another one in each."""
+        structure = self.structure.at(round_, device)
+        return self if structure is self.structure else replace(self, structure=structure)
 
     @property
     def parts(self) -> Iterator[Part]:

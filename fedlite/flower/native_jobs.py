@@ -174,7 +174,9 @@ def _pairs(
     task: NativeTask, contents: Sequence[Content], content_of: Ids, devices: Ids, now_s: float
 ) -> tuple[list[tuple[int, Plan]], Ids]:
     """Return the pairs of content and plan that there are, and for each job which is its own."""
-    assigned = task.assignment.plans(devices, min(content.round_ for content in contents), now_s)
+    round_ = min(content.round_ for content in contents)
+    plans = task.assignment.plans(devices, round_, now_s)
+    assigned = [plan.at(round_, device) for plan, device in zip(plans, devices.tolist(), strict=True)]
     # Most plans are one object for many devices, which is seen sooner than that two objects are one plan.
     named = list(zip(content_of.tolist(), assigned, strict=True))
     few, first = distinct(named, lambda pair: (pair[0], id(pair[1])))

@@ -14,13 +14,15 @@ from fedlite.techniques import (
     on_the_wire,
     pruning,
     sharing,
+    submodels,
 )
 
 if TYPE_CHECKING:
     from fedlite.techniques.technique import Technique
 
 
-_FAMILIES: Final = (pruning, low_precision, low_rank, sharing, nets, on_the_wire, distillation, automatic)
+
+_FAMILIES: Final = (pruning, low_precision, low_rank, sharing, nets, on_the_wire, distillation, submodels, automatic)
 
 TECHNIQUES: Final[dict[str, Technique]] = {one.name: one for family in _FAMILIES for one in family.TECHNIQUES}
 """Name -> technique, family by family."""

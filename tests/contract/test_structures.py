@@ -20,6 +20,7 @@ from fedlite.compression.structure.channels import Channels
 from fedlite.compression.structure.circulant import Circulant
 from fedlite.compression.structure.depth import Depth, Skip
 from fedlite.compression.structure.full import Full
+from fedlite.compression.structure.growing import Growing
 from fedlite.compression.structure.integer_training import IntegerTraining
 from fedlite.compression.structure.low_rank import LowRank
 from fedlite.compression.structure.quantised_net import QuantisedNet
@@ -41,6 +42,7 @@ EXAMPLES = {
     "depth": [Depth(1), Depth(2)],
     "circulant": [Circulant(4), Circulant(5)],
     "full": [Full()],
+    "growing": [Growing(3, 1), Growing(2, 5)],
     "skip": [Skip((0,)), Skip((2, 1))],
     "low-rank": [LowRank(0.25), LowRank(0.1)],
     "tied": [Tied()],
@@ -54,7 +56,7 @@ EXAMPLES = {
 }
 """Name in a scenario -> some settings of it, all different."""
 ALL = [part for parts in EXAMPLES.values() for part in parts]
-_AS_THEY_ARE = ("full", "width", "channels", "depth", "skip", "quantised-net", "integer-training")
+_AS_THEY_ARE = ("full", "width", "channels", "depth", "growing", "skip", "quantised-net", "integer-training")
 EXACT = [part for name in (*_AS_THEY_ARE, "strangers:Headless", "strangers:Squared") for part in EXAMPLES[name]]
 """Those that hold coordinates of the full model as they are; others come as near to it as their form allows."""
 NETS = {
@@ -63,7 +65,7 @@ NETS = {
     "gates": spec_of("char-lstm", (6,), 9, 1, units=8),
     "exits": spec_of("resnet8-exits", (3, 16, 16), 5, 1, norm="batch", outputs="all"),
 }
-ONLY = {"depth": {"exits"}, "skip": {"exits", "batch statistics"}}
+ONLY = {"depth": {"exits"}, "growing": {"exits"}, "skip": {"exits", "batch statistics"}}
 """Name -> the nets that it applies to; others apply to all but "exits", which has nothing that is new to them."""
 
 
@@ -278,6 +280,16 @@ def test_a_net_that_a_structure_cannot_have_is_refused_by_the_name_of_a_layer(pa
     for asked in (lambda: part.build(NETS[net]), lambda: part.place(NETS[net], full_model(NETS[net]))):
         with pytest.raises(PartError, match=REFUSED[part.name, net]):
             asked()
+
+
+@pytest.mark.parametrize("part", ALL, ids=lambda part: part.label)
+def test_what_a_round_makes_of_it_is_a_structure_that_stays_what_it_is(part):
+    own = part.at(3, 5)
+    assert own == part.at(3, 5)
+    assert own.at(3, 5) is own.at(4, 6) is own
+    net = nets_of(part)[0]
+    largest, now = (sum(p.numel() for p in one.build(NETS[net]).parameters()) for one in (part, own))
+    assert now <= largest
 
 
 def test_a_key_names_the_net():

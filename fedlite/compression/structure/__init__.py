@@ -9,6 +9,7 @@ STRUCTURES: Final[dict[str, str]] = {
     "depth": "fedlite.compression.structure.depth:Depth",
     "circulant": "fedlite.compression.structure.circulant:Circulant",
     "full": "fedlite.compression.structure.full:Full",
+    "growing": "fedlite.compression.structure.growing:Growing",
     "skip": "fedlite.compression.structure.depth:Skip",
     "integer-training": "fedlite.compression.structure.integer_training:IntegerTraining",
     "quantised-net": "fedlite.compression.structure.quantised_net:QuantisedNet",

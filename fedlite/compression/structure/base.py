@@ -79,6 +79,14 @@ class Structure(Part, ABC):
         """Whether the net is the full one."""
         return False
 
+    def at(self, round_: int, device: int) -> Structure:
+        """Return what a device trains in a round of the server: this structure, unless it grows or is drawn.
+
+        What is asked outside of rounds (its net, its placement) is then asked of its largest net: the one that a device
+        must have room for, and that is shipped in the end.
+        """
+        return self
+
     @abstractmethod
     def build(self, spec: NetSpec) -> nn.Module:
         """Return the net; its state dict says which tensors travel, in which order."""

@@ -115,12 +115,12 @@ class Depth(_Shallower):
         net: Any = spec.build()
         if not callable(getattr(net, "keep_first", None)):
             raise PartError(
-                f"depth: got a {type(net).__name__}, whose blocks have no exits, expected a net with a method "
+                f"{self.name}: got a {type(net).__name__}, whose blocks have no exits, expected a net with a method "
                 "'keep_first'; name a model such as 'resnet8-exits'"
             )
         if self.blocks > len(net.blocks):
             raise PartError(
-                f"depth: got {self.blocks} blocks of a net that has {len(net.blocks)}, expected at most as many; "
+                f"{self.name}: got {self.blocks} blocks of a net that has {len(net.blocks)}, expected at most as many; "
                 f"write for example blocks: {len(net.blocks)}"
             )
         net.keep_first(self.blocks)
