@@ -132,7 +132,8 @@ class Bench:
         """Return how the full net of a recipe is built."""
         data = self._task.data
         name = recipe.model or self._model
-        spec = spec_of(name, data.input_shape, data.num_classes, self._effort.seed, recipe.width)
+        shape, classes, options = data.input_shape, data.num_classes, dict(recipe.options)
+        spec = spec_of(name, shape, classes, self._effort.seed, recipe.width, **options)
         if recipe.layers is None:
             return spec
         return replace(spec, layers=self._on_trained(recipe.layers, spec) if recipe.on_trained else recipe.layers)

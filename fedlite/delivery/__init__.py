@@ -13,6 +13,7 @@ DELIVERIES: Final[dict[str, str]] = {
     "layer-pruning": "fedlite.delivery.layer_pruning:LayerPruning",
     "connection-pruning": "fedlite.delivery.connection_pruning:ConnectionPruning",
     "diverse-neurons": "fedlite.delivery.diverse_neurons:DiverseNeurons",
+    "batch-statistics": "fedlite.delivery.batch_statistics:BatchStatistics",
     "clustering": "fedlite.delivery.clustering:Clustering",
     "entropy-coding": "fedlite.delivery.entropy_coding:EntropyCoding",
     "structured-pruning": "fedlite.delivery.structured_pruning:StructuredPruning",

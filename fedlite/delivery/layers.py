@@ -44,13 +44,7 @@ def layers_of(
             )
     left = {name: layer for name, layer in found.items() if not any(fnmatchcase(name, one) for one in keep)}
     if not left:
-        others = (
-            ", ".join(f"{name} ({type(m).__name__})" for name, m in net.named_modules() if _own_weights(m)) or "none"
-        )
-        raise PartError(
-            f"{part}: got a net without {words}, so that nothing of it would change; its layers: {others}; "
-            "choose another technique"
-        )
+        raise no_such_layers(net, part, words)
     return left
 
 
@@ -59,6 +53,15 @@ def weight_of(layer: nn.Module) -> Tensor:
     weight = layer.weight
     assert isinstance(weight, Tensor)  # noqa: S101 (dense layers have them)
     return weight
+
+
+def no_such_layers(net: nn.Module, part: str, words: str) -> PartError:
+    """Return the refusal of a net that has nothing of what a delivery treats, with the layers that it has."""
+    others = ", ".join(f"{name} ({type(m).__name__})" for name, m in net.named_modules() if _own_weights(m)) or "none"
+    return PartError(
+        f"{part}: got a net without {words}, so that nothing of it would change; its layers: {others}; "
+        "choose another technique"
+    )
 
 
 def _own_weights(module: nn.Module) -> bool:

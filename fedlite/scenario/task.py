@@ -166,7 +166,7 @@ class Model(Section):
     """A model of `fedlite.learning.models`, or a factory of your own."""
     width: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of every hidden width to keep, for all clients."""
-    norm: Literal["group", "batch"] | None = None
+    norm: Literal["group", "batch", "static"] | None = None
     """Normalisation, where the model has any; without it the model's own default."""
     options: dict[str, Argument] = Field(default={})
     """Further arguments of the factory, such as `hidden: [128]`."""

@@ -39,6 +39,7 @@ def joined(first: Recipe, second: Recipe) -> Recipe:
         _joined(first.plan, second.plan),
         second.model or first.model,
         second.layers or first.layers,
+        options=tuple({**dict(first.options), **dict(second.options)}.items()),
         width=first.width * second.width,
         lesson=second.lesson or first.lesson,
         on_trained=first.on_trained or second.on_trained,

@@ -6,7 +6,28 @@ from typing import Final
 
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.growing import Growing
-from fedlite.techniques.technique import COMPUTE, DEVICE, DOWNLINK, UPLINK, WIRE, Example, Technique
+from fedlite.compression.structure.heterofl import HeteroFL
+from fedlite.delivery.batch_statistics import BatchStatistics
+from fedlite.techniques.technique import (
+    COMPUTE,
+    DEVICE,
+    DOWNLINK,
+    MEMORY,
+    STORED,
+    UPLINK,
+    WIRE,
+    Example,
+    Recipe,
+    Technique,
+)
+
+
+def heterofl(share: float = 0.5, *, static_norm: bool = False) -> Recipe:
+    """Train and ship the first channels of every layer, scaled in training so that all widths see like magnitudes."""
+    if static_norm:
+        plan = Plan("heterofl", HeteroFL(share), deliveries=(BatchStatistics(),))
+        return Recipe(plan, options=(("norm", "static"),))
+    return Recipe(Plan("heterofl", HeteroFL(share)))
 
 
 def progfed(blocks: int = 3, every: int = 1, first: int = 1) -> Plan:
@@ -15,6 +36,10 @@ def progfed(blocks: int = 3, every: int = 1, first: int = 1) -> Plan:
 
 
 TECHNIQUES: Final = (
+    Technique(
+        "heterofl", "submodels", (2,), (STORED, WIRE, COMPUTE, MEMORY), (DEVICE, UPLINK, DOWNLINK),
+        ("diao2021heterofl",), heterofl, Example(model="resnet8", set={"static_norm": True}),
+    ),
     Technique(
         "progfed", "submodels", (2,), (WIRE, COMPUTE), (DEVICE, UPLINK, DOWNLINK), ("wang2022progfed",), progfed,
         Example(model="resnet8-exits"),

@@ -61,6 +61,8 @@ class Recipe:
         Of every client job, and of what is shipped.
     model : str, optional
         Another net instead of the one that was named.
+    options : tuple of (name, value)
+        Further arguments of the net's factory.
     layers : Layers, optional
         Other layers in the net, which the whole run trains.
     on_trained : bool
@@ -77,6 +79,7 @@ class Recipe:
     on_trained: bool = False
     width: float = 1.0
     lesson: Lesson | None = None
+    options: tuple[tuple[str, Any], ...] = ()
 
 
 class Search(ABC):

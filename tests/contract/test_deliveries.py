@@ -14,6 +14,7 @@ from fedlite.compression.part import PartError, from_record, made
 from fedlite.delivery import DELIVERIES
 from fedlite.delivery.base import Artefact, Calibration, Delivery, delivered
 from fedlite.delivery.binarization import Binarization
+from fedlite.delivery.batch_statistics import BatchStatistics
 from fedlite.delivery.clustering import Clustering
 from fedlite.delivery.connection_pruning import ConnectionPruning
 from fedlite.delivery.diverse_neurons import DiverseNeurons
@@ -33,6 +34,7 @@ EXAMPLES = {
     "static-quantization": [StaticQuantization(), StaticQuantization("none", 8), StaticQuantization(rows=4)],
     "dynamic-quantization": [DynamicQuantization()],
     "weight-quantization": [WeightQuantization(8), WeightQuantization(4), WeightQuantization(2)],
+    "batch-statistics": [BatchStatistics(), BatchStatistics(4)],
     "clustering": [Clustering(16), Clustering(5)],
     "entropy-coding": [EntropyCoding()],
     "structured-pruning": [
@@ -54,9 +56,15 @@ NETS = {
     "images": spec_of("cnn", (1, 8, 8), 5, 1, channels=(8, 16), hidden=24),
     "batch statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="batch"),
     "series": spec_of("cnn1d", (3, 32), 4, 1),
+    "static statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="static"),
 }
+ONLY = {"batch-statistics": {"static statistics"}}
+"""Name -> the nets that it applies to; others apply to all."""
+CASES = [(part, net) for part in ALL for net in NETS if net in ONLY.get(part.name, NETS)]
 
-each_part = pytest.mark.parametrize("part", ALL, ids=lambda part: part.label)
+each_part_and_net = pytest.mark.parametrize(
+    ("part", "net"), [pytest.param(part, net, id=f"{part.label}-{net}") for part, net in CASES]
+)
 each_net = pytest.mark.parametrize("net", NETS)
 ONLY = {"layer-pruning": {"batch statistics"}, "diverse-neurons": {"perceptron", "images"}}
 """Name -> the nets that it applies to; others apply to all."""
@@ -90,6 +98,7 @@ def test_every_delivery_has_an_example_that_a_scenario_can_name():
 
 
 @each_pair
+@each_part_and_net
 def test_the_model_that_is_given_stays_as_it_was(part, net):
     spec = NETS[net]
     given = spec.build().eval()
@@ -102,6 +111,7 @@ def test_the_model_that_is_given_stays_as_it_was(part, net):
 
 
 @each_pair
+@each_part_and_net
 def test_what_is_read_from_the_file_computes_what_was_written(part, net):
     spec = NETS[net]
     _, artefact = shipped(part, spec)
@@ -118,11 +128,13 @@ def test_what_is_read_from_the_file_computes_what_was_written(part, net):
 
 
 @each_pair
+@each_part_and_net
 def test_the_same_model_gives_the_same_file(part, net):
     assert shipped(part, NETS[net])[1].file() == shipped(part, NETS[net])[1].file()
 
 
 @each_pair
+@each_part_and_net
 def test_what_is_traced_has_plain_weights_and_layers_with_a_precision(part, net):
     spec = NETS[net]
     _, artefact = shipped(part, spec)

@@ -10,6 +10,7 @@ STRUCTURES: Final[dict[str, str]] = {
     "circulant": "fedlite.compression.structure.circulant:Circulant",
     "full": "fedlite.compression.structure.full:Full",
     "growing": "fedlite.compression.structure.growing:Growing",
+    "heterofl": "fedlite.compression.structure.heterofl:HeteroFL",
     "skip": "fedlite.compression.structure.depth:Skip",
     "integer-training": "fedlite.compression.structure.integer_training:IntegerTraining",
     "quantised-net": "fedlite.compression.structure.quantised_net:QuantisedNet",

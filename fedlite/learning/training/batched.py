@@ -57,6 +57,7 @@ def train_batched(
     bound : Constrained
         The constraints of all jobs together.
     """
+    template.model.train()  # a module that is mapped over clients may do other things in training than in tests
     plans = schedules(jobs, config)
     steps = np.array([plan.steps for plan in plans], dtype=np.int64)
     order = np.argsort(-steps, kind="stable")

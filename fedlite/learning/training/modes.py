@@ -90,6 +90,9 @@ def _never_side_by_side(template: Template) -> str:
         return "dropout draws per client"
     if any(isinstance(module, nn.RNNBase) for module in modules):
         return "recurrent layers loop over time"
+    batch_norms = [module for module in modules if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    if any(module.running_mean is None for module in batch_norms):
+        return "each batch is normalised by its own statistics"
     parameters = {name for name, _ in template.model.named_parameters()}
     if any(name not in parameters for name in template.names):
         return "its state has buffers, such as batch statistics"

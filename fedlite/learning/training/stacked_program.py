@@ -116,6 +116,8 @@ def compile_program(module: nn.Module) -> Program:
 
 
 def _trace(module: nn.Module) -> fx.Graph:
+    if any(layer._forward_hooks or layer._forward_pre_hooks for layer in module.modules()):  # noqa: SLF001
+        raise UnsupportedModelError("hooks on its layers")
     try:
         graph: fx.Graph = fx.Tracer().trace(module)
     except (fx.proxy.TraceError, TypeError, NotImplementedError, RuntimeError) as error:
