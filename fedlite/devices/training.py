@@ -15,7 +15,7 @@ al. 2022, FedScale, charges 3.0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -137,7 +137,7 @@ def step_model(profile: DeviceProfile, workload: Workload, step_time: float = 1.
     ----------
     profile : DeviceProfile
     workload : Workload
-        Trace of the network that really trains, sliced or factorised as it is.
+        Trace of the network that really trains, sliced or factorised as it is; with its `steps`, their mean.
     step_time : float
         Factor of what training does beside the network's own work, such as masks and simulated rounding.
 
@@ -146,6 +146,8 @@ def step_model(profile: DeviceProfile, workload: Workload, step_time: float = 1.
     FedliteError
         If the workload has no layers with weights.
     """
+    if workload.steps:
+        return _mean_step(profile, workload, step_time)
     device = training_configuration(profile)
     record = coefficients("training.json")["backward"]
     on_mcu = on_microcontroller(profile)
@@ -176,3 +178,10 @@ def step_s(profile: DeviceProfile, workload: Workload, batch: int, *, steps: int
     if batch < 1 or steps < 0:
         raise FedliteError(f"training step: got batch {batch} and {steps} steps, expected a batch of 1 or more")
     return step_model(profile, workload).estimate(float(batch), float(steps))
+
+
+def _mean_step(profile: DeviceProfile, workload: Workload, step_time: float) -> StepModel:
+    """Return the mean over what steps run; every step updates the weights of the whole, drawn or not."""
+    whole = step_model(profile, replace(workload, steps=()), step_time)
+    parts = [(often, step_model(profile, part, step_time)) for often, part in workload.steps]
+    return replace(whole, per_sample_s=sum(often * part.per_sample_s for often, part in parts))

@@ -75,11 +75,18 @@ class Workload:
     layers: tuple[Layer, ...]
     peak_activation_elements: int
     """Largest sum of activations alive at once in a forward pass without autograd, for one sample."""
+    steps: tuple[tuple[float, Workload], ...] = ()
+    """What a step of training runs where it is not this, but one of several parts: each so often, on average."""
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one forward pass of one sample."""
         return sum(layer.macs for layer in self.layers)
+
+    @property
+    def step_macs(self) -> float:
+        """Multiply-accumulates of a forward pass in training, on average."""
+        return sum(often * part.macs for often, part in self.steps) if self.steps else self.macs
 
     @property
     def params(self) -> int:

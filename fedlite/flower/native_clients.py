@@ -69,7 +69,7 @@ class NativeTask:
 
     def training_macs(self, structure: Structure, samples: float) -> float:
         """Return the multiply-accumulates of training; a backward pass takes twice those of a forward one."""
-        return 3.0 * self.workload_of(structure).macs * samples
+        return 3.0 * self.workload_of(structure).step_macs * samples
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,17 @@ def trace(model: nn.Module, input_shape: tuple[int, ...], *, name: str, dtype: t
     if unused or unread:
         layers.append(Layer("(unused parameters)", OpClass.ELEMENTWISE, 0, unused, 0, 0, 0, 0, frozen=unread))
     peak = math.ceil(log.peak_bytes() / parameter.element_size())
-    return Workload(name, tuple(input_shape), tuple(layers), peak)
+    return Workload(name, tuple(input_shape), tuple(layers), peak, _steps(model, input_shape, name, kind))
+
+
+def _steps(
+    model: nn.Module, input_shape: tuple[int, ...], name: str, dtype: torch.dtype
+) -> tuple[tuple[float, Workload], ...]:
+    """Return the traces of what a net runs in training, if it says by `step_nets` that it draws a part."""
+    parts = getattr(model, "step_nets", None)
+    if not callable(parts):
+        return ()
+    return tuple((often, trace(net, input_shape, name=name, dtype=dtype)) for often, net in parts())
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Final
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.growing import Growing
 from fedlite.compression.structure.heterofl import HeteroFL
+from fedlite.compression.structure.ordered import Ordered
 from fedlite.delivery.batch_statistics import BatchStatistics
 from fedlite.techniques.technique import (
     COMPUTE,
@@ -30,6 +31,11 @@ def heterofl(share: float = 0.5, *, static_norm: bool = False) -> Recipe:
     return Recipe(Plan("heterofl", HeteroFL(share)))
 
 
+def fjord(shares: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0), distillation: float = 0.0) -> Plan:
+    """Train a width that is drawn in every step, so that each width is a model; the widest one is shipped."""
+    return Plan("fjord", Ordered(shares, distillation))
+
+
 def progfed(blocks: int = 3, every: int = 1, first: int = 1) -> Plan:
     """Train the first block alone, then one block more every so many rounds; what is shipped is the whole net."""
     return Plan("progfed", Growing(blocks, every, first))
@@ -39,6 +45,10 @@ TECHNIQUES: Final = (
     Technique(
         "heterofl", "submodels", (2,), (STORED, WIRE, COMPUTE, MEMORY), (DEVICE, UPLINK, DOWNLINK),
         ("diao2021heterofl",), heterofl, Example(model="resnet8", set={"static_norm": True}),
+    ),
+    Technique(
+        "fjord", "submodels", (2,), (STORED, WIRE, COMPUTE, MEMORY), (DEVICE, UPLINK, DOWNLINK), ("horvath2021fjord",),
+        fjord, Example(set={"shares": "0.25,0.5", "distillation": 1.0}),
     ),
     Technique(
         "progfed", "submodels", (2,), (WIRE, COMPUTE), (DEVICE, UPLINK, DOWNLINK), ("wang2022progfed",), progfed,

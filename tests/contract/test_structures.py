@@ -24,6 +24,7 @@ from fedlite.compression.structure.growing import Growing
 from fedlite.compression.structure.heterofl import HeteroFL
 from fedlite.compression.structure.integer_training import IntegerTraining
 from fedlite.compression.structure.low_rank import LowRank
+from fedlite.compression.structure.ordered import Ordered
 from fedlite.compression.structure.quantised_net import QuantisedNet
 from fedlite.compression.structure.tied import Tied
 from fedlite.compression.structure.width import Width
@@ -45,6 +46,7 @@ EXAMPLES = {
     "full": [Full()],
     "growing": [Growing(3, 1), Growing(2, 5)],
     "heterofl": [HeteroFL(0.5), HeteroFL(1.0)],
+    "ordered": [Ordered((0.5, 1.0)), Ordered((0.25, 0.5), distillation=1.0)],
     "skip": [Skip((0,)), Skip((2, 1))],
     "low-rank": [LowRank(0.25), LowRank(0.1)],
     "tied": [Tied()],
@@ -58,17 +60,8 @@ EXAMPLES = {
 }
 """Name in a scenario -> some settings of it, all different."""
 ALL = [part for parts in EXAMPLES.values() for part in parts]
-_AS_THEY_ARE = (
-    "full",
-    "width",
-    "channels",
-    "depth",
-    "growing",
-    "heterofl",
-    "skip",
-    "quantised-net",
-    "integer-training",
-)
+_SLICES = ("full", "width", "channels", "heterofl", "ordered")
+_AS_THEY_ARE = (*_SLICES, "depth", "growing", "skip", "quantised-net", "integer-training")
 EXACT = [part for name in (*_AS_THEY_ARE, "strangers:Headless", "strangers:Squared") for part in EXAMPLES[name]]
 """Those that hold coordinates of the full model as they are; others come as near to it as their form allows."""
 NETS = {

@@ -11,6 +11,7 @@ STRUCTURES: Final[dict[str, str]] = {
     "full": "fedlite.compression.structure.full:Full",
     "growing": "fedlite.compression.structure.growing:Growing",
     "heterofl": "fedlite.compression.structure.heterofl:HeteroFL",
+    "ordered": "fedlite.compression.structure.ordered:Ordered",
     "skip": "fedlite.compression.structure.depth:Skip",
     "integer-training": "fedlite.compression.structure.integer_training:IntegerTraining",
     "quantised-net": "fedlite.compression.structure.quantised_net:QuantisedNet",

@@ -68,7 +68,7 @@ class Width(Structure):
 
     def place(self, spec: NetSpec, full: Sequence[Array]) -> Slice:
         """Return the coordinates that the slice holds, whatever the values."""
-        return Slice(full, _maps(spec, self.share))
+        return Slice(full, slice_maps(spec, self.share))
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,9 @@ class Slice:
 
 
 @lru_cache(maxsize=64)
-def _maps(spec: NetSpec, share: float) -> tuple[IndexMap, ...]:
-    full, part = spec.build(), spec.build(share)
+def slice_maps(spec: NetSpec, share: float, of: float = 1.0) -> tuple[IndexMap, ...]:
+    """Return where the tensors of the net at a share of its width lie in those of the net at another, the full one."""
+    full, part = spec.build(of), spec.build(share)
     full_shapes, part_shapes = ([tuple(value.shape) for value in net.state_dict().values()] for net in (full, part))
     full_blocks, part_blocks = (in_order(list(net.state_dict()), declared_blocks(net)) for net in (full, part))
     return tuple(index_maps(full_shapes, part_shapes, full_blocks, part_blocks))

@@ -20,7 +20,7 @@ from fedlite.learning.training.helpers import Helpers
 from fedlite.learning.training.records import LocalConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import nn
 
@@ -72,7 +72,9 @@ class Loss:
             Watch(template.model if teacher is None else teacher, self._teacher_layers)
         self._names = [template.names[i] for i in template.trainable]
         self._state: list[Tensor] = []
-        if bound.per_sample and (terms or len(template.trainable) < len(template.names)):
+        self._own: Callable[[Tensor], Tensor] | None = getattr(template.model, "own_losses", None)
+        """What a net adds to the loss of each sample by itself, given its outputs."""
+        if bound.per_sample and (terms or self._own or len(template.trainable) < len(template.names)):
             raise FedliteError(
                 "constraints: got one that needs a gradient per sample with terms, or on a net whose state has buffers"
                 " (batch statistics), expected neither; leave the terms out, or use group normalisation"
@@ -126,14 +128,18 @@ class Loss:
             return self._forward(seen, inputs) if self._bound.changes_forward else self._template.model(inputs)
 
         if not self._terms:
-            return self._mean(answer(), targets)
+            return self._with_own(answer(), targets)
         said = self._watch.answer(answer)
         teacher = Teacher(lambda: self._teacher, self._teacher_layers, inputs)
         batch = Batch(
             inputs, targets, said.outputs, seen, self._received, self._forward, tuple(self._names),
             self._template.model, said.features, teacher,
         )  # fmt: skip
-        return self._mean(said.outputs, targets) + sum(self._term(term, batch) for term in self._terms)
+        return self._with_own(said.outputs, targets) + sum(self._term(term, batch) for term in self._terms)
+
+    def _with_own(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        value = self._mean(outputs, targets)
+        return value if self._own is None else value + self._own(outputs).mean()
 
     def _term(self, term: Term, batch: Batch) -> Tensor:
         losses = term.losses(replace(batch, helper=self._helpers.of(term, batch)))

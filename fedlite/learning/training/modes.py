@@ -90,6 +90,8 @@ def _never_side_by_side(template: Template) -> str:
         return "dropout draws per client"
     if any(isinstance(module, nn.RNNBase) for module in modules):
         return "recurrent layers loop over time"
+    if callable(getattr(template.model, "draw_part", None)):
+        return "each step of a client draws what it trains"
     batch_norms = [module for module in modules if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     if any(module.running_mean is None for module in batch_norms):
         return "each batch is normalised by its own statistics"

@@ -6,6 +6,7 @@ the forward pass, the gradient and the update.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from fedlite.learning.training.records import Array, ClientJob, CohortResult, Lo
 from fedlite.learning.training.schedule import Schedule, schedules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor, nn
 
@@ -50,8 +51,9 @@ def train_sequentially(
     for k, (job, plan) in enumerate(zip(jobs, plans, strict=True)):
         template.load(start)
         with template.place.draws(rng.seed_of(job.seed, "training/dropout")):
+            draw = _drawing(template, job)
             loss = Loss(template, objective, bound, terms, config, teacher)
-            losses[k] = _train_one(template, plan, x, y, config, loss, bound)
+            losses[k] = _train_one(template, plan, x, y, config, loss, bound, draw)
         for target, tensor in zip(stack, template.state.values(), strict=True):
             target[k] = to_host(tensor)
     sizes = np.array([len(job.indices) for job in jobs], dtype=np.int64)
@@ -68,8 +70,21 @@ def train_sequentially(
     )
 
 
+def _drawing(template: Template, job: ClientJob) -> Callable[[], None]:
+    """Return what comes before every step: a net that trains a part of itself draws it, from a stream of the job's."""
+    draw = getattr(template.model, "draw_part", None)
+    return partial(draw, rng.stream(job.seed, "training/part")) if callable(draw) else lambda: None
+
+
 def _train_one(
-    template: Template, plan: Schedule, x: Table, y: Table, config: LocalConfig, loss: Loss, bound: Constrained
+    template: Template,
+    plan: Schedule,
+    x: Table,
+    y: Table,
+    config: LocalConfig,
+    loss: Loss,
+    bound: Constrained,
+    draw: Callable[[], None],
 ) -> float:
     """Train the loaded module in place and return its mean loss over the last epoch."""
     inputs = template.inputs(x.take(x.index(plan.rows)))
@@ -81,6 +96,7 @@ def _train_one(
         optimiser = Optimiser(config, [p.detach() for p in template.parameters], bound)
     for step in range(plan.steps):
         begin, end = int(plan.bounds[step]), int(plan.bounds[step + 1])
+        draw()
         value, gradients = loss.step(inputs[begin:end], targets[begin:end])
         with torch.no_grad():
             optimiser.step(gradients)
