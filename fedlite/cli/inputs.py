@@ -23,6 +23,7 @@ USUAL = {
     "resnet8": ("3x32x32", 10),
     "resnet8-exits": ("3x32x32", 10),
     "detector": ("1x32x32", 240),
+    "elastic": ("1x28x28", 10),
     "cnn": ("1x28x28", 10),
     "cnn-exits": ("1x28x28", 10),
     "lenet5": ("1x28x28", 10),

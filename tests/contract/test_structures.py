@@ -26,6 +26,7 @@ from fedlite.compression.structure.integer_training import IntegerTraining
 from fedlite.compression.structure.low_rank import LowRank
 from fedlite.compression.structure.ordered import Ordered
 from fedlite.compression.structure.quantised_net import QuantisedNet
+from fedlite.compression.structure.subnet import Subnet, Supernet
 from fedlite.compression.structure.tied import Tied
 from fedlite.compression.structure.width import Width
 from fedlite.learning.models.spec import spec_of
@@ -50,6 +51,8 @@ EXAMPLES = {
     "skip": [Skip((0,)), Skip((2, 1))],
     "low-rank": [LowRank(0.25), LowRank(0.1)],
     "tied": [Tied()],
+    "subnet": [Subnet((("blocks", 1), ("kernel", 3))), Subnet((("channels", 8), ("expansion", 2)))],
+    "supernet": [Supernet((("blocks", (1, 2, 3)), ("channels", (8, 16)))), Supernet((("kernel", (3, 5)),), 1)],
     "width": [Width(0.5), Width(0.25), Width(1.0)],
     "quantised-net": [QuantisedNet(), QuantisedNet(4, 6, powers_of_two=True)],
     "integer-training": [IntegerTraining()],
@@ -61,17 +64,24 @@ EXAMPLES = {
 """Name in a scenario -> some settings of it, all different."""
 ALL = [part for parts in EXAMPLES.values() for part in parts]
 _SLICES = ("full", "width", "channels", "heterofl", "ordered")
-_AS_THEY_ARE = (*_SLICES, "depth", "growing", "skip", "quantised-net", "integer-training")
+_AS_THEY_ARE = (*_SLICES, "depth", "growing", "skip", "subnet", "supernet", "quantised-net", "integer-training")
 EXACT = [part for name in (*_AS_THEY_ARE, "strangers:Headless", "strangers:Squared") for part in EXAMPLES[name]]
 """Those that hold coordinates of the full model as they are; others come as near to it as their form allows."""
 NETS = {
     "perceptron": spec_of("mlp", (12,), 5, 1, hidden=(8, 8, 8)),
     "batch statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="batch"),
     "gates": spec_of("char-lstm", (6,), 9, 1, units=8),
+    "family": spec_of("elastic", (1, 8, 8), 5, 1, channels=16),
     "exits": spec_of("resnet8-exits", (3, 16, 16), 5, 1, norm="batch", outputs="all"),
 }
-ONLY = {"depth": {"exits"}, "growing": {"exits"}, "skip": {"exits", "batch statistics"}}
-"""Name -> the nets that it applies to; others apply to all but "exits", which has nothing that is new to them."""
+ONLY = {
+    "depth": {"exits"},
+    "growing": {"exits"},
+    "subnet": {"family"},
+    "supernet": {"family"},
+    "skip": {"exits", "batch statistics", "family"},
+}
+"""Name -> the nets that it applies to; others apply to all but "exits" and "family", which tell nothing new of them."""
 
 
 REFUSED = {("channels", "gates"): "'lstm'", ("tied", "gates"): "; "}
@@ -79,7 +89,7 @@ REFUSED = {("channels", "gates"): "'lstm'", ("tied", "gates"): "; "}
 
 
 def nets_of(part):
-    nets = ONLY.get(part.name, NETS.keys() - {"exits"})
+    nets = ONLY.get(part.name, NETS.keys() - {"exits", "family"})
     return sorted(net for net in nets if (part.name, net) not in REFUSED)
 
 

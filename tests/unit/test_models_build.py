@@ -24,6 +24,7 @@ SHAPES = {
     "ds-cnn": (1, 49, 10),
     "efficientnet-b0": (3, 32, 32),
     "efficientnet-lite0": (3, 32, 32),
+    "elastic": (1, 28, 28),
     "lenet5": (1, 28, 28),
     "mlp": (64,),
     "mobilenet-v1": (3, 32, 32),

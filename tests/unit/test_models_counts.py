@@ -31,6 +31,8 @@ PUBLISHED = [
     ("cnn-exits", (1, 8, 8), 10, {}, 23_296 + 4 * 112 * 10 + 30),
     # Closed form: 3x3 kernels from 1 to 16, 32, 64 and 128 channels, two numbers a channel, and 15 numbers a cell.
     ("detector", (1, 32, 32), 240, {}, 99_327),
+    # Closed form: 11*24 and 3 blocks of 2*24*72 + (25+4)*72 + 2*24, and a head of 24 numbers.
+    ("elastic", (1, 8, 8), 10, {}, 11 * 24 + 3 * (2 * 24 * 72 + 29 * 72 + 2 * 24) + 25 * 10),
     # MLPerf Tiny anomaly detection: 269,992 in Keras, of which 2,064 are running statistics.
     ("autoencoder", (640,), 0, {}, 269_992 - 2_064),
     # Keras Applications MobileNet: 4,253,864, of which 21,888 are running statistics.

@@ -39,6 +39,8 @@ CASES = [
     ("efficientnet-lite0", (3, 32, 32), {}),
     ("resnet8-exits", (3, 16, 16), {"outputs": "all"}),
     ("cnn-exits", (1, 9, 9), {"outputs": "all"}),
+    ("elastic", (1, 8, 8), {}),
+    ("elastic", (1, 8, 8), {"norm": "batch"}),
     ("autoencoder", (64,), {}),
     ("detector", (1, 8, 8), {}),
     ("detector", (1, 8, 8), {"norm": "batch"}),

@@ -17,6 +17,8 @@ STRUCTURES: Final[dict[str, str]] = {
     "quantised-net": "fedlite.compression.structure.quantised_net:QuantisedNet",
     "low-rank": "fedlite.compression.structure.low_rank:LowRank",
     "tied": "fedlite.compression.structure.tied:Tied",
+    "subnet": "fedlite.compression.structure.subnet:Subnet",
+    "supernet": "fedlite.compression.structure.subnet:Supernet",
     "width": "fedlite.compression.structure.width:Width",
 }
 """Name -> `module:Class`."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedlite.compression.part import Part, PartError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import nn
 
@@ -30,6 +30,9 @@ class NetSpec(Protocol):
 
     def build(self, share: float = 1.0) -> nn.Module:
         """Return the net at a share of its own width, freshly initialised, the same bits each time."""
+
+    def varied(self, params: Mapping[str, Any]) -> NetSpec:
+        """Return the same with other arguments of the net's factory."""
 
     def __hash__(self) -> int: ...
 

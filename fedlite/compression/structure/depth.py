@@ -18,6 +18,7 @@ import numpy as np
 
 from fedlite.compression.part import PartError
 from fedlite.compression.structure.base import Array, NetSpec, Structure
+from fedlite.compression.structure.width import take
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -28,22 +29,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class WholeTensors:
-    """The placement of a net whose tensors are some of the full model's, whole.
+class SomeTensors:
+    """The placement of a net that has some of the full model's tensors, whole or in part.
 
     Attributes
     ----------
     full : sequence of arrays
     positions : sequence of int
         Where each tensor of the net is in `full`.
+    parts : sequence of index maps, optional
+        Which part of that tensor it is; the whole if not given.
     """
 
     full: Sequence[Array]
     positions: Sequence[int]
+    parts: Sequence[IndexMap] | None = None
 
     def take(self) -> list[Array]:
         """Return the tensors that the net has."""
-        return [self.full[position] for position in self.positions]
+        whole = [self.full[position] for position in self.positions]
+        return whole if self.parts is None else take(whole, self.parts)
 
     def add(self, total: OverlapSum, sums: Sequence[Array], weight: float, held: Held | None = None) -> None:
         """Add the tensors that the net has; of the others its clients hold nothing."""
@@ -52,7 +57,7 @@ class WholeTensors:
         masks: Held = [None] * len(self.full)
         for own, position in enumerate(self.positions):
             values[position] = sums[own]
-            maps[position] = (slice(None),) * self.full[position].ndim
+            maps[position] = (slice(None),) * self.full[position].ndim if self.parts is None else self.parts[own]
             masks[position] = None if held is None else held[own]
         total.add(values, weight, maps, masks)
 
@@ -61,9 +66,9 @@ class WholeTensors:
 class _Shallower(Structure):
     """A net that keeps names and shapes of the full one's tensors, but not all of them."""
 
-    def place(self, spec: NetSpec, full: Sequence[Array]) -> WholeTensors:
+    def place(self, spec: NetSpec, full: Sequence[Array]) -> SomeTensors:
         """Return which tensors the net has, whatever the values."""
-        return WholeTensors(full, _positions(self, spec))
+        return SomeTensors(full, _positions(self, spec))
 
 
 @lru_cache(maxsize=64)

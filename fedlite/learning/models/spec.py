@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fedlite.compression.part import PartError, from_record
@@ -69,6 +69,11 @@ class ModelSpec:
             )
         with seeded(self.seed, "layers", layers.name):
             return layers.replace(net)
+
+    def varied(self, params: Mapping[str, Any]) -> ModelSpec:
+        """Return the specification with other arguments of the factory."""
+        fields = {**dict(self.params), **{name: _hashable(value) for name, value in params.items()}}
+        return replace(self, params=tuple(sorted(fields.items())))
 
     @property
     def record(self) -> dict[str, Any]:
