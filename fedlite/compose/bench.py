@@ -19,6 +19,7 @@ from fedlite import wire
 from fedlite.client.sending import decoded_weights, send
 from fedlite.compose.shipping import CALIBRATION_ROWS, Shipped, Ware, filled, predicted, ship, state_of
 from fedlite.compression.overlap import OverlapSum
+from fedlite.compression.plan import Plan
 from fedlite.compression.structure.base import net_of
 from fedlite.learning import objectives
 from fedlite.learning.models.spec import ModelSpec, spec_of
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from fedlite.client.memory import JobMemory
     from fedlite.compose.bench_task import BenchTask, Effort
-    from fedlite.compression.plan import Plan
     from fedlite.compression.structure.base import Placement, Structure
     from fedlite.learning.models.layers.base import Layers
     from fedlite.techniques.technique import Lesson
@@ -54,6 +54,16 @@ class Job:
     rows: int
     up_bytes: int
     down_bytes: int
+    epochs: int = 1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A full model, and all the jobs that it took."""
+
+    spec: ModelSpec
+    arrays: Sequence[Array]
+    jobs: tuple[Job, ...]
 
 
 @dataclass(frozen=True)
@@ -165,6 +175,30 @@ class Bench:
                     arrays, done = self._round(spec, recipe.plan, arrays, memories, round_ + 1)
                     jobs += done
             return self._shipped(spec, recipes[-1].plan, arrays, jobs)
+
+    def train(self, recipe: Recipe, rounds: int = 0) -> Trained:
+        """Return a model trained under one recipe as `run` does it, or by so many rounds from its first weights on."""
+        with single_thread():
+            spec, effort = self.spec(recipe), self._effort
+            arrays = state_of(spec.build()) if rounds else self._start(spec)
+            jobs = [] if rounds else [Job(Plan(), len(self._task.train), 0, 0, effort.epochs)]
+            memories: list[JobMemory] = [{} for _ in self._task.shares]
+            for round_ in range(1, 1 + (rounds or effort.rounds)):
+                arrays, done = self._round(spec, recipe.plan, arrays, memories, round_)
+                jobs += done
+            return Trained(spec, arrays, tuple(jobs))
+
+    @property
+    def held(self) -> NDArray[np.int64]:
+        """Rows that nobody trains on, for searches."""
+        return self._task.held
+
+    def score(self, trained: Trained, structure: Structure) -> dict[str, float]:
+        """Return the metrics on held-out rows of the net that a structure cuts out of a model."""
+        data, net = self._task.data, net_of(structure, trained.spec)
+        part = structure.place(trained.spec, trained.arrays).take()
+        with single_thread():
+            return dict(self._trainer(net).evaluate(part, data.x_train[self.held], data.y_train[self.held]).metrics)
 
     def _start(self, spec: ModelSpec, lesson: Lesson | None = None) -> list[Array]:
         """Return the full model, trained on all rows; once for each net and lesson."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fedlite.compose.bench import Bench
 from fedlite.compose.bench_rows import quantities, spent
 from fedlite.compose.bench_task import Effort, bench_task
+from fedlite.compose.trials import Trials
 from fedlite.compression.part import PartError
 from fedlite.errors import FedliteError
 from fedlite.techniques import TECHNIQUES, technique
@@ -42,18 +43,6 @@ class Asked:
     effort: Effort
 
 
-class _Measuring:
-    """What a search asks: the quantities of a recipe on the device."""
-
-    def __init__(self, bench: Bench, profile: DeviceProfile, batch: int) -> None:
-        self._bench, self._profile, self._batch = bench, profile, batch
-        self.tried = 0
-
-    def measure(self, recipe: Recipe) -> Mapping[str, Any]:
-        self.tried += 1
-        return quantities(self._bench.run([recipe]), self._profile, self._batch)
-
-
 def compare(asked: Asked) -> dict[str, Any]:
     """Return the two columns and what the methods say of themselves, as JSON values.
 
@@ -65,12 +54,12 @@ def compare(asked: Asked) -> dict[str, Any]:
     made = [technique(name).made(options) for name, options in asked.techniques]
     task = bench_task(asked.data, _nets(asked.model, made), asked.effort)
     bench = Bench(asked.model, task, asked.effort)
-    measuring = _Measuring(bench, asked.profile, asked.effort.batch)
+    trials = Trials(bench, asked.profile, asked.effort.batch)
     facts: dict[str, Any] = {}
     recipes: list[Recipe] = []
     for one in made:
         if isinstance(one, Search):
-            found, told = one.find(measuring)
+            found, told = one.find(trials)
             facts |= told
         else:
             found = one
@@ -87,7 +76,7 @@ def compare(asked: Asked) -> dict[str, Any]:
         "before": quantities(before, asked.profile, asked.effort.batch),
         "after": quantities(after, asked.profile, asked.effort.batch),
         "facts": {**facts, **dict(after.shipped.artefact.facts)},
-        "cost": spent(after, asked.profile, measuring.tried),
+        "cost": spent(after, asked.profile, trials.tried),
         "remarks": _remarks(task, after.shipped.plan.remarks),
         "effort": asdict(asked.effort),
     }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from fedlite.errors import UnknownNameError
 from fedlite.techniques import (
+    architectures,
     automatic,
     distillation,
     low_precision,
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 
 
-_FAMILIES: Final = (pruning, low_precision, low_rank, sharing, nets, on_the_wire, distillation, submodels, automatic)
+
+_FAMILIES: Final = (pruning, low_precision, low_rank, sharing, nets, on_the_wire, distillation, submodels, architectures, automatic)
 
 TECHNIQUES: Final[dict[str, Technique]] = {one.name: one for family in _FAMILIES for one in family.TECHNIQUES}
 """Name -> technique, family by family."""

@@ -15,14 +15,36 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Protocol
 
+    from fedlite.compression.structure.base import Structure
     from fedlite.learning.models.layers.base import Layers
     from fedlite.learning.objectives.terms.base import Term
 
+    class Trial(Protocol):
+        """A trained model that a search may look into.
+
+        Attributes
+        ----------
+        device_s, device_j : float
+            Of all training and testing of it so far, had devices of one profile done it.
+        """
+
+        device_s: float
+        device_j: float
+
+        def held(self, structure: Structure = ...) -> Mapping[str, float]:
+            """Return the metrics, on rows that nobody trains on, of the net that a structure cuts out of the model."""
+
     class Bench(Protocol):
-        """What a search may ask: what a recipe comes to, on the task and the device at hand."""
+        """What a search may ask, on the task and the device at hand."""
 
         def measure(self, recipe: Recipe) -> Mapping[str, Any]:
             """Return the quantities of `fedlite compress` of a recipe, as plain numbers."""
+
+        def weigh(self, recipe: Recipe, device: str = "") -> Mapping[str, float]:
+            """Return params, macs, stored_bytes, latency_ms and inference_memory_bytes of a net that is not trained."""
+
+        def train(self, recipe: Recipe, rounds: int = 0) -> Trial:
+            """Return a model trained under a recipe, by so many rounds from scratch if any are named."""
 
 
 STORED: Final = "stored"

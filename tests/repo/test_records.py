@@ -6,6 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "fedlite"
 GROWING = {
     "client/sending.py": {"Sent"},
+    "compose/trials.py": {"Trial"},
     "compression/constraint/regrow.py": {"Moving"},
     "engine/ray_pool.py": {"_Slot", "_Flight"},
     "flower/app_exchange.py": {"_Ended"},
