@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from fedlite.techniques.technique import Lesson
 
     Array = NDArray[Any]
+    Memories = dict[tuple[int, str], JobMemory]
+    """What clients remember, each of the parts of every net that it trained, as devices do."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +169,10 @@ class Bench:
             # What stands on a trained net begins as that net.
             arrays = state_of(spec.build()) if last.on_trained else self._start(spec, last.lesson)
             shares = np.array_split(np.arange(self._effort.rounds), len(recipes))
-            memories: list[JobMemory] = [{} for _ in self._task.shares]
+            memories: Memories = {}
             jobs: list[Job] = []
             for recipe, rounds in zip(recipes, shares, strict=True):
-                jobs = []
+                jobs = [] if rounds.size else jobs
                 for round_ in rounds.tolist():
                     arrays, done = self._round(spec, recipe.plan, arrays, memories, round_ + 1)
                     jobs += done
@@ -182,7 +184,7 @@ class Bench:
             spec, effort = self.spec(recipe), self._effort
             arrays = state_of(spec.build()) if rounds else self._start(spec)
             jobs = [] if rounds else [Job(Plan(), len(self._task.train), 0, 0, effort.epochs)]
-            memories: list[JobMemory] = [{} for _ in self._task.shares]
+            memories: Memories = {}
             for round_ in range(1, 1 + (rounds or effort.rounds)):
                 arrays, done = self._round(spec, recipe.plan, arrays, memories, round_)
                 jobs += done
@@ -198,7 +200,11 @@ class Bench:
         data, net = self._task.data, net_of(structure, trained.spec)
         part = structure.place(trained.spec, trained.arrays).take()
         with single_thread():
-            return dict(self._trainer(net).evaluate(part, data.x_train[self.held], data.y_train[self.held]).metrics)
+            return dict(
+                self._trainer(net, trained.spec)
+                .evaluate(part, data.x_train[self.held], data.y_train[self.held])
+                .metrics
+            )
 
     def _start(self, spec: ModelSpec, lesson: Lesson | None = None) -> list[Array]:
         """Return the full model, trained on all rows; once for each net and lesson."""
@@ -209,7 +215,7 @@ class Bench:
                 epochs=self._effort.epochs, batch_size=self._effort.batch, lr=self._effort.lr, optimizer="adam"
             )
             data = self._task.data
-            result = self._trainer(net).train(
+            result = self._trainer(net, spec).train(
                 state_of(net), [job], data.x_train, data.y_train, config,
                 terms=lesson.terms if lesson else (), teacher=self._teacher(lesson) if lesson else None,
             )  # fmt: skip
@@ -222,7 +228,7 @@ class Bench:
         return filled(spec.build(), self._start(spec))
 
     def _round(
-        self, spec: ModelSpec, plan: Plan, arrays: list[Array], memories: list[JobMemory], round_: int
+        self, spec: ModelSpec, plan: Plan, arrays: list[Array], memories: Memories, round_: int
     ) -> tuple[list[Array], list[Job]]:
         """Return the model after one round of all clients, and what each of them did."""
         seed = seed_of(self._effort.seed, "bench round", round_)
@@ -234,17 +240,19 @@ class Bench:
             if own.structure not in legs:
                 legs[own.structure] = self._leg(spec, own, arrays, seed)
             leg = legs[own.structure]
-            job = ClientJob(rows, seed_of(seed, "client", client), memories[client])
+            place = client, own.structure.key
+            memory = memories.get(place, {})
+            job = ClientJob(rows, seed_of(seed, "client", client), memory)
             cohort = leg.trainer.train(
                 leg.received, [job], self._task.data.x_train, self._task.data.y_train, self._config,
                 constraints=own.constraints, terms=[term for term in own.terms if isinstance(term, Term)],
                 round_=round_,
             )  # fmt: skip
-            sent = send(cohort, own, [job.seed], [memories[client]], round_)
+            sent = send(cohort, own, [job.seed], [memory], round_)
             weight = float(len(rows))
             learned = decoded_weights(sent.packets[0], wire.parse_codec(own.up), cohort.start)
             leg.placement.add(total, [weight * one.astype(np.float64) for one in learned], weight, cohort.held)
-            memories[client] = {**memories[client], **cohort.memories[0], **sent.memories[0]}
+            memories[place] = {**memory, **cohort.memories[0], **sent.memories[0]}
             jobs.append(Job(own, len(rows), len(sent.packets[0]) + sent.extra_bytes[0], leg.down_bytes))
         return total.finish(arrays), jobs
 
@@ -252,17 +260,21 @@ class Bench:
         placement, down = plan.structure.place(spec, arrays), wire.parse_codec(plan.down)
         packet = wire.encode(placement.take(), down, stream(seed, "down") if down.stochastic else None)
         received = wire.decode(packet, like=placement.take())
-        return _Leg(placement, received, len(packet), self._trainer(net_of(plan.structure, spec)))
+        return _Leg(placement, received, len(packet), self._trainer(net_of(plan.structure, spec), spec))
 
     def _shipped(self, spec: ModelSpec, plan: Plan, arrays: list[Array], jobs: list[Job]) -> Outcome:
         task, seed = self._task, self._effort.seed
         calibration = task.shares[0][:CALIBRATION_ROWS]
-        ware = Ware(spec, arrays, task.data, calibration, task.held, seed, task.data.objective)
+        ware = Ware(spec, arrays, task.data, calibration, task.held, seed, self._objective(spec))
         shipped = ship(ware, plan)
         metrics = dict(shipped.score.metrics)
         if "accuracy" in metrics and "macro_f1" not in metrics:
             metrics["macro_f1"] = macro_f1(predicted(shipped, ware), task.data.y_test)
         return Outcome(spec, shipped, metrics, tuple(jobs))
 
-    def _trainer(self, net: nn.Module) -> Trainer:
-        return Trainer(net, objective=objectives.objective(self._task.data.objective), mode="sequential")
+    def _trainer(self, net: nn.Module, spec: ModelSpec) -> Trainer:
+        return Trainer(net, objective=objectives.objective(self._objective(spec)), mode="sequential")
+
+    def _objective(self, spec: ModelSpec) -> str:
+        """Return what is learned: the data's own task, by every exit where the net gives them all."""
+        return "exits" if dict(spec.params).get("outputs") == "all" else self._task.data.objective

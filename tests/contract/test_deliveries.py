@@ -13,8 +13,8 @@ from torch import nn
 from fedlite.compression.part import PartError, from_record, made
 from fedlite.delivery import DELIVERIES
 from fedlite.delivery.base import Artefact, Calibration, Delivery, delivered
-from fedlite.delivery.binarization import Binarization
 from fedlite.delivery.batch_statistics import BatchStatistics
+from fedlite.delivery.binarization import Binarization
 from fedlite.delivery.clustering import Clustering
 from fedlite.delivery.connection_pruning import ConnectionPruning
 from fedlite.delivery.diverse_neurons import DiverseNeurons

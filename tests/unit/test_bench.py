@@ -9,16 +9,19 @@ import pytest
 
 from fedlite import wire
 from fedlite.cli.main import app
+from fedlite.client.stages.error_feedback import ErrorFeedback
 from fedlite.compose.bench import Bench
 from fedlite.compose.bench_rows import quantities
 from fedlite.compose.bench_task import Effort, bench_task
 from fedlite.compose.toolbox import Asked, compare
 from fedlite.compression.constraint.magnitude import Magnitude
 from fedlite.compression.plan import Plan
+from fedlite.compression.structure.subnet import Supernet
 from fedlite.compression.structure.width import Width
 from fedlite.delivery.static_quantization import StaticQuantization
 from fedlite.errors import FedliteError
 from fedlite.scenario.profiles import load_profile
+from fedlite.techniques import technique
 from fedlite.techniques.technique import Recipe
 
 SMALL = Effort(rows=400, epochs=2, rounds=2)
@@ -109,6 +112,39 @@ def test_rounds_are_dealt_among_the_techniques_in_their_order(full):
     first = told(Plan(constraints=(Magnitude(0.9),)), Plan(constraints=(Magnitude(0.9),), structure=Width(0.5)))
     assert first["params"] < full["params"]
     assert first != told(Plan(structure=Width(0.5)), Plan(constraints=(Magnitude(0.9),), structure=Width(0.5)))
+
+
+def test_more_techniques_than_rounds_are_told_of_the_last_that_had_one(full):
+    both = told(Plan(), Plan(), Plan(deliveries=(StaticQuantization(rows=16),)))
+    assert both["up_bytes"] == full["up_bytes"]
+    assert both["stored_bytes"] < 0.28 * full["stored_bytes"]
+
+
+def test_a_client_remembers_for_each_net_that_it_trains():
+    """A residual of one shape is not added to an update of another."""
+    axes = (("blocks", (1, 2)), ("channels", (8, 16)))
+    plan = Plan("drawn", Supernet(axes), stages=(ErrorFeedback(),), up=("topk:0.1",))
+    trained = BENCH.train(Recipe(plan, model="elastic", options=(("blocks", 2), ("channels", 16))), 4)
+    assert len({job.plan.structure for job in trained.jobs}) > 2
+
+
+def test_every_exit_learns_where_a_net_gives_all():
+    recipe = technique("depthfl").made({"blocks": 2})
+    found = quantities(Bench("cnn-exits", TASK, SMALL).run([recipe]), BOARD, SMALL.batch)
+    whole = quantities(Bench("cnn-exits", TASK, SMALL).run([Recipe(options=recipe.options)]), BOARD, SMALL.batch)
+    assert {"first_accuracy", "last_accuracy"} <= set(found)
+    bench = Bench("cnn-exits", TASK, SMALL)
+    for options in ((), recipe.options):
+        trained = bench.train(Recipe(options=options))
+        begun = trained.spec.build().state_dict()
+        moved = [
+            name
+            for (name, first), last in zip(begun.items(), trained.arrays, strict=True)
+            if name.startswith("heads.") and not np.array_equal(first.numpy(), last)
+        ]
+        assert len(moved) == (6 if options else 2)
+    assert found["stored_bytes"] < 0.5 * whole["stored_bytes"]
+    assert found["training_step_ms"]["value"] < whole["training_step_ms"]["value"]
 
 
 def test_the_same_seed_gives_the_same_numbers():
