@@ -56,6 +56,7 @@ def native_task(scenario: Scenario, learning: Learning, classes: Sequence[Device
         sample_bytes=int(learning.data.x_train[0].nbytes),
         local=scenario.training.local_config(),
         metrics=learning.goal.columns,
+        versions=scenario.wire.versions,
     )
 
 
@@ -145,6 +146,11 @@ def app_classes(scenario: FleetScenario, fleet: Fleet) -> list[AppClass]:
     classes = []
     for position, profile in enumerate(fleet.population.profiles):
         plan = scenario.plan_for(profile=profile.name, tier=str(profile.tier))
+        if plan.delta:
+            raise FedliteError(
+                f"delta: got {'+'.join(plan.delta)!r} with a Flower app, whose devices get every model whole,"
+                " expected none; remove it from 'wire' or the plan"
+            )
         idle = [part.name for part in plan.parts if part != FULL]
         if idle:
             _log.warning(

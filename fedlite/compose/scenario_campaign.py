@@ -165,6 +165,7 @@ class ScenarioCampaign:
             noise_multiplier=self.noise_multiplier,
             modes=sorted(runtime.modes),
             uncounted=list(runtime.prices.uncounted) if isinstance(runtime, AppRuntime) else [],
+            downloads=None if isinstance(runtime, AppRuntime) else runtime.downloads,
         )
 
     def _tester(self, grid: FleetGrid, trainer: Trainer, log: RoundLog) -> serving.Tester:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from fedlite.report.measure import metric_records
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedlite.client.downlink import Downloads
     from fedlite.compose.fleet import DeviceClass
     from fedlite.compose.learning import Learning
     from fedlite.compose.record import Record
@@ -39,10 +41,12 @@ def scenario_particulars(
     noise_multiplier: float | None,
     modes: Sequence[str],
     uncounted: Sequence[str],
+    downloads: Downloads | None,
 ) -> Particulars:
     """Return what is known of a scenario's run.
 
-    `modes` are the trainer's execution modes, `uncounted` the messages whose work an own ClientApp hides from counting.
+    `modes` are the trainer's execution modes, `uncounted` the messages whose work an own ClientApp hides from counting;
+    `downloads` are those of fedlite's own clients.
     """
     spent = privacy_spent(scenario, record.ledger, len(learning.rows), noise_multiplier)
     return Particulars(
@@ -62,6 +66,8 @@ def scenario_particulars(
             "epsilon": spent,  # the key that summaries of version 0.1 had
             "trainer_modes": list(modes),
             "uncounted": list(uncounted),
+            # Where all models go down whole, the ledger says all there is to say.
+            **({"downloads": asdict(downloads)} if downloads and any(c.plan.delta for c in classes) else {}),
         },
     )
 

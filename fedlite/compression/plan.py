@@ -5,6 +5,7 @@
     terms        what is added to the loss              (`learning/objectives/terms`)
     stages       what happens to the update before the wire: clipping, noise, error feedback (`client/stages`)
     down, up     the codecs of the two ways             (`wire`)
+    delta        what a device gets that holds a version (`client/downlink`)
     deliveries   what is made of the trained model before it is shipped (`delivery`)
 
 A plan belongs to a job: who composes a run decides which plan which device follows in which round.
@@ -48,6 +49,9 @@ class Plan:
         In the order in which they treat the trained model; rounds know nothing of them.
     up, down : tuple of str
         Stages of the codecs, such as ("topk:0.1", "int8", "zstd"); `fedlite.wire.parse_codec` explains and checks them.
+    delta : tuple of str
+        How the difference to the version that a device holds is sent: by the stages of a codec, or ("exact",); whole
+        models only if empty. `fedlite.client.downlink` explains.
 
     Raises
     ------
@@ -63,6 +67,7 @@ class Plan:
     up: Codec = ("fp32",)
     down: Codec = ("fp32",)
     deliveries: tuple[Part, ...] = ()
+    delta: Codec = ()
 
     def __post_init__(self) -> None:
         where = f"plan {self.name!r}"
@@ -135,6 +140,7 @@ class Plan:
             **{kind: [part.record for part in getattr(self, kind)] for kind in _KINDS},
             "up": list(self.up),
             "down": list(self.down),
+            "delta": list(self.delta),
         }
 
     @classmethod
@@ -149,4 +155,5 @@ class Plan:
             deliveries=tuple(from_record(part, Part) for part in record["deliveries"]),
             up=tuple(record["up"]),
             down=tuple(record["down"]),
+            delta=tuple(record["delta"]),
         )

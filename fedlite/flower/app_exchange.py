@@ -268,8 +268,9 @@ class AppExchange:
 
     # -- answering ----------------------------------------------------------------------------------------------------
 
-    def settle(self, arrived: Bools) -> None:
+    def settle(self, arrived: Bools, downloaded: Bools) -> None:
         """Keep the state of the nodes whose reply arrived; the others are as before, as in Flower after an error."""
+        del downloaded  # apps get every model whole
         for position in np.flatnonzero(arrived).tolist():
             device, ended = int(self._devices[position]), self._ended[position]
             self._clients.states[device] = ended.state

@@ -75,6 +75,12 @@ class Flight:
         return heard
 
     @property
+    def downloaded(self) -> Bools:
+        """Jobs whose device has got the whole packet that the server sent."""
+        whole: Bools = self.timeline.down_share >= 1.0
+        return whole
+
+    @property
     def failed(self) -> Bools:
         """Jobs that ended before their reply was sent, or whose reply is worth nothing."""
         failed: Bools = ~self.arrived & ~self.not_awaited
@@ -149,7 +155,7 @@ def land(fleet: Fleet, flight: Flight) -> None:
     flight.timeline.outcome[flight.exchange.facts.diverged & flight.arrived] = Outcome.DIVERGED.code
     if flight.arrived.sum() < flight.closing.least:
         flight.timeline.outcome[flight.arrived] = Outcome.ABANDONED.code
-    flight.exchange.settle(flight.arrived)
+    flight.exchange.settle(flight.arrived, flight.downloaded)
     flight.landed = True
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedlite.client.downlink import Downlink
 from fedlite.client.memory import DeviceMemories
 from fedlite.pricing import Job, Tariff
 
@@ -51,6 +52,8 @@ class NativeTask:
     local : LocalConfig
     metrics : tuple of str
         What an evaluation tells, by name.
+    versions : int
+        Most versions of the model that the server keeps to send differences to.
     """
 
     spec: ModelSpec
@@ -66,6 +69,7 @@ class NativeTask:
     sample_bytes: int
     local: LocalConfig
     metrics: tuple[str, ...]
+    versions: int = 16
 
     def training_macs(self, structure: Structure, samples: float) -> float:
         """Return the multiply-accumulates of training; a backward pass takes twice those of a forward one."""
@@ -110,6 +114,7 @@ class NativeClients:
         self.seed = seed
         self.aggregation = aggregation or Aggregation()
         self.memories = DeviceMemories()
+        self.downlink = Downlink(task.versions)
         self.modes: set[str] = set()
         """Execution modes that the trainer has used."""
         self._most_examples = int(task.examples.max(initial=1))

@@ -161,8 +161,10 @@ class NativeExchange:
 
     # -- replies ------------------------------------------------------------------------------------------------------
 
-    def settle(self, arrived: Bools) -> None:
-        """Remember what each device keeps; what a lost upload carried still has to be sent."""
+    def settle(self, arrived: Bools, downloaded: Bools) -> None:
+        """Remember what each device keeps and which model it holds; what a lost upload carried has to be sent again."""
+        for position in np.flatnonzero(downloaded).tolist():
+            self._side.downlink.hold(int(self._sheet.devices[position]), self._sheet.download(position))
         for done in self._computed:
             memories = unpack_memories(done.arrays, len(done.positions))
             for place, position in enumerate(done.positions.tolist()):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import compress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from numpy.typing import NDArray
 
 from fedlite import wire
+from fedlite.client.downlink import Offer
 from fedlite.client.job import pack_received
 from fedlite.client.stages.base import Stage
 from fedlite.client.stages.clip import Clip
@@ -18,11 +19,12 @@ from fedlite.fleet.demands import Demands
 from fedlite.flower import compat
 from fedlite.flower.records import distinct, first_of, from_record, in_types
 from fedlite.pricing import RATES
-from fedlite.rng import seeds_of, stream
+from fedlite.rng import seeds_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fedlite.client.downlink import Download, Version
     from fedlite.compression.plan import Plan
     from fedlite.compression.structure.base import Placement
     from fedlite.engine.pool import Shared
@@ -57,12 +59,11 @@ class Content:
 
 @dataclass(frozen=True)
 class Leg:
-    """One content on its way down to the devices of one plan: really encoded, and as they decode it."""
+    """One content for devices of one plan that all decode the same numbers, whatever packet each of them got."""
 
     content: Content
     plan: Plan
     placement: Placement
-    packet: bytes
     received: list[Array]
     shared: Shared
 
@@ -115,10 +116,11 @@ class JobSheet:
         self.seeds = seeds_of(side.seed, kind, names=ids)
         records, content_of = distinct([message.content for message in messages], id)
         contents = [_content(record, side.task) for record in records]
-        pairs, self.leg_of = _pairs(side.task, contents, content_of, devices, now_s)
+        parcels, self._parcel_of = _parcels(side, contents, content_of, devices, now_s)
         # Each content's stream is named after its messages, whatever their order.
         named = [min(compress(ids, content_of == content)) for content in range(len(contents))]
-        self.legs = [_leg(side, contents[content], plan, named[content]) for content, plan in pairs]
+        self._downloads, self.legs, leg_of = _sent(side, contents, named, parcels)
+        self.leg_of: Ids = leg_of[self._parcel_of]
         self.contents = contents
         self._locals = [replace(side.task.local, **leg.content.local) for leg in self.legs]
         self.own_examples: Ids = (side.task.test_examples if kind == "evaluate" else side.task.examples)[self.clients]
@@ -133,6 +135,10 @@ class JobSheet:
     def plans(self) -> list[Plan]:
         """Each job's plan."""
         return [self.legs[leg].plan for leg in self.leg_of.tolist()]
+
+    def download(self, position: int) -> Download:
+        """Return what the device of one job gets."""
+        return self._downloads[int(self._parcel_of[position])]
 
     def _counted(self) -> tuple[Ids, Ids]:
         if self.kind == "evaluate":
@@ -155,8 +161,9 @@ class JobSheet:
 
     def demands(self, works: Works, lengths: Sequence[int]) -> Demands:
         """Return what the jobs ask of their devices; `lengths` has the upload of each leg."""
-        down_bytes = self.per_leg([len(leg.packet) for leg in self.legs]).astype(np.float64)
-        storage_bytes = down_bytes + self.own_examples * self._side.task.sample_bytes
+        down_bytes = np.array([len(one.packet) for one in self._downloads], dtype=np.float64)[self._parcel_of]
+        stored_bytes = np.array([one.stored_bytes for one in self._downloads], dtype=np.float64)[self._parcel_of]
+        storage_bytes = stored_bytes + self.own_examples * self._side.task.sample_bytes
         up_bytes, slept_s = self.per_leg(lengths).astype(np.float64), np.zeros(len(self))
         return Demands(down_bytes, up_bytes, works.time_s, works.peak_bytes, storage_bytes, slept_s)
 
@@ -170,18 +177,28 @@ def _content(record: RecordDict, task: NativeTask) -> Content:
     return Content(arrays, (first_of(record, ConfigRecord) or ConfigRecord()).copy())
 
 
-def _pairs(
-    task: NativeTask, contents: Sequence[Content], content_of: Ids, devices: Ids, now_s: float
-) -> tuple[list[tuple[int, Plan]], Ids]:
-    """Return the pairs of content and plan that there are, and for each job which is its own."""
+class _Parcel(NamedTuple):
+    """What some devices of a batch get alike: a content, under a plan, given the version that they hold."""
+
+    content: int
+    plan: Plan
+    base: Version | None
+
+
+def _parcels(
+    side: NativeClients, contents: Sequence[Content], content_of: Ids, devices: Ids, now_s: float
+) -> tuple[list[_Parcel], Ids]:
+    """Return the parcels that there are, and for each job which is its own."""
     round_ = min(content.round_ for content in contents)
-    plans = task.assignment.plans(devices, round_, now_s)
+    plans = side.task.assignment.plans(devices, round_, now_s)
     assigned = [plan.at(round_, device) for plan, device in zip(plans, devices.tolist(), strict=True)]
+    bases = [side.downlink.base(device, plan) for device, plan in zip(devices.tolist(), assigned, strict=True)]
     # Most plans are one object for many devices, which is seen sooner than that two objects are one plan.
-    named = list(zip(content_of.tolist(), assigned, strict=True))
-    few, first = distinct(named, lambda pair: (pair[0], id(pair[1])))
-    pairs, second = distinct([(number, _as_asked(plan, contents[number])) for number, plan in few], lambda pair: pair)
-    return pairs, second[first]
+    each = [_Parcel(*own) for own in zip(content_of.tolist(), assigned, bases, strict=True)]
+    few, first = distinct(each, lambda parcel: (parcel.content, id(parcel.plan), id(parcel.base)))
+    asked = [parcel._replace(plan=_as_asked(parcel.plan, contents[parcel.content])) for parcel in few]
+    parcels, second = distinct(asked, lambda parcel: (parcel.content, parcel.plan, id(parcel.base)))
+    return parcels, second[first]
 
 
 def _as_asked(plan: Plan, content: Content) -> Plan:
@@ -190,14 +207,25 @@ def _as_asked(plan: Plan, content: Content) -> Plan:
     return plan if norm is None else replace(plan, stages=(*plan.stages, Clip(float(cast("float", norm)))))
 
 
-def _leg(side: NativeClients, content: Content, plan: Plan, name: str) -> Leg:
-    """Encode a content for a plan, as it crosses the wire, with a stream of the message's and the plan's own."""
-    placement = plan.structure.place(side.task.spec, content.arrays)
-    part = placement.take()
-    codec = wire.parse_codec(plan.down)
-    named = ("downlink", name, plan.structure.key, "+".join(plan.down))
-    packet = wire.encode(part, codec, stream(side.seed, *named) if codec.stochastic else None)
-    received = wire.decode(packet, like=part)
-    for values in received:
-        values.flags.writeable = False  # as in an actor, which reads it out of shared memory
-    return Leg(content, plan, placement, packet, received, side.pool.share(pack_received(received)))
+def _sent(
+    side: NativeClients, contents: Sequence[Content], names: Sequence[str], parcels: Sequence[_Parcel]
+) -> tuple[list[Download], list[Leg], Ids]:
+    """Encode each parcel as it crosses the wire, and return the legs, and which of them each parcel is for."""
+    offers: dict[tuple[int, Plan], tuple[Placement, Offer]] = {}
+    downloads: list[Download] = []
+    for content, plan, base in parcels:
+        if (content, plan) not in offers:
+            placement = plan.structure.place(side.task.spec, contents[content].arrays)
+            # The stream of the message's and the plan's own.
+            named = ("downlink", names[content], plan.structure.key, "+".join(plan.down))
+            offers[content, plan] = placement, Offer(placement.take(), plan, side.seed, named)
+        downloads.append(offers[content, plan][1].to(base))
+    places = range(len(parcels))
+    firsts, leg_of = distinct(places, lambda place: (*parcels[place][:2], id(downloads[place].received)))
+    legs = []
+    for place in firsts:
+        content, plan, _ = parcels[place]
+        received = downloads[place].received
+        shared = side.pool.share(pack_received(received))
+        legs.append(Leg(contents[content], plan, offers[content, plan][0], received, shared))
+    return downloads, legs, leg_of

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from flwr.app import Message
     from numpy.typing import NDArray
 
+    from fedlite.client.downlink import Downloads
     from fedlite.flower.exchange import Exchange
     from fedlite.flower.native_clients import NativeClients
 
@@ -33,6 +34,11 @@ class NativeRuntime:
     def modes(self) -> set[str]:
         """Execution modes that the trainer has used."""
         return self._clients.modes
+
+    @property
+    def downloads(self) -> Downloads:
+        """The downloads so far."""
+        return self._clients.downlink.told
 
     def open(self, messages: Sequence[Message], devices: NDArray[np.int64], now_s: float) -> Exchange:
         """Begin an exchange.

@@ -91,6 +91,36 @@ def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
     return tag("div", table(content, prose=True), class_="card")
 
 
+def downloads(summary: dict[str, Any]) -> Safe | None:
+    """Return how many models went down whole and how many as differences, and what the server keeps for that."""
+    told = summary.get("downloads")
+    if not told:
+        return None
+    total = told["whole"] + told["deltas"]
+    rows = tuple(
+        (
+            name,
+            count(told[number]),
+            percent(told[number] / total) if total else NOTHING,
+            quantity(told[length], "bytes"),
+            quantity(told[length] / told[number], "bytes") if told[number] else NOTHING,
+        )
+        for name, number, length in (
+            ("the whole model", "whole", "whole_bytes"),
+            ("the difference to what the device holds", "deltas", "delta_bytes"),
+        )
+    )
+    kept = f"{count(told['kept_versions'])} versions, {quantity(told['kept_bytes'], 'bytes')}"
+    head = ("Sent down", "Downloads", "Share", "Bytes", "Each")
+    content = TextTable(
+        f"Models that reached a device; for the differences the server kept at most {kept}",
+        head,
+        rows,
+        frozenset(range(1, len(head))),
+    )
+    return tag("div", table(content, prose=True), class_="card", id="downloads")
+
+
 def delivered(summary: dict[str, Any], metrics: Sequence[Metric]) -> Safe | None:
     """Return what devices get under each plan that ships something else than the trained model, and how good it is."""
     told = summary.get("delivered")

@@ -10,7 +10,17 @@ import polars as pl
 
 from fedlite.report import tables
 from fedlite.report.answer import answer, judged, metric, remark, tiles
-from fedlite.report.chapters import delivered, excluded, honesty, outcomes, plans, privacy, reproduction, scenario
+from fedlite.report.chapters import (
+    delivered,
+    downloads,
+    excluded,
+    honesty,
+    outcomes,
+    plans,
+    privacy,
+    reproduction,
+    scenario,
+)
 from fedlite.report.failures import failures
 from fedlite.report.figures import (
     battery,
@@ -112,7 +122,7 @@ def run_page(run: RunData) -> Page:
                 "plans",
                 "Plans by device class",
                 None,
-                [plans(run.fleet, found.jobs), delivered(run.summary, run.metrics)],
+                [plans(run.fleet, found.jobs), downloads(run.summary), delivered(run.summary, run.metrics)],
             ),
             honesty(found.everything, run, found.column),
             Section("reproduce", "Reproduce", None, [reproduction(run), scenario(run.scenario)]),

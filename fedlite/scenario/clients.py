@@ -16,7 +16,7 @@ from fedlite.scenario.conditions import When
 from fedlite.scenario.parts import ConstraintPart, DeliveryPart, StagePart, StructurePart, TermPart
 from fedlite.scenario.plan_techniques import TechniqueRecipe
 from fedlite.scenario.quantities import Means, PartialFraction, PositiveFraction
-from fedlite.scenario.wire import Codec, DownCodec
+from fedlite.scenario.wire import Codec, Delta, DownCodec
 
 if TYPE_CHECKING:
     from fedlite.compression.constraint.base import Constraint
@@ -122,6 +122,8 @@ class PlanSection(Section):
     """Codec in place of `wire.up`."""
     down: DownCodec | None = None
     """Codec in place of `wire.down`."""
+    delta: Delta | None = None
+    """In place of `wire.delta`."""
     error_feedback: bool | None = None
     """In place of `wire.error_feedback`."""
 
@@ -145,7 +147,9 @@ class PlanSection(Section):
             raise names.remade(error) from None
         return self
 
-    def plan(self, up: tuple[str, ...], down: tuple[str, ...], stages: tuple[Part, ...] = ()) -> Plan:
+    def plan(
+        self, up: tuple[str, ...], down: tuple[str, ...], stages: tuple[Part, ...] = (), delta: tuple[str, ...] = ()
+    ) -> Plan:
         """Return the plan of these parts, named after them.
 
         Parameters
@@ -154,6 +158,8 @@ class PlanSection(Section):
             Codecs, where the section names none.
         stages : tuple of Stage
             Come after the section's own.
+        delta : tuple of str
+            How differences go down, where the section does not say.
         """
         from fedlite.compression.plan import Plan
 
@@ -165,6 +171,7 @@ class PlanSection(Section):
             deliveries=self.deliveries,
             up=self.up or up,
             down=self.down or down,
+            delta=delta if self.delta is None else self.delta,
         )
         if self.techniques:
             plan = self._with_techniques(plan)
@@ -179,7 +186,8 @@ class PlanSection(Section):
         recipe = Recipe(plan)
         for technique in self.techniques:
             recipe = joined(recipe, technique.recipe)
-        return replace(recipe.plan, up=self.up or recipe.plan.up, down=self.down or recipe.plan.down)
+        made = replace(recipe.plan, up=self.up or recipe.plan.up, down=self.down or recipe.plan.down)
+        return made if self.delta is None else replace(made, delta=self.delta)
 
     def _structure(self) -> Structure:
         from fedlite.compression.structure.base import Structure

@@ -72,7 +72,7 @@ class FleetScenario(Sections):
         wanted = wanted and not section.names_feedback
         # A codec that carries the weights themselves leaves no error to feed back.
         feedback = (ErrorFeedback(),) if wanted and sends_update(section.up or self.wire.up) else ()
-        return section.plan(self.wire.up, self.wire.down, (*feedback, *self.privacy.stages()))
+        return section.plan(self.wire.up, self.wire.down, (*feedback, *self.privacy.stages()), self.wire.delta)
 
 
 class Scenario(FleetScenario):

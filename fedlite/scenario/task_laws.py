@@ -143,6 +143,16 @@ def _own_app_follows_no_plan(scenario: Sections) -> Iterator[Violation]:
                 "write 'plan: full' (wire codecs still apply), or remove task.app",
                 ("task.app",),
             )
+    deltas: list[tuple[str, tuple[str, ...] | None]] = [("wire.delta", scenario.wire.delta)]
+    deltas += [(f"clients.{index}.plan.delta", rule.plan.delta) for index, rule in enumerate(scenario.clients)]
+    for where, delta in deltas:
+        if delta:
+            yield Violation(
+                where,
+                f"got {'+'.join(delta)!r} with task.app, whose devices get every model whole",
+                "remove it",
+                ("task.app",),
+            )
     if scenario.training.mode == "batched":
         yield Violation(
             "training.mode", "got 'batched' with task.app, which runs message by message", "remove it", ("task.app",)

@@ -69,6 +69,27 @@ DownCodec = Annotated[
 ]
 
 
+def _expand_delta(value: Any) -> Any:
+    if isinstance(value, bool):
+        return [_EXACT] if value else []
+    return _split(value)
+
+
+def _check_delta(stages: tuple[str, ...]) -> tuple[str, ...]:
+    return stages if stages in ((), (_EXACT,)) else _check(_check_stages(stages))
+
+
+_EXACT = "exact"
+
+Delta = Annotated[
+    tuple[str, ...],
+    names.after(_check_delta),
+    Field(strict=False),
+    BeforeValidator(_expand_delta),
+    Means("`true` or `exact`: the exact difference; or a codec for the difference; `false`: always the whole model"),
+]
+
+
 class Wire(Section):
     """How arrays are encoded. Bytes charged are the length of what was really encoded."""
 
@@ -78,3 +99,7 @@ class Wire(Section):
     """To the devices."""
     error_feedback: bool = False
     """Devices keep what a lossy `up` codec lost and add it to their next update."""
+    delta: Delta = ()
+    """Send a device that holds an earlier version of the model the difference to that."""
+    versions: Annotated[int, Field(ge=1, le=10_000)] = 16
+    """Versions that the server keeps for that; devices that hold an older one get the whole model."""

@@ -56,6 +56,7 @@ def _joined(first: Plan, second: Plan) -> Plan:
         deliveries=(*first.deliveries, *second.deliveries),
         up=second.up if second.up != _PLAIN else first.up,
         down=second.down if second.down != _PLAIN else first.down,
+        delta=second.delta or first.delta,
     )
 
 

@@ -12,6 +12,7 @@ from fedlite.wire.codec import (
     parse_codec,
     sends_update,
 )
+from fedlite.wire.delta import decode_delta, encode_delta
 from fedlite.wire.errors import CodecError, WireError
 from fedlite.wire.many import blocks, decode_many, encode_many
 from fedlite.wire.packet import MOST_ELEMENTS, PacketInfo, decode, encode, inspect, most_bytes
@@ -30,8 +31,10 @@ __all__ = [
     "check_downlink",
     "check_error_feedback",
     "decode",
+    "decode_delta",
     "decode_many",
     "encode",
+    "encode_delta",
     "encode_many",
     "from_update",
     "inspect",

@@ -139,7 +139,7 @@ def through(exchange, order=ORDER, arrived=None):
     exchange.start(everybody, everybody)
     exchange.finish()
     arrived = np.ones(len(order), dtype=bool) if arrived is None else arrived
-    exchange.settle(arrived)
+    exchange.settle(arrived, everybody)
     return [None if reply is None else compat.to_bytes(reply) for reply in exchange.replies(arrived)]
 
 
@@ -198,7 +198,7 @@ def test_one_by_one_replies_are_those_of_the_batch(lab, kind):
     exchange = lab(kind).open()
     exchange.start(EVERYBODY, EVERYBODY)
     exchange.finish()
-    exchange.settle(np.ones(len(ORDER), dtype=bool))
+    exchange.settle(EVERYBODY, EVERYBODY)
     for position in range(len(ORDER)):
         alone = [place == position for place in range(len(ORDER))]
         replies = exchange.replies(np.array(alone))
@@ -240,7 +240,7 @@ def test_jobs_that_are_not_worth_it_change_nothing_for_the_others(lab, kind):
     exchange = lab(kind).open()
     exchange.start(alive, alive)
     exchange.finish()
-    exchange.settle(alive)
+    exchange.settle(alive, alive)
     whole = through(lab(kind).open())
     for position, reply in enumerate(exchange.replies(alive)):
         assert (reply is not None) == alive[position]
@@ -302,7 +302,7 @@ def test_the_reduced_reply_is_the_mean_of_the_single_ones(lab):
     exchange = reduced.open()
     exchange.start(arrived, arrived)
     exchange.finish()
-    exchange.settle(arrived)
+    exchange.settle(arrived, EVERYBODY)
     replies = exchange.replies(arrived)
     assert [reply is not None for reply in replies] == [False, True, False, False, False]
     assert replies[1]["metrics"]["num-examples"] == weights.sum()
@@ -317,7 +317,7 @@ def test_an_apps_error_is_its_reply_and_is_charged(lab):
     exchange.finish()
     arrived = exchange.facts.reason == ""
     assert arrived.tolist() == [device != 4 for device in ORDER]
-    exchange.settle(arrived)
+    exchange.settle(arrived, EVERYBODY)
     replies = exchange.replies(arrived)
     assert [isinstance(reply, Error) for reply in replies] == (~arrived).tolist()
     assert "as asked" in replies[ORDER.index(4)].reason

@@ -69,7 +69,7 @@ class EchoExchange:
             np.zeros(n, dtype=bool),
         )
 
-    def settle(self, arrived):
+    def settle(self, arrived, downloaded):
         self.arrived = arrived
 
     def replies(self, arrived):

@@ -54,7 +54,7 @@ class ToyExchange:
     def finish(self):
         self.demands = replace(self.demands)
 
-    def settle(self, arrived):
+    def settle(self, arrived, downloaded):
         pass
 
     @property

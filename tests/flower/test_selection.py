@@ -52,7 +52,7 @@ class Slept:
     def finish(self):
         pass
 
-    def settle(self, arrived):
+    def settle(self, arrived, downloaded):
         pass
 
     def replies(self, arrived):
