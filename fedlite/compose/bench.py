@@ -16,11 +16,13 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from fedlite import wire
+from fedlite.client.downlink import Downlink, Offer
 from fedlite.client.sending import decoded_weights, send
-from fedlite.compose.shipping import CALIBRATION_ROWS, Shipped, Ware, filled, predicted, ship, state_of
+from fedlite.compose.shipping import CALIBRATION_ROWS, Shipped, Ware, artefact_of, filled, predicted, ship, state_of
 from fedlite.compression.overlap import OverlapSum
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.base import net_of
+from fedlite.delivery.base import Delivery
 from fedlite.learning import objectives
 from fedlite.learning.models.spec import ModelSpec, spec_of
 from fedlite.learning.objectives.cross_entropy import macro_f1
@@ -28,7 +30,7 @@ from fedlite.learning.objectives.terms.base import Term
 from fedlite.learning.training.records import ClientJob, LocalConfig
 from fedlite.learning.training.threads import single_thread
 from fedlite.learning.training.trainer import Trainer
-from fedlite.rng import seed_of, stream
+from fedlite.rng import seed_of
 from fedlite.techniques.technique import Recipe
 
 if TYPE_CHECKING:
@@ -117,9 +119,16 @@ class _Leg:
     """A model on its way down to the devices of one structure in one round."""
 
     placement: Placement
-    received: list[Array]
-    down_bytes: int
+    offer: Offer
     trainer: Trainer
+
+
+@dataclass
+class _Clients:
+    """What the clients of one run remember, and what the server knows that each of them holds."""
+
+    memories: Memories
+    downlink: Downlink
 
 
 class Bench:
@@ -169,14 +178,15 @@ class Bench:
             # What stands on a trained net begins as that net.
             arrays = state_of(spec.build()) if last.on_trained else self._start(spec, last.lesson)
             shares = np.array_split(np.arange(self._effort.rounds), len(recipes))
-            memories: Memories = {}
-            jobs: list[Job] = []
+            clients = _Clients({}, Downlink())
+            earlier, jobs = arrays, list[Job]()
             for recipe, rounds in zip(recipes, shares, strict=True):
                 jobs = [] if rounds.size else jobs
                 for round_ in rounds.tolist():
-                    arrays, done = self._round(spec, recipe.plan, arrays, memories, round_ + 1)
+                    earlier = arrays
+                    arrays, done = self._round(spec, recipe.plan, arrays, clients, round_ + 1)
                     jobs += done
-            return self._shipped(spec, recipes[-1].plan, arrays, jobs)
+            return self._shipped(spec, recipes[-1].plan, arrays, earlier, jobs)
 
     def train(self, recipe: Recipe, rounds: int = 0) -> Trained:
         """Return a model trained under one recipe as `run` does it, or by so many rounds from its first weights on."""
@@ -184,9 +194,9 @@ class Bench:
             spec, effort = self.spec(recipe), self._effort
             arrays = state_of(spec.build()) if rounds else self._start(spec)
             jobs = [] if rounds else [Job(Plan(), len(self._task.train), 0, 0, effort.epochs)]
-            memories: Memories = {}
+            clients = _Clients({}, Downlink())
             for round_ in range(1, 1 + (rounds or effort.rounds)):
-                arrays, done = self._round(spec, recipe.plan, arrays, memories, round_)
+                arrays, done = self._round(spec, recipe.plan, arrays, clients, round_)
                 jobs += done
             return Trained(spec, arrays, tuple(jobs))
 
@@ -228,7 +238,7 @@ class Bench:
         return filled(spec.build(), self._start(spec))
 
     def _round(
-        self, spec: ModelSpec, plan: Plan, arrays: list[Array], memories: Memories, round_: int
+        self, spec: ModelSpec, plan: Plan, arrays: list[Array], clients: _Clients, round_: int
     ) -> tuple[list[Array], list[Job]]:
         """Return the model after one round of all clients, and what each of them did."""
         seed = seed_of(self._effort.seed, "bench round", round_)
@@ -241,10 +251,12 @@ class Bench:
                 legs[own.structure] = self._leg(spec, own, arrays, seed)
             leg = legs[own.structure]
             place = client, own.structure.key
-            memory = memories.get(place, {})
+            memory = clients.memories.get(place, {})
+            download = leg.offer.to(clients.downlink.base(client, own))
+            clients.downlink.hold(client, download)
             job = ClientJob(rows, seed_of(seed, "client", client), memory)
             cohort = leg.trainer.train(
-                leg.received, [job], self._task.data.x_train, self._task.data.y_train, self._config,
+                download.received, [job], self._task.data.x_train, self._task.data.y_train, self._config,
                 constraints=own.constraints, terms=[term for term in own.terms if isinstance(term, Term)],
                 round_=round_,
             )  # fmt: skip
@@ -252,25 +264,32 @@ class Bench:
             weight = float(len(rows))
             learned = decoded_weights(sent.packets[0], wire.parse_codec(own.up), cohort.start)
             leg.placement.add(total, [weight * one.astype(np.float64) for one in learned], weight, cohort.held)
-            memories[place] = {**memory, **cohort.memories[0], **sent.memories[0]}
-            jobs.append(Job(own, len(rows), len(sent.packets[0]) + sent.extra_bytes[0], leg.down_bytes))
+            clients.memories[place] = {**memory, **cohort.memories[0], **sent.memories[0]}
+            jobs.append(Job(own, len(rows), len(sent.packets[0]) + sent.extra_bytes[0], len(download.packet)))
         return total.finish(arrays), jobs
 
     def _leg(self, spec: ModelSpec, plan: Plan, arrays: list[Array], seed: int) -> _Leg:
-        placement, down = plan.structure.place(spec, arrays), wire.parse_codec(plan.down)
-        packet = wire.encode(placement.take(), down, stream(seed, "down") if down.stochastic else None)
-        received = wire.decode(packet, like=placement.take())
-        return _Leg(placement, received, len(packet), self._trainer(net_of(plan.structure, spec), spec))
+        placement = plan.structure.place(spec, arrays)
+        offer = Offer(placement.take(), plan, seed, ("down",))
+        return _Leg(placement, offer, self._trainer(net_of(plan.structure, spec), spec))
 
-    def _shipped(self, spec: ModelSpec, plan: Plan, arrays: list[Array], jobs: list[Job]) -> Outcome:
-        task, seed = self._task, self._effort.seed
-        calibration = task.shares[0][:CALIBRATION_ROWS]
-        ware = Ware(spec, arrays, task.data, calibration, task.held, seed, self._objective(spec))
-        shipped = ship(ware, plan)
+    def _shipped(
+        self, spec: ModelSpec, plan: Plan, arrays: list[Array], earlier: list[Array], jobs: list[Job]
+    ) -> Outcome:
+        """Return what is shipped; a delivery that begins with what was shipped before gets that of a round earlier."""
+        ware, before = self._ware(spec, arrays), None
+        if any(one.begins_with_previous for one in plan.deliveries if isinstance(one, Delivery)):
+            before = artefact_of(self._ware(spec, earlier), plan)
+        shipped = ship(ware, plan, before)
         metrics = dict(shipped.score.metrics)
         if "accuracy" in metrics and "macro_f1" not in metrics:
-            metrics["macro_f1"] = macro_f1(predicted(shipped, ware), task.data.y_test)
+            metrics["macro_f1"] = macro_f1(predicted(shipped, ware), self._task.data.y_test)
         return Outcome(spec, shipped, metrics, tuple(jobs))
+
+    def _ware(self, spec: ModelSpec, arrays: list[Array]) -> Ware:
+        task = self._task
+        calibration = task.shares[0][:CALIBRATION_ROWS]
+        return Ware(spec, arrays, task.data, calibration, task.held, self._effort.seed, self._objective(spec))
 
     def _trainer(self, net: nn.Module, spec: ModelSpec) -> Trainer:
         return Trainer(net, objective=objectives.objective(self._objective(spec)), mode="sequential")

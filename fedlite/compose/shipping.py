@@ -100,15 +100,24 @@ class Shipped:
         return inference(profile, self.workload, self.precision)
 
 
-def ship(ware: Ware, plan: Plan) -> Shipped:
+def ship(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Shipped:
     """Return what a plan's devices get of a trained model, tested.
+
+    Parameters
+    ----------
+    ware : Ware
+    plan : Plan
+    previous : Artefact, optional
+        What was shipped before, for deliveries that begin there; what then goes to a device that has it is told.
 
     Raises
     ------
     FedliteError
         If a delivery does not apply to the model.
     """
-    artefact = artefact_of(ware, plan)
+    artefact = artefact_of(ware, plan, previous)
+    if previous is not None:
+        artefact = artefact.telling(update_bytes=len(artefact.update(previous)))
     file = artefact.file()
     trainer = _trainer(artefact.net, ware)
     score = trainer.evaluate(artefact.read(file), ware.data.x_test, ware.data.y_test)
@@ -126,13 +135,17 @@ def predicted(shipped: Shipped, ware: Ware) -> Array:
     return _trainer(shipped.artefact.net, ware).predict(arrays, ware.data.x_test, ware.data.y_test)
 
 
-def artefact_of(ware: Ware, plan: Plan) -> Artefact:
+def artefact_of(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Artefact:
     """Return the same before it is written to a file and tested."""
     part = plan.structure.place(ware.spec, ware.arrays).take()
     net = filled(net_of(plan.structure, ware.spec), part)
     start = Artefact.of(_met(net, ware, plan), () if plan.deliveries else plan.effects.stored)
     rows = Calibration(
-        ware.data.x_train[ware.calibration], lambda one: _loss(one, ware), stream(ware.seed, "delivery"), len(ware.held)
+        ware.data.x_train[ware.calibration],
+        lambda one: _loss(one, ware),
+        stream(ware.seed, "delivery"),
+        len(ware.held),
+        None if previous is None else previous.net,
     )
     return delivered(start, plan.deliveries, rows)
 

@@ -99,15 +99,30 @@ class Artefact:
             forward_samples=self.forward_samples + forward_samples,
         )
 
+    def telling(self, **facts: Any) -> Artefact:
+        """Return the artefact with more facts."""
+        return replace(self, facts={**self.facts, **facts})
+
+    def update(self, previous: Artefact) -> bytes:
+        """Return what a device needs that holds the previous artefact: the exact difference, or the file if shorter."""
+        now, before = (wire.encode(one.state(), ("fp32",)) for one in (self, previous))
+        file = self.file()
+        if len(now) != len(before):
+            return file
+        return min(wire.encode_delta(now, before), file, key=len)
+
+    def state(self) -> list[Array]:
+        """Return the tensors of the executed net."""
+        return [value.detach().cpu().numpy() for value in self.net.state_dict().values()]
+
     def file(self) -> bytes:
         """Return the file as it lies on flash."""
-        state = [value.detach().cpu().numpy() for value in self.net.state_dict().values()]
         codec = wire.parse_codec(self.codec)
-        return wire.encode(state, codec, stream(0, "stored") if codec.stochastic else None)
+        return wire.encode(self.state(), codec, stream(0, "stored") if codec.stochastic else None)
 
     def read(self, file: bytes) -> list[Array]:
         """Return the state of the executed net as a device reads it from the file."""
-        return wire.decode(file, like=[value.detach().cpu().numpy() for value in self.net.state_dict().values()])
+        return wire.decode(file, like=self.state())
 
 
 @dataclass(frozen=True)
@@ -124,17 +139,25 @@ class Calibration:
         Randomness of the delivery.
     held : int
         How many rows `loss` looks at.
+    previous : nn.Module or None
+        The executed net that was shipped before this one, if there was one.
     """
 
     x: NDArray[np.float32]
     loss: Callable[[nn.Module], float]
     rng: np.random.Generator
     held: int = 0
+    previous: nn.Module | None = None
 
 
 @dataclass(frozen=True)
 class Delivery(Part, ABC):
     """Makes a trained model into what is shipped; a plan's deliveries act in their order."""
+
+    @property
+    def begins_with_previous(self) -> bool:
+        """Whether it looks at what was shipped before."""
+        return False
 
     @abstractmethod
     def deliver(self, artefact: Artefact, rows: Calibration) -> Artefact:

@@ -14,6 +14,8 @@ from fedlite.compression.part import PartError
 from fedlite.delivery.base import Artefact, Calibration, Delivery
 
 MOST: Final = 256
+_SETTLED: Final = 1e-2
+"""An iteration that lessens the squared error by no more than this share is the last."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class Clustering(Delivery):
         K, 2 to 256; indices take 1, 2, 4 or 8 bits, whichever suffices.
     keep : tuple of str
         Names or patterns of layers that stay in float32.
+    warm : bool
+        Begin with the codebooks of what was shipped before, and end as soon as it hardly gets better; the iterations
+        that this takes are told beside those from nothing.
     """
 
     name: ClassVar[str] = "clustering"
@@ -33,6 +38,7 @@ class Clustering(Delivery):
 
     clusters: int = 16
     keep: tuple[str, ...] = ()
+    warm: bool = False
 
     def __post_init__(self) -> None:
         if not 2 <= self.clusters <= MOST:  # noqa: PLR2004 (stated in the message)
@@ -41,12 +47,17 @@ class Clustering(Delivery):
     @property
     def label(self) -> str:
         """Such as "16 shared weights"."""
-        return f"{self.clusters} shared weights"
+        return f"{self.clusters} shared weights{' from the last ones' if self.warm else ''}"
 
     @property
     def remark(self) -> str:
         """What it does not save."""
         return "shared weights are looked up before use: the file is smaller, inference is not faster"
+
+    @property
+    def begins_with_previous(self) -> bool:
+        """If it is warm."""
+        return self.warm
 
     def deliver(self, artefact: Artefact, rows: Calibration) -> Artefact:
         """Return the artefact with codebooks and indices."""
@@ -54,4 +65,17 @@ class Clustering(Delivery):
         from fedlite.delivery.layers import DENSE, layers_of
 
         layers = layers_of(artefact.net, DENSE, self.name, "linear or convolutional layers", self.keep)
-        return artefact.with_layers({name: SharedWeights(layer, self.clusters) for name, layer in layers.items()}, None)
+        if not self.warm:
+            made = {name: SharedWeights(layer, self.clusters) for name, layer in layers.items()}
+            return artefact.with_layers(made, None)
+        starts = dict(rows.previous.named_buffers()) if rows.previous is not None else {}
+        made, cold = {}, 0
+        for name, layer in layers.items():
+            book = starts.get(f"{name}.codebook")
+            from_nothing = SharedWeights(layer, self.clusters, settled=_SETTLED)
+            cold += from_nothing.iterations
+            made[name] = (
+                from_nothing if book is None else SharedWeights(layer, self.clusters, book.numpy(), settled=_SETTLED)
+            )
+        taken = sum(one.iterations for one in made.values())
+        return artefact.with_layers(made, None, iterations=taken, iterations_from_nothing=cold)

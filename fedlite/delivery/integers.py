@@ -122,6 +122,12 @@ class IntegerLayer(nn.Module):
             self.register_buffer("x_scale", step)
             self.register_buffer("x_zero", zero)
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The range of the inputs that its levels cover; only of a static layer."""
+        step, zero = float(self.get_buffer("x_scale")), float(self.get_buffer("x_zero"))
+        return -zero * step, (UNSIGNED - zero) * step
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's outputs as float32."""
         if self.dynamic:

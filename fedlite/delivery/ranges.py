@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -16,9 +17,17 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 64
 
 
-def input_ranges(net: nn.Module, layers: Collection[str], x: NDArray[np.float32]) -> dict[str, tuple[float, float]]:
-    """Return the smallest and the largest input of each layer over rows (N, *sample), the net in evaluation."""
-    found: dict[str, tuple[float, float]] = {}
+def input_ranges(
+    net: nn.Module,
+    layers: Collection[str],
+    x: NDArray[np.float32],
+    known: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+) -> dict[str, tuple[float, float]]:
+    """Return the smallest and the largest input of each layer over rows (N, *sample), the net in evaluation.
+
+    What is `known` of earlier rows may only widen.
+    """
+    found = dict(known)
 
     def look(name: str) -> Any:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:

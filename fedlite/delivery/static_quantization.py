@@ -18,9 +18,13 @@ from fedlite.compression.part import PartError
 from fedlite.delivery.base import Artefact, Calibration, Delivery
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
 SOURCES: Final = ("client", "none")
+_WARM: Final = 8
+"""Where ranges are known, one row in so many is looked at."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class StaticQuantization(Delivery):
         How many.
     keep : tuple of str
         Names or patterns of layers that stay in float32, such as the last one.
+    warm : bool
+        Begin with the ranges of what was shipped before and look at an eighth of the rows, which may widen them; the
+        rows that this takes are told beside those from nothing.
     """
 
     name: ClassVar[str] = "static-quantization"
@@ -43,6 +50,7 @@ class StaticQuantization(Delivery):
     calibration: str = "client"
     rows: int = 64
     keep: tuple[str, ...] = ()
+    warm: bool = False
 
     def __post_init__(self) -> None:
         if self.calibration not in SOURCES:
@@ -60,6 +68,11 @@ class StaticQuantization(Delivery):
         """Where it gains."""
         return "static int8 is made after training, which it neither speeds up nor slows down"
 
+    @property
+    def begins_with_previous(self) -> bool:
+        """If it is warm."""
+        return self.warm
+
     def deliver(self, artefact: Artefact, rows: Calibration) -> Artefact:
         """Return the artefact with integer layers."""
         from fedlite.delivery.integers import IntegerLayer
@@ -68,11 +81,29 @@ class StaticQuantization(Delivery):
 
         layers = layers_of(artefact.net, DENSE, self.name, "linear or convolutional layers", self.keep)
         x = self._rows(rows)
-        ranges = input_ranges(artefact.net, layers, x)
+        known = self._known(layers, rows)
+        if self.warm and len(known) == len(layers):
+            x = x[: max(1, self.rows // _WARM)]
+        ranges = input_ranges(artefact.net, layers, x, known)
         made = {name: IntegerLayer(layer, 8, *ranges[name]) for name, layer in layers.items() if name in ranges}
         return artefact.with_layers(
-            made, "int8", forward_samples=len(x) if self.calibration == "client" else 0, int8_layers=len(made)
+            made,
+            "int8",
+            forward_samples=len(x) if self.calibration == "client" else 0,
+            int8_layers=len(made),
+            **({"calibration_rows": len(x), "calibration_rows_from_nothing": self.rows} if self.warm else {}),
         )
+
+    def _known(self, layers: Collection[str], rows: Calibration) -> dict[str, tuple[float, float]]:
+        """Return the ranges of those layers that the previous artefact has quantised, if they count."""
+        from fedlite.delivery.integers import IntegerLayer
+
+        if not self.warm or rows.previous is None:
+            return {}
+        before = dict(rows.previous.named_modules())
+        return {
+            name: one.range for name in layers if isinstance(one := before.get(name), IntegerLayer) and not one.dynamic
+        }
 
     def _rows(self, rows: Calibration) -> NDArray[np.float32]:
         if self.calibration == "client":

@@ -49,7 +49,7 @@ class Exchange(Protocol):
         """What the ledger says about the jobs."""
 
     def settle(self, arrived: Bools, downloaded: Bools) -> None:
-        """Learn, once, which replies the server really got and which devices their model, and keep state accordingly."""
+        """Learn, once, which replies the server really got and which devices their model; keep state accordingly."""
 
     def replies(self, arrived: Bools) -> Sequence[RecordDict | Error | None]:
         """Return the contents of the replies of the jobs that arrived, one per message in order, None where none is."""

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from fedlite import __version__
+from fedlite.client.downlink import EXACT
 from fedlite.compression.structure.width import Width
 from fedlite.errors import FedliteError
 from fedlite.learning import objectives
@@ -107,6 +108,7 @@ MECHANISMS: Final = {
 }
 GAUSSIAN: Final = "balle2018improving"
 ERROR_FEEDBACK: Final = "karimireddy2019error"
+DIFFERENCES: Final = "philippenko2021preserved"
 GROUP_NORM: Final = "wu2018group"
 GROUP_NORM_BY_DEFAULT: Final = {
     "autoencoder",
@@ -184,6 +186,7 @@ def _uses(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
     yield from _task(scenario)
     yield from _plans(scenario)
     yield from _codec(*scenario.wire.up, *scenario.wire.down)
+    yield from _differences(scenario.wire.delta)
     if scenario.wire.error_feedback:
         yield "error feedback", ERROR_FEEDBACK
     mechanism = scenario.privacy.mechanism
@@ -215,8 +218,16 @@ def _plans(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
         for part in plan.parts:
             yield from ((part.name, key) for key in part.cites)
         yield from _codec(*plan.up, *plan.down)
+        yield from _differences(plan.delta)
     if any(rule.plan.error_feedback for rule in scenario.clients):
         yield "error feedback", ERROR_FEEDBACK
+
+
+def _differences(delta: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    if delta:
+        yield "differences to what a device holds", DIFFERENCES
+    if delta != EXACT:
+        yield from _codec(*delta)
 
 
 def _codec(*stages: str) -> Iterator[tuple[str, str]]:

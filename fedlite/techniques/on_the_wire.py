@@ -51,6 +51,11 @@ def codebooks(clusters: int = 16) -> Plan:
     return Plan("codebooks", up=(f"kmeans:{clusters}", "range"), down=(f"kmeans:{clusters}", "range"))
 
 
+def delta_downlink(delta: str = "exact", down: str = "fp16") -> Plan:
+    """Send a device that holds an earlier version of the model the difference to it, not the whole model again."""
+    return Plan("delta-downlink", down=tuple(down.split("+")), delta=tuple(delta.split("+")))
+
+
 def _wire(
     name: str, where: tuple[str, ...], cites: tuple[str, ...], make: object, rows: tuple[int, ...] = (15,)
 ) -> Technique:
@@ -67,4 +72,5 @@ TECHNIQUES: Final = (
     _wire("one-bit", (UPLINK,), ("vargaftik2021drive", "vargaftik2022eden"), one_bit, (15, 16)),
     _wire("sign", (UPLINK,), ("karimireddy2019error",), sign, (15, 16)),
     _wire("codebooks", _BOTH, ("han2016deep",), codebooks, (19,)),
+    _wire("delta-downlink", (DOWNLINK,), ("philippenko2021preserved",), delta_downlink, (30,)),
 )

@@ -11,7 +11,7 @@ from fedlite.compression.structure.tied import Tied
 from fedlite.delivery.clustering import Clustering
 from fedlite.delivery.entropy_coding import EntropyCoding
 from fedlite.learning.models.layers.circulant import CirculantLayers
-from fedlite.techniques.technique import DEVICE, DOWNLINK, STORED, UPLINK, WIRE, Example, Recipe, Technique
+from fedlite.techniques.technique import DEVICE, DOWNLINK, SERVER, STORED, UPLINK, WIRE, Example, Recipe, Technique
 
 _EVERYWHERE: Final = (DEVICE, UPLINK, DOWNLINK)
 
@@ -46,8 +46,14 @@ def hierarchical_sharing(levels: tuple[tuple[str, ...], ...] = ()) -> Plan:
     return Plan("hierarchical-sharing", Tied(levels))
 
 
+def incremental(clusters: int = 8, keep: tuple[str, ...] = (), entropy: str = "range") -> Plan:
+    """Compress a new version beginning with the codebooks of the last one, and send what changed in the file."""
+    return Plan("incremental", deliveries=(Clustering(clusters, keep, warm=True), EntropyCoding(entropy)))
+
+
 TECHNIQUES: Final = (
     Technique("clustering", "sharing", (19,), (STORED,), (DEVICE,), ("han2016deep",), clustering),
+    Technique("incremental", "sharing", (30,), (STORED,), (DEVICE, SERVER), ("han2016deep",), incremental),
     Technique("shared-weights", "sharing", (19,), (STORED, WIRE), (DEVICE, DOWNLINK), ("han2016deep",), shared_weights),
     Technique(
         "circulant", "sharing", (20,), (STORED, WIRE), _EVERYWHERE, ("cheng2015circulant",), circulant,

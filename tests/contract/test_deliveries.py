@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,11 +32,12 @@ from fedlite.learning.tracing import trace
 from fedlite.rng import stream
 
 EXAMPLES = {
-    "static-quantization": [StaticQuantization(), StaticQuantization("none", 8), StaticQuantization(rows=4)],
+    "static-quantization": [StaticQuantization(), StaticQuantization("none", 8), StaticQuantization(rows=4, warm=True)],
     "dynamic-quantization": [DynamicQuantization()],
     "weight-quantization": [WeightQuantization(8), WeightQuantization(4), WeightQuantization(2)],
     "batch-statistics": [BatchStatistics(), BatchStatistics(4)],
     "clustering": [Clustering(16), Clustering(5)],
+    "clustering": [Clustering(16), Clustering(5), Clustering(8, warm=True)],
     "entropy-coding": [EntropyCoding()],
     "structured-pruning": [
         StructuredPruning(),
@@ -152,6 +154,24 @@ def test_deliveries_act_in_their_order(net):
         both[0].deliver(start, rows_of(spec)), rows_of(spec)
     ).file()  # fmt: skip
     assert delivered(start, (), rows_of(spec)) is start
+
+
+WARM = [part for part in ALL if part.begins_with_previous]
+
+
+@pytest.mark.parametrize("part", WARM, ids=lambda part: part.label)
+@each_net
+def test_what_was_shipped_before_changes_where_it_begins_and_not_what_it_is(part, net):
+    spec = NETS[net]
+    start, rows = Artefact.of(spec.build().eval()), rows_of(spec)
+    before = part.deliver(start, rows)
+    after = part.deliver(start, replace(rows, previous=before.net))
+    assert list(after.net.state_dict()) == list(before.net.state_dict())
+    assert set(after.facts) == set(before.facts)
+    (spent,) = [name.removesuffix("_from_nothing") for name in after.facts if name.endswith("_from_nothing")]
+    assert after.facts[spent] < after.facts[f"{spent}_from_nothing"] == before.facts[spent]
+    assert len(after.file()) == len(before.file())
+    assert len(after.update(before)) < 0.2 * len(after.file()) + 200
 
 
 ELSEWHERE = EntropyCoding | StructuredPruning | LayerPruning | DiverseNeurons

@@ -122,8 +122,8 @@ def test_a_leg_holds_what_its_devices_really_decode():
     taken = Width(0.5).place(SPEC, model()).take()
     for got, was in zip(half.received, taken, strict=True):
         np.testing.assert_array_equal(got, was.astype(np.float16).astype(np.float32))
-    assert half.packet == wire.encode(taken, ("fp16",))
-    decoded = wire.decode(half.packet, like=half.received)
+    assert made.download(1).packet == wire.encode(taken, ("fp16",))
+    decoded = wire.decode(made.download(1).packet, like=half.received)
     assert [half.shared.arrays[str(i)].tobytes() for i in range(len(decoded))] == [a.tobytes() for a in decoded]
     assert full.raw_bytes == 4 * (6 * 8 + 8 + 8 * 3 + 3)
     assert half.raw_bytes == 4 * (6 * 4 + 4 + 4 * 3 + 3)

@@ -10,6 +10,7 @@ from fedlite.compression.plan import Plan
 from fedlite.compression.structure.width import Width
 from fedlite.errors import InvalidFileError
 from fedlite.scenario import names
+from fedlite.scenario.dump import dump_scenario
 from fedlite.scenario.loader import parse_scenario
 
 BASE = """\
@@ -130,6 +131,41 @@ def test_an_own_app_follows_no_plan():
     text = BASE.replace("model: mlp", "model: mlp, app: mine.app:app") + "clients: [{for: any, plan: {bits: 8}}]\n"
     with pytest.raises(InvalidFileError, match=r"clients\.0\.plan: got '8 bits' with task.app"):
         parse_scenario(text, "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("tail", "where"),
+    [
+        ("wire: {delta: true}\n", r"wire\.delta: got 'exact'"),
+        ("clients: [{for: any, plan: {delta: int8+zstd}}]\n", r"clients\.0\.plan\.delta: got 'int8\+zstd'"),
+    ],
+)
+def test_an_own_app_gets_every_model_whole(tail, where):
+    text = BASE.replace("model: mlp", "model: mlp, app: mine.app:app") + tail
+    with pytest.raises(InvalidFileError, match=where + " with task.app, whose devices get every model whole"):
+        parse_scenario(text, "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("true", ("exact",)),
+        ("false", ()),
+        ("exact", ("exact",)),
+        ("int8+zstd", ("int8", "zstd")),
+        ("[fp16]", ("fp16",)),
+    ],
+)
+def test_differences_are_asked_for_in_a_word_or_by_a_codec(written, read):
+    scenario = parse_scenario(BASE + f"wire: {{delta: {written}}}\n", "x.yaml")
+    assert scenario.wire.delta == read
+    assert parse_scenario(dump_scenario(scenario), "x.yaml") == scenario
+    assert scenario.plan_for(profile="pixel-8", tier="phone-high").delta == read
+
+
+def test_a_misspelt_codec_of_differences_is_told():
+    with pytest.raises(InvalidFileError, match=r"wire\.delta: got 'exakt'"):
+        parse_scenario(BASE + "wire: {delta: exakt}\n", "x.yaml")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def slow_kmeans(values, clusters):
 @pytest.mark.parametrize("clusters", [2, 5, 16])
 def test_centroids_are_those_of_lloyds_iterations(clusters):
     values = stream(1, "values").normal(size=300).astype(np.float32)
-    centres, indices = kmeans(values, clusters)
+    centres, indices, _ = kmeans(values, clusters)
     slow, nearest = slow_kmeans(values.astype(np.float64), clusters)
     np.testing.assert_allclose(centres, slow, rtol=1e-5)
     assert np.array_equal(indices, nearest)
@@ -68,7 +68,7 @@ def test_what_was_pruned_stays_zero_and_the_others_share_the_rest():
     made = SharedWeights(layer, 4)
     weight = made(torch.eye(40)).detach().T
     assert torch.equal(weight == 0, layer.weight == 0)
-    centres, _ = kmeans(layer.weight.detach()[:, 30:].reshape(-1).numpy(), 3)
+    centres = kmeans(layer.weight.detach()[:, 30:].reshape(-1).numpy(), 3).centres
     assert sorted(made.codebook.tolist()) == sorted([0.0, *centres.tolist()])
     layer.weight.data.zero_()
     assert torch.equal(SharedWeights(layer, 4)(torch.eye(40)), torch.zeros(40, 10))
