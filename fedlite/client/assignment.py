@@ -18,10 +18,42 @@ Floats = NDArray[np.float64]
 
 
 class Assignment(Protocol):
-    """Says under which plan devices work; a function of its arguments and of the fleet's state at that time."""
+    """Says under which plan devices work: a function of the fleet's state at that time and of how jobs ended before."""
 
-    def plans(self, devices: Ids, round_: int, now_s: float) -> Sequence[Plan]:
-        """Return one plan per device."""
+    def plans(self, devices: Ids, round_: int, now_s: float, *, trains: bool = True) -> Sequence[Plan]:
+        """Return one plan per device, of those that there are from the beginning; `trains` is false for tests."""
+
+    def note(self, outcomes: Outcomes) -> None:
+        """Learn how training jobs ended."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """n training jobs that are over, in the order in which they were handed out. Arrays have shape (n,).
+
+    Attributes
+    ----------
+    round_ : int
+    devices : ndarray of int
+    plans : sequence of n Plan
+        As they were assigned.
+    arrived : ndarray of bool
+        Whose update the server got; only of these is the rest known to it.
+    up_bytes, raw_bytes : ndarray
+        The update as it was sent, and as it is in memory.
+    loss : ndarray
+        Mean training loss.
+    examples : ndarray of int
+    """
+
+    round_: int
+    devices: Ids
+    plans: Sequence[Plan]
+    arrived: NDArray[np.bool_]
+    up_bytes: Floats
+    raw_bytes: Floats
+    loss: Floats
+    examples: Ids
 
 
 @dataclass(frozen=True)
@@ -39,13 +71,16 @@ class ByProfile:
     plan_of: Sequence[Plan]
     profile_of: NDArray[Any]
 
-    def plans(self, devices: Ids, round_: int, now_s: float) -> list[Plan]:
+    def plans(self, devices: Ids, round_: int, now_s: float, *, trains: bool = True) -> list[Plan]:
         """Return each device's plan."""
         return [self.plan_of[profile] for profile in self.profile_of[devices].tolist()]
 
+    def note(self, outcomes: Outcomes) -> None:
+        """Learn nothing."""
+
 
 class Noted:
-    """Another assignment, which notes the plan under which each device was last given a job.
+    """Another assignment, which notes the plan under which each device was last given training.
 
     Parameters
     ----------
@@ -56,11 +91,16 @@ class Noted:
         self._assignment = assignment
         self.last: dict[int, Plan] = {}
 
-    def plans(self, devices: Ids, round_: int, now_s: float) -> Sequence[Plan]:
+    def plans(self, devices: Ids, round_: int, now_s: float, *, trains: bool = True) -> Sequence[Plan]:
         """Return each device's plan."""
-        found = self._assignment.plans(devices, round_, now_s)
-        self.last.update(zip(devices.tolist(), found, strict=True))
+        found = self._assignment.plans(devices, round_, now_s, trains=trains)
+        if trains:
+            self.last.update(zip(devices.tolist(), found, strict=True))
         return found
+
+    def note(self, outcomes: Outcomes) -> None:
+        """Hand it on."""
+        self._assignment.note(outcomes)
 
 
 @dataclass(frozen=True)
@@ -120,7 +160,7 @@ class ByCondition:
     cases: Sequence[Sequence[Case]]
     look: Callable[[Ids, float], Standing]
 
-    def plans(self, devices: Ids, round_: int, now_s: float) -> list[Plan]:
+    def plans(self, devices: Ids, round_: int, now_s: float, *, trains: bool = True) -> list[Plan]:
         """Return each device's plan."""
         found = self.otherwise.plans(devices, round_, now_s)
         standing, profiles = self.look(devices, now_s), self.otherwise.profile_of[devices]
@@ -130,3 +170,6 @@ class ByCondition:
                 for place in np.flatnonzero((profiles == profile) & condition.met(standing)).tolist():
                     found[place] = plan
         return found
+
+    def note(self, outcomes: Outcomes) -> None:
+        """Learn nothing."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedlite.client.assignment import Assignment, ByCondition, ByProfile, Standing
+from fedlite.client.choosers.base import Chooser, Setting
+from fedlite.client.choosing import Choosing, Menu
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.full import FULL
 from fedlite.errors import FedliteError
@@ -20,19 +22,21 @@ from fedlite.flower.app_wire import AppWire
 from fedlite.flower.native_clients import NativeClients, NativeTask
 from fedlite.flower.native_runtime import NativeRuntime
 from fedlite.flower.records import types_of
+from fedlite.rng import seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from fedlite.client.assignment import Condition
     from fedlite.compose.fleet import DeviceClass
     from fedlite.compose.learning import Learning
     from fedlite.engine.pool import Pool
     from fedlite.engine.task import WorkerSpec
     from fedlite.fleet.state import Fleet
     from fedlite.flower.strategies import Served
-    from fedlite.scenario.schema import FleetScenario, Scenario
+    from fedlite.scenario.schema import FleetScenario, Option, Scenario
     from fedlite.scenario.task import App
 
 AnyRuntime = NativeRuntime | AppRuntime
@@ -61,11 +65,33 @@ def native_task(scenario: Scenario, learning: Learning, classes: Sequence[Device
 
 
 def assignment(scenario: Scenario, classes: Sequence[DeviceClass], fleet: Fleet) -> Assignment:
-    """Return who follows which plan: by profile, and where rules say `when`, by what devices have at that moment."""
-    static = ByProfile([device_class.plan for device_class in classes], fleet.population.profile_of)
-    profiles = [device_class.profile for device_class in classes]
-    cases = [scenario.cases_for(profile=profile.name, tier=str(profile.tier)) for profile in profiles]
-    return ByCondition(static, cases, partial(standing, fleet)) if any(cases) else static
+    """Return who follows which plan: by profile, and where rules say so, by what devices have, or by a chooser."""
+    menus: dict[int, Menu] = {}
+    look = partial(standing, fleet)
+    plan_of: list[Plan] = []
+    cases: list[list[tuple[Condition, Plan]]] = []
+    for one in classes:
+        options = scenario.options_for(profile=one.profile.name, tier=str(one.profile.tier))
+        held = [(option.condition, _held_ready(option, menus, scenario)) for option in options]
+        cases.append([(condition, plan) for condition, plan in held if condition is not None])
+        chooses = bool(options) and options[-1].condition is None and options[-1].choose is not None
+        # `auto` has decided what the last rule says.
+        plan_of.append(held[-1][1] if chooses else one.plan)
+    fixed = ByProfile(plan_of, fleet.population.profile_of)
+    inner = ByCondition(fixed, cases, look) if any(cases) else fixed
+    return Choosing(inner, list(menus.values()), look) if menus else inner
+
+
+def _held_ready(option: Option, menus: dict[int, Menu], scenario: Scenario) -> Plan:
+    """Return the plan of an option, or what stands in for those of its menu, which all classes of the rule share."""
+    if option.choose is None:
+        return option.plans[0]
+    if option.rule not in menus:
+        assert isinstance(option.choose, Chooser)  # noqa: S101 (read as one)
+        seed = seed_of(scenario.seed, "choose", option.rule)
+        choice = option.choose.begin(Setting(len(option.plans), scenario.training.rounds, seed))
+        menus[option.rule] = Menu(Plan(f"rule {option.rule}"), option.plans, choice)
+    return menus[option.rule].stands_in
 
 
 def standing(fleet: Fleet, devices: NDArray[np.int64], now_s: float) -> Standing:
@@ -138,9 +164,10 @@ def app_classes(scenario: FleetScenario, fleet: Fleet) -> list[AppClass]:
     """
     if scenario.wire.error_feedback:
         raise FedliteError("wire.error_feedback: got true with a Flower app, expected false; remove it")
-    if any(rule.when is not None for rule in scenario.clients):
+    if any(rule.when is not None or rule.choose is not None for rule in scenario.clients):
         raise FedliteError(
-            "clients: got a rule with 'when' with a Flower app, whose codecs are fixed, expected none; remove the rule"
+            "clients: got a rule with 'when' or 'choose' with a Flower app, whose codecs are fixed, expected none;"
+            " remove the rule"
         )
     wires: dict[tuple[tuple[str, ...], tuple[str, ...]], AppWire] = {}
     classes = []

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite import wire
+from fedlite.client.assignment import Outcomes
 from fedlite.client.job import METRIC, held_by, pack_memories, packet_of, unpack_memories
 from fedlite.client.memory import storable
 from fedlite.client.sending import decoded_update, held_only
@@ -165,6 +166,8 @@ class NativeExchange:
         """Remember what each device keeps and which model it holds; what a lost upload carried has to be sent again."""
         for position in np.flatnonzero(downloaded).tolist():
             self._side.downlink.hold(int(self._sheet.devices[position]), self._sheet.download(position))
+        if self._sheet.kind == "train":
+            self._side.task.assignment.note(self._outcomes(arrived))
         for done in self._computed:
             memories = unpack_memories(done.arrays, len(done.positions))
             for place, position in enumerate(done.positions.tolist()):
@@ -173,6 +176,19 @@ class NativeExchange:
                     memory = _after_loss(done, place, memory)
                 if memory:
                     self._side.memories.keep(int(self._sheet.devices[position]), done.leg.plan, memory)
+
+    def _outcomes(self, arrived: Bools) -> Outcomes:
+        sheet, facts = self._sheet, self.facts
+        return Outcomes(
+            sheet.round_,
+            sheet.devices,
+            sheet.assigned,
+            arrived,
+            up_bytes=self._demands.up_bytes,
+            raw_bytes=facts.up_raw_bytes.astype(np.float64),
+            loss=facts.loss,
+            examples=sheet.own_examples,
+        )
 
     def replies(self, arrived: Bools) -> Sequence[RecordDict | Error | None]:
         """Return the contents of the replies; where one stands for all, it is in the place of the first arrival."""

@@ -116,7 +116,12 @@ class JobSheet:
         self.seeds = seeds_of(side.seed, kind, names=ids)
         records, content_of = distinct([message.content for message in messages], id)
         contents = [_content(record, side.task) for record in records]
-        parcels, self._parcel_of = _parcels(side, contents, content_of, devices, now_s)
+        self.round_ = min(content.round_ for content in contents)
+        # Who assigns hears later how these very plans did.
+        self.assigned = side.task.assignment.plans(devices, self.round_, now_s, trains=kind == "train")
+        # A structure may be another one at this round, or on this device.
+        plans = [plan.at(self.round_, device) for plan, device in zip(self.assigned, devices.tolist(), strict=True)]
+        parcels, self._parcel_of = _parcels(side, contents, content_of, devices, plans)
         # Each content's stream is named after its messages, whatever their order.
         named = [min(compress(ids, content_of == content)) for content in range(len(contents))]
         self._downloads, self.legs, leg_of = _sent(side, contents, named, parcels)
@@ -186,12 +191,9 @@ class _Parcel(NamedTuple):
 
 
 def _parcels(
-    side: NativeClients, contents: Sequence[Content], content_of: Ids, devices: Ids, now_s: float
+    side: NativeClients, contents: Sequence[Content], content_of: Ids, devices: Ids, assigned: Sequence[Plan]
 ) -> tuple[list[_Parcel], Ids]:
     """Return the parcels that there are, and for each job which is its own."""
-    round_ = min(content.round_ for content in contents)
-    plans = side.task.assignment.plans(devices, round_, now_s)
-    assigned = [plan.at(round_, device) for plan, device in zip(plans, devices.tolist(), strict=True)]
     bases = [side.downlink.base(device, plan) for device, plan in zip(devices.tolist(), assigned, strict=True)]
     # Most plans are one object for many devices, which is seen sooner than that two objects are one plan.
     each = [_Parcel(*own) for own in zip(content_of.tolist(), assigned, bases, strict=True)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from fedlite.fleet.outcomes import Outcome
-from fedlite.report import measure
+from fedlite.report import measure, tables
 from fedlite.report.figure import TextTable
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Section, table
@@ -67,20 +67,20 @@ def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
     """Return what each class trains, how long a round takes it, its memory against the budget, and its bytes."""
     if fleet.is_empty():
         return None
-    sums = (pl.col(name).sum() for name in ("up_bytes", "up_raw_bytes", "down_bytes", "down_raw_bytes"))
-    sent = jobs.group_by("profile", "plan").agg(*sums).collect()
-    joined = fleet.join(sent, on=["profile", "plan"], how="left").sort("train_s_per_round", "profile")
+    joined = tables.by_plan(fleet, jobs)
+    # Where a plan is chosen job by job, a class has several.
+    several = joined.height > fleet.height
     # Only plans that fedlite chose itself have a reason, and only some parts claim or deny something.
     words = {"plan_remark": "What it saves and what not", "plan_reason": "Why this plan"}
     said = [name for name in words if name in fleet.columns and bool((fleet[name] != "").any())]
     rows = tuple(
-        _plan_row(row) + tuple(capitalised(row[name]) or NOTHING for name in said)
+        _plan_row(row, several=several) + tuple(capitalised(row[name]) or NOTHING for name in said)
         for row in joined.iter_rows(named=True)
     )
     head = (
         "Class",
         "Plan",
-        "Devices",
+        "Jobs" if several else "Devices",
         "Training per round",
         "Memory of a job",
         "Up of uncompressed",
@@ -149,11 +149,11 @@ def delivered(summary: dict[str, Any], metrics: Sequence[Metric]) -> Safe | None
     return tag("div", table(content, prose=True), class_="card", id="delivered")
 
 
-def _plan_row(row: dict[str, Any]) -> tuple[Safe | str, ...]:
+def _plan_row(row: dict[str, Any], *, several: bool) -> tuple[Safe | str, ...]:
     return (
         row["profile"],
         row["plan"],
-        count(row["devices"]),
+        count(row["jobs"] if several else row["devices"]),
         quantity(row["train_s_per_round"], "time"),
         _memory(row["peak_bytes"], row["job_ram_bytes"]),
         _ratio(row["up_bytes"], row["up_raw_bytes"]),

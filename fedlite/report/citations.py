@@ -212,14 +212,17 @@ def _task(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
 
 
 def _plans(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
-    if any(rule.plan.auto for rule in scenario.clients):
+    if any(plan.auto for _, plan in scenario.written_plans):
         yield from ((Width.name, key) for key in Width.cites)
-    for plan in [rule.plan.plan(scenario.wire.up, scenario.wire.down) for rule in scenario.clients]:
+    for rule in scenario.clients:
+        if rule.choose is not None:
+            yield from ((rule.choose.name, key) for key in rule.choose.cites)
+    for plan in [plan.plan(scenario.wire.up, scenario.wire.down) for _, plan in scenario.written_plans]:
         for part in plan.parts:
             yield from ((part.name, key) for key in part.cites)
         yield from _codec(*plan.up, *plan.down)
         yield from _differences(plan.delta)
-    if any(rule.plan.error_feedback for rule in scenario.clients):
+    if any(plan.error_feedback for _, plan in scenario.written_plans):
         yield "error feedback", ERROR_FEEDBACK
 
 

@@ -39,6 +39,31 @@ def class_column(fleet: pl.DataFrame) -> str:
     return "profile" if fleet["profile"].n_unique() <= MOST_CLASSES else "tier"
 
 
+def by_plan(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> pl.DataFrame:
+    """Return one row per class and plan that its jobs had: the class's row of the fleet with jobs, bytes and plan.
+
+    A class without jobs keeps its row. Of a plan that is not the one by which the class was judged, training time and
+    memory are those of its jobs, the mean and the most, and nothing is said about it.
+    """
+    sums = [pl.col(name).sum() for name in ("up_bytes", "up_raw_bytes", "down_bytes", "down_raw_bytes")]
+    seen = [pl.len().alias("jobs"), pl.col("train_s").filter(pl.col("train_s") > 0).mean(), pl.col("peak_bytes").max()]
+    own = jobs.group_by("profile", "plan").agg(*sums, *seen).collect()
+    told = [name for name in ("plan_remark", "plan_reason") if name in fleet.columns]
+    joined = fleet.rename({"plan": "judged", "peak_bytes": "judged_bytes"}).join(own, on="profile", how="left")
+    other = pl.col("plan").is_not_null() & (pl.col("plan") != pl.col("judged"))
+    return (
+        joined.with_columns(
+            pl.when(other).then(pl.col("train_s")).otherwise(pl.col("train_s_per_round")).alias("train_s_per_round"),
+            pl.when(other).then(pl.col("peak_bytes")).otherwise(pl.col("judged_bytes")).alias("peak_bytes"),
+            pl.coalesce("plan", "judged").alias("plan"),
+            pl.col("jobs").fill_null(0),
+            *(pl.when(other).then(pl.lit("")).otherwise(pl.col(name)).alias(name) for name in told),
+        )
+        .drop("judged", "judged_bytes", "train_s")
+        .sort("train_s_per_round", "profile", "plan")
+    )
+
+
 def learning_curve(rounds: pl.DataFrame, metric: Metric) -> pl.DataFrame:
     """Return one row per evaluated round with what it had cost until then.
 

@@ -13,7 +13,7 @@ from fedlite.errors import quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Section, at_most, mistake
 from fedlite.scenario.conditions import When
-from fedlite.scenario.parts import ConstraintPart, DeliveryPart, StagePart, StructurePart, TermPart
+from fedlite.scenario.parts import ChooserPart, ConstraintPart, DeliveryPart, StagePart, StructurePart, TermPart
 from fedlite.scenario.plan_techniques import TechniqueRecipe
 from fedlite.scenario.quantities import Means, PartialFraction, PositiveFraction
 from fedlite.scenario.wire import Codec, Delta, DownCodec
@@ -29,6 +29,8 @@ TierName = Annotated[
     Means("device tier, such as `mcu`"),
 ]
 
+
+MenuName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._%+-]{0,59}$"), Means("name of a plan")]
 
 MAX_RULES: Final = 300
 """One for each tier and each profile of the longest mix, and some to spare."""
@@ -230,8 +232,15 @@ class PlanSection(Section):
         return self.plan(("fp32",), ("fp32",)).is_full
 
 
+def _expand_menu(value: Any) -> Any:
+    return {name: expand_plan(plan) for name, plan in value.items()} if isinstance(value, dict) else value
+
+
+_FEWEST_PLANS: Final = 2
+
+
 class ClientRule(Section):
-    """One rule: these devices follow this plan."""
+    """One rule: these devices follow this plan, or those among which one is chosen for each job."""
 
     for_: Annotated[
         Selector,
@@ -242,14 +251,47 @@ class ClientRule(Section):
     """The devices."""
     when: When | None = None
     """Only for jobs handed out while the device is like this; without it always."""
-    plan: Annotated[PlanSection, BeforeValidator(expand_plan), Means("`full`, `auto` or a mapping")]
+    plan: Annotated[PlanSection | None, BeforeValidator(expand_plan), Means("`full`, `auto` or a mapping")] = None
     """Their plan."""
+    choose: ChooserPart | None = None
+    """Who chooses their plan, job by job, in place of `plan`."""
+    among: Annotated[
+        dict[MenuName, PlanSection],
+        at_most(MAX_PARTS, "plans"),
+        BeforeValidator(_expand_menu),
+        Means("`{name: plan}`: the plans to choose from, from the coarsest to the finest"),
+    ] = Field(default={})
+    """Among which plans; the names are those of the ledger. By the first a class is judged to fit."""
 
     @model_validator(mode="after")
-    def _chosen_once(self) -> ClientRule:
-        if self.when is not None and self.plan.auto:
+    def _one_or_several(self) -> ClientRule:
+        if (self.plan is None) == (self.choose is None):
+            got = "neither plan nor choose" if self.plan is None else "both plan and choose"
+            raise mistake(
+                f"got {got}, expected one of them", "write 'plan: full', or 'choose: bandit' and 'among: ...'"
+            )
+        if self.choose is None and self.among:
+            raise mistake("got among without choose", "write who chooses, for example 'choose: bandit'")
+        if self.choose is not None and len(self.among) < _FEWEST_PLANS:
+            raise mistake(
+                f"got {len(self.among)} plans to choose from, expected 2 or more",
+                "write 'among: {coarse: ..., fine: ...}'",
+            )
+        if any(plan.auto for plan in self.among.values()):
+            raise mistake("got 'auto' among plans to choose from", "name the plan", "among")
+        if self.when is not None and self.plan is not None and self.plan.auto:
             raise mistake("got 'auto' with 'when', expected one", "name the plan, or remove 'when'")
         return self
+
+    @property
+    def written(self) -> dict[str, PlanSection]:
+        """The plans that there are, by the key under which they are written."""
+        return {"plan": self.plan} if self.plan is not None else {f"among.{k}": one for k, one in self.among.items()}
+
+    @property
+    def first(self) -> PlanSection:
+        """The plan, or the first to choose from."""
+        return next(iter(self.written.values()))
 
     def fits(self, *, profile: str, tier: str) -> bool:
         """Tell whether a device of this profile and tier follows this rule."""

@@ -213,7 +213,7 @@ def _clipped_stays_clipped(scenario: Sections) -> Iterator[Violation]:
     if not scenario.privacy.clips_on_client:
         return
     chains = [("wire.up", scenario.wire.up)]
-    chains += [(f"clients.{i}.plan.up", rule.plan.up) for i, rule in enumerate(scenario.clients) if rule.plan.up]
+    chains += [(f"{where}.up", plan.up) for where, plan in scenario.written_plans if plan.up]
     for where, stages in chains:
         if parse_codec(stages).lengthens:
             yield Violation(
@@ -225,9 +225,7 @@ def _clipped_stays_clipped(scenario: Sections) -> Iterator[Violation]:
             )
     feedbacks = ["wire.error_feedback"] if scenario.wire.error_feedback else []
     feedbacks += [
-        f"clients.{index}.plan.{key}"
-        for index, rule in enumerate(scenario.clients)
-        if (key := _feedback_key(rule.plan)) is not None
+        f"{where}.{key}" for where, plan in scenario.written_plans if (key := _feedback_key(plan)) is not None
     ]
     for where in feedbacks:
         yield Violation(
@@ -247,11 +245,11 @@ def _feedback_key(plan: PlanSection) -> str | None:
 
 def _slices_need_overlap(scenario: Sections) -> Iterator[Violation]:
     strategy, privacy = scenario.training.strategy, scenario.privacy
-    for index, rule in enumerate(scenario.clients):
-        if not rule.plan.changes_shape:
+    for where, plan in scenario.written_plans:
+        if not plan.changes_shape:
             continue
-        key = f"clients.{index}.plan.width" if rule.plan.width < 1 else f"clients.{index}.plan"
-        got = "'auto', which may remove channels," if rule.plan.auto else rule.plan.label
+        key = f"{where}.width" if plan.width < 1 else where
+        got = "'auto', which may remove channels," if plan.auto else plan.label
         if not (strategy.mean or strategy.overlaps):
             yield Violation(
                 key,
@@ -269,13 +267,12 @@ def _slices_need_overlap(scenario: Sections) -> Iterator[Violation]:
 
 
 def _memory_needs_fixed_coordinates(scenario: Sections) -> Iterator[Violation]:
-    for index, rule in enumerate(scenario.clients):
-        feedback = scenario.wire.error_feedback if rule.plan.error_feedback is None else rule.plan.error_feedback
-        structure = rule.plan.structure
-        if feedback and getattr(structure, "moves", False):
+    for where, plan in scenario.written_plans:
+        feedback = scenario.wire.error_feedback if plan.error_feedback is None else plan.error_feedback
+        if feedback and getattr(plan.structure, "moves", False):
             yield Violation(
-                f"clients.{index}.plan.structure",
-                f"got {rule.plan.label!r} with error feedback, but its coordinates mean something else every round",
+                f"{where}.structure",
+                f"got {plan.label!r} with error feedback, but its coordinates mean something else every round",
                 "write 'error_feedback: false' in this plan",
                 ("wire.error_feedback",),
             )
@@ -320,7 +317,7 @@ def _feedback_needs_loss(scenario: Sections) -> Iterator[Violation]:
     if (
         wire.error_feedback
         and not sends_update(wire.up)
-        and not any(rule.plan.up is not None and sends_update(rule.plan.up) for rule in scenario.clients)
+        and not any(plan.up is not None and sends_update(plan.up) for _, plan in scenario.written_plans)
     ):
         yield Violation(
             "wire.error_feedback",
@@ -328,12 +325,12 @@ def _feedback_needs_loss(scenario: Sections) -> Iterator[Violation]:
             "remove it, or write a lossy codec such as 'up: topk:0.1'",
             ("wire.up", "clients"),
         )
-    for index, rule in enumerate(scenario.clients):
-        up = rule.plan.up or wire.up
-        key = _feedback_key(rule.plan)
+    for where, plan in scenario.written_plans:
+        up = plan.up or wire.up
+        key = _feedback_key(plan)
         if key is not None and not sends_update(up):
             yield Violation(
-                f"clients.{index}.plan.{key}",
+                f"{where}.{key}",
                 f"got error feedback with 'up: {'+'.join(up)}', which sends weights and leaves no error to feed back",
                 "remove it, or write a lossy codec such as 'up: topk:0.1'",
                 ("wire.up",),

@@ -59,6 +59,13 @@ def _layers() -> Kind:
     return LAYERS, Layers
 
 
+def _choosers() -> Kind:
+    from fedlite.client.choosers import CHOOSERS
+    from fedlite.client.choosers.base import Chooser
+
+    return CHOOSERS, Chooser
+
+
 def _reading(kind: Callable[[], Kind]) -> PlainValidator:
     """Return the validator that makes a part out of what a scenario says of it."""
 
@@ -98,4 +105,5 @@ ConstraintPart = Annotated[Part, _reading(_constraints), _writing(_constraints),
 TermPart = Annotated[Part, _reading(_terms), _writing(_terms), Means(_TEXT + "term")]
 DeliveryPart = Annotated[Part, _reading(_deliveries), _writing(_deliveries), Means(_TEXT + "delivery")]
 LayersPart = Annotated[Layers, _reading(_layers), _writing(_layers), Means(_TEXT + "replacement of layers")]
+ChooserPart = Annotated[Part, _reading(_choosers), _writing(_choosers), Means(_TEXT + "chooser")]
 StagePart = Annotated[Part, _reading(_stages), _writing(_stages), Means(_TEXT + "stage")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import model_validator
@@ -17,8 +17,31 @@ from fedlite.scenario.violation import refuse
 
 if TYPE_CHECKING:
     from fedlite.client.assignment import Condition
+    from fedlite.compression.part import Part
     from fedlite.compression.plan import Plan
+    from fedlite.scenario.clients import ClientRule
     from fedlite.scenario.violation import Law
+
+
+@dataclass(frozen=True)
+class Option:
+    """What one rule holds ready for a device class.
+
+    Attributes
+    ----------
+    rule : int
+        Its place among the rules.
+    condition : Condition or None
+        When it holds; None for always.
+    choose : Chooser or None
+        Who chooses among the plans, if there are several.
+    plans : tuple of Plan
+    """
+
+    rule: int
+    condition: Condition | None
+    choose: Part | None
+    plans: tuple[Plan, ...]
 
 
 class FleetScenario(Sections):
@@ -40,29 +63,43 @@ class FleetScenario(Sections):
     def rule_for(self, *, profile: str, tier: str) -> PlanSection:
         """Return the plan written for a device class whatever its state; the full model if no rule fits."""
         fitting = (rule for rule in self.clients if rule.when is None and rule.fits(profile=profile, tier=tier))
-        return next((rule.plan for rule in fitting), PlanSection())
+        return next((rule.first for rule in fitting), PlanSection())
 
-    def cases_for(self, *, profile: str, tier: str) -> list[tuple[Condition, Plan]]:
-        """Return the plans of a device class that hold under a condition, as complete as `plan_for` gives one.
+    def options_for(self, *, profile: str, tier: str) -> list[Option]:
+        """Return what a device class may follow, rule by rule, up to the one that holds whatever its state.
 
-        The ledger has to tell which one was chosen, so that codecs of their own are in their names.
+        The ledger has to tell which plan a job had, so that codecs of their own are in the names of those that hold
+        now and then.
         """
-        cases = []
-        for rule in self.clients:
-            if rule.fits(profile=profile, tier=tier):
-                if rule.when is None:
-                    break
-                plan = self._complete(rule.plan)
-                codecs = [f"{way} {'+'.join(c)}" for way, c in (("up", rule.plan.up), ("down", rule.plan.down)) if c]
-                cases.append((rule.when.condition, replace(plan, name=", ".join([plan.name, *codecs]))))
-        return cases
+        options = []
+        for index, rule in enumerate(self.clients):
+            if not rule.fits(profile=profile, tier=tier):
+                continue
+            condition = None if rule.when is None else rule.when.condition
+            options.append(Option(index, condition, rule.choose, self._named_plans(rule)))
+            if condition is None:
+                break
+        return options
+
+    def _named_plans(self, rule: ClientRule) -> tuple[Plan, ...]:
+        if rule.choose is not None:
+            return tuple(replace(self._complete(plan), name=name) for name, plan in rule.among.items())
+        plan = self._complete(rule.first)
+        if rule.when is None:
+            return (plan,)
+        codecs = [
+            f"{way} {'+'.join(c)}" for way, c in (("up", rule.first.up), ("down", rule.first.down)) if c is not None
+        ]
+        return (replace(plan, name=", ".join([plan.name, *codecs])),)
 
     def plan_for(self, *, profile: str, tier: str) -> Plan:
         """Return the compression plan of a device class, with the scenario's wire, error feedback and privacy.
 
         `auto` plans give the full plan named "auto"; who decides them starts from there.
         """
-        return self._complete(self.rule_for(profile=profile, tier=tier))
+        fitting = (rule for rule in self.clients if rule.when is None and rule.fits(profile=profile, tier=tier))
+        rule = next(fitting, None)
+        return self._complete(PlanSection()) if rule is None else self._named_plans(rule)[0]
 
     def _complete(self, section: PlanSection) -> Plan:
         from fedlite.client.stages.error_feedback import ErrorFeedback

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from fedlite.scenario.base import Section, at_most
-from fedlite.scenario.clients import MAX_RULES, ClientRule
+from fedlite.scenario.clients import MAX_RULES, ClientRule, PlanSection
 from fedlite.scenario.fleet import Fleet
 from fedlite.scenario.privacy import AnyPrivacy, NoPrivacy
 from fedlite.scenario.protocol import Production
@@ -51,6 +51,15 @@ class Sections(Section):
     """What guards the updates."""
     report: Report = Report()
     """What the report shows."""
+
+    @property
+    def written_plans(self) -> list[tuple[str, PlanSection]]:
+        """Every plan of the rules with the key under which it is written."""
+        return [
+            (f"clients.{index}.{key}", plan)
+            for index, rule in enumerate(self.clients)
+            for key, plan in rule.written.items()
+        ]
 
     @property
     def cohort(self) -> int:

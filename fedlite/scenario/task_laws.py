@@ -136,15 +136,23 @@ def _own_app_follows_no_plan(scenario: Sections) -> Iterator[Violation]:
                 "remove the rule, or task.app",
                 ("task.app",),
             )
-        if not rule.plan.is_full:
+        if rule.choose is not None:
             yield Violation(
-                f"clients.{index}.plan",
-                f"got {rule.plan.label!r} with task.app, whose training fedlite cannot change",
+                f"clients.{index}.choose",
+                f"got {rule.choose.name!r} with task.app, whose codecs are fixed",
+                "write 'plan: full', or remove task.app",
+                ("task.app",),
+            )
+    for where, plan in scenario.written_plans:
+        if not plan.is_full:
+            yield Violation(
+                where,
+                f"got {plan.label!r} with task.app, whose training fedlite cannot change",
                 "write 'plan: full' (wire codecs still apply), or remove task.app",
                 ("task.app",),
             )
     deltas: list[tuple[str, tuple[str, ...] | None]] = [("wire.delta", scenario.wire.delta)]
-    deltas += [(f"clients.{index}.plan.delta", rule.plan.delta) for index, rule in enumerate(scenario.clients)]
+    deltas += [(f"{where}.delta", plan.delta) for where, plan in scenario.written_plans]
     for where, delta in deltas:
         if delta:
             yield Violation(
@@ -162,11 +170,10 @@ def _own_app_follows_no_plan(scenario: Sections) -> Iterator[Violation]:
 def _plan_is_trained_as_told(scenario: Sections) -> Iterator[Violation]:
     if scenario.training.mode != "batched":
         return
-    for index, rule in enumerate(scenario.clients):
-        plan = f"clients.{index}.plan"
+    for where, plan in scenario.written_plans:
         # Read as Constraint and Term; what `sparsity` and `bits` are short for is trained side by side.
-        alone = [(f"{plan}.constraints.{i}", part) for i, part in enumerate(rule.plan.constraints) if part.one_by_one]  # type: ignore[attr-defined]
-        alone += [(f"{plan}.terms.{i}", part) for i, part in enumerate(rule.plan.terms)]
+        alone = [(f"{where}.constraints.{i}", part) for i, part in enumerate(plan.constraints) if part.one_by_one]  # type: ignore[attr-defined]
+        alone += [(f"{where}.terms.{i}", part) for i, part in enumerate(plan.terms)]
         for key, part in alone:
             yield Violation(
                 key,

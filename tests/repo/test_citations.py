@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from fedlite.cli.cite import cite
 from fedlite.cli.doctor import doctor
+from fedlite.client.choosers import CHOOSERS
 from fedlite.client.stages import STAGES
 from fedlite.compression.channels.importance import IMPORTANCES, importance_of
 from fedlite.compression.constraint import CONSTRAINTS
@@ -53,7 +54,7 @@ def test_every_key_in_a_table_has_an_entry_and_every_entry_is_used():
     named = {key for table in tables() for key in table.values()}
     named |= {value for name, value in vars(citations).items() if name.isupper() and isinstance(value, str)}
     named |= {key for name in OBJECTIVES for key in objective(name).cites}
-    parts = (STRUCTURES, CONSTRAINTS, TERMS, STAGES, DELIVERIES, LAYERS)
+    parts = (STRUCTURES, CONSTRAINTS, TERMS, STAGES, DELIVERIES, LAYERS, CHOOSERS)
     named |= {key for table in parts for part in table.values() for key in cites(part)}
     named |= {key for name in IMPORTANCES for key in importance_of(name).cites}
     named |= {key for technique in TECHNIQUES.values() for key in technique.cites}

@@ -105,11 +105,11 @@ def test_a_run_follows_its_devices_and_the_ledger_says_which_plan(tmp_path):
 def test_a_scenario_with_conditions_is_written_out_as_it_was_read():
     scenario = parse_scenario(SCENARIO)
     assert parse_scenario(dump_scenario(scenario)) == scenario
-    cases = scenario.cases_for(profile="pixel-8", tier="phone-high")
-    assert [condition for condition, _ in cases] == [Condition(0.6, 1e9), Condition(up_bps=15e6)]
-    assert [plan.name for _, plan in cases] == ["80% sparse", "full, up topk:0.1"]
-    assert cases[1][1].up == ("topk:0.1",)
-    assert len(scenario.cases_for(profile="wileyfox-swift", tier="phone-low")) == 1
+    options = scenario.options_for(profile="pixel-8", tier="phone-high")
+    assert [option.condition for option in options] == [Condition(0.6, 1e9), Condition(up_bps=15e6), None]
+    assert [option.plans[0].name for option in options] == ["80% sparse", "full, up topk:0.1", "8 bits"]
+    assert options[1].plans[0].up == ("topk:0.1",)
+    assert [option.rule for option in scenario.options_for(profile="wileyfox-swift", tier="phone-low")] == [1, 2]
     assert scenario.plan_for(profile="pixel-8", tier="phone-high").name == "8 bits"
 
 
