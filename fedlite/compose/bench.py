@@ -7,15 +7,17 @@ shipped is executed, and what a device would take comes from its profile.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from fedlite import wire
+from fedlite.client.assignment import Standing
+from fedlite.client.choosers.base import Asked, Choice, Ended, Setting
 from fedlite.client.downlink import Downlink, Offer
 from fedlite.client.sending import decoded_weights, send
 from fedlite.compose.shipping import CALIBRATION_ROWS, Shipped, Ware, artefact_of, filled, predicted, ship, state_of
@@ -59,6 +61,9 @@ class Job:
     up_bytes: int
     down_bytes: int
     epochs: int = 1
+    raw_bytes: int = 0
+    """Of the model, uncompressed."""
+    loss: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,18 @@ class _Clients:
 
     memories: Memories
     downlink: Downlink
+    chosen: list[list[str]] = field(default_factory=list)
+    """The plan of each client, round by round, where it is chosen."""
+
+
+def _ended(jobs: Sequence[Job], round_: int, arms: NDArray[np.int64]) -> Ended:
+    """Return the jobs of a round as who chose their plans hears of them; shares are of one size."""
+    n = len(jobs)
+    sent, raw, loss = (np.array([getattr(job, name) for job in jobs], np.float64) for name in _HEARD)
+    return Ended(round_, np.arange(n), arms, np.ones(n, dtype=bool), sent, raw, loss, np.ones(n, dtype=np.int64))
+
+
+_HEARD: Final = ("up_bytes", "raw_bytes", "loss")
 
 
 class Bench:
@@ -139,12 +156,16 @@ class Bench:
     model : str
     task : BenchTask
     effort : Effort
+    up_bps : array, shape (clients,), optional
+        Rates of the clients' uplinks, for those who choose plans by them; infinite if not given.
     """
 
-    def __init__(self, model: str, task: BenchTask, effort: Effort) -> None:
+    def __init__(self, model: str, task: BenchTask, effort: Effort, up_bps: NDArray[np.float64] | None = None) -> None:
         self._model = model
         self._task = task
         self._effort = effort
+        n = len(task.shares)
+        self._standing = Standing(np.ones(n), np.full(n, np.inf) if up_bps is None else up_bps, np.full(n, np.inf))
         self._trained: dict[tuple[ModelSpec, Lesson | None], list[Array]] = {}
         self._folder = TemporaryDirectory(prefix="fedlite-bench-")
         self._config = LocalConfig(epochs=1, batch_size=effort.batch, lr=effort.lr, optimizer="adam")
@@ -182,11 +203,19 @@ class Bench:
             earlier, jobs = arrays, list[Job]()
             for recipe, rounds in zip(recipes, shares, strict=True):
                 jobs = [] if rounds.size else jobs
-                for round_ in rounds.tolist():
+                choice = self._choice(recipe)
+                for round_ in (rounds + 1).tolist():
                     earlier = arrays
-                    arrays, done = self._round(spec, recipe.plan, arrays, clients, round_ + 1)
+                    arms, plans = self._plans(recipe, choice, round_, clients)
+                    arrays, done = self._round(spec, plans, arrays, clients, round_)
                     jobs += done
-            return self._shipped(spec, recipes[-1].plan, arrays, earlier, jobs)
+                    if choice is not None:
+                        choice.note(_ended(done, round_, arms))
+            outcome = self._shipped(spec, recipes[-1].plan, arrays, earlier, jobs)
+            if not clients.chosen:
+                return outcome
+            artefact = outcome.shipped.artefact.telling(chosen=clients.chosen)
+            return replace(outcome, shipped=replace(outcome.shipped, artefact=artefact))
 
     def train(self, recipe: Recipe, rounds: int = 0) -> Trained:
         """Return a model trained under one recipe as `run` does it, or by so many rounds from its first weights on."""
@@ -196,7 +225,7 @@ class Bench:
             jobs = [] if rounds else [Job(Plan(), len(self._task.train), 0, 0, effort.epochs)]
             clients = _Clients({}, Downlink())
             for round_ in range(1, 1 + (rounds or effort.rounds)):
-                arrays, done = self._round(spec, recipe.plan, arrays, clients, round_)
+                arrays, done = self._round(spec, [recipe.plan] * len(self._task.shares), arrays, clients, round_)
                 jobs += done
             return Trained(spec, arrays, tuple(jobs))
 
@@ -215,6 +244,23 @@ class Bench:
                 .evaluate(part, data.x_train[self.held], data.y_train[self.held])
                 .metrics
             )
+
+    def _choice(self, recipe: Recipe) -> Choice | None:
+        if recipe.among is None:
+            return None
+        return recipe.among.chooser.begin(Setting(len(recipe.among.plans), self._effort.rounds, self._effort.seed))
+
+    def _plans(
+        self, recipe: Recipe, choice: Choice | None, round_: int, clients: _Clients
+    ) -> tuple[NDArray[np.int64], list[Plan]]:
+        """Return for each client the place of its plan, and the plan."""
+        devices = np.arange(len(self._task.shares))
+        if choice is None or recipe.among is None:
+            return np.zeros_like(devices), [recipe.plan] * len(devices)
+        arms = choice.pick(Asked(round_, trains=True, devices=devices, standing=self._standing))
+        plans = [recipe.among.plans[arm] for arm in arms.tolist()]
+        clients.chosen.append([plan.name for plan in plans])
+        return arms, plans
 
     def _start(self, spec: ModelSpec, lesson: Lesson | None = None) -> list[Array]:
         """Return the full model, trained on all rows; once for each net and lesson."""
@@ -238,18 +284,18 @@ class Bench:
         return filled(spec.build(), self._start(spec))
 
     def _round(
-        self, spec: ModelSpec, plan: Plan, arrays: list[Array], clients: _Clients, round_: int
+        self, spec: ModelSpec, plans: Sequence[Plan], arrays: list[Array], clients: _Clients, round_: int
     ) -> tuple[list[Array], list[Job]]:
         """Return the model after one round of all clients, and what each of them did."""
         seed = seed_of(self._effort.seed, "bench round", round_)
         total = OverlapSum([array.shape for array in arrays])
-        legs: dict[Structure, _Leg] = {}
+        legs: dict[Plan, _Leg] = {}
         jobs = []
-        for client, rows in enumerate(self._task.shares):
+        for client, (plan, rows) in enumerate(zip(plans, self._task.shares, strict=True)):
             own = plan.at(round_, client)
-            if own.structure not in legs:
-                legs[own.structure] = self._leg(spec, own, arrays, seed)
-            leg = legs[own.structure]
+            if own not in legs:
+                legs[own] = self._leg(spec, own, arrays, seed)
+            leg = legs[own]
             place = client, own.structure.key
             memory = clients.memories.get(place, {})
             download = leg.offer.to(clients.downlink.base(client, own))
@@ -265,7 +311,10 @@ class Bench:
             learned = decoded_weights(sent.packets[0], wire.parse_codec(own.up), cohort.start)
             leg.placement.add(total, [weight * one.astype(np.float64) for one in learned], weight, cohort.held)
             clients.memories[place] = {**memory, **cohort.memories[0], **sent.memories[0]}
-            jobs.append(Job(own, len(rows), len(sent.packets[0]) + sent.extra_bytes[0], len(download.packet)))
+            up_bytes, raw_bytes = len(sent.packets[0]) + sent.extra_bytes[0], sum(one.nbytes for one in download.received)
+            jobs.append(
+                Job(own, len(rows), up_bytes, len(download.packet), raw_bytes=raw_bytes, loss=float(cohort.loss[0]))
+            )
         return total.finish(arrays), jobs
 
     def _leg(self, spec: ModelSpec, plan: Plan, arrays: list[Array], seed: int) -> _Leg:

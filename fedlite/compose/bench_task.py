@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from fedlite.devices import network
 from fedlite.learning import models
 from fedlite.learning.data.load import load
 from fedlite.rng import stream
@@ -14,6 +15,7 @@ from fedlite.rng import stream
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fedlite.devices.profile import DeviceProfile
     from fedlite.learning.data.dataset import Dataset
 
 _HELD: Final = 0.1
@@ -117,6 +119,12 @@ def _enlarging(net: str, shape: tuple[int, ...]) -> int:
 
 
 _IMAGE = 3
+
+
+def uplinks(profile: DeviceProfile, clients: int) -> NDArray[np.float64]:
+    """Return the uplink rates of clients on the device's own access type, bit/s: one for each equal part of them."""
+    quantiles = (np.arange(clients) + 0.5) / clients
+    return np.asarray(network.ACCESS[profile.radios[0]].up_bps.at(quantiles), dtype=np.float64)
 
 
 def _enlarged(data: Dataset, factor: int) -> Dataset:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedlite.compose.bench import Bench
 from fedlite.compose.bench_rows import quantities, spent
-from fedlite.compose.bench_task import Effort, bench_task
+from fedlite.compose.bench_task import Effort, bench_task, uplinks
 from fedlite.compose.trials import Trials
 from fedlite.compression.part import PartError
 from fedlite.errors import FedliteError
@@ -53,7 +53,7 @@ def compare(asked: Asked) -> dict[str, Any]:
     """
     made = [technique(name).made(options) for name, options in asked.techniques]
     task = bench_task(asked.data, _nets(asked.model, made), asked.effort)
-    bench = Bench(asked.model, task, asked.effort)
+    bench = Bench(asked.model, task, asked.effort, uplinks(asked.profile, asked.effort.clients))
     trials = Trials(bench, asked.profile, asked.effort.batch)
     facts: dict[str, Any] = {}
     recipes: list[Recipe] = []

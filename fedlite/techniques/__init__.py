@@ -8,6 +8,7 @@ from fedlite.errors import UnknownNameError
 from fedlite.techniques import (
     architectures,
     automatic,
+    choosing,
     distillation,
     low_precision,
     low_rank,
@@ -22,18 +23,8 @@ if TYPE_CHECKING:
     from fedlite.techniques.technique import Technique
 
 
-_FAMILIES: Final = (
-    pruning,
-    low_precision,
-    low_rank,
-    sharing,
-    nets,
-    on_the_wire,
-    distillation,
-    submodels,
-    architectures,
-    automatic,
-)
+
+_FAMILIES: Final = (pruning, low_precision, low_rank, sharing, nets, on_the_wire, distillation, submodels, architectures, choosing, automatic)
 
 TECHNIQUES: Final[dict[str, Technique]] = {one.name: one for family in _FAMILIES for one in family.TECHNIQUES}
 """Name -> technique, family by family."""

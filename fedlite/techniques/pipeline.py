@@ -6,12 +6,13 @@ in the order in which their techniques are named.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.full import FULL
-from fedlite.techniques.technique import Recipe
+from fedlite.techniques.technique import Among, Recipe
 
 if TYPE_CHECKING:
     from fedlite.compression.structure.base import Structure
@@ -43,7 +44,24 @@ def joined(first: Recipe, second: Recipe) -> Recipe:
         width=first.width * second.width,
         lesson=second.lesson or first.lesson,
         on_trained=first.on_trained or second.on_trained,
+        among=_among(first, second),
     )
+
+
+def _among(first: Recipe, second: Recipe) -> Among | None:
+    """Return the plans to choose from, each with what the other technique asks for."""
+    if first.among and second.among:
+        raise PartError(
+            f"techniques: got two that choose plans, {first.among.chooser.name!r} and {second.among.chooser.name!r},"
+            " expected one; leave one out"
+        )
+    if first.among:
+        plans = [replace(_joined(plan, second.plan), name=plan.name) for plan in first.among.plans]
+        return replace(first.among, plans=tuple(plans))
+    if second.among:
+        plans = [replace(_joined(first.plan, plan), name=plan.name) for plan in second.among.plans]
+        return replace(second.among, plans=tuple(plans))
+    return None
 
 
 def _joined(first: Plan, second: Plan) -> Plan:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Protocol
 
+    from fedlite.client.choosers.base import Chooser
     from fedlite.compression.structure.base import Structure
     from fedlite.learning.models.layers.base import Layers
     from fedlite.learning.objectives.terms.base import Term
@@ -58,6 +59,21 @@ SERVER: Final = "server"
 
 
 @dataclass(frozen=True)
+class Among:
+    """Several plans of which one is chosen for each client job.
+
+    Attributes
+    ----------
+    chooser : Chooser
+    plans : tuple of Plan
+        From the coarsest to the finest.
+    """
+
+    chooser: Chooser
+    plans: tuple[Plan, ...]
+
+
+@dataclass(frozen=True)
 class Lesson:
     """How a server trains the net before the first round: it learns from a teacher, which is trained first.
 
@@ -93,6 +109,8 @@ class Recipe:
         Of the net, as a share of the architecture's own; a plan's structure takes its share of that.
     lesson : Lesson, optional
         How the server trains the net before the rounds, if not by the labels alone.
+    among : Among, optional
+        The plans of client jobs, where they are chosen; what is shipped follows `plan`.
     """
 
     plan: Plan = field(default_factory=Plan)
@@ -102,6 +120,7 @@ class Recipe:
     width: float = 1.0
     lesson: Lesson | None = None
     options: tuple[tuple[str, Any], ...] = ()
+    among: Among | None = None
 
 
 class Search(ABC):

@@ -1,7 +1,8 @@
 """The next finer plan as soon as the loss stops falling: coarse updates first, where they do no harm.
 
 The running average of the training loss is compared with what it was some rounds earlier; where it has not fallen, the
-next plan of the list holds from then on. With `int2`, `int4` and `int8` the bits double.
+next plan of the list holds from then on. With `int2`, `int4` and `int8` the bits double. A device on a fast link may be
+some plans ahead.
 
 References
 ----------
@@ -18,6 +19,7 @@ import numpy as np
 
 from fedlite.client.choosers.base import Asked, Choice, Chooser, Ended, Ids, Setting
 from fedlite.client.choosers.course import Course
+from fedlite.client.choosers.links import check_rates, link_class
 from fedlite.compression.part import PartError
 
 
@@ -31,6 +33,8 @@ class ByUpdate(Chooser):
         Rounds over which the running average must fall.
     smoothing : float
         Weight of the past in the running average, 0 up to below 1.
+    links : tuple of float
+        Uplink rates, bit/s, rising: with each that its link reaches a device is one plan ahead.
     """
 
     name: ClassVar[str] = "by-update"
@@ -38,12 +42,14 @@ class ByUpdate(Chooser):
 
     patience: int = 5
     smoothing: float = 0.9
+    links: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.patience < 1:
             raise PartError(f"patience: got {self.patience}, expected 1 or more; 5 is the default")
         if not 0.0 <= self.smoothing < 1.0:
             raise PartError(f"smoothing: got {self.smoothing}, expected 0 up to below 1; 0.9 is the default")
+        check_rates(self.links)
 
     def begin(self, setting: Setting) -> Choice:
         """Return it at the coarsest plan."""
@@ -61,7 +67,8 @@ class _Plateau(Choice):
     def pick(self, asked: Asked) -> Ids:
         for _, loss in self._course.closed(asked.round_):
             self._see(loss)
-        return np.full(len(asked.devices), self._level, dtype=np.int64)
+        ahead = link_class(self._rule.links, asked.standing.up_bps)
+        return np.minimum(self._level + ahead, self._finest)
 
     def note(self, ended: Ended) -> None:
         self._course.add(ended)

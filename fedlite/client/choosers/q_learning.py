@@ -19,6 +19,7 @@ import numpy as np
 from fedlite.client.choosers.bandit import check_learning
 from fedlite.client.choosers.base import Asked, Choice, Chooser, Ended, Ids, Setting
 from fedlite.client.choosers.course import Course, reward
+from fedlite.client.choosers.links import check_rates, link_class
 from fedlite.client.choosers.values import Values
 from fedlite.compression.part import PartError
 from fedlite.rng import stream
@@ -55,8 +56,7 @@ class QLearning(Chooser):
             raise PartError(f"discount: got {self.discount}, expected 0 up to below 1; 0.5 is the default")
         if self.phases < 1:
             raise PartError(f"phases: got {self.phases}, expected 1 or more; 3 is the default")
-        if list(self.links) != sorted({rate for rate in self.links if rate > 0}):
-            raise PartError(f"links: got {list(self.links)}, expected rising rates in bit/s; 5e6 is the default")
+        check_rates(self.links)
 
     def begin(self, setting: Setting) -> Choice:
         """Return it with an empty table."""
@@ -73,7 +73,7 @@ class _Table(Choice):
 
     def pick(self, asked: Asked) -> Ids:
         self._learn(asked.round_)
-        classes = np.searchsorted(np.array(self._rule.links), asked.standing.up_bps, side="right")
+        classes = link_class(self._rule.links, asked.standing.up_bps)
         picked = np.empty(len(asked.devices), dtype=np.int64)
         for link in np.unique(classes).tolist():
             picked[classes == link] = self._arm(asked.round_, link, trains=asked.trains)
