@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from fedlite.devices import compute
 from fedlite.devices.power import compute_energy
 from fedlite.learning.tracing import trace
-from fedlite.pricing import Job, inference_memory, price
+from fedlite.planning.break_even import break_even
+from fedlite.pricing import Job, inference, price
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,24 +37,39 @@ def quantities(outcome: Outcome, profile: DeviceProfile, batch: int) -> dict[str
         peak_memory_bytes : of training the largest net, inference_memory_bytes : of an inference; with their bands.
     """
     shipped = outcome.shipped
-    plain, latency = shipped.workload, shipped.latency(profile)
+    latency = shipped.latency(profile)
     works = [
         (share, price(profile, plan, _traced(outcome, net), Job(float(batch), 1.0, batch, "adam")))
         for share, plan, net in outcome.trained
     ]
-    energy = compute_energy(profile, latency, above_idle=True)
     return {
-        "params": plain.params,
-        "macs": plain.macs,
+        "params": shipped.params,
+        "macs": shipped.macs,
         "stored_bytes": len(shipped.file),
         "up_bytes": outcome.up_bytes,
         "down_bytes": outcome.down_bytes,
         **{name: value for name, value in outcome.metrics.items() if name != "loss"},
         "latency_ms": _band(latency, _MILLI),
         "training_step_ms": _mean([(share, _band(work.time, _MILLI)) for share, work in works]),
-        "energy_mj": _band(energy, _MILLI),
+        "energy_mj": _band(shipped.energy(profile), _MILLI),
         "peak_memory_bytes": _band(max((work.peak for _, work in works), key=lambda peak: float(peak.value))),
-        "inference_memory_bytes": _band(inference_memory(profile, plain, shipped.precision)),
+        "inference_memory_bytes": _band(shipped.memory(profile)),
+    }
+
+
+def on_the_device(outcome: Outcome, profile: DeviceProfile) -> dict[str, Any]:
+    """Return facts that need the device: of a model that asks a server, where computing and asking are equal."""
+    shipped = outcome.shipped
+    requests = [way.asks for way in shipped.ways if way.asks is not None]
+    if not requests:
+        return {}
+    here = inference(profile, shipped.workload, shipped.precision)
+    energy = compute_energy(profile, here, above_idle=True)
+    compared = break_even(profile, requests[0], here, energy, float(shipped.workload.macs))
+    return {
+        "computed_ms": _MILLI * float(here.value),
+        "computed_mj": _MILLI * float(energy.value),
+        "by_access": compared,
     }
 
 

@@ -12,10 +12,8 @@ from fedlite.compose.final_model import final_arrays, learning_of, scenario_of
 from fedlite.compose.shipping import predicted, score_of, ship
 from fedlite.compression.plan import Plan
 from fedlite.devices.duty import duty
-from fedlite.devices.power import compute_energy
 from fedlite.errors import FedliteError
 from fedlite.learning.corruptions import CORRUPTIONS
-from fedlite.pricing import inference_memory
 from fedlite.scenario.profiles import load_profile
 from fedlite.techniques import technique
 from fedlite.techniques.pipeline import joined
@@ -132,8 +130,8 @@ def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path) -> dict[str, A
         "plan": shipped.plan.label,
         "file": str(path),
         "stored_bytes": path.stat().st_size,
-        "params": shipped.workload.params,
-        "macs": shipped.workload.macs,
+        "params": shipped.params,
+        "macs": shipped.macs,
         "metrics": metrics,
         "corrupted": {
             kind: score_of(shipped, ware, spoil(data.x_test, ware.seed)).metrics for kind, spoil in CORRUPTIONS.items()
@@ -161,7 +159,7 @@ def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment) 
         latency = shipped.latency(profile)
     except FedliteError as error:
         return {"artefact": name, "runs": False, "why": [str(error)]}
-    peak = inference_memory(profile, shipped.workload, shipped.precision)
+    peak = shipped.memory(profile)
     found = duty(profile, latency, asked.use)
     why = _obstacles(profile, len(shipped.file), peak, asked.storage_bytes)
     return {
@@ -169,7 +167,7 @@ def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment) 
         "runs": not why,
         "why": why,
         "latency_ms": _band(latency, _MILLI),
-        "energy_mj": _band(compute_energy(profile, latency, above_idle=True), _MILLI),
+        "energy_mj": _band(shipped.energy(profile), _MILLI),
         "peak_memory_bytes": _band(peak),
         "per_s": found.per_s,
         "sustained_per_s": found.sustained_per_s,

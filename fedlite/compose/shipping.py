@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,25 +11,29 @@ import torch
 
 from fedlite.compression.structure.base import net_of
 from fedlite.delivery.base import Artefact, Calibration, delivered
+from fedlite.devices.estimate import Calibration as Known
+from fedlite.devices.estimate import Estimate
+from fedlite.devices.power import compute_energy
 from fedlite.learning import objectives
 from fedlite.learning.tracing import trace
 from fedlite.learning.training.records import ClientJob, Evaluation, LocalConfig
 from fedlite.learning.training.trainer import Trainer
-from fedlite.pricing import inference
+from fedlite.planning.break_even import ask
+from fedlite.pricing import inference, inference_memory
 from fedlite.rng import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
 
     from fedlite.compression.plan import Plan
-    from fedlite.devices.estimate import Estimate
     from fedlite.devices.profile import DeviceProfile
     from fedlite.devices.workload import Workload
     from fedlite.learning.data.dataset import Dataset
     from fedlite.learning.models.spec import ModelSpec
+    from fedlite.planning.break_even import Request
 
     Array = NDArray[Any]
 
@@ -66,6 +71,25 @@ class Ware:
 
 
 @dataclass(frozen=True)
+class Way:
+    """One of the ways that an inference may go, traced.
+
+    Attributes
+    ----------
+    share : float
+        Of the inferences.
+    workload : Workload or None
+        What the device computes.
+    asks : Request or None
+        What it asks from a server, over its preferred link.
+    """
+
+    share: float
+    workload: Workload | None
+    asks: Request | None = None
+
+
+@dataclass(frozen=True)
 class Shipped:
     """A model as it is shipped.
 
@@ -78,7 +102,9 @@ class Shipped:
     score : Evaluation
         Of what a device reads from the file, on the test rows.
     workload : Workload
-        Of one inference.
+        Of one inference that computes all there is.
+    ways : tuple of Way
+        The ways that an inference may go.
     """
 
     plan: Plan
@@ -86,6 +112,19 @@ class Shipped:
     file: bytes
     score: Evaluation
     workload: Workload
+    ways: tuple[Way, ...]
+
+    @property
+    def params(self) -> int:
+        """Values that lie on the device."""
+        return self.workload.params if self.artefact.on_device else 0
+
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulates of the device in the mean over inferences."""
+        if len(self.ways) == 1 and self.ways[0].workload is self.workload:
+            return self.workload.macs
+        return float(sum(way.share * way.workload.macs for way in self.ways if way.workload is not None))
 
     @property
     def precision(self) -> dict[str, str]:
@@ -96,8 +135,33 @@ class Shipped:
         return {} if kind == "fp32" else {layer.name.partition("#")[0]: kind for layer in self.workload.layers}
 
     def latency(self, profile: DeviceProfile) -> Estimate:
-        """Return the time of one inference on a device."""
-        return inference(profile, self.workload, self.precision)
+        """Return the mean time of one inference on a device."""
+        return self._mean(self._latency, profile)
+
+    def energy(self, profile: DeviceProfile) -> Estimate:
+        """Return the mean energy of one inference on a device, above idle."""
+        return self._mean(self._energy, profile)
+
+    def memory(self, profile: DeviceProfile) -> Estimate:
+        """Return the memory of an inference; of one that only asks, that of what it sends and gets."""
+        if self.artefact.on_device:
+            return inference_memory(profile, self.workload, self.precision)
+        held = max((way.asks.bytes for way in self.ways if way.asks is not None), default=0.0)
+        return Estimate(held, held, held, Known.MEASURED)
+
+    def _latency(self, way: Way, profile: DeviceProfile) -> list[Estimate]:
+        computed = [] if way.workload is None else [inference(profile, way.workload, self.precision)]
+        return computed + ([] if way.asks is None else [ask(profile, profile.radios[0], way.asks).time])
+
+    def _energy(self, way: Way, profile: DeviceProfile) -> list[Estimate]:
+        asked = [] if way.asks is None else [ask(profile, profile.radios[0], way.asks).energy]
+        if way.workload is None:
+            return asked
+        return [compute_energy(profile, inference(profile, way.workload, self.precision), above_idle=True), *asked]
+
+    def _mean(self, parts: Callable[[Way, DeviceProfile], list[Estimate]], profile: DeviceProfile) -> Estimate:
+        found = [one.scaled(way.share) for way in self.ways for one in parts(way, profile)]
+        return reduce(Estimate.__add__, found)
 
 
 def ship(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Shipped:
@@ -121,7 +185,18 @@ def ship(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Shipped:
     file = artefact.file()
     trainer = _trainer(artefact.net, ware)
     score = trainer.evaluate(artefact.read(file), ware.data.x_test, ware.data.y_test)
-    return Shipped(plan, artefact, file, score, trace(artefact.plain, ware.spec.input_shape, name=ware.spec.name))
+    workload = trace(artefact.plain, ware.spec.input_shape, name=ware.spec.name)
+    return Shipped(plan, artefact, file, score, workload, _ways(artefact, workload, ware))
+
+
+def _ways(artefact: Artefact, workload: Workload, ware: Ware) -> tuple[Way, ...]:
+    """Return the ways of an inference; a part of a net has no name by which a published one is known."""
+    if not artefact.paths:
+        return (Way(1.0, workload),)
+    return tuple(
+        Way(path.share, None if path.plain is None else trace(path.plain, ware.spec.input_shape, name=""), path.asks)
+        for path in artefact.paths
+    )
 
 
 def score_of(shipped: Shipped, ware: Ware, x: NDArray[np.float32]) -> Evaluation:

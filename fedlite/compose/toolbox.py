@@ -7,7 +7,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from fedlite.compose.bench import Bench
-from fedlite.compose.bench_rows import quantities, spent
+from fedlite.compose.bench_rows import on_the_device, quantities, spent
 from fedlite.compose.bench_task import Effort, bench_task, uplinks
 from fedlite.compose.trials import Trials
 from fedlite.compression.part import PartError
@@ -75,7 +75,7 @@ def compare(asked: Asked) -> dict[str, Any]:
         "plan": after.shipped.plan.label,
         "before": quantities(before, asked.profile, asked.effort.batch),
         "after": quantities(after, asked.profile, asked.effort.batch),
-        "facts": {**facts, **dict(after.shipped.artefact.facts)},
+        "facts": {**facts, **dict(after.shipped.artefact.facts), **on_the_device(after, asked.profile)},
         "cost": spent(after, asked.profile, trials.tried),
         "remarks": _remarks(task, after.shipped.plan.remarks),
         "effort": asdict(asked.effort),

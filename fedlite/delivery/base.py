@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+    from fedlite.delivery.path import Path
+
 Array = NDArray[Any]
 
 
@@ -46,6 +48,10 @@ class Artefact:
         What the deliveries found out, plain JSON values.
     forward_samples : int
         Samples that went through the net because of the deliveries, to be charged.
+    paths : tuple of Path
+        The ways that an inference may go, if there are several, or if it asks a server.
+    on_device : bool
+        Whether the file lies on the device.
     """
 
     net: nn.Module
@@ -54,6 +60,8 @@ class Artefact:
     codec: tuple[str, ...] = ("fp32",)
     facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     forward_samples: int = 0
+    paths: tuple[Path, ...] = ()
+    on_device: bool = True
 
     @classmethod
     def of(cls, net: nn.Module, codec: tuple[str, ...] = ()) -> Artefact:
@@ -116,13 +124,15 @@ class Artefact:
         return [value.detach().cpu().numpy() for value in self.net.state_dict().values()]
 
     def file(self) -> bytes:
-        """Return the file as it lies on flash."""
+        """Return the file as it lies on flash, empty if none does."""
+        if not self.on_device:
+            return b""
         codec = wire.parse_codec(self.codec)
         return wire.encode(self.state(), codec, stream(0, "stored") if codec.stochastic else None)
 
     def read(self, file: bytes) -> list[Array]:
         """Return the state of the executed net as a device reads it from the file."""
-        return wire.decode(file, like=self.state())
+        return wire.decode(file, like=self.state()) if self.on_device else [one.copy() for one in self.state()]
 
 
 @dataclass(frozen=True)

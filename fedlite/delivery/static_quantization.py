@@ -82,7 +82,7 @@ class StaticQuantization(Delivery):
         layers = layers_of(artefact.net, DENSE, self.name, "linear or convolutional layers", self.keep)
         x = self._rows(rows)
         known = self._known(layers, rows)
-        if self.warm and len(known) == len(layers):
+        if known:
             x = x[: max(1, self.rows // _WARM)]
         ranges = input_ranges(artefact.net, layers, x, known)
         made = {name: IntegerLayer(layer, 8, *ranges[name]) for name, layer in layers.items() if name in ranges}

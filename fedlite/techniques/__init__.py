@@ -10,6 +10,7 @@ from fedlite.techniques import (
     automatic,
     choosing,
     distillation,
+    inference,
     low_precision,
     low_rank,
     nets,
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 
 
-_FAMILIES: Final = (pruning, low_precision, low_rank, sharing, nets, on_the_wire, distillation, submodels, architectures, choosing, automatic)
+
+_FAMILIES: Final = (pruning, low_precision, low_rank, sharing, nets, on_the_wire, distillation, submodels, architectures, choosing, inference, automatic)
 
 TECHNIQUES: Final[dict[str, Technique]] = {one.name: one for family in _FAMILIES for one in family.TECHNIQUES}
 """Name -> technique, family by family."""

@@ -13,6 +13,7 @@ from torch import nn
 
 from fedlite.compression.part import PartError, from_record, made
 from fedlite.delivery import DELIVERIES
+from fedlite.delivery.ask_server import AskServer
 from fedlite.delivery.base import Artefact, Calibration, Delivery, delivered
 from fedlite.delivery.batch_statistics import BatchStatistics
 from fedlite.delivery.binarization import Binarization
@@ -49,6 +50,7 @@ EXAMPLES = {
     "layer-pruning": [LayerPruning()],
     "connection-pruning": [ConnectionPruning(groups=4), ConnectionPruning(share=0.25, groups=4)],
     "diverse-neurons": [DiverseNeurons(), DiverseNeurons(keep=0.25, how="greedy"), DiverseNeurons(how="random")],
+    "ask-server": [AskServer(), AskServer(codec=("int8",), at_once=5)],
     **examples(Delivery),
 }
 """Name in a scenario -> some settings of it."""
@@ -174,7 +176,7 @@ def test_what_was_shipped_before_changes_where_it_begins_and_not_what_it_is(part
     assert len(after.update(before)) < 0.2 * len(after.file()) + 200
 
 
-ELSEWHERE = EntropyCoding | StructuredPruning | LayerPruning | DiverseNeurons
+ELSEWHERE = EntropyCoding | StructuredPruning | LayerPruning | DiverseNeurons | AskServer
 LAYERED = [part for part in ALL if not isinstance(part, ELSEWHERE)]
 
 

@@ -1,0 +1,169 @@
+"""An inference on the device or asked from a server: time, joules and bytes of either, and where they are equal.
+
+Asking takes the handshake of the access type, the request on its way up, the server's own time and the answer on its
+way down; the radio is paid for its ramp, for both transfers and for the tail that follows, as for any job
+(`devices/channels.py`). What the device draws anyway is on neither side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedlite.devices import network
+from fedlite.devices.channels import HANDSHAKES, Channels
+from fedlite.devices.estimate import Calibration, Estimate
+from fedlite.errors import FedliteError
+
+if TYPE_CHECKING:
+    from fedlite.devices.profile import DeviceProfile
+
+Floats = NDArray[np.float64]
+
+_BAND: Final = np.array([0.5, 0.9, 0.1])
+"""Quantiles over devices of the median link, of one that nine in ten do not reach, and of one that they do."""
+_TRIPS: Final = 3
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one inference on a server takes.
+
+    Attributes
+    ----------
+    up_bytes, down_bytes : float
+        The sample and the answer, as they are encoded.
+    server_s : float
+        From the last byte of the sample to the first of the answer.
+    at_once : int
+        Inferences in a row over one connection: the handshake, the ramp and the tail are shared by so many.
+    offline : float
+        Share of the times at which there is no network.
+    """
+
+    up_bytes: float
+    down_bytes: float
+    server_s: float = 0.0
+    at_once: int = 1
+    offline: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("up_bytes", "down_bytes", "server_s"):
+            if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise FedliteError(f"{name}: got {getattr(self, name)}, expected 0 or more; mend the value")
+        if self.at_once < 1:
+            raise FedliteError(f"at_once: got {self.at_once}, expected 1 or more; mend the value")
+        if not 0.0 <= self.offline < 1.0:
+            raise FedliteError(f"offline: got {self.offline}, expected 0 up to below 1; write a share such as 0.05")
+
+    @property
+    def bytes(self) -> float:
+        """Both ways."""
+        return self.up_bytes + self.down_bytes
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One inference asked from a server over an access type, in the mean over those in a row.
+
+    Attributes
+    ----------
+    time : Estimate
+        Seconds, from the device's wish to the answer; the band is that of the links of eight in ten devices.
+    energy : Estimate
+        Joules of the radio.
+    rate_bps, rtt_s : float
+        Of the uplink and of the round trip, at the median.
+    trips : float
+        Round trips that one inference waits for.
+    """
+
+    time: Estimate
+    energy: Estimate
+    rate_bps: float
+    rtt_s: float
+    trips: float
+
+
+def ask(profile: DeviceProfile, access: str, request: Request) -> Asked:
+    """Return what asking takes a device over an access type.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such access type.
+    """
+    kind = network.access(access)
+    channels = Channels([(access, profile.radio_generation)])
+    only, n = np.zeros(len(_BAND), dtype=np.int64), request.at_once
+    up_bps, down_bps = kind.up_bps.at(_BAND), kind.down_bps.at(_BAND)
+    rtt_s = kind.rtt_s.at(1.0 - _BAND)
+    sent, heard = np.full(len(_BAND), n * request.up_bytes), np.full(len(_BAND), n * request.down_bytes)
+    awake_s = np.zeros(len(_BAND))
+    up = channels.transfers(only, sent, up_bps, rtt_s, awake_s=awake_s, uplink=True)
+    # The answer comes over the connection that is there, while the radio still listens.
+    awake_s = channels.tail_s[only] - request.server_s
+    down = channels.transfers(only, heard, down_bps, np.zeros(len(_BAND)), awake_s=awake_s, uplink=False)
+    # The handshake's last trip is the first request; each further one waits for a trip of its own.
+    more_s = (n - 1) * rtt_s
+    time_s = (up.time_s + down.time_s + more_s) / n + request.server_s
+    energy_j = (up.energy_j + down.energy_j) / n
+    low, high = channels.band[0]
+    trips = (HANDSHAKES.get(access, _TRIPS) + n - 1) / n
+    return Asked(
+        Estimate(float(time_s[0]), float(time_s[1]), float(time_s[2]), Calibration.ASSUMED),
+        Estimate(float(energy_j[0]), float(low * energy_j.min()), float(high * energy_j.max()), Calibration.ASSUMED),
+        float(up_bps[0]),
+        float(rtt_s[0]),
+        trips,
+    )
+
+
+def break_even(
+    profile: DeviceProfile, request: Request, time: Estimate, energy: Estimate, macs: float
+) -> list[dict[str, Any]]:
+    """Return for each access type of a device how asking compares with computing, and where they would be equal.
+
+    Parameters
+    ----------
+    profile : DeviceProfile
+    request : Request
+    time, energy : Estimate
+        Of one inference on the device, seconds and joules above idle.
+    macs : float
+        Its multiply-accumulates.
+
+    Returns
+    -------
+    list of dict
+        access; asked_ms, asked_mj; faster, cheaper : "device" or "server"; even_time_macs, even_energy_macs : how much
+        larger a net of this kind would have to be so that asking is as fast, or as cheap; even_bytes : the request up
+        to which asking is as fast; even_rtt_ms : the round trip; None for both where no value is small enough;
+        fallback_ms : mean time if the device computes itself while there is no network.
+    """
+    return [_compared(access, ask(profile, access, request), request, time, energy, macs) for access in profile.radios]
+
+
+def _compared(
+    access: str, asked: Asked, request: Request, time: Estimate, energy: Estimate, macs: float
+) -> dict[str, Any]:
+    here_s, there_s = float(time.value), float(asked.time.value)
+    here_j, there_j = float(energy.value), float(asked.energy.value)
+    spare_s = here_s - there_s
+    even_bytes = request.up_bytes + spare_s * asked.rate_bps / 8.0
+    even_rtt_s = asked.rtt_s + spare_s / asked.trips if asked.trips else -1.0
+    return {
+        "access": access,
+        "asked_ms": 1e3 * there_s,
+        "asked_mj": 1e3 * there_j,
+        "faster": "server" if there_s < here_s else "device",
+        "cheaper": "server" if there_j < here_j else "device",
+        "even_time_macs": macs * there_s / here_s,
+        "even_energy_macs": macs * there_j / here_j if here_j else None,
+        "even_bytes": even_bytes if even_bytes >= 0 else None,
+        "even_rtt_ms": 1e3 * even_rtt_s if even_rtt_s >= 0 else None,
+        "fallback_ms": 1e3 * ((1.0 - request.offline) * there_s + request.offline * here_s),
+    }
