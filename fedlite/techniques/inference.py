@@ -6,7 +6,28 @@ from typing import Final
 
 from fedlite.compression.plan import Plan
 from fedlite.delivery.ask_server import AskServer
-from fedlite.techniques.technique import DEVICE, SERVER, STORED, Technique
+from fedlite.delivery.early_exit import EarlyExit
+from fedlite.techniques.technique import COMPUTE, DEVICE, SERVER, STORED, Example, Technique
+
+
+def early_exit(agreement: float = 0.99, *, fit: bool = True) -> Plan:
+    """Let an inference end at the first exit that is sure enough; a net with exits is wanted."""
+    return Plan("early-exit", deliveries=(EarlyExit(((0.0, agreement),), fit=fit),))
+
+
+def battery_exits(
+    charge: float = 0.15,
+    full: float = 0.99,
+    half: float = 0.96,
+    low: float = 0.9,
+    half_from: float = 0.5,
+    low_from: float = 0.2,
+    *,
+    fit: bool = True,
+) -> Plan:
+    """Let inferences end earlier as the battery empties; shown at one charge, told for all states."""
+    states = ((half_from, full), (low_from, half), (0.0, low))
+    return Plan("battery-exits", deliveries=(EarlyExit(states, charge, fit),))
 
 
 def cloud_break_even(server_ms: float = 5.0, codec: str = "fp16+zstd", at_once: int = 1, offline: float = 0.05) -> Plan:
@@ -16,6 +37,14 @@ def cloud_break_even(server_ms: float = 5.0, codec: str = "fp16+zstd", at_once: 
 
 
 TECHNIQUES: Final = (
+    Technique(
+        "early-exit", "inference", (3, 29), (COMPUTE,), (DEVICE,), ("teerapittayanon2016branchynet",), early_exit,
+        Example(model="cnn-exits"),
+    ),
+    Technique(
+        "battery-exits", "inference", (29,), (COMPUTE,), (DEVICE,), ("teerapittayanon2016branchynet",), battery_exits,
+        Example(model="cnn-exits", device="pixel-4"),
+    ),
     Technique(
         "cloud-break-even", "inference", (31,), (STORED,), (DEVICE, SERVER), ("kang2017neurosurgeon",),
         cloud_break_even,

@@ -21,6 +21,7 @@ from fedlite.delivery.clustering import Clustering
 from fedlite.delivery.connection_pruning import ConnectionPruning
 from fedlite.delivery.diverse_neurons import DiverseNeurons
 from fedlite.delivery.dynamic_quantization import DynamicQuantization
+from fedlite.delivery.early_exit import EarlyExit
 from fedlite.delivery.entropy_coding import EntropyCoding
 from fedlite.delivery.layer_pruning import LayerPruning
 from fedlite.delivery.mixed_precision import MixedPrecision
@@ -50,6 +51,7 @@ EXAMPLES = {
     "layer-pruning": [LayerPruning()],
     "connection-pruning": [ConnectionPruning(groups=4), ConnectionPruning(share=0.25, groups=4)],
     "diverse-neurons": [DiverseNeurons(), DiverseNeurons(keep=0.25, how="greedy"), DiverseNeurons(how="random")],
+    "early-exit": [EarlyExit(), EarlyExit(((0.5, 0.99), (0.0, 0.5)), 0.2), EarlyExit(((0.0, 0.0),), fit=False)],
     "ask-server": [AskServer(), AskServer(codec=("int8",), at_once=5)],
     **examples(Delivery),
 }
@@ -59,6 +61,7 @@ NETS = {
     "perceptron": spec_of("mlp", (12,), 5, 1, hidden=(8, 6)),
     "images": spec_of("cnn", (1, 8, 8), 5, 1, channels=(8, 16), hidden=24),
     "batch statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="batch"),
+    "exits": spec_of("cnn-exits", (1, 8, 8), 5, 1, channels=(8, 8, 8), pools=(2, 1, 1)),
     "series": spec_of("cnn1d", (3, 32), 4, 1),
     "static statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="static"),
 }
@@ -72,9 +75,18 @@ each_part_and_net = pytest.mark.parametrize(
 each_net = pytest.mark.parametrize("net", NETS)
 ONLY = {"layer-pruning": {"batch statistics"}, "diverse-neurons": {"perceptron", "images"}}
 """Name -> the nets that it applies to; others apply to all."""
+USUAL = sorted(set(NETS) - {"exits"})
+"""Nets all of whose tensors a forward pass reads."""
+each_net = pytest.mark.parametrize("net", USUAL)
+ONLY = {
+    "layer-pruning": ["batch statistics"],
+    "diverse-neurons": ["images", "perceptron"],
+    "early-exit": ["exits"],
+}
+"""Name -> the nets that it applies to; others apply to all that are usual."""
 each_pair = pytest.mark.parametrize(
     ("part", "net"),
-    [pytest.param(part, net, id=f"{part.label}-{net}") for part in ALL for net in sorted(ONLY.get(part.name, NETS))],
+    [pytest.param(part, net, id=f"{part.label}-{net}") for part in ALL for net in ONLY.get(part.name, USUAL)],
 )
 
 
@@ -176,7 +188,7 @@ def test_what_was_shipped_before_changes_where_it_begins_and_not_what_it_is(part
     assert len(after.update(before)) < 0.2 * len(after.file()) + 200
 
 
-ELSEWHERE = EntropyCoding | StructuredPruning | LayerPruning | DiverseNeurons | AskServer
+ELSEWHERE = EntropyCoding | StructuredPruning | LayerPruning | DiverseNeurons | AskServer | EarlyExit
 LAYERED = [part for part in ALL if not isinstance(part, ELSEWHERE)]
 
 
