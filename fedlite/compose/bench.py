@@ -311,7 +311,10 @@ class Bench:
             learned = decoded_weights(sent.packets[0], wire.parse_codec(own.up), cohort.start)
             leg.placement.add(total, [weight * one.astype(np.float64) for one in learned], weight, cohort.held)
             clients.memories[place] = {**memory, **cohort.memories[0], **sent.memories[0]}
-            up_bytes, raw_bytes = len(sent.packets[0]) + sent.extra_bytes[0], sum(one.nbytes for one in download.received)
+            up_bytes, raw_bytes = (
+                len(sent.packets[0]) + sent.extra_bytes[0],
+                sum(one.nbytes for one in download.received),
+            )
             jobs.append(
                 Job(own, len(rows), up_bytes, len(download.packet), raw_bytes=raw_bytes, loss=float(cohort.loss[0]))
             )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _HELD: Final = 0.1
 """Share of the training rows that searches may be judged by; nobody trains on them."""
 _MOST_HELD: Final = 500
+_TEXT: Final = 3
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,11 @@ def bench_task(name: str, nets: tuple[str, ...], effort: Effort) -> BenchTask:
 
 def _few(data: Dataset, effort: Effort) -> Dataset:
     """Return a data set with at most so many rows, drawn at random, without owners."""
+    # A row of text is a prediction for many characters, and takes a net as much longer.
+    rows_most = effort.rows // (_TEXT if data.objective == "next-character" else 1)
     rows = {
         split: _drawn(len(labels), most, effort.seed, split)
-        for split, labels, most in (("train", data.y_train, effort.rows), ("test", data.y_test, effort.rows // 2))
+        for split, labels, most in (("train", data.y_train, rows_most), ("test", data.y_test, rows_most // 2))
     }
     parts: dict[str, Any] = {
         f"{axis}_{split}": getattr(data, f"{axis}_{split}")[rows[split]] for axis in "xy" for split in rows

@@ -24,9 +24,20 @@ if TYPE_CHECKING:
     from fedlite.techniques.technique import Technique
 
 
-
-
-_FAMILIES: Final = (pruning, low_precision, low_rank, sharing, nets, on_the_wire, distillation, submodels, architectures, choosing, inference, automatic)
+_FAMILIES: Final = (
+    pruning,
+    low_precision,
+    low_rank,
+    sharing,
+    nets,
+    on_the_wire,
+    distillation,
+    submodels,
+    architectures,
+    choosing,
+    inference,
+    automatic,
+)
 
 TECHNIQUES: Final[dict[str, Technique]] = {one.name: one for family in _FAMILIES for one in family.TECHNIQUES}
 """Name -> technique, family by family."""

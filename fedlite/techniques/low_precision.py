@@ -86,7 +86,7 @@ TECHNIQUES: Final = (
     _bits("binarization", (16,), (STORED,), ("courbariaux2016binarized", "rastegari2016xnor"), binarization),
     _bits(
         "binary-residual", (17,), (), ("xing2024bipft",), binary_residual,
-        model="char-transformer", dataset="shakespeare",
+        model="mlp",
     ),
     _bits(
         "integer-training", (15,), (MEMORY,), ("wu2018wage", "wang2022niti"), integer_training,

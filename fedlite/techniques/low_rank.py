@@ -49,6 +49,7 @@ TECHNIQUES: Final = (
     Technique(
         "low-rank", "low rank", (22,), (STORED, WIRE, COMPUTE, MEMORY), _EVERYWHERE,
         ("zhang2016accelerating", "denil2013predicting"), low_rank,
+        Example(dataset="fashion-mnist", device="nucleo-h7a3zi"),
     ),
     Technique("fedpara", "low rank", (22,), (STORED, WIRE), _EVERYWHERE, ("hyeonwoo2022fedpara",), fedpara),
     Technique(

@@ -38,7 +38,6 @@ EXAMPLES = {
     "dynamic-quantization": [DynamicQuantization()],
     "weight-quantization": [WeightQuantization(8), WeightQuantization(4), WeightQuantization(2)],
     "batch-statistics": [BatchStatistics(), BatchStatistics(4)],
-    "clustering": [Clustering(16), Clustering(5)],
     "clustering": [Clustering(16), Clustering(5), Clustering(8, warm=True)],
     "entropy-coding": [EntropyCoding()],
     "structured-pruning": [

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 LEAST, MOST = 2, 8
 _INT8: Final = 8
+_STORABLE: Final = (8, 4)
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ class QuantisedNet(Structure):
 
     @property
     def effects(self) -> Effects:
-        """Rounded copies of the weights; time is that of the net, which is traced."""
+        """Rounded copies of the weights; time is that of the net, which is traced. Stored as integers, 8 or 4 bits."""
         both = self.bits == self.activations == _INT8
-        return Effects(weight_copies=2.0, inference="int8" if both else "fp32")
+        stored = (f"rtn{self.bits}",) if self.bits in _STORABLE else ()
+        return Effects(weight_copies=2.0, stored=stored, inference="int8" if both else "fp32")
 
     @property
     def label(self) -> str:
