@@ -95,7 +95,8 @@ class Noted:
         """Return each device's plan."""
         found = self._assignment.plans(devices, round_, now_s, trains=trains)
         if trains:
-            self.last.update(zip(devices.tolist(), found, strict=True))
+            # A structure may be another one at this round, or on this device.
+            self.last.update({d: plan.at(round_, d) for d, plan in zip(devices.tolist(), found, strict=True)})
         return found
 
     def note(self, outcomes: Outcomes) -> None:

@@ -64,15 +64,13 @@ NETS = {
     "series": spec_of("cnn1d", (3, 32), 4, 1),
     "static statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="static"),
 }
-ONLY = {"batch-statistics": {"static statistics"}}
-"""Name -> the nets that it applies to; others apply to all."""
-CASES = [(part, net) for part in ALL for net in NETS if net in ONLY.get(part.name, NETS)]
 
-each_part_and_net = pytest.mark.parametrize(
-    ("part", "net"), [pytest.param(part, net, id=f"{part.label}-{net}") for part, net in CASES]
-)
 each_net = pytest.mark.parametrize("net", NETS)
-ONLY = {"layer-pruning": {"batch statistics"}, "diverse-neurons": {"perceptron", "images"}}
+ONLY = {
+    "layer-pruning": {"batch statistics"},
+    "diverse-neurons": {"perceptron", "images"},
+    "batch-statistics": {"static statistics"},
+}
 """Name -> the nets that it applies to; others apply to all."""
 USUAL = sorted(set(NETS) - {"exits"})
 """Nets all of whose tensors a forward pass reads."""
@@ -113,7 +111,6 @@ def test_every_delivery_has_an_example_that_a_scenario_can_name():
 
 
 @each_pair
-@each_part_and_net
 def test_the_model_that_is_given_stays_as_it_was(part, net):
     spec = NETS[net]
     given = spec.build().eval()
@@ -126,7 +123,6 @@ def test_the_model_that_is_given_stays_as_it_was(part, net):
 
 
 @each_pair
-@each_part_and_net
 def test_what_is_read_from_the_file_computes_what_was_written(part, net):
     spec = NETS[net]
     _, artefact = shipped(part, spec)
@@ -143,13 +139,11 @@ def test_what_is_read_from_the_file_computes_what_was_written(part, net):
 
 
 @each_pair
-@each_part_and_net
 def test_the_same_model_gives_the_same_file(part, net):
     assert shipped(part, NETS[net])[1].file() == shipped(part, NETS[net])[1].file()
 
 
 @each_pair
-@each_part_and_net
 def test_what_is_traced_has_plain_weights_and_layers_with_a_precision(part, net):
     spec = NETS[net]
     _, artefact = shipped(part, spec)

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from fedlite.client.assignment import ByProfile, Noted
 from fedlite.compose.bench import Bench
 from fedlite.compose.bench_rows import quantities
 from fedlite.compose.bench_task import Effort, bench_task
@@ -33,6 +34,14 @@ def test_a_plan_is_asked_what_it_is_in_a_round():
     assert still.at(1, 0) is still
     assert (grows.at(1, 1).name, grows.at(1, 1).structure) == ("grows", Depth(1))
     assert grows.at(2, 1).structure == Depth(2)
+
+
+def test_who_notes_plans_notes_what_they_are_in_the_round():
+    """FedDF asks each reply in the net that its device had trained."""
+    noted = Noted(ByProfile([Plan("grows", Growing(2, every=1))], np.array([0, 0])))
+    for round_, blocks in ((1, 1), (2, 2)):
+        noted.plans(np.array([1]), round_, 0.0)
+        assert noted.last[1].structure == Depth(blocks)
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,8 @@ def test_a_constraint_that_loses_a_weight_is_an_error():
 def test_gradients_per_sample_need_a_state_of_trained_weights_only(tensors):
     bound = Constrained(((PerSample(), None),))
     names = [f"w{i}" for i in range(tensors)]
-    whole = SimpleNamespace(names=names, trainable=list(range(tensors)))
+    whole = SimpleNamespace(model=None, names=names, trainable=list(range(tensors)))
     assert Loss(whole, objective("regression"), bound, ())
-    buffers = SimpleNamespace(names=names, trainable=list(range(tensors - 1)))
+    buffers = SimpleNamespace(model=None, names=names, trainable=list(range(tensors - 1)))
     with pytest.raises(FedliteError, match="a net whose state has buffers"):
         Loss(buffers, objective("regression"), bound, ())
