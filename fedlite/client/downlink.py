@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -167,22 +167,21 @@ class Downloads:
             self.deltas, self.delta_bytes = self.deltas + 1, self.delta_bytes + len(download.packet)
 
 
-@dataclass
 class Downlink:
     """Who holds which version, and those versions that the server keeps.
 
-    Attributes
+    Parameters
     ----------
     most : int
         Versions that the server keeps, at least 1; beyond, it forgets that which was held anew longest ago.
-    told : Downloads
     """
 
-    most: int = 16
-    told: Downloads = field(default_factory=Downloads)
-    _held: dict[int, str] = field(default_factory=dict)
-    _holders: Counter[str] = field(default_factory=Counter)
-    _kept: dict[str, Version] = field(default_factory=dict)
+    def __init__(self, most: int = 16) -> None:
+        self.told = Downloads()
+        self._most = most
+        self._held: dict[int, str] = {}
+        self._holders: Counter[str] = Counter()
+        self._kept: dict[str, Version] = {}
 
     def base(self, device: int, plan: Plan) -> Version | None:
         """Return the version to which a device may get the difference: one of the plan's net that the server keeps."""
@@ -207,7 +206,7 @@ class Downlink:
         self._holders[version.name] += 1
         self._kept.pop(version.name, None)
         self._kept[version.name] = version
-        while len(self._kept) > self.most:
+        while len(self._kept) > self._most:
             del self._kept[next(iter(self._kept))]
         self.told.kept_versions = max(self.told.kept_versions, len(self._kept))
         self.told.kept_bytes = max(self.told.kept_bytes, sum(len(one.packet) for one in self._kept.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fedlite.client.choosers.bandit import check_learning
@@ -99,14 +99,10 @@ class Learned(Search):
         return _Trying(self, bench).best()
 
 
-@dataclass
 class _Trying:
-    rule: Learned
-    bench: Bench
-    _known: dict[tuple[int, ...], float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        rule = self.rule
+    def __init__(self, rule: Learned, bench: Bench) -> None:
+        self.rule, self.bench = rule, bench
+        self._known: dict[tuple[int, ...], float] = {}
         self._before = self.bench.measure(Recipe())
         self._values = [Values(len(arms), rule.explore, rule.step, rule.discount) for arms in rule.stages]
         rng = stream(rule.seed, "scheme")

@@ -5,8 +5,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "fedlite"
 GROWING = {
+    "client/downlink.py": {"Downloads"},
     "client/sending.py": {"Sent"},
     "compose/trials.py": {"Trial"},
+    "compose/bench.py": {"_Clients"},
     "compression/constraint/regrow.py": {"Moving"},
     "engine/ray_pool.py": {"_Slot", "_Flight"},
     "flower/app_exchange.py": {"_Ended"},
