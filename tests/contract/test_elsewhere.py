@@ -21,6 +21,7 @@ from fedlite.compression.structure.integer_training import IntegerTraining
 from fedlite.compression.structure.quantised_net import QuantisedNet
 from fedlite.engine.task import Task
 from fedlite.learning import objectives
+from fedlite.learning.data.load import load
 from fedlite.learning.models import MODELS, build
 from fedlite.learning.models.spec import spec_of
 from fedlite.learning.objectives import OBJECTIVES
@@ -44,6 +45,10 @@ PARTS = {
     "ternary:Ternary": {},
     "distillation": {},
     "group-lasso": {},
+    "relational-distillation": {"layer": "0"},
+    "feature-distillation": {"layer": "0"},
+    "generative-distillation": {"layer": "0"},
+    "task-distillation": {},
     "confidence:ConfidencePenalty": {},
 }
 """A part of each kind, and of one's own, with its options."""
@@ -69,6 +74,13 @@ def rows(shape, classes=3, samples=30):
     return x, draw.integers(0, classes, samples)
 
 
+def scenes():
+    """A small detector, and a few pictures of objects."""
+    data = load("digit-scenes")
+    net = build("detector", input_shape=data.input_shape, num_classes=data.num_classes, seed=1)
+    return net, data.x_train[:30], data.y_train[:30]
+
+
 def jobs(samples=30):
     draw = np.random.default_rng(5)
     return [ClientJob(draw.choice(samples, size, replace=False), seed=k) for k, size in enumerate(SIZES)]
@@ -83,7 +95,7 @@ def both(model, x, y, *, mode, objective="cross-entropy", config=CONFIG, clients
             trainer = Trainer(model, objective=objective, mode=mode, place=place)
             results.append(trainer.train(arrays, jobs(len(x))[:clients], x, y, config, **parts))
             assert there.stops == 0
-            assert not there.ran & UNREPEATED
+            assert not there.ran & UNREPEATED, there.ran & UNREPEATED
             last = [stacked[-1] for stacked in results[-1].arrays]
             scores.append(trainer.evaluate_many(last, x, y, np.arange(len(x)) % 3))
             assert bool(there.sent) == (not place.is_host)
@@ -111,7 +123,7 @@ def test_models_learn_the_same_elsewhere_in_both_modes(name, mode):
     both(build(name, input_shape=SHAPES[name], num_classes=3, seed=1), x, y, mode=mode, config=config)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in SHAPES])
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in (*SHAPES, "detector")])
 def test_deep_models_learn_the_same_elsewhere(name):
     x, y = rows((3, 32, 32), samples=6)
     model = build(name, input_shape=(3, 32, 32), num_classes=3, seed=1)
@@ -173,6 +185,9 @@ def test_objectives_work_elsewhere(name, mode):
         net = build("cnn-exits", input_shape=(1, 4, 4), num_classes=3, seed=1, channels=(4, 4, 4), outputs="all")
         both(net, x, y, mode=mode, objective=objectives.objective(name))
         return
+    if name == "detection":
+        both(*scenes(), mode=mode, objective=name, config=LocalConfig(batch_size=4, lr=0.01))
+        return
     x, y = rows((12,))
     kind = "autoencoder" if name == "reconstruction" else "mlp"
     if name == "regression":
@@ -198,8 +213,12 @@ def test_nets_of_other_layers_learn_the_same_elsewhere(structure):
 
 @pytest.mark.parametrize("name", [*TERMS, "confidence:ConfidencePenalty"])
 def test_terms_work_elsewhere(name):
-    x, y = rows((12,))
     term = made(name, PARTS[name], TERMS, Term)
+    if name == "task-distillation":
+        config = LocalConfig(batch_size=4, lr=0.01)
+        both(*scenes(), mode="sequential", objective="detection", terms=[term], config=config)
+        return
+    x, y = rows((12,))
     both(build("mlp", input_shape=(12,), num_classes=3, seed=1), x, y, mode="sequential", terms=[term])
 
 
