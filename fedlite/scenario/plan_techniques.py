@@ -42,15 +42,15 @@ def _read(value: Any) -> NamedTechnique:
         recipe = technique(options["name"]).made(rest)
     except (PartError, UnknownNameError) as error:
         raise names.remade(error) from None
+    if isinstance(recipe, Recipe) and recipe.among:
+        raise mistake(
+            f"got the technique {options['name']!r}, which chooses among plans, expected one of parts",
+            "write 'choose' and 'among' in the rule",
+        )
     if not isinstance(recipe, Recipe) or recipe != Recipe(recipe.plan):
         raise mistake(
             f"got the technique {options['name']!r}, which chooses a net or searches for a plan, expected one of parts",
             "name the net under task.model, or use 'fedlite compress'",
-        )
-    if recipe.among:
-        raise mistake(
-            f"got the technique {options['name']!r}, which chooses among plans, expected one of parts",
-            "write 'choose' and 'among' in the rule",
         )
     return NamedTechnique(tuple(sorted(options.items(), key=lambda pair: (pair[0] != "name", pair[0]))), recipe)
 

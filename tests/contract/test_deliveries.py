@@ -65,13 +65,6 @@ NETS = {
     "static statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="static"),
 }
 
-each_net = pytest.mark.parametrize("net", NETS)
-ONLY = {
-    "layer-pruning": {"batch statistics"},
-    "diverse-neurons": {"perceptron", "images"},
-    "batch-statistics": {"static statistics"},
-}
-"""Name -> the nets that it applies to; others apply to all."""
 USUAL = sorted(set(NETS) - {"exits"})
 """Nets all of whose tensors a forward pass reads."""
 each_net = pytest.mark.parametrize("net", USUAL)
@@ -79,6 +72,7 @@ ONLY = {
     "layer-pruning": ["batch statistics"],
     "diverse-neurons": ["images", "perceptron"],
     "early-exit": ["exits"],
+    "batch-statistics": ["static statistics"],
 }
 """Name -> the nets that it applies to; others apply to all that are usual."""
 each_pair = pytest.mark.parametrize(
