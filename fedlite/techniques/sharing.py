@@ -11,7 +11,18 @@ from fedlite.compression.structure.tied import Tied
 from fedlite.delivery.clustering import Clustering
 from fedlite.delivery.entropy_coding import EntropyCoding
 from fedlite.learning.models.layers.circulant import CirculantLayers
-from fedlite.techniques.technique import DEVICE, DOWNLINK, SERVER, STORED, UPLINK, WIRE, Example, Recipe, Technique
+from fedlite.techniques.technique import (
+    COMPUTE,
+    DEVICE,
+    DOWNLINK,
+    SERVER,
+    STORED,
+    UPLINK,
+    WIRE,
+    Example,
+    Recipe,
+    Technique,
+)
 
 _EVERYWHERE: Final = (DEVICE, UPLINK, DOWNLINK)
 
@@ -42,7 +53,7 @@ def circulant_features(block: int = 8) -> Recipe:
 
 
 def hierarchical_sharing(levels: tuple[tuple[str, ...], ...] = ()) -> Plan:
-    """Let layers of one semantic level be one layer, sent and stored once."""
+    """Let layers of one semantic level be one layer, sent, stored and updated once; every one of them still runs."""
     return Plan("hierarchical-sharing", Tied(levels))
 
 
@@ -57,14 +68,14 @@ TECHNIQUES: Final = (
     Technique("shared-weights", "sharing", (19,), (STORED, WIRE), (DEVICE, DOWNLINK), ("han2016deep",), shared_weights),
     Technique(
         "circulant", "sharing", (20,), (STORED, WIRE), _EVERYWHERE, ("cheng2015circulant",), circulant,
-        Example(model="mlp"),
+        Example(model="mlp", set={"block": 4}),
     ),
     Technique(
         "circulant-features", "sharing", (20,), (STORED, WIRE), _EVERYWHERE, ("cheng2015circulant",),
         circulant_features, Example(model="mlp"),
     ),
     Technique(
-        "hierarchical-sharing", "sharing", (21,), (STORED, WIRE), _EVERYWHERE, ("lan2020albert",),
+        "hierarchical-sharing", "sharing", (21,), (STORED, WIRE, COMPUTE), _EVERYWHERE, ("lan2020albert",),
         hierarchical_sharing, Example(model="char-transformer", dataset="shakespeare"),
     ),
 )  # fmt: skip
