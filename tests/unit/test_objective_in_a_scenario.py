@@ -62,9 +62,11 @@ def test_auto_is_what_the_labels_ask_for_and_what_is_told_holds(told, expected):
 
 def test_a_dataset_and_its_row_in_the_catalogue_ask_for_the_same():
     assert {name: entry.objective for name, entry in CATALOG.items() if entry.objective != "cross-entropy"} == {
-        "shakespeare": "next-character"
+        "shakespeare": "next-character",
+        "digit-scenes": "detection",
     }
-    assert load("digits").objective == CATALOG["digits"].objective
+    for name in ("digits", "digit-scenes"):
+        assert load(name).objective == CATALOG[name].objective
 
 
 @pytest.mark.parametrize(
