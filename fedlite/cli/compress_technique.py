@@ -20,6 +20,7 @@ _ROWS: Final = (
     ("down_bytes", "down, per job", "bytes"),
     ("accuracy", "accuracy", "share"),
     ("macro_f1", "macro-F1", "share"),
+    ("map50", "mean average precision", "share"),
     ("latency_ms", "one inference", "ms"),
     ("energy_mj", "energy of an inference", "mJ"),
     ("training_step_ms", "one training step", "ms"),

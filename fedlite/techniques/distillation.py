@@ -91,7 +91,7 @@ def _student(student: str, width: float, teacher: str, term: Term) -> Recipe:
 
 _SMALLER: Final = (STORED, WIRE, COMPUTE, MEMORY)
 _EVERYWHERE: Final = (SERVER, DEVICE, UPLINK, DOWNLINK)
-_SCENES: Final = Example(model="detector", dataset="digit-scenes", set={"width": 0.75})
+_SCENES: Final = Example(model="detector", dataset="digit-scenes", set={"width": 0.625})
 
 TECHNIQUES: Final = (
     Technique(

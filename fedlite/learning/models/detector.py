@@ -43,8 +43,10 @@ class Detector(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for stage, after in enumerate(channels):
-            layers += [nn.Conv2d(inputs, after, 3, padding=1, bias=False), norm_2d(norm, after), nn.ReLU(inplace=True)]
-            if stage < _HALVED:
+            stride = 1 if stage else 2  # at the size of the picture it would be most of the work
+            convolution = nn.Conv2d(inputs, after, 3, stride, padding=1, bias=False)
+            layers += [convolution, norm_2d(norm, after), nn.ReLU(inplace=True)]
+            if 0 < stage < _HALVED:
                 layers.append(nn.MaxPool2d(2))
             inputs = after
         self.body = nn.Sequential(*layers)
