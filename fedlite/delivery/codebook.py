@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fedlite.compression.kmeans import Clusters, kmeans
 from fedlite.delivery.integers import bias_of, runner_of
 from fedlite.wire.bits import pack, unpack
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WIDTHS: Final = (1, 2, 4, 8)
-_ITERATIONS: Final = 50
 
 
 class SharedWeights(nn.Module):
@@ -44,8 +44,10 @@ class SharedWeights(nn.Module):
         flat: NDArray[np.float32] = weight.detach().reshape(-1).numpy()
         centres, indices, self.iterations = _clustered(flat, min(clusters, flat.size), start, settled)
         self.bits = next(width for width in _WIDTHS if 2**width >= len(centres))
-        self.register_buffer("codebook", torch.from_numpy(centres))
-        self.register_buffer("indices", torch.frombuffer(bytearray(pack(indices, self.bits)), dtype=torch.uint8))
+        self.register_buffer("codebook", torch.from_numpy(centres.astype(np.float32)))
+        self.register_buffer(
+            "indices", torch.frombuffer(bytearray(pack(indices.astype(np.uint8), self.bits)), dtype=torch.uint8)
+        )
         self.bias = bias_of(layer)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,14 +58,6 @@ class SharedWeights(nn.Module):
         return self._run(x, weight, self.bias)
 
 
-class Clusters(NamedTuple):
-    """Centroids (K,), the index of the nearest for each of n values, and how many of Lloyd's iterations it took."""
-
-    centres: NDArray[np.float32]
-    indices: NDArray[np.uint8]
-    iterations: int
-
-
 def _clustered(
     values: NDArray[np.float32], clusters: int, start: NDArray[np.float32] | None, settled: float
 ) -> Clusters:
@@ -71,53 +65,11 @@ def _clustered(
     zero = values == 0
     if not zero.mean() > 1.0 / clusters:
         return kmeans(values, clusters, start, settled)
-    indices = np.zeros(values.size, np.uint8)
+    indices = np.zeros(values.size, np.int64)
     if zero.all():
-        return Clusters(np.zeros(1, np.float32), indices, 0)
+        return Clusters(np.zeros(1), indices, 0)
     # The first entry of such a codebook is the zero.
     rest = None if start is None or start[0] else start[1:]
     found = kmeans(values[~zero], min(clusters - 1, int((~zero).sum())), rest, settled)
     indices[~zero] = found.indices + 1
-    return Clusters(np.concatenate([np.zeros(1, np.float32), found.centres]), indices, found.iterations)
-
-
-def kmeans(
-    values: NDArray[np.float32], clusters: int, start: NDArray[np.float32] | None = None, settled: float = 0.0
-) -> Clusters:
-    """Return clusters by Lloyd's iterations on sorted values.
-
-    Parameters
-    ----------
-    values : array, shape (n,)
-    clusters : int
-        K.
-    start : array, optional
-        K centroids to begin with. Without it they are linear between the smallest and the largest value, which keeps
-        the few large weights that count.
-    settled : float
-        The iterations end when one of them lessens the squared error by no more than this share.
-    """
-    order = np.argsort(values, kind="stable")
-    ordered = values[order].astype(np.float64)
-    sums = np.concatenate([[0.0], np.cumsum(ordered)])
-    centres = np.linspace(ordered[0], ordered[-1], clusters)
-    whole, error = float(np.square(ordered).sum()), np.inf
-    if start is not None and len(start) == clusters:
-        centres = np.sort(start.astype(np.float64))
-    edges, iterations = np.zeros(0, np.int64), 0
-    while iterations < _ITERATIONS:
-        iterations += 1
-        edges = np.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2)
-        first, last = np.concatenate([[0], edges]), np.concatenate([edges, [len(ordered)]])
-        counts = last - first
-        means = np.where(counts > 0, (sums[last] - sums[first]) / np.maximum(counts, 1), centres)
-        before, error = error, whole - float((counts * np.square(means)).sum())
-        hardly = settled > 0 and before - error <= settled * before < np.inf
-        if hardly or np.array_equal(means, centres):
-            break
-        centres = means
-    indices = np.empty(len(values), np.uint8)
-    indices[order] = np.repeat(np.arange(clusters), np.diff(np.concatenate([[0], edges, [len(ordered)]]))).astype(
-        np.uint8
-    )
-    return Clusters(centres.astype(np.float32), indices, iterations)
+    return Clusters(np.concatenate([np.zeros(1), found.centres]), indices, found.iterations)

@@ -7,7 +7,8 @@ from torch import nn
 
 from fedlite.compression.constraint.base import Received
 from fedlite.compression.constraint.magnitude import Magnitude
-from fedlite.compression.constraint.shared import Shared, clustered
+from fedlite.compression.constraint.shared import Shared
+from fedlite.compression.kmeans import kmeans
 from fedlite.compression.part import PartError
 from fedlite.learning.training import ClientJob, LocalConfig, Trainer
 from fedlite.rng import stream
@@ -33,17 +34,17 @@ def by_hand(values, count):
 @pytest.mark.parametrize("seed", range(4))
 def test_clusters_are_those_of_a_plain_k_means(count, seed):
     values = stream(seed, "values").normal(size=60).astype(np.float32)
-    ids, centres = clustered(values, count)
+    centres, ids, _ = kmeans(values, count)
     wanted, means = by_hand(values, count)
     assert ids.tolist() == wanted
     np.testing.assert_allclose(centres, means, rtol=1e-9)
 
 
 def test_few_values_are_their_own_clusters():
-    ids, centres = clustered(np.array([1.0, -1.0, 1.0, 0.5], np.float32), 16)
+    centres, ids, _ = kmeans(np.array([1.0, -1.0, 1.0, 0.5], np.float32), 16)
     assert len(set(ids.tolist())) == 3
     assert centres[ids].tolist() == [1.0, -1.0, 1.0, 0.5]
-    assert clustered(np.full(5, 0.1, np.float32), 4)[1][0] == np.float32(0.1)
+    assert kmeans(np.full(5, 0.1, np.float32), 4).centres[0] == np.float32(0.1)
 
 
 def problem():
@@ -84,7 +85,7 @@ def test_training_is_that_of_the_centroids_by_the_mean_of_their_gradients(moment
     for parameter in model.parameters():
         if parameter.dim() == 2:
             flat = parameter.detach().numpy().reshape(-1)
-            found, _ = clustered(flat, 4)
+            found = kmeans(flat, 4).indices
             ids.append(torch.from_numpy(found).reshape(parameter.shape))
             means = [flat[found == c].astype(np.float64).mean() for c in range(4)]
             values.append(torch.tensor(means, dtype=torch.float32, requires_grad=True))

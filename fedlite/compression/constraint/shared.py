@@ -11,7 +11,7 @@ codebook and indices of a few bits.
 References
 ----------
 Han, Mao, Dally 2016, "Deep Compression: Compressing Deep Neural Networks with Pruning, Trained Quantization and Huffman
-Coding", section 3 (shared weights, linear initialisation). Lloyd 1982, "Least squares quantization in PCM" (k-means).
+Coding", section 3 (shared weights, linear initialisation).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 
 from fedlite.compression.constraint.base import Array, Constraint, Received
 from fedlite.compression.constraint.magnitude import finite, prunable, with_passes
+from fedlite.compression.kmeans import kmeans
 from fedlite.compression.part import Effects, PartError
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_CLUSTERS: Final = 256
-ITERATIONS: Final = 50
-"""Of Lloyd's algorithm at most; it stops when no value changes its cluster."""
 PASSES: Final = 6.0
 """Over the weights in a step: gradients are read and added up by cluster, and written back as their means; the same for
 the weights, which stay one value whatever the optimiser did."""
@@ -117,33 +116,5 @@ def _ids(array: Array, count: int) -> NDArray[np.int64] | None:
     if not live.any():
         return None  # a layer that begins at zero has to get away from there
     ids = np.full(array.shape, -1, np.int64)
-    ids[live] = clustered(array[live], count)[0]
+    ids[live] = kmeans(array[live], count).indices
     return ids
-
-
-def clustered(values: Array, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return k-means in one dimension: the cluster of each value, and the centroids in rising order.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n,)
-        One or more.
-    count : int
-        Clusters; they begin evenly spread from the smallest value to the largest. A cluster that nobody belongs to
-        keeps its centroid.
-    """
-    ordered = np.sort(values.astype(np.float64))
-    sums = np.concatenate([[0.0], np.cumsum(ordered)])
-    centres = np.linspace(ordered[0], ordered[-1], count)
-    bounds = np.zeros(0, np.int64)
-    for _ in range(ITERATIONS):
-        cuts = np.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2)
-        if np.array_equal(cuts, bounds):
-            break
-        bounds = cuts
-        ends = np.concatenate([[0], cuts, [len(ordered)]])
-        sizes = np.diff(ends)
-        means = np.diff(sums[ends]) / np.maximum(sizes, 1)
-        centres = np.maximum.accumulate(np.where(sizes > 0, means, centres))
-    ids = np.searchsorted((centres[1:] + centres[:-1]) / 2, values.astype(np.float64), side="right")
-    return ids.astype(np.int64), centres

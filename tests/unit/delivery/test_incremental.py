@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from fedlite import wire
+from fedlite.compression.kmeans import kmeans
 from fedlite.delivery.base import Artefact, Calibration
 from fedlite.delivery.clustering import Clustering
-from fedlite.delivery.codebook import kmeans
 from fedlite.delivery.ranges import input_ranges
 from fedlite.delivery.static_quantization import StaticQuantization
 from fedlite.learning.models.spec import spec_of
