@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fedlite import wire
 from fedlite.client.job import EVERY_REPLY
 from fedlite.client.stages.base import Applied, Sending, Stage
-from fedlite.client.stages.error_feedback import ErrorFeedback
+from fedlite.client.stages.error_feedback import check_one_owes
 from fedlite.compression.part import PartError
 from fedlite.rng import stream
 
@@ -82,11 +82,7 @@ def _staged(
     """Take one client's update through the stages of its plan."""
     update = wire.to_update([stacked[place] for stacked in cohort.arrays], cohort.start)
     stages = [stage for stage in plan.stages if isinstance(stage, Stage)]
-    if len(owing := [stage.name for stage in stages if isinstance(stage, ErrorFeedback)]) > 1:
-        raise PartError(
-            f"plan {plan.name!r}: got the stages {', '.join(owing)}, each of which would owe the same, expected one of "
-            "them; leave one out"
-        )
+    check_one_owes(stages)
     kept: JobMemory = {}
     metrics: dict[str, float] = {}
     extra_bytes = 0

@@ -37,6 +37,7 @@ MAX_RULES: Final = 300
 MAX_PARTS: Final = 20
 """Of one kind in one plan."""
 _ANY: Final = "any"
+_PLAIN: Final = ("fp32",)
 
 
 class Selector(Section):
@@ -144,7 +145,7 @@ class PlanSection(Section):
     @model_validator(mode="after")
     def _parts_go_together(self) -> PlanSection:
         try:
-            self.plan(("fp32",), ("fp32",))
+            self.plan(_PLAIN, _PLAIN)
         except PartError as error:
             raise names.remade(error) from None
         return self
@@ -163,6 +164,7 @@ class PlanSection(Section):
         delta : tuple of str
             How differences go down, where the section does not say.
         """
+        from fedlite.client.stages.error_feedback import check_one_owes
         from fedlite.compression.plan import Plan
 
         plan = Plan(
@@ -177,6 +179,7 @@ class PlanSection(Section):
         )
         if self.techniques:
             plan = self._with_techniques(plan)
+        check_one_owes(plan.stages)
         # What the whole scenario asks of every device makes no name.
         return replace(plan, name="auto" if self.auto else plan.label, stages=(*plan.stages, *stages))
 
@@ -210,26 +213,30 @@ class PlanSection(Section):
     @property
     def label(self) -> str:
         """A short name for tables, such as "width 0.5, 8 bits"."""
-        return self.plan(("fp32",), ("fp32",)).name
+        return self.plan(_PLAIN, _PLAIN).name
 
     @property
     def names_feedback(self) -> bool:
-        """Whether error feedback is among the stages that are written out."""
+        """Whether error feedback is among the stages that are written out, or that a technique stands for."""
         from fedlite.client.stages.error_feedback import ErrorFeedback
 
-        return any(isinstance(stage, ErrorFeedback) for stage in self.stages)
+        return any(isinstance(stage, ErrorFeedback) for stage in self.plan(_PLAIN, _PLAIN).stages)
+
+    def uplink(self, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the codec of its updates, where `default` is that of plans that name none."""
+        return self.plan(default, _PLAIN).up
 
     @property
     def changes_shape(self) -> bool:
         """Whether a device may hold only a part of the full model's coordinates."""
-        return self.auto or not self.plan(("fp32",), ("fp32",)).structure.covers
+        return self.auto or not self.plan(_PLAIN, _PLAIN).structure.covers
 
     @property
     def is_full(self) -> bool:
         """Whether a device trains the whole model, dense and in full precision, on the plain loss."""
         if self.auto or self.terms or self.stages:
             return False
-        return self.plan(("fp32",), ("fp32",)).is_full
+        return self.plan(_PLAIN, _PLAIN).is_full
 
 
 def _expand_menu(value: Any) -> Any:

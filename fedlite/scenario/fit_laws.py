@@ -10,7 +10,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from fedlite import own_code
+from fedlite.compression.structure.full import FULL
 from fedlite.errors import FedliteError, quoted
 from fedlite.scenario import names
 from fedlite.scenario.task_laws import TASK_LAWS
@@ -19,11 +22,15 @@ from fedlite.scenario.violation import Law, Violation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fedlite.compression.part import Part
+    from fedlite.compression.structure.base import Structure
     from fedlite.learning.models.spec import ModelSpec
     from fedlite.scenario.sections import Sections
     from fedlite.scenario.task import Task
 
 _MODEL, _LAYERS, _OBJECTIVE, _MODE = "task.model", "task.layers", "task.objective", "training.mode"
+_PLAIN: Final = ("fp32",)
+_ROWS: Final = 4
 
 
 def _own_code_is_there(scenario: Sections) -> Iterator[Violation]:
@@ -128,4 +135,38 @@ def _told(error: FedliteError) -> tuple[str, str]:
     return context["message"], context["remedy"]
 
 
-FIT_LAWS: Final[tuple[Law, ...]] = (_own_code_is_there, _task_can_be_learned)
+def _plans_fit_the_model(scenario: Sections) -> Iterator[Violation]:
+    """Structures and deliveries look for layers, blocks or exits; whether the net has them is tried before any run."""
+    task = scenario.task
+    if task is None or task.app is not None or names.input_shape(task.data) is None:
+        return
+    plans = [(where, section.plan(_PLAIN, _PLAIN)) for where, section in scenario.written_plans]
+    looking = [(where, plan) for where, plan in plans if plan.structure != FULL or plan.deliveries]
+    laws = (*TASK_LAWS, _task_can_be_learned) if looking else ()
+    if any(violation.key.startswith("task.") for law in laws for violation in law(scenario)):
+        return
+    for where, plan in looking:
+        try:
+            _ship(_spec(task), task.data, plan.structure, plan.deliveries)
+        except FedliteError as error:
+            message, remedy = _told(error)
+            yield Violation(where, message, remedy, (_MODEL,))
+
+
+@lru_cache(maxsize=128)
+def _ship(spec: ModelSpec, data: str, structure: Structure, deliveries: tuple[Part, ...]) -> None:
+    """Ship the untrained model under a plan, to nobody; rows are noise, and every net is as good as the next."""
+    from fedlite.delivery.base import Artefact, Calibration, delivered
+    from fedlite.learning.data.catalog import lookup
+    from fedlite.learning.training.threads import single_thread
+    from fedlite.rng import stream
+
+    with own_code.blamed(), single_thread():
+        net = structure.build(spec)
+        structure.place(spec, [value.numpy() for value in spec.build().state_dict().values()])
+        rng = stream(0, "stand-in")
+        x = rng.standard_normal((_ROWS, *lookup(data).input_shape)).astype(np.float32)
+        delivered(Artefact.of(net), deliveries, Calibration(x, lambda _: 0.0, rng, _ROWS))
+
+
+FIT_LAWS: Final[tuple[Law, ...]] = (_own_code_is_there, _task_can_be_learned, _plans_fit_the_model)

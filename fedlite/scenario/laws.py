@@ -266,6 +266,22 @@ def _slices_need_overlap(scenario: Sections) -> Iterator[Violation]:
             )
 
 
+def _techniques_fit_the_task(scenario: Sections) -> Iterator[Violation]:
+    """A technique that asks for a net, or for layers, asks it of all devices: the task has to say the same."""
+    task = scenario.task
+    if task is None:
+        return
+    for where, plan in scenario.written_plans:
+        for place, named in enumerate(plan.techniques):
+            if wanted := named.missing(task):
+                yield Violation(
+                    f"{where}.techniques.{place}",
+                    f"got {named.name!r}, which changes the net that all devices train, but the task does not say so",
+                    f"write 'task: {{{wanted}}}'",
+                    ("task.model", "task.layers"),
+                )
+
+
 def _memory_needs_fixed_coordinates(scenario: Sections) -> Iterator[Violation]:
     for where, plan in scenario.written_plans:
         feedback = scenario.wire.error_feedback if plan.error_feedback is None else plan.error_feedback
@@ -317,7 +333,7 @@ def _feedback_needs_loss(scenario: Sections) -> Iterator[Violation]:
     if (
         wire.error_feedback
         and not sends_update(wire.up)
-        and not any(plan.up is not None and sends_update(plan.up) for _, plan in scenario.written_plans)
+        and not any(sends_update(plan.uplink(wire.up)) for _, plan in scenario.written_plans)
     ):
         yield Violation(
             "wire.error_feedback",
@@ -326,7 +342,7 @@ def _feedback_needs_loss(scenario: Sections) -> Iterator[Violation]:
             ("wire.up", "clients"),
         )
     for where, plan in scenario.written_plans:
-        up = plan.up or wire.up
+        up = plan.uplink(wire.up)
         key = _feedback_key(plan)
         if key is not None and not sends_update(up):
             yield Violation(
@@ -350,6 +366,7 @@ LAWS: Final[tuple[Law, ...]] = (
     _count_leaves_room_for_noise,
     _clipped_stays_clipped,
     _slices_need_overlap,
+    _techniques_fit_the_task,
     _memory_needs_fixed_coordinates,
     _rule_can_be_reached,
     _rule_names_a_profile,

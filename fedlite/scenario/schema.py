@@ -108,7 +108,7 @@ class FleetScenario(Sections):
         wanted = self.wire.error_feedback if section.error_feedback is None else section.error_feedback
         wanted = wanted and not section.names_feedback
         # A codec that carries the weights themselves leaves no error to feed back.
-        feedback = (ErrorFeedback(),) if wanted and sends_update(section.up or self.wire.up) else ()
+        feedback = (ErrorFeedback(),) if wanted and sends_update(section.uplink(self.wire.up)) else ()
         return section.plan(self.wire.up, self.wire.down, (*feedback, *self.privacy.stages()), self.wire.delta)
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from fedlite.errors import FedliteError, InvalidFileError
+from fedlite.learning.data.load import load
 from fedlite.report.console import summary_table
 from fedlite.report.run_data import read_run
 from fedlite.report.run_page import run_page
@@ -19,7 +20,7 @@ fleet:
   devices: 8
   mix: {pixel-8: 50 %, pi-4b: 25 %, galaxy-a52: 25 %}
   rules: {charging: false, unmetered: false, idle: false}
-task: {data: digits, partition: iid, model: MODEL}
+task: {data: DATA, partition: iid, model: MODEL}
 training: {strategy: fedavg, rounds: 2, clients_per_round: 4, local: {epochs: 2, lr: 0.1}}
 clients:
   - for: {profile: pixel-8}
@@ -29,13 +30,18 @@ clients:
 """
 
 
-def scenario(plan, model="mlp"):
-    return parse_scenario(SCENARIO.replace("PLAN", plan).replace("MODEL", model))
+def scenario(plan, model="mlp", data="digits"):
+    return parse_scenario(SCENARIO.replace("PLAN", plan).replace("MODEL", model).replace("DATA", data))
 
 
-def mistakes(plan):
+def rows():
+    """Data of the user's own, of which nothing is known before the run."""
+    return load("digits")
+
+
+def mistakes(plan, model="mlp"):
     with pytest.raises(InvalidFileError) as caught:
-        scenario(plan)
+        scenario(plan, model)
     return str(caught.value)
 
 
@@ -59,14 +65,47 @@ def test_a_technique_is_short_for_its_parts():
 def test_mistakes_in_techniques_are_told_with_a_remedy():
     assert "static-int8" in mistakes("{techniques: [static-int9]}")
     assert "expected calibration, rows, keep; write 'rows'" in mistakes("{techniques: [{name: static-int8, row: 3}]}")
-    assert "chooses a net or searches for a plan" in mistakes("{techniques: [compact-net]}")
+    assert "'auto', which searches for a plan" in mistakes("{techniques: [auto]}")
+    assert "begins with a net that a server has trained" in mistakes("{techniques: [distillation]}")
     assert "got the delivery 'static-quantization' 2 times" in mistakes("{techniques: [static-int8, qat-int8]}")
     assert "keep 'auto' or name the plan yourself" in mistakes("{auto: true, techniques: [static-int8]}")
 
 
-def test_a_delivery_that_does_not_apply_is_refused_before_anything_is_trained(tmp_path):
-    plan = scenario("{techniques: [{name: static-int8, keep: [head]}]}")
-    with pytest.raises(FedliteError, match=r"keep: got 'head', which no layer of static-quantization is called"):
+@pytest.mark.parametrize(
+    ("plan", "model", "told"),
+    [
+        ("{techniques: [compact-net]}", "mlp", "write 'task: {model: {name: mobilenet-v2}}'"),
+        ("{techniques: [{name: circulant-features, block: 4}]}", "mlp", "task: {layers: {name: circulant, block: 4}}"),
+        ("{techniques: [depthfl]}", "resnet8-exits", "write 'task: {model: {name: resnet8-exits, outputs: all}}'"),
+        ("{techniques: [depthfl]}", "{name: resnet8-exits, options: {outputs: all}}, objective: exits", ""),
+        ("{techniques: [circulant-features]}", "mlp, layers: {name: circulant, block: 8}", "a slice of 0.5 of a model"),
+    ],
+)
+def test_what_changes_the_net_of_all_must_stand_in_the_task(plan, model, told):
+    if told:
+        assert told in mistakes(plan, model)
+    else:
+        assert scenario(plan, model).clients
+
+
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        ("{techniques: [{name: static-int8, keep: [head]}]}", "got 'head', which no layer of static-quantization"),
+        ("{techniques: [early-exit]}", "got a Sequential without several exits"),
+        ("{structure: {name: depth, blocks: 1}}", "whose blocks have no exits"),
+        ("{structure: {name: channels, share: 0.001}}", "leaves layer"),
+    ],
+)
+def test_a_part_that_does_not_apply_is_refused_where_the_file_is_read(plan, told):
+    found = mistakes(plan)
+    assert "clients.0.plan: " in found
+    assert told in found
+
+
+def test_a_delivery_that_does_not_apply_to_own_code_is_refused_before_anything_is_trained(tmp_path):
+    plan = scenario("{techniques: [early-exit]}", data=f"{__name__}:rows")
+    with pytest.raises(FedliteError, match=r"got a Sequential without several exits"):
         run(plan, out=tmp_path / "run", settings=Settings("local"))
 
 
@@ -99,5 +138,6 @@ def test_report_and_terminal_tell_it(finished):
 
 
 def test_a_run_that_ships_what_it_trained_says_nothing(tmp_path):
-    plain = parse_scenario(SCENARIO[: SCENARIO.index("clients:\n")].replace("MODEL", "mlp"))
+    text = SCENARIO.replace("MODEL", "mlp").replace("DATA", "digits")
+    plain = parse_scenario(text[: text.index("clients:\n")])
     assert run(plain, out=tmp_path / "run", settings=Settings("local")).summary["delivered"] == []

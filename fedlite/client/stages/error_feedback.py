@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 
 from fedlite.client.stages.base import Applied, Array, Memory, Sending, Stage, Update
+from fedlite.compression.part import PartError
 from fedlite.wire import is_float
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fedlite.compression.overlap import Held
+    from fedlite.compression.part import Part
 
 RESIDUAL: Final = "residual"
 """What a device owes, in its memory."""
@@ -54,6 +56,14 @@ class ErrorFeedback(Stage):
     def lost(self, decoded: Update, memory: Memory) -> Memory:
         """Return the residual with what the lost packet carried: it still has to be sent."""
         return {RESIDUAL: memory[RESIDUAL] + flat(decoded)}
+
+
+def check_one_owes(stages: Sequence[Part]) -> None:
+    """Raise PartError if two stages keep what was not sent: each would send all of it."""
+    if len(owing := [stage.name for stage in stages if isinstance(stage, ErrorFeedback)]) > 1:
+        raise PartError(
+            f"stages: got {', '.join(owing)}, each of which would owe the same, expected one of them; leave one out"
+        )
 
 
 def ones(update: Sequence[Array], held: Held) -> Update:
