@@ -76,17 +76,22 @@ def saved_bytes(model: nn.Module, inputs: torch.Tensor) -> dict[Place, int]:
     model.train()
     stack = ModuleStack(model)
     own = state_keys(model)
-    kept: list[torch.Tensor] = []  # alive, so that no storage is mistaken for an earlier one
+    # Alive, so that no storage is mistaken for an earlier one; without their history, which holds the hooks that hold
+    # this list: a circle that no collector sees.
+    kept: list[torch.Tensor] = []
     sizes: dict[Place, int] = defaultdict(int)
 
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
+    def pack(tensor: torch.Tensor) -> None:
         key = storage_key(tensor)
         if key not in own:
             own.add(key)
-            kept.append(tensor)
+            kept.append(tensor.detach())
             sizes[stack.place] += tensor.untyped_storage().nbytes()
-        return tensor
 
-    with torch.enable_grad(), stack, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with torch.enable_grad(), stack, torch.autograd.graph.saved_tensors_hooks(pack, _never):
         model(inputs)
     return dict(sizes)
+
+
+def _never(_packed: None) -> torch.Tensor:
+    raise AssertionError("nobody goes back through a graph that is only measured")

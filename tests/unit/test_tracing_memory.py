@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from fedlite.learning.models import MODELS, build
+from fedlite.learning.saved import saved_bytes
 from fedlite.learning.tracing import trace
 
 CASES = {
@@ -83,3 +86,19 @@ def test_training_state_and_activations_are_within_a_tenth_of_torchs_own_account
         predicted = 4 * (3 * traced.params + batch * traced.saved_elements)
 
         assert predicted == pytest.approx(state + held_bytes(model, torch.zeros(batch, *shape)), rel=0.1)
+
+
+def test_what_was_measured_is_given_back():
+    class Watched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            out = self.layer(x).exp()  # keeps its own output
+            self.seen = weakref.ref(out)
+            return out
+
+    net = Watched()
+    assert sum(saved_bytes(net, torch.zeros(2, 4)).values()) == (2 * 4 + 2 * 4) * 4
+    assert net.seen() is None
