@@ -237,3 +237,15 @@ def test_untouched_coordinates_keep_their_values_and_mixed_widths_meet():
     both = total.finish(full)[0]
     assert np.allclose(both[marks == 1], (2.0 + 3 * 4.0) / 4)
     assert np.allclose(both[marks == 0], 4.0)
+
+
+def test_a_device_gets_the_channels_that_matter_most_in_the_model_of_the_round():
+    spec = NETS["mlp"]
+    full = [value.numpy().copy() for value in spec.build().state_dict().values()]
+    loudest = [1, 4, 6, 7, 9, 11]
+    full[0][loudest] *= 100.0
+    held = Channels(0.5, "l1").place(spec, full).take()
+    np.testing.assert_array_equal(held[0], full[0][loudest])
+    quiet = [unit for unit in range(12) if unit not in loudest]
+    full[0][quiet] *= 1e6
+    np.testing.assert_array_equal(Channels(0.5, "l1").place(spec, full).take()[0], full[0][quiet])

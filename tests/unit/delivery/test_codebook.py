@@ -12,6 +12,7 @@ from torch import nn
 from fedlite.compression.kmeans import kmeans
 from fedlite.delivery.base import Artefact
 from fedlite.delivery.codebook import SharedWeights
+from fedlite.delivery.entropy_coding import EntropyCoding
 from fedlite.rng import stream
 
 
@@ -73,3 +74,13 @@ def test_what_was_pruned_stays_zero_and_the_others_share_the_rest():
     assert sorted(made.codebook.tolist()) == sorted([0.0, *centres.tolist()])
     layer.weight.data.zero_()
     assert torch.equal(SharedWeights(layer, 4)(torch.eye(40)), torch.zeros(40, 10))
+
+
+def test_an_entropy_coder_takes_what_uneven_indices_leave():
+    layer = nn.Linear(500, 200, bias=False)
+    layer.weight.data = torch.from_numpy(stream(2, "weights").normal(size=(200, 500)).astype(np.float32))
+    plain = Artefact.of(nn.Sequential(SharedWeights(layer, 16)))
+    coded = EntropyCoding("range").deliver(plain, rows=None)
+    assert len(coded.file()) < 0.95 * len(plain.file())
+    for one, other in zip(coded.read(coded.file()), plain.read(plain.file()), strict=True):
+        assert np.array_equal(one, other)
