@@ -59,6 +59,8 @@ def scenario_particulars(
             # An app's clients have data of their own.
             "scored_on": learning.scored_on if scenario.task.app is None else "",
             "excluded": _excluded(classes, record),
+            # Only where fedlite chose a plan.
+            **({"auto": told} if (told := _chosen(classes)) else {}),
             "delivered": (
                 delivered_models(classes, learning, record.trained.final) if scenario.task.app is None else []
             ),
@@ -93,6 +95,10 @@ def _excluded(classes: Sequence[DeviceClass], record: Record) -> list[dict[str, 
         for c, count in zip(classes, device_counts(record), strict=True)
         if c.excluded
     ]
+
+
+def _chosen(classes: Sequence[DeviceClass]) -> list[dict[str, Any]]:
+    return [{"profile": one.profile.name, **one.choice.record} for one in classes if one.choice is not None]
 
 
 def _class_facts(classes: Sequence[DeviceClass], record: Record, clients: int) -> list[ClassFacts]:

@@ -18,6 +18,7 @@ from fedlite.report.chapters import (
     outcomes,
     plans,
     privacy,
+    rejected,
     reproduction,
     scenario,
 )
@@ -122,7 +123,12 @@ def run_page(run: RunData) -> Page:
                 "plans",
                 "Plans by device class",
                 None,
-                [plans(run.fleet, found.jobs), downloads(run.summary), delivered(run.summary, run.metrics)],
+                [
+                    plans(run.fleet, found.jobs),
+                    rejected(run.summary),
+                    downloads(run.summary),
+                    delivered(run.summary, run.metrics),
+                ],
             ),
             honesty(found.everything, run, found.column),
             Section("reproduce", "Reproduce", None, [reproduction(run), scenario(run.scenario)]),
