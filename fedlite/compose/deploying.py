@@ -10,8 +10,10 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from fedlite.compose.final_model import final_arrays, learning_of, scenario_of
 from fedlite.compose.shipping import predicted, score_of, ship
+from fedlite.compose.spending import Done, spent
 from fedlite.compression.plan import Plan
 from fedlite.devices.duty import duty
+from fedlite.devices.server import US_PRICES
 from fedlite.errors import FedliteError
 from fedlite.learning.corruptions import CORRUPTIONS
 from fedlite.scenario.profiles import load_profile
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from fedlite.devices.duty import Use
     from fedlite.devices.estimate import Estimate
     from fedlite.devices.profile import DeviceProfile
+    from fedlite.learning.models.spec import ModelSpec
 
 USUAL: Final = ("fp32", "static-int8", "weight-only", "clustering")
 """Artefacts that are made unless others are asked for, where they apply."""
@@ -82,7 +85,7 @@ def deploy(asked: Deployment) -> dict[str, Any]:
             {
                 "profile": profile.name,
                 "tier": str(profile.tier),
-                "artefacts": [_on(profile, name, one, asked) for name, one in shipped.items()],
+                "artefacts": [_on(profile, name, one, asked, ware.spec) for name, one in shipped.items()],
             }
             for profile in profiles
         ],
@@ -153,7 +156,7 @@ def _by_class(said: Any, wanted: Any) -> dict[str, Any]:
     }
 
 
-def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment) -> dict[str, Any]:
+def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment, spec: ModelSpec) -> dict[str, Any]:
     """Return what an artefact comes to on a class; only a reason where the class cannot run it."""
     try:
         latency = shipped.latency(profile)
@@ -174,7 +177,15 @@ def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment) 
         "busy": found.busy,
         "late": found.late,
         "hours_to_empty": _finite(found.hours_to_empty),
+        "making": _making(profile, shipped, spec),
     }
+
+
+def _making(profile: DeviceProfile, shipped: Shipped, spec: ModelSpec) -> dict[str, Any]:
+    """Return what the rows that the deliveries looked at take a device of the class."""
+    plan = Plan(structure=shipped.plan.structure)
+    looked = Done(spec, plan, shipped.artefact.forward_samples)
+    return spent([looked] if looked.samples else [], profile, 1).record(US_PRICES)
 
 
 def _obstacles(profile: DeviceProfile, stored_bytes: int, peak: Estimate, limit_bytes: float) -> list[str]:

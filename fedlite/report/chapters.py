@@ -14,6 +14,7 @@ from fedlite.report.figure import TextTable
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Section, table
 from fedlite.report.words import NOTHING, band, capitalised, count, decimal, percent, quantity
+from fedlite.units import HOUR_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,6 +120,21 @@ def _broken(over: dict[str, Any], part: str) -> str:
         else:
             cells.append(decimal(one["times"], 3) if part == "times" else quantity(one[part], one["dimension"]))
     return "; ".join(cells)
+
+
+def server(summary: dict[str, Any]) -> list[str]:
+    """Return what the server trained beside the devices, a sentence; nothing where it only added up."""
+    told = summary.get("server")
+    if not told:
+        return []
+    time, energy = told["server_hours"], told["server_j"]
+    apart = band(HOUR_S * time["low"], HOUR_S * time["high"], "time")
+    said = (
+        f"The server trained for {quantity(HOUR_S * time['value'], 'time')} ({apart}),"
+        f" {quantity(energy['value'], 'energy')} and {decimal(told['money']['value'], 2)} {told['prices']['currency']},"
+        f" were it {told['prices']['server']}; no round waits for that."
+    )
+    return [said]
 
 
 def downloads(summary: dict[str, Any]) -> Safe | None:

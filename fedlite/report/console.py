@@ -11,7 +11,7 @@ from rich.text import Text
 
 from fedlite.report import failures, measure, tables
 from fedlite.report.answer import answer, metric, remark, tiles
-from fedlite.report.chapters import outcome_words
+from fedlite.report.chapters import outcome_words, server
 from fedlite.report.figures import calendar
 from fedlite.report.markup import plain
 from fedlite.report.run_data import RunData, read_run
@@ -55,6 +55,7 @@ def summary(run: RunData) -> Group:
         numbers,
         Text(""),
         ended,
+        *(Text(line) for line in server(run.summary)),
         *_chosen(run),
         *_delivered(run),
         *_calendar(run),

@@ -21,6 +21,7 @@ from fedlite.report.chapters import (
     rejected,
     reproduction,
     scenario,
+    server,
 )
 from fedlite.report.failures import failures
 from fedlite.report.figures import (
@@ -188,7 +189,7 @@ def _cost(found: Aggregates) -> Section:
     lead = _burden(tables.burden(found.run.clients))
     if told := found.run.summary.get("calendar"):
         lead += f" Check-ins cost {quantity(told['check_in_j'], 'energy')} beside that."
-    return Section("cost", "Cost", lead, blocks)
+    return Section("cost", "Cost", " ".join([lead, *server(found.run.summary)]), blocks)
 
 
 def _battery(found: Aggregates) -> Figure | Safe | None:
