@@ -17,6 +17,7 @@ from fedlite.delivery.static_quantization import StaticQuantization
 from fedlite.errors import FedliteError
 from fedlite.report.console import summary_table
 from fedlite.runner import Settings, run
+from fedlite.scenario import fit_laws
 from fedlite.scenario.loader import parse_scenario
 from fedlite.scenario.profiles import load_profile
 
@@ -133,7 +134,11 @@ clients:
 """
 
 
-def test_own_candidates_are_tried_from_the_last_on_and_the_rejected_are_in_the_summary(tmp_path):
+def test_own_candidates_are_tried_from_the_last_on_and_the_rejected_are_in_the_summary(tmp_path, monkeypatch):
+    # Where the model is known when the file is read, what does not apply to it is refused there.
+    with pytest.raises(FedliteError, match=r"among\.misfit: got a Sequential without several exits"):
+        parse_scenario(AMONG)
+    monkeypatch.setattr(fit_laws, "_ship", lambda *_: None)
     done = run(parse_scenario(AMONG), out=tmp_path / "run", settings=Settings("local"))
     (told,) = done.summary["auto"]
     assert (told["profile"], told["chosen"]) == ("pi-4b", "packed")
@@ -162,6 +167,14 @@ def test_own_candidates_are_tried_from_the_last_on_and_the_rejected_are_in_the_s
 def test_what_does_not_go_together_is_refused(old, new, said):
     with pytest.raises(FedliteError, match=said):
         parse_scenario(AMONG.replace(old, new))
+
+
+def test_a_month_of_metered_bytes_must_hold_a_job():
+    text = SCENARIO.replace("[2048]", "[64]").replace("  rules:", "  network: {access: lte}\n  rules:")
+    assert classes(text)["pixel-4"].plan.is_full
+    capped = classes(text.replace("  rules:", "  budgets: {metered_per_month: 30 kB}\n  rules:"))["pixel-4"]
+    assert capped.plan.up != ("fp32",)
+    assert "over a metered link, a month allows 30 kB" in capped.plan_reason
 
 
 def test_told_codecs_stay():
