@@ -19,6 +19,7 @@ HOUR_S: Final = 3_600.0
 WEEK_S: Final = 7 * DAY_S
 MONTH_S: Final = 30 * DAY_S
 NANOSECOND_S: Final = 1e-9
+KWH_J: Final = 1e3 * HOUR_S
 
 UNITS: Final[dict[str, dict[str, float]]] = {
     "time": {
@@ -53,7 +54,7 @@ UNITS: Final[dict[str, dict[str, float]]] = {
         "MJ": 1e6,
         "mWh": 3.6,
         "Wh": HOUR_S,
-        "kWh": 1e3 * HOUR_S,
+        "kWh": KWH_J,
     },
     "power": {"uW": 1e-6, "mW": 1e-3, "W": 1.0, "kW": 1e3},
     "rate": {

@@ -34,6 +34,8 @@ def compress(  # noqa: PLR0917 -- typer reads the options from the signature
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of four clients under a technique.")] = 4,
     rows: Annotated[int, typer.Option(min=100, help="Most training rows of a technique.")] = 3000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of a technique's rows, weights and training.")] = 1,
+    server_hour: Annotated[float, typer.Option(min=0, help="Price of a technique's server hour, in dollars.")] = 0.526,
+    kwh: Annotated[float, typer.Option(min=0, help="Price of a kWh that devices take, in dollars.")] = 0.1688,
     width: Annotated[float, typer.Option(help="Share of the channels kept.")] = 1.0,
     sparsity: Annotated[float, typer.Option(help="Share of the weights masked, such as 0.9.")] = 0.0,
     bits: Annotated[int | None, typer.Option(help="Quantisation-aware training: 8 or 4.")] = None,
@@ -59,7 +61,7 @@ def compress(  # noqa: PLR0917 -- typer reads the options from the signature
         compress_technique.show_list(as_json=as_json)
     elif technique:
         effort = Effort(rows=rows, epochs=epochs, rounds=rounds, seed=seed)
-        asked = compress_technique.asked(model, device, dataset, technique, settings or [], effort)
+        asked = compress_technique.asked(model, device, dataset, technique, settings or [], effort, (server_hour, kwh))
         show = compress_technique.show_orders if all_orders else compress_technique.show_comparison
         show(asked, as_json=as_json)
     else:

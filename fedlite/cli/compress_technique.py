@@ -51,8 +51,16 @@ def show_list(*, as_json: bool) -> None:
     _console().print(table)
 
 
-def asked(model: str, device: str, dataset: str, names: list[str], settings: list[str], effort: Effort) -> Asked:
-    """Return what is to be compared.
+def asked(
+    model: str,
+    device: str,
+    dataset: str,
+    names: list[str],
+    settings: list[str],
+    effort: Effort,
+    prices: tuple[float, float],
+) -> Asked:
+    """Return what is to be compared; `prices` are those of a server hour and of a kWh.
 
     Raises
     ------
@@ -60,10 +68,11 @@ def asked(model: str, device: str, dataset: str, names: list[str], settings: lis
         If a setting is written wrongly or meant for no technique, or there is no such technique or device.
     """
     from fedlite.compose.toolbox import Asked, with_options
+    from fedlite.devices.server import Prices
     from fedlite.scenario.profiles import load_profile
 
     techniques = with_options(names, dict(setting(text) for text in settings))
-    return Asked(model, dataset, load_profile(device), techniques, effort)
+    return Asked(model, dataset, load_profile(device), techniques, effort, Prices(*prices))
 
 
 def show_comparison(asked: Asked, *, as_json: bool) -> None:
@@ -136,9 +145,30 @@ def _show(told: Mapping[str, Any]) -> None:
     console.print(table)
     for name, value in told["facts"].items():
         console.print(f"{name.replace('_', ' ')}: {value}", markup=False)
+    for line in _cost(told["cost"]):
+        console.print(line, markup=False)
     for remark in told["remarks"]:
         console.print(f"{remark[:1].upper()}{remark[1:]}.", markup=False)
     console.print("In brackets the 80 % band. Times are the device model's, not this computer's.", style="dim")
+
+
+def _cost(cost: Mapping[str, Any]) -> list[str]:
+    """Return what finding and making it took, in all and by what it was for."""
+    prices = cost["prices"]
+    paid = f"at {prices['server_hour']:g} USD an hour of {prices['server']}, {prices['kwh']:g} USD a kWh"
+    parts = [f"  {name}: {_spent(one)}" for name, one in cost["parts"].items()]
+    return [f"Finding and making it took {_spent(cost)} ({paid}).", *parts]
+
+
+def _spent(one: Mapping[str, Any]) -> str:
+    from fedlite.units import HOUR_S, show
+
+    def written(who: str, name: str) -> list[str]:
+        hours, energy = one[f"{who}_hours"]["value"], one[f"{who}_j"]["value"]
+        return [f"{name} {show(hours * HOUR_S, 'time')} and {show(energy, 'energy')}"] if hours else []
+
+    parts = [*written("device", "devices"), *written("server", "a server")]
+    return ", ".join([*parts, f"{one['money']['value']:.2g} USD"] if parts else ["nothing"])
 
 
 def _plain(value: Any) -> float:

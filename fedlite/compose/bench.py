@@ -21,6 +21,7 @@ from fedlite.client.choosers.base import Asked, Choice, Ended, Setting
 from fedlite.client.downlink import Downlink, Offer
 from fedlite.client.sending import decoded_weights, send
 from fedlite.compose.shipping import CALIBRATION_ROWS, Shipped, Ware, artefact_of, filled, predicted, ship, state_of
+from fedlite.compose.spending import Done
 from fedlite.compression.overlap import OverlapSum
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.base import net_of
@@ -60,7 +61,6 @@ class Job:
     rows: int
     up_bytes: int
     down_bytes: int
-    epochs: int = 1
     raw_bytes: int = 0
     """Of the model, uncompressed."""
     loss: float = float("nan")
@@ -68,11 +68,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """A full model, and all the jobs that it took."""
+    """A full model."""
 
     spec: ModelSpec
     arrays: Sequence[Array]
-    jobs: tuple[Job, ...]
 
 
 @dataclass(frozen=True)
@@ -93,11 +92,6 @@ class Outcome:
     shipped: Shipped
     metrics: dict[str, float]
     jobs: tuple[Job, ...]
-
-    @property
-    def structure_net(self) -> nn.Module:
-        """What is shipped and a device must have room for, as it is trained."""
-        return net_of(self.shipped.plan.structure, self.spec)
 
     @property
     def up_bytes(self) -> int:
@@ -158,6 +152,11 @@ class Bench:
     effort : Effort
     up_bps : array, shape (clients,), optional
         Rates of the clients' uplinks, for those who choose plans by them; infinite if not given.
+
+    Attributes
+    ----------
+    work : list of Done
+        All that was trained and looked at so far, in order; nothing is done twice that is kept.
     """
 
     def __init__(self, model: str, task: BenchTask, effort: Effort, up_bps: NDArray[np.float64] | None = None) -> None:
@@ -168,6 +167,7 @@ class Bench:
         self._standing = Standing(np.ones(n), np.full(n, np.inf) if up_bps is None else up_bps, np.full(n, np.inf))
         self._trained: dict[tuple[ModelSpec, Lesson | None], list[Array]] = {}
         self._folder = TemporaryDirectory(prefix="fedlite-bench-")
+        self.work: list[Done] = []
         self._config = LocalConfig(epochs=1, batch_size=effort.batch, lr=effort.lr, optimizer="adam")
 
     def spec(self, recipe: Recipe) -> ModelSpec:
@@ -222,12 +222,10 @@ class Bench:
         with single_thread():
             spec, effort = self.spec(recipe), self._effort
             arrays = state_of(spec.build()) if rounds else self._start(spec)
-            jobs = [] if rounds else [Job(Plan(), len(self._task.train), 0, 0, effort.epochs)]
             clients = _Clients({}, Downlink())
             for round_ in range(1, 1 + (rounds or effort.rounds)):
-                arrays, done = self._round(spec, [recipe.plan] * len(self._task.shares), arrays, clients, round_)
-                jobs += done
-            return Trained(spec, arrays, tuple(jobs))
+                arrays, _ = self._round(spec, [recipe.plan] * len(self._task.shares), arrays, clients, round_)
+            return Trained(spec, arrays)
 
     @property
     def held(self) -> NDArray[np.int64]:
@@ -238,6 +236,7 @@ class Bench:
         """Return the metrics on held-out rows of the net that a structure cuts out of a model."""
         data, net = self._task.data, net_of(structure, trained.spec)
         part = structure.place(trained.spec, trained.arrays).take()
+        self.work.append(Done(trained.spec, Plan(structure=structure), len(self.held)))
         with single_thread():
             return dict(
                 self._trainer(net, trained.spec)
@@ -276,7 +275,19 @@ class Bench:
                 terms=lesson.terms if lesson else (), teacher=self._teacher(lesson) if lesson else None,
             )  # fmt: skip
             self._trained[spec, lesson] = [stacked[0] for stacked in result.arrays]
+            self._note_start(spec, lesson)
         return self._trained[spec, lesson]
+
+    def _note_start(self, spec: ModelSpec, lesson: Lesson | None) -> None:
+        """Note the passes of a net over all rows, and those of its teacher."""
+        samples, steps = self._effort.epochs * len(self._task.train), self._steps(len(self._task.train))
+        self.work.append(Done(spec, Plan(), samples, self._effort.epochs * steps, at_server=True))
+        if lesson is not None:
+            self.work.append(Done(self.spec(Recipe(model=lesson.teacher or None)), Plan(), samples, at_server=True))
+
+    def _steps(self, rows: int) -> int:
+        """Return the optimiser steps of an epoch."""
+        return -(-rows // self._effort.batch)
 
     def _teacher(self, lesson: Lesson) -> nn.Module:
         """Return the net that teaches, trained as the one before any technique is."""
@@ -315,6 +326,7 @@ class Bench:
                 len(sent.packets[0]) + sent.extra_bytes[0],
                 sum(one.nbytes for one in download.received),
             )
+            self.work.append(Done(spec, own, len(rows), self._steps(len(rows))))
             jobs.append(
                 Job(own, len(rows), up_bytes, len(download.packet), raw_bytes=raw_bytes, loss=float(cohort.loss[0]))
             )
@@ -333,6 +345,8 @@ class Bench:
         if any(one.begins_with_previous for one in plan.deliveries if isinstance(one, Delivery)):
             before = artefact_of(self._ware(spec, earlier), plan)
         shipped = ship(ware, plan, before)
+        if looked := shipped.artefact.forward_samples:
+            self.work.append(Done(spec, Plan(structure=plan.structure), looked))
         metrics = dict(shipped.score.metrics)
         if "accuracy" in metrics and "macro_f1" not in metrics:
             metrics["macro_f1"] = macro_f1(predicted(shipped, ware), self._task.data.y_test)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from fedlite.devices import compute
 from fedlite.devices.power import compute_energy
 from fedlite.learning.tracing import trace
 from fedlite.planning.break_even import break_even
@@ -91,20 +90,3 @@ def _mean(bands: Sequence[tuple[float, dict[str, Any]]]) -> dict[str, Any]:
         return bands[0][1]
     mean = {key: sum(share * band[key] for share, band in bands) for key in ("value", "low", "high")}
     return {**mean, "calibration": bands[0][1]["calibration"]}
-
-
-def spent(outcome: Outcome, profile: DeviceProfile, tried: int) -> dict[str, Any]:
-    """Return what finding and making this took beside training: samples through the net, on the device, with a price.
-
-    Parameters
-    ----------
-    outcome : Outcome
-    profile : DeviceProfile
-    tried : int
-        Recipes that a search trained before it settled.
-    """
-    samples = outcome.shipped.artefact.forward_samples
-    one = compute.inference_s(profile, _traced(outcome, outcome.structure_net))
-    seconds = samples * float(one.value)
-    energy_j = float(compute_energy(profile, one, above_idle=True).value) * samples
-    return {"recipes_tried": tried, "forward_samples": samples, "device_s": seconds, "device_j": energy_j}

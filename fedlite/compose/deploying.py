@@ -10,10 +10,15 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from fedlite.compose.final_model import final_arrays, learning_of, scenario_of
 from fedlite.compose.shipping import predicted, score_of, ship
+from fedlite.compose.spending import Done, spent
 from fedlite.compression.plan import Plan
 from fedlite.devices.duty import duty
+from fedlite.devices.server import US_PRICES
 from fedlite.errors import FedliteError
 from fedlite.learning.corruptions import CORRUPTIONS
+from fedlite.learning.detection.average_precision import average_precisions
+from fedlite.learning.detection.boxes import kept
+from fedlite.learning.objectives.detection import Detection
 from fedlite.scenario.profiles import load_profile
 from fedlite.techniques import technique
 from fedlite.techniques.pipeline import joined
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from fedlite.devices.duty import Use
     from fedlite.devices.estimate import Estimate
     from fedlite.devices.profile import DeviceProfile
+    from fedlite.learning.models.spec import ModelSpec
 
 USUAL: Final = ("fp32", "static-int8", "weight-only", "clustering")
 """Artefacts that are made unless others are asked for, where they apply."""
@@ -76,13 +82,14 @@ def deploy(asked: Deployment) -> dict[str, Any]:
         "run": str(asked.run),
         "model": learning.spec.name,
         "dataset": learning.data.name,
+        "main": {"metric": learning.goal.main.name, "goal": learning.goal.main.goal},
         "artefacts": made,
         "not_made": refused,
         "classes": [
             {
                 "profile": profile.name,
                 "tier": str(profile.tier),
-                "artefacts": [_on(profile, name, one, asked) for name, one in shipped.items()],
+                "artefacts": [_on(profile, name, one, asked, ware.spec) for name, one in shipped.items()],
             }
             for profile in profiles
         ],
@@ -121,10 +128,12 @@ def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path) -> dict[str, A
     """Write a file, and return what holds of it on every device."""
     path = out / f"{name}.fedlite"
     path.write_bytes(shipped.file)
-    metrics = dict(shipped.score.metrics)
+    metrics: dict[str, Any] = dict(shipped.score.metrics)
     data = ware.data
     if ware.objective == _CLASSES:
         metrics |= _by_class(predicted(shipped, ware), data.y_test)
+    elif ware.objective == Detection.name:
+        metrics["by_class"] = _by_object(predicted(shipped, ware))
     return {
         "artefact": name,
         "plan": shipped.plan.label,
@@ -153,7 +162,18 @@ def _by_class(said: Any, wanted: Any) -> dict[str, Any]:
     }
 
 
-def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment) -> dict[str, Any]:
+def _by_object(scores: Any) -> list[dict[str, Any]]:
+    """Return the average precision of each class of objects, which `map50` is the mean of."""
+    said, objects = scores[:, 0], scores[:, 1]
+    found = average_precisions(said, kept(said), objects)
+    there = objects[objects[..., 0] > 0][:, 1]
+    return [
+        {"class": kind, "average_precision": value, "objects": int((there == kind).sum())}
+        for kind, value in found.items()
+    ]
+
+
+def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment, spec: ModelSpec) -> dict[str, Any]:
     """Return what an artefact comes to on a class; only a reason where the class cannot run it."""
     try:
         latency = shipped.latency(profile)
@@ -174,7 +194,15 @@ def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment) 
         "busy": found.busy,
         "late": found.late,
         "hours_to_empty": _finite(found.hours_to_empty),
+        "making": _making(profile, shipped, spec),
     }
+
+
+def _making(profile: DeviceProfile, shipped: Shipped, spec: ModelSpec) -> dict[str, Any]:
+    """Return what the rows that the deliveries looked at take a device of the class."""
+    plan = Plan(structure=shipped.plan.structure)
+    looked = Done(spec, plan, shipped.artefact.forward_samples)
+    return spent([looked] if looked.samples else [], profile, 1).record(US_PRICES)
 
 
 def _obstacles(profile: DeviceProfile, stored_bytes: int, peak: Estimate, limit_bytes: float) -> list[str]:
@@ -201,7 +229,8 @@ def _band(quantity: Estimate, factor: float = 1.0) -> dict[str, float]:
 
 def variants(told: Mapping[str, Any], asked: Deployment) -> dict[str, Any]:
     """Return the `model` section of a rollout plan that offers these artefacts, the best one that fits first."""
-    best = sorted(told["artefacts"], key=lambda one: -float(one["metrics"].get("accuracy", 0.0)))
+    name, sign = told["main"]["metric"], -1.0 if told["main"]["goal"] == "max" else 1.0
+    best = sorted(told["artefacts"], key=lambda one: sign * float(one["metrics"][name]))
     techniques, run = dict(asked.artefacts), str(asked.run)
     names = [str(one["artefact"]) for one in best]
     # A plan names its variants in letters, digits and hyphens.

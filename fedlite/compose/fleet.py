@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fedlite.compose.learning import Learning
     from fedlite.compression.plan import Plan
     from fedlite.devices.profile import DeviceProfile
+    from fedlite.planning.auto import Choice
     from fedlite.scenario.schema import FleetScenario, Scenario
 
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 class DeviceClass:
     """One profile of the fleet with the plan it follows, what that costs a large client, and why it cannot take part.
 
-    `plan_reason` says why an `auto` plan is what it is; "" for a plan that was told.
+    `choice` says why an `auto` plan is what it is; None for a plan that was told.
     """
 
     profile: DeviceProfile
@@ -46,19 +47,25 @@ class DeviceClass:
     plan: Plan
     work: Work
     excluded: str
-    plan_reason: str = ""
+    choice: Choice | None = None
+
+    @property
+    def plan_reason(self) -> str:
+        """Why an `auto` plan is what it is; "" for a plan that was told."""
+        return "" if self.choice is None else self.choice.reason
 
 
 def classes(scenario: Scenario, learning: Learning) -> list[DeviceClass]:
     """Choose each profile's plan and price it."""
     made = []
+    shipments = auto_plans.Shipments(learning)
     for name, share in scenario.fleet.mix.items():
         profile = load_profile(name)
         price_of = partial(price_plan, profile, scenario=scenario, learning=learning)
         if scenario.rule_for(profile=profile.name, tier=profile.tier).auto:
-            choice = auto_plans.choose(profile, scenario, learning, budgets_of(scenario.fleet), price_of)
+            choice = auto_plans.choose(profile, scenario, learning, budgets_of(scenario.fleet), price_of, shipments)
             excluded = "" if choice.fits else choice.reason
-            made.append(DeviceClass(profile, share, choice.plan, price_of(choice.plan), excluded, choice.reason))
+            made.append(DeviceClass(profile, share, choice.plan, price_of(choice.plan), excluded, choice))
             continue
         plan = scenario.plan_for(profile=profile.name, tier=profile.tier)
         if plan.deliveries:

@@ -164,10 +164,10 @@ def app_classes(scenario: FleetScenario, fleet: Fleet) -> list[AppClass]:
     """
     if scenario.wire.error_feedback:
         raise FedliteError("wire.error_feedback: got true with a Flower app, expected false; remove it")
-    if any(rule.when is not None or rule.choose is not None for rule in scenario.clients):
+    if any(rule.when is not None or rule.choose is not None or rule.among for rule in scenario.clients):
         raise FedliteError(
-            "clients: got a rule with 'when' or 'choose' with a Flower app, whose codecs are fixed, expected none;"
-            " remove the rule"
+            "clients: got a rule with 'when', 'choose' or 'among' with a Flower app, whose codecs are fixed, expected"
+            " none; remove the rule"
         )
     wires: dict[tuple[tuple[str, ...], tuple[str, ...]], AppWire] = {}
     classes = []

@@ -63,6 +63,7 @@ class ScenarioCampaign:
     worker: WorkerSpec
     noise_multiplier: float | None
     served: strategies.Served | None
+    fusing: fusing.Fusing | None = None
     files: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @classmethod
@@ -74,13 +75,13 @@ class ScenarioCampaign:
             raise FedliteError(compose_fleet.nobody_fits(classes))
         fleet = compose_fleet.build(scenario, [c.profile for c in classes], [bool(c.excluded) for c in classes])
         task = runtimes.native_task(scenario, learning, classes, fleet)
-        task, fusion = fusing.with_fusion(scenario, learning, task)
+        task, fused = fusing.with_fusion(scenario, learning, task)
         worker = runtimes.worker_spec(scenario, learning, task)
         noise = planned_noise(scenario, len(learning.rows))
         with compat.quiet_logs():
             asynchronous = scenario.training.strategy.asynchronous
-            served = None if asynchronous else strategies.build(scenario, noise, fusion)
-        return cls(scenario, learning, classes, task, fleet, worker, noise, served)
+            served = None if asynchronous else strategies.build(scenario, noise, fused)
+        return cls(scenario, learning, classes, task, fleet, worker, noise, served, fused)
 
     @classmethod
     def reopen(cls, directory: RunDirectory) -> ScenarioCampaign:
@@ -166,6 +167,7 @@ class ScenarioCampaign:
             modes=sorted(runtime.modes),
             uncounted=list(runtime.prices.uncounted) if isinstance(runtime, AppRuntime) else [],
             downloads=None if isinstance(runtime, AppRuntime) else runtime.downloads,
+            server=() if self.fusing is None else self.fusing.work,
         )
 
     def _tester(self, grid: FleetGrid, trainer: Trainer, log: RoundLog) -> serving.Tester:

@@ -13,6 +13,7 @@ from fedlite.compose.fleet import round_s
 from fedlite.compose.fleet_rows import ClassFacts, device_counts, fleet_rows
 from fedlite.compose.privacy_spent import privacy_spent
 from fedlite.compose.record import Particulars
+from fedlite.compose.spending import server_record
 from fedlite.compose.target import target_of
 from fedlite.learning.objectives import LOSS
 from fedlite.report.measure import metric_records
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fedlite.compose.fleet import DeviceClass
     from fedlite.compose.learning import Learning
     from fedlite.compose.record import Record
+    from fedlite.compose.spending import Done
     from fedlite.scenario.schema import Scenario
 
 Array = NDArray[Any]
@@ -42,11 +44,12 @@ def scenario_particulars(
     modes: Sequence[str],
     uncounted: Sequence[str],
     downloads: Downloads | None,
+    server: Sequence[Done] = (),
 ) -> Particulars:
     """Return what is known of a scenario's run.
 
     `modes` are the trainer's execution modes, `uncounted` the messages whose work an own ClientApp hides from counting;
-    `downloads` are those of fedlite's own clients.
+    `downloads` are those of fedlite's own clients, `server` what the server trained.
     """
     spent = privacy_spent(scenario, record.ledger, len(learning.rows), noise_multiplier)
     return Particulars(
@@ -59,6 +62,8 @@ def scenario_particulars(
             # An app's clients have data of their own.
             "scored_on": learning.scored_on if scenario.task.app is None else "",
             "excluded": _excluded(classes, record),
+            # Only where fedlite chose a plan.
+            **({"auto": told} if (told := _chosen(classes)) else {}),
             "delivered": (
                 delivered_models(classes, learning, record.trained.final) if scenario.task.app is None else []
             ),
@@ -66,6 +71,7 @@ def scenario_particulars(
             "epsilon": spent,  # the key that summaries of version 0.1 had
             "trainer_modes": list(modes),
             "uncounted": list(uncounted),
+            **({"server": server_record(server)} if server else {}),
             # Where all models go down whole, the ledger says all there is to say.
             **({"downloads": asdict(downloads)} if downloads and any(c.plan.delta for c in classes) else {}),
         },
@@ -93,6 +99,10 @@ def _excluded(classes: Sequence[DeviceClass], record: Record) -> list[dict[str, 
         for c, count in zip(classes, device_counts(record), strict=True)
         if c.excluded
     ]
+
+
+def _chosen(classes: Sequence[DeviceClass]) -> list[dict[str, Any]]:
+    return [{"profile": one.profile.name, **one.choice.record} for one in classes if one.choice is not None]
 
 
 def _class_facts(classes: Sequence[DeviceClass], record: Record, clients: int) -> list[ClassFacts]:

@@ -90,8 +90,8 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """A model as it is shipped.
+class Packed:
+    """A model as it is shipped, priced and not yet tested.
 
     Attributes
     ----------
@@ -99,8 +99,6 @@ class Shipped:
     artefact : Artefact
     file : bytes
         As it lies on flash.
-    score : Evaluation
-        Of what a device reads from the file, on the test rows.
     workload : Workload
         Of one inference that computes all there is.
     ways : tuple of Way
@@ -110,7 +108,6 @@ class Shipped:
     plan: Plan
     artefact: Artefact
     file: bytes
-    score: Evaluation
     workload: Workload
     ways: tuple[Way, ...]
 
@@ -164,8 +161,21 @@ class Shipped:
         return reduce(Estimate.__add__, found)
 
 
-def ship(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Shipped:
-    """Return what a plan's devices get of a trained model, tested.
+@dataclass(frozen=True)
+class Shipped(Packed):
+    """A model as it is shipped, tested.
+
+    Attributes
+    ----------
+    score : Evaluation
+        Of what a device reads from the file, on the test rows.
+    """
+
+    score: Evaluation
+
+
+def pack(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Packed:
+    """Return what a plan's devices get of a trained model.
 
     Parameters
     ----------
@@ -182,11 +192,16 @@ def ship(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Shipped:
     artefact = artefact_of(ware, plan, previous)
     if previous is not None:
         artefact = artefact.telling(update_bytes=len(artefact.update(previous)))
-    file = artefact.file()
-    trainer = _trainer(artefact.net, ware)
-    score = trainer.evaluate(artefact.read(file), ware.data.x_test, ware.data.y_test)
     workload = trace(artefact.plain, ware.spec.input_shape, name=ware.spec.name)
-    return Shipped(plan, artefact, file, score, workload, _ways(artefact, workload, ware))
+    return Packed(plan, artefact, artefact.file(), workload, _ways(artefact, workload, ware))
+
+
+def ship(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Shipped:
+    """Return the same, tested on what a device reads from the file."""
+    packed = pack(ware, plan, previous)
+    arrays = packed.artefact.read(packed.file)
+    score = _trainer(packed.artefact.net, ware).evaluate(arrays, ware.data.x_test, ware.data.y_test)
+    return Shipped(packed.plan, packed.artefact, packed.file, packed.workload, packed.ways, score)
 
 
 def _ways(artefact: Artefact, workload: Workload, ware: Ware) -> tuple[Way, ...]:

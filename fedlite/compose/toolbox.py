@@ -7,10 +7,12 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from fedlite.compose.bench import Bench
-from fedlite.compose.bench_rows import on_the_device, quantities, spent
+from fedlite.compose.bench_rows import on_the_device, quantities
 from fedlite.compose.bench_task import Effort, bench_task, uplinks
+from fedlite.compose.spending import bill, spent
 from fedlite.compose.trials import Trials
 from fedlite.compression.part import PartError
+from fedlite.devices.server import US_PRICES
 from fedlite.errors import FedliteError
 from fedlite.techniques import TECHNIQUES, technique
 from fedlite.techniques.pipeline import joined
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fedlite.compose.bench_task import BenchTask
+    from fedlite.compose.spending import Done
     from fedlite.devices.profile import DeviceProfile
+    from fedlite.devices.server import Prices
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Asked:
     techniques : sequence of (name, options)
         In their order.
     effort : Effort
+    prices : Prices
     """
 
     model: str
@@ -41,6 +46,7 @@ class Asked:
     profile: DeviceProfile
     techniques: Sequence[tuple[str, Mapping[str, Any]]]
     effort: Effort
+    prices: Prices = US_PRICES
 
 
 def compare(asked: Asked) -> dict[str, Any]:
@@ -55,16 +61,21 @@ def compare(asked: Asked) -> dict[str, Any]:
     task = bench_task(asked.data, _nets(asked.model, made), asked.effort)
     bench = Bench(asked.model, task, asked.effort, uplinks(asked.profile, asked.effort.clients))
     trials = Trials(bench, asked.profile, asked.effort.batch)
+    # What the model as it is took is not the techniques' cost.
+    before = bench.run([Recipe()])
+    begun = len(bench.work)
     facts: dict[str, Any] = {}
     recipes: list[Recipe] = []
     for one in made:
         if isinstance(one, Search):
-            found, told = one.find(trials)
-            facts |= told
+            found, learned = one.find(trials)
+            facts |= learned
         else:
             found = one
         recipes.append(joined(recipes[-1], found) if recipes else found)
-    before, after = bench.run([Recipe()]), bench.run(recipes)
+    found_at = len(bench.work)
+    after = bench.run(recipes)
+    cost = _cost(asked, trials, recipes, bench.work[begun:found_at], bench.work[found_at:])
     if recipes[-1].lesson:
         facts |= _untaught(bench, recipes)
     return {
@@ -76,10 +87,26 @@ def compare(asked: Asked) -> dict[str, Any]:
         "before": quantities(before, asked.profile, asked.effort.batch),
         "after": quantities(after, asked.profile, asked.effort.batch),
         "facts": {**facts, **dict(after.shipped.artefact.facts), **on_the_device(after, asked.profile)},
-        "cost": spent(after, asked.profile, trials.tried),
+        "cost": {"forward_samples": after.shipped.artefact.forward_samples, **cost},
         "remarks": _remarks(task, after.shipped.plan.remarks),
         "effort": asdict(asked.effort),
     }
+
+
+def _cost(
+    asked: Asked, trials: Trials, recipes: Sequence[Recipe], searching: Sequence[Done], making: Sequence[Done]
+) -> dict[str, Any]:
+    """Return what finding and making took. What a search has measured already is not made a second time."""
+    known = len(recipes) == 1 and recipes[0] in trials.measured
+    parts = {
+        "search": searching,
+        "server training": [one for one in making if one.at_server],
+        "rounds": [one for one in making if not one.at_server and one.steps is not None],
+        "calibration": [one for one in making if not one.at_server and one.steps is None],
+    }
+    work = {name: () if known and name != "search" else part for name, part in parts.items()}
+    spendings = {name: spent(part, asked.profile, asked.effort.batch) for name, part in work.items() if part}
+    return {"recipes_tried": trials.tried, **bill(spendings, asked.prices)}
 
 
 def orders(asked: Asked) -> list[dict[str, Any]]:

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from fedlite import wire
 from fedlite.compose.bench_rows import quantities
 from fedlite.compose.shipping import state_of
+from fedlite.compose.spending import spent, traced
 from fedlite.compression.structure.base import net_of
 from fedlite.compression.structure.full import FULL
 from fedlite.devices.compute import inference_s
-from fedlite.devices.power import compute_energy
-from fedlite.learning.tracing import trace
-from fedlite.pricing import Job, inference_memory, price
+from fedlite.pricing import inference_memory
 from fedlite.scenario.profiles import load_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fedlite.compose.bench import Bench, Trained
+    from fedlite.compose.spending import Done
     from fedlite.compression.structure.base import Structure
-    from fedlite.devices.estimate import Estimate
     from fedlite.devices.profile import DeviceProfile
-    from fedlite.devices.workload import Workload
-    from fedlite.learning.models.spec import ModelSpec
     from fedlite.techniques.technique import Recipe
 
 _MILLI = 1e3
@@ -47,22 +41,26 @@ class Trials:
     ----------
     tried : int
         Recipes that were trained.
+    measured : set of Recipe
+        Those of them whose outcome is known.
     """
 
     def __init__(self, bench: Bench, profile: DeviceProfile, batch: int) -> None:
         self._bench, self._profile, self._batch = bench, profile, batch
         self.tried = 0
+        self.measured: set[Recipe] = set()
 
     def measure(self, recipe: Recipe) -> Mapping[str, Any]:
         """Return the quantities of a recipe."""
         self.tried += 1
+        self.measured.add(recipe)
         return quantities(self._bench.run([recipe]), self._profile, self._batch)
 
     def weigh(self, recipe: Recipe, device: str = "") -> dict[str, float]:
         """Return what the net of a recipe takes, without training it."""
         spec = self._bench.spec(recipe)
         profile = load_profile(device) if device else self._profile
-        workload = _traced(recipe.plan.structure, spec)
+        workload = traced(recipe.plan.structure, spec)
         return {
             "params": float(workload.params),
             "macs": float(workload.macs),
@@ -74,12 +72,10 @@ class Trials:
     def train(self, recipe: Recipe, rounds: int = 0) -> Trial:
         """Return a model trained under a recipe, by so many rounds from scratch if any are named."""
         self.tried += 1
+        before = len(self._bench.work)
         trained = self._bench.train(recipe, rounds)
-        trial = Trial(self._bench, trained, self._profile)
-        for job in trained.jobs:
-            steps = float(job.epochs * -(-job.rows // self._batch))
-            asked = Job(float(job.epochs * job.rows), steps, self._batch, "adam")
-            trial.charge(price(self._profile, job.plan, _traced(job.plan.structure, trained.spec), asked).time)
+        trial = Trial(self._bench, trained, self._profile, self._batch)
+        trial.charge(self._bench.work[before:])
         return trial
 
 
@@ -90,12 +86,13 @@ class Trial:
     Attributes
     ----------
     device_s, device_j : float
-        Of all training and testing so far, had devices of one profile done it.
+        Of its rounds and of all testing so far, had devices of one profile done it.
     """
 
     bench: Bench
     trained: Trained
     profile: DeviceProfile
+    batch: int
     device_s: float = 0.0
     device_j: float = 0.0
     _known: dict[Structure, dict[str, float]] = field(default_factory=dict)
@@ -103,17 +100,13 @@ class Trial:
     def held(self, structure: Structure = FULL) -> dict[str, float]:
         """Return the metrics, on rows that nobody trains on, of the net that a structure cuts out of the model."""
         if structure not in self._known:
-            rows = float(len(self.bench.held))
-            self.charge(inference_s(self.profile, _traced(structure, self.trained.spec)).scaled(rows))
+            before = len(self.bench.work)
             self._known[structure] = self.bench.score(self.trained, structure)
+            self.charge(self.bench.work[before:])
         return self._known[structure]
 
-    def charge(self, time: Estimate) -> None:
-        """Add work of so much time."""
-        self.device_s += float(np.asarray(time.value))
-        self.device_j += float(np.asarray(compute_energy(self.profile, time, above_idle=True).value))
-
-
-@lru_cache(maxsize=1024)
-def _traced(structure: Structure, spec: ModelSpec) -> Workload:
-    return trace(net_of(structure, spec), spec.input_shape, name=spec.name)
+    def charge(self, work: Sequence[Done]) -> None:
+        """Add what devices did of some work."""
+        found = spent(work, self.profile, self.batch)
+        self.device_s += float(found.device.value)
+        self.device_j += float(found.device_energy.value)

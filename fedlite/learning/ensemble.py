@@ -48,6 +48,12 @@ class Study:
     lr: float
     temperature: float
 
+    def samples(self, rows: int) -> int:
+        """Return how many samples the student learns from, of so many rows: the last batch of an epoch may be short."""
+        in_epoch = -(-rows // self.batch_size)
+        epochs, rest = divmod(self.steps, in_epoch)
+        return epochs * rows + rest * min(self.batch_size, rows)
+
 
 class Ensemble:
     """What a server needs to fuse models.

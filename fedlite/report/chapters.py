@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -14,6 +14,7 @@ from fedlite.report.figure import TextTable
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Section, table
 from fedlite.report.words import NOTHING, band, capitalised, count, decimal, percent, quantity
+from fedlite.units import HOUR_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +90,51 @@ def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
     )
     content = TextTable("What each device class trains, and whether it fits", head, rows, frozenset({2, 3}))
     return tag("div", table(content, prose=True), class_="card")
+
+
+def rejected(summary: dict[str, Any]) -> Safe | None:
+    """Return the plans that `auto` did not choose, a class's mildest first, each with the limits that it breaks."""
+    rows = tuple(
+        (one["profile"], one["chosen"] or NOTHING, plan["plan"], *(_broken(plan["over"], part) for part in _PARTS))
+        for one in summary.get("auto") or ()
+        for plan in one["rejected"]
+    )
+    if not rows:
+        return None
+    head = ("Class", "Chosen", "Not chosen", "Limit", "Takes", "Limit is", "Times")
+    content = TextTable("Plans that were not chosen", head, rows, frozenset({4, 5, 6}))
+    return tag("div", table(content, prose=True), class_="card", id="rejected")
+
+
+_PARTS: Final = ("limit", "takes", "most", "times")
+
+
+def _broken(over: dict[str, Any], part: str) -> str:
+    """Return one column of a rejected plan's limits; where no number tells, the limit is its own sentence."""
+    cells = []
+    for limit, one in over.items():
+        if part == "limit":
+            cells.append(limit if "times" in one else one["why"])
+        elif "times" not in one:
+            cells.append(NOTHING)
+        else:
+            cells.append(decimal(one["times"], 3) if part == "times" else quantity(one[part], one["dimension"]))
+    return "; ".join(cells)
+
+
+def server(summary: dict[str, Any]) -> list[str]:
+    """Return what the server trained beside the devices, a sentence; nothing where it only added up."""
+    told = summary.get("server")
+    if not told:
+        return []
+    time, energy = told["server_hours"], told["server_j"]
+    apart = band(HOUR_S * time["low"], HOUR_S * time["high"], "time")
+    said = (
+        f"The server trained for {quantity(HOUR_S * time['value'], 'time')} ({apart}),"
+        f" {quantity(energy['value'], 'energy')} and {decimal(told['money']['value'], 2)} {told['prices']['currency']},"
+        f" were it {told['prices']['server']}; no round waits for that."
+    )
+    return [said]
 
 
 def downloads(summary: dict[str, Any]) -> Safe | None:

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from fedlite.report import failures, measure, tables
 from fedlite.report.answer import answer, metric, remark, tiles
-from fedlite.report.chapters import outcome_words
+from fedlite.report.chapters import outcome_words, server
 from fedlite.report.figures import calendar
 from fedlite.report.markup import plain
 from fedlite.report.run_data import RunData, read_run
-from fedlite.report.words import count, percent, quantity
+from fedlite.report.words import capitalised, count, percent, plural, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,10 +55,23 @@ def summary(run: RunData) -> Group:
         numbers,
         Text(""),
         ended,
+        *(Text(line) for line in server(run.summary)),
+        *_chosen(run),
         *_delivered(run),
         *_calendar(run),
         *(Text(line, style="yellow") for line in failures.lines(run.summary)),
     )
+
+
+def _chosen(run: RunData) -> list[Text]:
+    """Return why each class has the plan that fedlite chose for it."""
+    told = run.summary.get("auto") or []
+    return [Text("")] * bool(told) + [
+        Text(
+            f"auto, {one['profile']}: {capitalised(one['reason'])} ({plural(len(one['rejected']), 'plan')} not chosen)"
+        )
+        for one in told
+    ]
 
 
 def _delivered(run: RunData) -> list[Text]:

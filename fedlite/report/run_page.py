@@ -18,8 +18,10 @@ from fedlite.report.chapters import (
     outcomes,
     plans,
     privacy,
+    rejected,
     reproduction,
     scenario,
+    server,
 )
 from fedlite.report.failures import failures
 from fedlite.report.figures import (
@@ -122,7 +124,12 @@ def run_page(run: RunData) -> Page:
                 "plans",
                 "Plans by device class",
                 None,
-                [plans(run.fleet, found.jobs), downloads(run.summary), delivered(run.summary, run.metrics)],
+                [
+                    plans(run.fleet, found.jobs),
+                    rejected(run.summary),
+                    downloads(run.summary),
+                    delivered(run.summary, run.metrics),
+                ],
             ),
             honesty(found.everything, run, found.column),
             Section("reproduce", "Reproduce", None, [reproduction(run), scenario(run.scenario)]),
@@ -182,7 +189,7 @@ def _cost(found: Aggregates) -> Section:
     lead = _burden(tables.burden(found.run.clients))
     if told := found.run.summary.get("calendar"):
         lead += f" Check-ins cost {quantity(told['check_in_j'], 'energy')} beside that."
-    return Section("cost", "Cost", lead, blocks)
+    return Section("cost", "Cost", " ".join([lead, *server(found.run.summary)]), blocks)
 
 
 def _battery(found: Aggregates) -> Figure | Safe | None:

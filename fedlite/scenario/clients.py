@@ -15,7 +15,7 @@ from fedlite.scenario.base import Section, at_most, mistake
 from fedlite.scenario.conditions import When
 from fedlite.scenario.parts import ChooserPart, ConstraintPart, DeliveryPart, StagePart, StructurePart, TermPart
 from fedlite.scenario.plan_techniques import TechniqueRecipe
-from fedlite.scenario.quantities import Means, PartialFraction, PositiveFraction
+from fedlite.scenario.quantities import Bytes, Joules, Means, PartialFraction, PositiveFraction, Seconds
 from fedlite.scenario.wire import Codec, Delta, DownCodec
 
 if TYPE_CHECKING:
@@ -246,8 +246,25 @@ def _expand_menu(value: Any) -> Any:
 _FEWEST_PLANS: Final = 2
 
 
+class PlanLimits(Section):
+    """What `auto` keeps a plan within, beside the fleet's budgets, the profile's memory and the deadline."""
+
+    up_bytes: Bytes | None = Field(default=None, alias="up")
+    """The most that an update may take on its way up."""
+    down_bytes: Bytes | None = Field(default=None, alias="down")
+    """The most that the model may take on its way down."""
+    stored_bytes: Bytes | None = Field(default=None, alias="stored")
+    """The most that the shipped file may take."""
+    latency_s: Seconds | None = Field(default=None, alias="latency")
+    """The longest that one inference of what is shipped may take."""
+    inference_j: Joules | None = Field(default=None, alias="energy")
+    """The most energy that one inference may take, above idle."""
+    inference_memory_bytes: Bytes | None = Field(default=None, alias="inference_memory")
+    """The most memory that an inference may take."""
+
+
 class ClientRule(Section):
-    """One rule: these devices follow this plan, or those among which one is chosen for each job."""
+    """One rule: these devices follow this plan, or those among which one is chosen, before the run or for each job."""
 
     for_: Annotated[
         Selector,
@@ -260,6 +277,8 @@ class ClientRule(Section):
     """Only for jobs handed out while the device is like this; without it always."""
     plan: Annotated[PlanSection | None, BeforeValidator(expand_plan), Means("`full`, `auto` or a mapping")] = None
     """Their plan."""
+    limits: PlanLimits | None = None
+    """What `plan: auto` keeps within."""
     choose: ChooserPart | None = None
     """Who chooses their plan, job by job, in place of `plan`."""
     among: Annotated[
@@ -268,7 +287,8 @@ class ClientRule(Section):
         BeforeValidator(_expand_menu),
         Means("`{name: plan}`: the plans to choose from, from the coarsest to the finest"),
     ] = Field(default={})
-    """Among which plans; the names are those of the ledger. By the first a class is judged to fit."""
+    """Among which plans `choose` chooses for each job, or `plan: auto` the last that fits; the names are those of the
+    ledger. Under `choose` a class is judged to fit by the first."""
 
     @model_validator(mode="after")
     def _one_or_several(self) -> ClientRule:
@@ -277,28 +297,38 @@ class ClientRule(Section):
             raise mistake(
                 f"got {got}, expected one of them", "write 'plan: full', or 'choose: bandit' and 'among: ...'"
             )
-        if self.choose is None and self.among:
-            raise mistake("got among without choose", "write who chooses, for example 'choose: bandit'")
-        if self.choose is not None and len(self.among) < _FEWEST_PLANS:
+        if not self.is_auto and self.limits is not None:
+            raise mistake("got limits without 'plan: auto', which keeps within them", "write 'plan: auto'", "limits")
+        if self.choose is None and self.among and not self.is_auto:
+            raise mistake("got among without choose", "write who chooses: 'plan: auto', or 'choose: bandit'")
+        if self.among and self.plan is not None and self.plan != PlanSection(auto=True):
+            raise mistake("got 'auto' with keys of its own beside among", "write them in the plans of among", "plan")
+        if self.among and len(self.among) < _FEWEST_PLANS:
             raise mistake(
                 f"got {len(self.among)} plans to choose from, expected 2 or more",
                 "write 'among: {coarse: ..., fine: ...}'",
             )
         if any(plan.auto for plan in self.among.values()):
             raise mistake("got 'auto' among plans to choose from", "name the plan", "among")
-        if self.when is not None and self.plan is not None and self.plan.auto:
+        if self.when is not None and self.is_auto:
             raise mistake("got 'auto' with 'when', expected one", "name the plan, or remove 'when'")
         return self
 
     @property
+    def is_auto(self) -> bool:
+        """Whether fedlite chooses the plan before the run."""
+        return self.plan is not None and self.plan.auto
+
+    @property
     def written(self) -> dict[str, PlanSection]:
-        """The plans that there are, by the key under which they are written."""
-        return {"plan": self.plan} if self.plan is not None else {f"among.{k}": one for k, one in self.among.items()}
+        """The plans that a device may follow, by the key under which they are written."""
+        among = {f"among.{key}": one for key, one in self.among.items()}
+        return {"plan": self.plan} if self.plan is not None and not among else among
 
     @property
     def first(self) -> PlanSection:
         """The plan, or the first to choose from."""
-        return next(iter(self.written.values()))
+        return self.plan or next(iter(self.among.values()))
 
     def fits(self, *, profile: str, tier: str) -> bool:
         """Tell whether a device of this profile and tier follows this rule."""

@@ -62,8 +62,27 @@ class FleetScenario(Sections):
 
     def rule_for(self, *, profile: str, tier: str) -> PlanSection:
         """Return the plan written for a device class whatever its state; the full model if no rule fits."""
+        rule = self._rule(profile, tier)
+        return PlanSection() if rule is None else rule.first
+
+    def auto_among(self, *, profile: str, tier: str) -> tuple[Plan, ...]:
+        """Return the plans of which `auto` takes one for a device class, mildest first; none where it knows its own."""
+        rule = self._rule(profile, tier)
+        return () if rule is None else tuple(reversed(self._menu(rule)))
+
+    def auto_limits(self, *, profile: str, tier: str) -> dict[str, float]:
+        """Return the limits that `auto` keeps within for a device class, by their names in `planning.auto.Limits`."""
+        rule = self._rule(profile, tier)
+        found = {} if rule is None or rule.limits is None else dict(rule.limits)
+        return {name: most for name, most in found.items() if most is not None}
+
+    def _rule(self, profile: str, tier: str) -> ClientRule | None:
+        """Return the rule that holds for a device class whatever its state."""
         fitting = (rule for rule in self.clients if rule.when is None and rule.fits(profile=profile, tier=tier))
-        return next((rule.first for rule in fitting), PlanSection())
+        return next(fitting, None)
+
+    def _menu(self, rule: ClientRule) -> tuple[Plan, ...]:
+        return tuple(replace(self._complete(plan), name=name) for name, plan in rule.among.items())
 
     def options_for(self, *, profile: str, tier: str) -> list[Option]:
         """Return what a device class may follow, rule by rule, up to the one that holds whatever its state.
@@ -83,7 +102,7 @@ class FleetScenario(Sections):
 
     def _named_plans(self, rule: ClientRule) -> tuple[Plan, ...]:
         if rule.choose is not None:
-            return tuple(replace(self._complete(plan), name=name) for name, plan in rule.among.items())
+            return self._menu(rule)
         plan = self._complete(rule.first)
         if rule.when is None:
             return (plan,)
@@ -97,8 +116,7 @@ class FleetScenario(Sections):
 
         `auto` plans give the full plan named "auto"; who decides them starts from there.
         """
-        fitting = (rule for rule in self.clients if rule.when is None and rule.fits(profile=profile, tier=tier))
-        rule = next(fitting, None)
+        rule = self._rule(profile, tier)
         return self._complete(PlanSection()) if rule is None else self._named_plans(rule)[0]
 
     def _complete(self, section: PlanSection) -> Plan:

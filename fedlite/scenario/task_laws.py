@@ -136,10 +136,10 @@ def _own_app_follows_no_plan(scenario: Sections) -> Iterator[Violation]:
                 "remove the rule, or task.app",
                 ("task.app",),
             )
-        if rule.choose is not None:
+        if rule.choose is not None or rule.among:
             yield Violation(
-                f"clients.{index}.choose",
-                f"got {rule.choose.name!r} with task.app, whose codecs are fixed",
+                f"clients.{index}.{'choose' if rule.choose else 'plan'}",
+                f"got {rule.choose.name if rule.choose else 'auto'!r} with task.app, whose codecs are fixed",
                 "write 'plan: full', or remove task.app",
                 ("task.app",),
             )

@@ -23,6 +23,7 @@ from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.subnet import Subnet, Supernet
 from fedlite.planning.agreement import agreement
+from fedlite.planning.budgets import exceeded, nearest
 from fedlite.planning.evolution import Best, Evolution, SearchError, evolve, exhaustive
 from fedlite.planning.search_space import Space
 from fedlite.rng import stream
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fedlite.compression.structure.subnet import Choice
+    from fedlite.planning.budgets import Excess
     from fedlite.techniques.technique import Bench, Trial
 
 FAMILY: Final = "elastic"
@@ -59,11 +61,6 @@ class Budgets:
     latency_ms: float = math.inf
     inference_memory_bytes: float = math.inf
     stored_bytes: float = math.inf
-
-    def exceeded(self, takes: Mapping[str, float]) -> dict[str, float]:
-        """Return by how many times each budget is exceeded that is."""
-        over = {name: takes[name] / most for name, most in asdict(self).items()}
-        return {name: times for name, times in over.items() if times > 1}
 
 
 @dataclass(frozen=True)
@@ -168,9 +165,9 @@ class _Members:
         return -self.supernet.held(Subnet(choice))["loss"]
 
     @cached_property
-    def over(self) -> dict[Choice, dict[str, float]]:
-        """Which budgets each member exceeds, and by how many times."""
-        return {choice: self.search.budgets.exceeded(takes) for choice, takes in self.takes.items()}
+    def over(self) -> dict[Choice, dict[str, Excess]]:
+        """Which budgets each member exceeds."""
+        return {choice: exceeded(self.search.budgets, takes) for choice, takes in self.takes.items()}
 
     def fits(self, choice: Choice) -> bool:
         """Tell whether a member is within all budgets."""
@@ -185,11 +182,10 @@ class _Members:
             If there is nothing within them.
         """
         if all(self.over.values()):
-            nearest = min(self.over, key=lambda choice: max(self.over[choice].values()))
-            what = ", ".join(f"{name} {times:.3g} times" for name, times in self.over[nearest].items())
+            names = [Subnet(choice).label for choice in self.over]
             raise PartError(
-                f"architecture-search: got budgets that no net is within; the nearest, {Subnet(nearest).label}, takes"
-                f" {what} as much; allow more"
+                "architecture-search: got budgets that no net is within;"
+                f" {nearest(names, list(self.over.values()))}; allow more"
             )
         rng = stream(self.search.seed, "evolution", self.device)
         try:

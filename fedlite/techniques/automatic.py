@@ -1,12 +1,18 @@
-"""The mildest technique that keeps a model within budgets on a device: candidates are measured, the best one stays."""
+"""The mildest technique that keeps a model within budgets on a device: candidates are measured, the best one stays.
+
+What each costs in accuracy is known here, so that the mildest is the one that loses least; `plan: auto` of a scenario,
+which is decided before anything is trained, has to go by the order of its candidates (`planning.auto`).
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fedlite.compression.part import PartError
+from fedlite.planning.auto import DELIVERIES, WIDTHS
+from fedlite.planning.budgets import exceeded, nearest, plain
 from fedlite.techniques.technique import (
     COMPUTE,
     DEVICE,
@@ -22,26 +28,25 @@ from fedlite.techniques.technique import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from fedlite.techniques.technique import Bench
 
-LADDER: Final = (
-    "none",
-    "static-int8",
-    "width-slicing:share=0.75",
-    "width-slicing:share=0.75+static-int8",
-    "width-slicing:share=0.5",
-    "width-slicing:share=0.5+static-int8",
-    "width-slicing:share=0.25",
-    "width-slicing:share=0.25+static-int8",
+LADDER: Final = tuple(
+    "+".join(part for part in (f"width-slicing:share={width:g}" if width < 1 else "", delivery) if part) or "none"
+    for width in WIDTHS
+    for delivery in ("", *DELIVERIES)
 )
-"""Candidates, those that take least of a model first."""
+"""Candidates, those that take least of a model first: the order of `planning.auto`, whose wires save nothing here."""
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """The most that a model may take, each by the name of its quantity; infinite where nothing is said."""
+    """The most that a model may take, each by the name of its quantity; infinite where nothing is said.
+
+    Raises
+    ------
+    PartError
+        If a budget is not above 0.
+    """
 
     stored_bytes: float = math.inf
     up_bytes: float = math.inf
@@ -50,11 +55,12 @@ class Budgets:
     training_step_ms: float = math.inf
     energy_mj: float = math.inf
     peak_memory_bytes: float = math.inf
+    inference_memory_bytes: float = math.inf
 
-    def exceeded(self, found: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-        """Return the quantities beyond their budgets: name -> (found, budget)."""
-        pairs = ((one.name, _number(found[one.name]), float(getattr(self, one.name))) for one in fields(self))
-        return {name: (value, most) for name, value, most in pairs if value > most}
+    def __post_init__(self) -> None:
+        for name, most in asdict(self).items():
+            if not most > 0:
+                raise PartError(f"{name}: got {most}, expected more than 0; leave it out if there is no limit")
 
 
 @dataclass(frozen=True)
@@ -81,27 +87,20 @@ class Automatic(Search):
         """
         recipes = [parsed(text) for text in self.candidates]
         found = [bench.measure(recipe) for recipe in recipes]
-        over = [self.budgets.exceeded(one) for one in found]
+        over = [exceeded(self.budgets, {name: plain(one[name]) for name in asdict(self.budgets)}) for one in found]
         tried = [
-            {"candidate": text, "accuracy": float(one["accuracy"]), "over_budget": {k: v[0] for k, v in beyond.items()}}
+            {
+                "candidate": text,
+                "accuracy": float(one["accuracy"]),
+                "over": {name: excess.record for name, excess in beyond.items()},
+            }
             for text, one, beyond in zip(self.candidates, found, over, strict=True)
         ]
         fitting = [place for place, beyond in enumerate(over) if not beyond]
         if not fitting:
-            raise PartError(_nearest(self.candidates, over))
+            raise PartError(f"auto: no candidate is within the budgets; {nearest(self.candidates, over)}; allow more")
         best = max(fitting, key=lambda place: (float(found[place]["accuracy"]), -place))
         return recipes[best], {"chosen": self.candidates[best], "candidates": tried}
-
-
-def _nearest(candidates: Sequence[str], over: Sequence[Mapping[str, tuple[float, float]]]) -> str:
-    worst = [max(value / most for value, most in beyond.values()) for beyond in over]
-    place = worst.index(min(worst))
-    what = ", ".join(f"{name} {value:.4g} of {most:.4g}" for name, (value, most) in over[place].items())
-    return f"auto: no candidate is within the budgets; the nearest, {candidates[place]}, takes {what}; allow more"
-
-
-def _number(value: Any) -> float:
-    return float(value["value"] if isinstance(value, dict) else value)
 
 
 def parsed(text: str) -> Recipe:
@@ -134,10 +133,14 @@ def auto(
     training_step_ms: float = math.inf,
     energy_mj: float = math.inf,
     peak_memory_bytes: float = math.inf,
+    inference_memory_bytes: float = math.inf,
     candidates: str = " ".join(LADDER),
 ) -> Automatic:
     """Measure candidates and take the most accurate one within the budgets; those that were not taken are told."""
-    budgets = Budgets(stored_bytes, up_bytes, down_bytes, latency_ms, training_step_ms, energy_mj, peak_memory_bytes)
+    budgets = Budgets(
+        stored_bytes, up_bytes, down_bytes, latency_ms, training_step_ms, energy_mj, peak_memory_bytes,
+        inference_memory_bytes,
+    )  # fmt: skip
     return Automatic(budgets, tuple(candidates.split()))
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         Attributes
         ----------
         device_s, device_j : float
-            Of all training and testing of it so far, had devices of one profile done it.
+            Of its rounds and of all testing so far, had devices of one profile done it.
         """
 
         device_s: float

@@ -7,7 +7,9 @@ from itertools import product
 import pytest
 
 from fedlite.compression.part import PartError
+from fedlite.compression.plan import Plan
 from fedlite.compression.structure.width import Width
+from fedlite.planning.auto import DELIVERIES, ladder
 from fedlite.rng import stream
 from fedlite.techniques import technique
 from fedlite.techniques.automatic import LADDER, Automatic, Budgets, parsed
@@ -60,7 +62,21 @@ def test_the_rejected_are_told_with_what_they_take():
     _, told = Automatic(Budgets(stored_bytes=0.6)).find(table)
     for one in told["candidates"]:
         row = table.rows[parsed(one["candidate"]).plan.label]
-        assert one["over_budget"] == ({"stored_bytes": row["stored_bytes"]} if row["stored_bytes"] > 0.6 else {})
+        takes = row["stored_bytes"]
+        wanted = {"stored_bytes": {"takes": takes, "most": 0.6, "times": takes / 0.6}} if takes > 0.6 else {}
+        assert one["over"] == wanted
+    assert any(one["over"] for one in told["candidates"])
+
+
+def test_the_candidates_are_the_widths_and_deliveries_of_automatic_plans_in_their_order():
+    rungs = ladder(Plan(), deliveries=[parsed(name).plan.deliveries for name in DELIVERIES], wires=())
+    plans = [parsed(text).plan for text in LADDER]
+    assert [(one.structure, one.deliveries) for one in plans] == [(one.structure, one.deliveries) for one in rungs]
+
+
+def test_a_budget_of_nothing_is_refused():
+    with pytest.raises(PartError, match=r"latency_ms: got 0\.0, expected more than 0"):
+        technique("auto").made({"latency_ms": 0})
 
 
 def test_without_budgets_nothing_is_given_up_for_nothing():

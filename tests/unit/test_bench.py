@@ -19,7 +19,11 @@ from fedlite.compression.plan import Plan
 from fedlite.compression.structure.subnet import Supernet
 from fedlite.compression.structure.width import Width
 from fedlite.delivery.static_quantization import StaticQuantization
+from fedlite.devices.compute import inference_s
+from fedlite.devices.server import Prices
 from fedlite.errors import FedliteError
+from fedlite.learning.models.spec import spec_of
+from fedlite.learning.tracing import trace
 from fedlite.scenario.profiles import load_profile
 from fedlite.techniques import technique
 from fedlite.techniques.technique import Recipe
@@ -124,8 +128,9 @@ def test_a_client_remembers_for_each_net_that_it_trains():
     """A residual of one shape is not added to an update of another."""
     axes = (("blocks", (1, 2)), ("channels", (8, 16)))
     plan = Plan("drawn", Supernet(axes), stages=(ErrorFeedback(),), up=("topk:0.1",))
-    trained = BENCH.train(Recipe(plan, model="elastic", options=(("blocks", 2), ("channels", 16))), 4)
-    assert len({job.plan.structure for job in trained.jobs}) > 2
+    before = len(BENCH.work)
+    BENCH.train(Recipe(plan, model="elastic", options=(("blocks", 2), ("channels", 16))), 4)
+    assert len({done.plan.structure for done in BENCH.work[before:]}) > 2
 
 
 def test_every_exit_learns_where_a_net_gives_all():
@@ -159,7 +164,48 @@ def test_calibration_rows_are_charged():
     ]
     with_rows, without = (compare(one)["cost"] for one in asked)
     assert (with_rows["forward_samples"], without["forward_samples"]) == (16, 0)
-    assert with_rows["device_s"] > 0 == without["device_s"]
+    # Both have the rounds; the server has nothing to do that it would not have to without a technique.
+    assert list(without["parts"]) == ["rounds"]
+    one = inference_s(BOARD, trace(Bench("cnn", TASK, SMALL).spec(Recipe()).build(), TASK.data.input_shape, name="cnn"))
+    assert 3600 * with_rows["parts"]["calibration"]["device_hours"]["value"] == pytest.approx(16 * float(one.value))
+    assert without["device_j"]["value"] == pytest.approx(with_rows["parts"]["rounds"]["device_j"]["value"])
+    assert without["server_hours"]["value"] == 0
+
+
+def test_the_cost_of_a_search_is_that_of_what_it_tried_and_what_it_chose_is_not_paid_twice():
+    def cost(*techniques):
+        return compare(Asked("cnn", "digits", BOARD, techniques, Effort(rows=100, epochs=1, rounds=1)))["cost"]
+
+    alone = cost(("width-slicing", {"share": 0.5}))
+    found = cost(("auto", {"candidates": "none width-slicing:share=0.5", "stored_bytes": 100_000}))
+    assert found["recipes_tried"] == 2
+    assert list(found["parts"]) == ["search"]
+    plain = cost(("static-int8", {"calibration": "none"}))
+    both = alone["device_j"]["value"] + plain["device_j"]["value"]
+    assert found["device_j"]["value"] == pytest.approx(both)
+    assert 0 < found["device_j"]["low"] < found["device_j"]["value"] < found["device_j"]["high"]
+    # What comes after a search is made once more.
+    more = cost(("auto", {"candidates": "none"}), ("static-int8", {"calibration": "none"}))
+    assert set(more["parts"]) == {"search", "rounds"}
+    assert more["device_j"]["value"] == pytest.approx(2 * plain["device_j"]["value"])
+
+
+def test_another_net_and_its_teacher_are_trained_by_a_server_which_is_paid_by_the_hour():
+    small, prices = Effort(rows=200, epochs=2, rounds=1), Prices(server_hour=3.0, kwh=0.5)
+    options = {"student": "mlp", "teacher": "cnn", "width": 1.0}
+    cost = compare(Asked("mlp", "digits", BOARD, [("distillation", options)], small, prices))["cost"]
+    task = bench_task("digits", ("cnn",), small)
+    shape = task.data.input_shape
+    student, teacher = (trace(spec_of(net, shape, 10, 1).build(), shape, name=net).macs for net in ("mlp", "cnn"))
+    # Each is trained, at three passes a sample, and the teacher is asked of each sample that the student sees.
+    passes = 2 * len(task.train) * (3 * student + 3 * teacher + teacher)
+    seconds = passes / (0.4 * 8.1e12 / 2)
+    assert cost["server_hours"]["value"] == pytest.approx(seconds / 3600)
+    assert cost["server_j"]["value"] == pytest.approx(70.0 * seconds)
+    paid = 3.0 * seconds / 3600 + 0.5 * cost["device_j"]["value"] / 3.6e6
+    assert cost["money"]["value"] == pytest.approx(paid)
+    assert (cost["prices"]["server_hour"], cost["prices"]["kwh"]) == (3.0, 0.5)
+    assert set(cost["parts"]) == {"server training", "rounds"}
 
 
 def test_what_does_not_apply_is_said_by_layer():

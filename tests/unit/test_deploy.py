@@ -58,6 +58,13 @@ def test_files_are_as_long_as_they_are_said_to_be(deployed):
     assert wire.decode((out / "static-int8.fedlite").read_bytes())[0].dtype.kind in "iuf"
 
 
+def test_the_rows_that_a_delivery_looked_at_are_charged(deployed):
+    plain, integers, _ = deployed[1]["classes"][0]["artefacts"]
+    assert plain["making"]["device_j"]["value"] == 0 < integers["making"]["device_j"]["value"]
+    # Calibration looks at 64 rows of the net as it was trained.
+    assert 3.6e6 * integers["making"]["device_hours"]["value"] == pytest.approx(64 * plain["latency_ms"]["value"])
+
+
 def test_the_model_as_trained_is_as_good_as_the_run_says(trained, deployed):
     whole = deployed[1]["artefacts"][0]
     for name in ("accuracy", "macro_f1"):

@@ -8,6 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from fedlite import wire
+from fedlite.compose.deploying import Deployment, deploy, variants
+from fedlite.compose.final_model import learning_of
+from fedlite.devices.duty import Use
+from fedlite.learning.corruptions import CORRUPTIONS
+from fedlite.learning.data import scenes
 from fedlite.learning.data.digits import pictures
 from fedlite.learning.data.load import load
 from fedlite.learning.data.scenes import CELLS, CLASSES, composed
@@ -20,6 +26,8 @@ from fedlite.learning.objectives.base import MisfitError
 from fedlite.learning.objectives.fitting import check_fit
 from fedlite.learning.training import ClientJob, LocalConfig, Trainer
 from fedlite.rng import stream
+from fedlite.runner import Settings, run
+from fedlite.scenario.loader import parse_scenario
 
 
 def row(confidence, kind, *box):
@@ -69,8 +77,12 @@ def test_mean_average_precision_by_hand():
 
 def slow(told, stays, objects):
     """Everingham et al., with lists and loops, integrating precision over every step of recall."""
-    values = []
-    for kind in range(3):
+    return float(np.mean(list(slow_by_class(told, stays, objects).values())))
+
+
+def slow_by_class(told, stays, objects, kinds=3):
+    values = {}
+    for kind in range(kinds):
         there = [(i, o[2:]) for i, each in enumerate(objects) for o in each if o[0] > 0 and o[1] == kind]
         if not there:
             continue
@@ -96,8 +108,8 @@ def slow(told, stays, objects):
                 hits += 1
             points.append((hits / len(there), hits / rank))
         steps = sorted({recall for recall, _ in points if recall > 0})
-        values.append(sum(max(p for r, p in points if r >= step) for step in steps) / len(there))
-    return float(np.mean(values))
+        values[kind] = sum(max(p for r, p in points if r >= step) for step in steps) / len(there)
+    return values
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -199,3 +211,44 @@ def test_a_net_learns_to_find():
     learned = [stacked[0] for stacked in result.arrays]
     assert trainer.evaluate(learned, data.x_train[:120], data.y_train[:120]).metrics["map50"] > 0.5
     assert trainer.evaluate(arrays, data.x_train[:120], data.y_train[:120]).metrics["map50"] < 0.05
+
+
+SCENES = """
+name: scenes
+fleet: {devices: 2, mix: {pi-4b: 100 %}, rules: {charging: false, unmetered: false, idle: false}}
+task: {data: digit-scenes, partition: iid, model: {name: detector, options: {channels: [16, 16, 16, 32]}}, clients: 2}
+training:
+  {rounds: 1, clients_per_round: 1, evaluate_every: 1, local: {epochs: 8, lr: 0.01, optimizer: adam, batch_size: 16}}
+"""
+
+
+def test_a_detector_is_deployed_and_judged_by_mean_average_precision_of_its_files(tmp_path, monkeypatch):
+    for split, few in (("train", 400), ("test", 80)):
+        monkeypatch.setitem(scenes._SCENES, split, few)
+    trained = run(parse_scenario(SCENES), out=tmp_path / "run", settings=Settings("local"))
+    asked = (("fp32", []), ("static-int8", [("static-int8", {})]))
+    told = deploy(Deployment(trained.path, asked, Use(), math.inf, tmp_path / "out"))
+    whole, integers = told["artefacts"]
+    assert told["main"] == {"metric": "map50", "goal": "max"}
+    assert whole["metrics"]["map50"] == pytest.approx(trained.summary["metrics"]["map50"], abs=1e-9)
+    # Each file is read and computed anew, on the test scenes and on corrupted ones, and judged by loops.
+    learning = learning_of(trained.path, "run")
+    net, data = learning.build(), learning.judge
+    arrays = wire.decode((tmp_path / "out" / "fp32.fedlite").read_bytes())
+    names = list(net.state_dict())
+    net.load_state_dict({name: torch.from_numpy(one.copy()) for name, one in zip(names, arrays, strict=True)})
+    goal = learning.goal
+    noisy = CORRUPTIONS["noise"](data.x_test, learning.spec.seed)
+    for found, x in ((whole["metrics"]["map50"], data.x_test), (whole["corrupted"]["noise"]["map50"], noisy)):
+        with torch.no_grad():
+            scores = goal.score(net.eval()(torch.from_numpy(x)), torch.from_numpy(data.y_test)).numpy()
+        each = slow_by_class(scores[:, 0], kept(scores[:, 0]), scores[:, 1], CLASSES)
+        assert found == pytest.approx(np.mean(list(each.values())), abs=1e-9)
+        assert found > 0
+    assert [one["class"] for one in whole["metrics"]["by_class"]] == list(range(CLASSES))
+    assert np.mean([one["average_precision"] for one in whole["metrics"]["by_class"]]) == pytest.approx(
+        whole["metrics"]["map50"]
+    )
+    assert whole["corrupted"]["noise"]["map50"] != whole["metrics"]["map50"] != integers["metrics"]["map50"]
+    best = max(told["artefacts"], key=lambda one: one["metrics"]["map50"])["artefact"]
+    assert variants(told, Deployment(trained.path, asked, Use(), math.inf, tmp_path))["variants"][0]["name"] == best

@@ -104,8 +104,11 @@ def test_no_client_holds_a_row_of_the_server():
 
 
 def test_a_run_with_clients_of_two_widths_learns_on_the_server_the_same_way_each_time(tmp_path):
+    macs = {}
+
     def accuracy(name, made):
         run = fedlite.run(made, out=tmp_path / name, settings=fedlite.Settings(backend="local"))
+        macs[name] = run.summary["server"]["macs"]
         return run.rounds["accuracy"].drop_nulls().to_list()
 
     fused, again, barely = (
@@ -116,6 +119,14 @@ def test_a_run_with_clients_of_two_widths_learns_on_the_server_the_same_way_each
     assert fused[0] == barely[0]
     assert fused[1:] != barely[1:]
     assert fused[-1] > fused[0] + 0.2
+    # 59 steps more in each of two rounds, each sample worth three forward passes; the replies are asked alike.
+    learning = compose_learning.prepare(scenario())
+    samples = [Study(steps, 64, 1e-3, 1.0).samples(200) for steps in (60, 1)]
+    assert samples == [15 * 200, 64]
+    assert macs["one"] == macs["two"]
+    assert macs["one"] - macs["three"] == 2 * 3 * (samples[0] - samples[1]) * learning.workload().macs
+    assert macs["three"] > 2 * 3 * samples[1] * learning.workload().macs
+    assert "The server trained for" in (tmp_path / "one" / "report.html").read_text()
 
 
 def test_what_cannot_be_fused_is_refused():

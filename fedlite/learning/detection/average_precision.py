@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
 
 def mean_average_precision(detections: Array, stays: NDArray[np.bool_], objects: Array, least: float = 0.5) -> float:
-    """Return the mean over the classes that have objects; NaN without any object.
+    """Return the mean over the classes that have objects, arguments as below; NaN without any object."""
+    each = average_precisions(detections, stays, objects, least)
+    return float(np.mean(list(each.values()))) if each else float("nan")
+
+
+def average_precisions(
+    detections: Array, stays: NDArray[np.bool_], objects: Array, least: float = 0.5
+) -> dict[int, float]:
+    """Return the average precision of each class that has objects, by its number.
 
     Parameters
     ----------
@@ -39,14 +47,13 @@ def mean_average_precision(detections: Array, stays: NDArray[np.bool_], objects:
     told = detections[pictures, columns]
     where, which = np.nonzero(objects[..., 0] > 0)
     there = objects[where, which]
-    each = [
-        _average_precision(
+    return {
+        int(kind): _average_precision(
             told[told[:, 1] == kind], pictures[told[:, 1] == kind],
             there[there[:, 1] == kind], where[there[:, 1] == kind], least,
         )
         for kind in np.unique(there[:, 1])
-    ]  # fmt: skip
-    return float(np.mean(each)) if each else float("nan")
+    }  # fmt: skip
 
 
 def _average_precision(told: Array, pictures: Array, there: Array, where: Array, least: float) -> float:
