@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sklearn.metrics import precision_recall_fscore_support
 
+from fedlite.compose.exporting import exported
 from fedlite.compose.final_model import final_arrays, learning_of, scenario_of
 from fedlite.compose.shipping import predicted, score_of, ship
 from fedlite.compression.plan import Plan
 from fedlite.devices.duty import duty
 from fedlite.errors import FedliteError
+from fedlite.export import format_of
 from fedlite.learning.corruptions import CORRUPTIONS
 from fedlite.scenario.profiles import load_profile
 from fedlite.techniques import technique
@@ -48,6 +50,10 @@ class Deployment:
         The most that an artefact may take, such as an app store's limit.
     out : Path
         Where the files go.
+    formats : sequence of str
+        Names of `fedlite.export.FORMATS` that artefacts are exported to as well.
+    exports : sequence of str, optional
+        The artefacts that are; the best one and fp32 if none is named.
     """
 
     run: Path
@@ -55,6 +61,8 @@ class Deployment:
     use: Use
     storage_bytes: float
     out: Path
+    formats: Sequence[str] = ()
+    exports: Sequence[str] = ()
 
 
 def deploy(asked: Deployment) -> dict[str, Any]:
@@ -63,8 +71,12 @@ def deploy(asked: Deployment) -> dict[str, Any]:
     Raises
     ------
     FedliteError
-        If the directory holds no finished run of a scenario, or nothing that was asked for applies to its model.
+        If the directory holds no finished run of a scenario, nothing that was asked for applies to its model, or the
+        libraries of a format are not installed.
     """
+    formats = [format_of(name) for name in dict.fromkeys(asked.formats)]
+    for form in formats:
+        form.check_installed()
     scenario = scenario_of(asked.run, "run")
     learning = learning_of(asked.run, "run")
     ware = learning.ware(final_arrays(asked.run, learning, "run"))
@@ -78,6 +90,9 @@ def deploy(asked: Deployment) -> dict[str, Any]:
         "dataset": learning.data.name,
         "artefacts": made,
         "not_made": refused,
+        "exports": [
+            exported(name, shipped[name], ware, form, asked.out) for form in formats for name in _to_export(asked, made)
+        ],
         "classes": [
             {
                 "profile": profile.name,
@@ -190,6 +205,17 @@ def _obstacles(profile: DeviceProfile, stored_bytes: int, peak: Estimate, limit_
     return [said.format(what, show(need, "bytes"), show(have, "bytes")) for what, need, have in checks if need > have]
 
 
+def _to_export(asked: Deployment, made: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = [str(one["artefact"]) for one in _ranked(made)]
+    wanted = asked.exports or [names[0], "fp32"]
+    return [name for name in names if name in wanted]
+
+
+def _ranked(made: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return artefacts, the most accurate first; of equals the first that was asked for."""
+    return sorted(made, key=lambda one: -float(one["metrics"].get("accuracy", 0.0)))
+
+
 def _finite(value: float) -> float | None:
     return None if math.isinf(value) else value
 
@@ -201,7 +227,7 @@ def _band(quantity: Estimate, factor: float = 1.0) -> dict[str, float]:
 
 def variants(told: Mapping[str, Any], asked: Deployment) -> dict[str, Any]:
     """Return the `model` section of a rollout plan that offers these artefacts, the best one that fits first."""
-    best = sorted(told["artefacts"], key=lambda one: -float(one["metrics"].get("accuracy", 0.0)))
+    best = _ranked(told["artefacts"])
     techniques, run = dict(asked.artefacts), str(asked.run)
     names = [str(one["artefact"]) for one in best]
     # A plan names its variants in letters, digits and hyphens.
