@@ -1,5 +1,5 @@
 # make demo    run the quickstart and say where its report is
-# make test    every test this machine can run (Ray always; the browser tests where chromium is installed)
+# make test    every test this machine can run (Ray always; browser tests where chromium is, exports where their extras are)
 # make lint    style, types, layers
 # make check   lint and test: what continuous integration runs
 # make docs    write the generated reference pages; make docs-check only compares them
@@ -18,7 +18,10 @@ DEMO_OUT ?= runs/demo
 
 # Tests that need what a machine may lack are chosen here, by presence, so that none of them has to skip itself.
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
-MARKS := not network$(if $(CHROMIUM),, and not browser)
+# Asked when the tests begin, for then the environment is there: has it the module $(1)?
+has = $(shell $(BIN)/python -c "import importlib.util as u; print('yes' if u.find_spec('$(1)') else '')" 2>/dev/null)
+without = $(if $(call has,$(1)),, and not $(2))
+MARKS = not network$(if $(CHROMIUM),, and not browser)$(call without,onnxruntime,onnx)$(call without,executorch,mobile)$(call without,coremltools,coreml)$(call without,litert_torch,litert)
 PYTEST_ARGS ?=
 # How many mutants `make mutants` draws, and the seed of the draw.
 SAMPLE ?= 500

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -31,17 +32,25 @@ def deploy(
     rate: Annotated[float, typer.Option(help="Inferences per second while the model is used.")] = 1.0,
     deadline: Annotated[str | None, typer.Option(help="After which it is too late, such as '50 ms'.")] = None,
     limit: Annotated[str | None, typer.Option(help="The most that a file may take, such as '50 MB'.")] = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="onnx, executorch, coreml or litert: the artefacts named (else the best and fp32) as such files, too."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where files go; default: RUN/deploy.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Make a finished run's model into files for its device classes, execute and test them, and price them there.
 
-    Writes each artefact, deploy.json with every number, and variants.yaml: the model section of a rollout plan.
+    Writes each artefact, deploy.json with every number, and variants.yaml: the model section of a rollout plan. With
+    --export also files for other runtimes, executed there and compared.
     """
     from fedlite.compose.deploying import USUAL, deploy, variants
     from fedlite.scenario.dump import dump
 
     asked = _asked(run, artefact or list(USUAL), settings or [], (rate, deadline, limit), out or run / "deploy")
+    asked = replace(asked, formats=tuple(export or ()), exports=tuple(artefact or ()))
     told = deploy(asked)
     (asked.out / "deploy.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     (asked.out / "variants.yaml").write_text(dump({"model": variants(told, asked)}), encoding="utf-8")
@@ -90,6 +99,11 @@ def _show(told: Mapping[str, Any], out: Path) -> None:
     console.print(_quality(told))
     for one in told["classes"]:
         console.print(_of_class(one))
+    if told["exports"]:
+        console.print(_exports(told["exports"]))
+    for one in told["exports"]:
+        if not one["executed"]:
+            console.print(f"{one['artefact']}, {one['format']}: {one['why']}", markup=False)
     for one in told["not_made"]:
         console.print(f"{one['artefact']}: not made: {one['why']}", markup=False)
     console.print("In brackets the 80 % band. Times are the device model's, not this computer's.", style="dim")
@@ -113,6 +127,34 @@ def _quality(told: Mapping[str, Any]) -> Table:
         worse = [f"{one['corrupted'][kind][main]:.3f}" for kind in spoiled]
         table.add_row(one["artefact"], show(one["stored_bytes"], "bytes"), *metrics, *worse)
     return table
+
+
+def _exports(told: Sequence[Mapping[str, Any]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from fedlite.units import show
+
+    table = Table(box=box.SIMPLE_HEAD, title="exported", title_justify="left")
+    for column in ("file", "size", "layers", "executed by", "largest error", "SQNR, dB", "score", "here"):
+        table.add_column(column, justify="left" if column in {"file", "layers", "executed by"} else "right")
+    for one in told:
+        if one["written"]:
+            layers = ", ".join(f"{count} {kind}" for kind, count in one["layers"].items())
+            table.add_row(Path(one["file"]).name, show(one["bytes"], "bytes"), layers, *_compared(one))
+    return table
+
+
+def _compared(one: Mapping[str, Any]) -> list[str]:
+    if not one["executed"]:
+        return ["not executed", "", "", "", ""]
+    main = next(iter(one["metrics"]))
+    return [
+        one["runtime"],
+        f"{one['max_relative_error']:.2g}",
+        "exact" if one["sqnr_db"] is None else f"{one['sqnr_db']:.1f}",
+        *(f"{one[which][main]:.3f}" for which in ("metrics", "own_metrics")),
+    ]
 
 
 def _of_class(told: Mapping[str, Any]) -> Table:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sklearn.metrics import precision_recall_fscore_support
 
+from fedlite.compose.exporting import exported
 from fedlite.compose.final_model import final_arrays, learning_of, scenario_of
 from fedlite.compose.shipping import predicted, score_of, ship
 from fedlite.compose.spending import Done, spent
@@ -15,6 +16,7 @@ from fedlite.compression.plan import Plan
 from fedlite.devices.duty import duty
 from fedlite.devices.server import US_PRICES
 from fedlite.errors import FedliteError
+from fedlite.export import format_of
 from fedlite.learning.corruptions import CORRUPTIONS
 from fedlite.learning.detection.average_precision import average_precisions
 from fedlite.learning.detection.boxes import kept
@@ -54,6 +56,10 @@ class Deployment:
         The most that an artefact may take, such as an app store's limit.
     out : Path
         Where the files go.
+    formats : sequence of str
+        Names of `fedlite.export.FORMATS` that artefacts are exported to as well.
+    exports : sequence of str, optional
+        The artefacts that are; the best one and fp32 if none is named.
     """
 
     run: Path
@@ -61,6 +67,8 @@ class Deployment:
     use: Use
     storage_bytes: float
     out: Path
+    formats: Sequence[str] = ()
+    exports: Sequence[str] = ()
 
 
 def deploy(asked: Deployment) -> dict[str, Any]:
@@ -69,8 +77,12 @@ def deploy(asked: Deployment) -> dict[str, Any]:
     Raises
     ------
     FedliteError
-        If the directory holds no finished run of a scenario, or nothing that was asked for applies to its model.
+        If the directory holds no finished run of a scenario, nothing that was asked for applies to its model, or the
+        libraries of a format are not installed.
     """
+    formats = [format_of(name) for name in dict.fromkeys(asked.formats)]
+    for form in formats:
+        form.check_installed()
     scenario = scenario_of(asked.run, "run")
     learning = learning_of(asked.run, "run")
     ware = learning.ware(final_arrays(asked.run, learning, "run"))
@@ -78,13 +90,16 @@ def deploy(asked: Deployment) -> dict[str, Any]:
     asked.out.mkdir(parents=True, exist_ok=True)
     made = [_artefact(name, one, ware, asked.out) for name, one in shipped.items()]
     profiles = [load_profile(name) for name in scenario.fleet.mix]
+    main = {"metric": learning.goal.main.name, "goal": learning.goal.main.goal}
+    leaving = _to_export(asked, made, main)
     return {
         "run": str(asked.run),
         "model": learning.spec.name,
         "dataset": learning.data.name,
-        "main": {"metric": learning.goal.main.name, "goal": learning.goal.main.goal},
+        "main": main,
         "artefacts": made,
         "not_made": refused,
+        "exports": [exported(name, shipped[name], ware, form, asked.out) for form in formats for name in leaving],
         "classes": [
             {
                 "profile": profile.name,
@@ -218,6 +233,18 @@ def _obstacles(profile: DeviceProfile, stored_bytes: int, peak: Estimate, limit_
     return [said.format(what, show(need, "bytes"), show(have, "bytes")) for what, need, have in checks if need > have]
 
 
+def _to_export(asked: Deployment, made: Sequence[Mapping[str, Any]], main: Mapping[str, str]) -> list[str]:
+    names = [str(one["artefact"]) for one in _ranked(made, main)]
+    wanted = asked.exports or [names[0], "fp32"]
+    return [name for name in names if name in wanted]
+
+
+def _ranked(made: Sequence[Mapping[str, Any]], main: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """Return artefacts, the best by the task's main metric first; of equals the first that was asked for."""
+    sign = -1.0 if main["goal"] == "max" else 1.0
+    return sorted(made, key=lambda one: sign * float(one["metrics"][main["metric"]]))
+
+
 def _finite(value: float) -> float | None:
     return None if math.isinf(value) else value
 
@@ -229,8 +256,7 @@ def _band(quantity: Estimate, factor: float = 1.0) -> dict[str, float]:
 
 def variants(told: Mapping[str, Any], asked: Deployment) -> dict[str, Any]:
     """Return the `model` section of a rollout plan that offers these artefacts, the best one that fits first."""
-    name, sign = told["main"]["metric"], -1.0 if told["main"]["goal"] == "max" else 1.0
-    best = sorted(told["artefacts"], key=lambda one: sign * float(one["metrics"][name]))
+    best = _ranked(told["artefacts"], told["main"])
     techniques, run = dict(asked.artefacts), str(asked.run)
     names = [str(one["artefact"]) for one in best]
     # A plan names its variants in letters, digits and hyphens.

@@ -37,7 +37,7 @@ class SharedWeights(nn.Module):
         self, layer: nn.Module, clusters: int, start: NDArray[np.float32] | None = None, settled: float = 0.0
     ) -> None:
         super().__init__()
-        self._run = runner_of(layer)
+        self.run = runner_of(layer)
         weight = layer.weight
         assert isinstance(weight, Tensor)  # noqa: S101 (dense layers have one)
         self.shape = tuple(weight.shape)
@@ -50,12 +50,15 @@ class SharedWeights(nn.Module):
         )
         self.bias = bias_of(layer)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the layer's outputs."""
+    def weights(self) -> Tensor:
+        """Return the entries that its indices name, float32 in the shape of the layer's weights."""
         count = int(torch.Size(self.shape).numel())
         indices = unpack(memoryview(self.get_buffer("indices").numpy().tobytes()), count, self.bits)
-        weight = self.get_buffer("codebook")[torch.from_numpy(indices.astype("int64"))].reshape(self.shape)
-        return self._run(x, weight, self.bias)
+        return self.get_buffer("codebook")[torch.from_numpy(indices.astype("int64"))].reshape(self.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's outputs."""
+        return self.run(x, self.weights(), self.bias)
 
 
 def _clustered(

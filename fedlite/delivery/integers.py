@@ -81,16 +81,20 @@ class IntegerWeights(nn.Module):
 
     def __init__(self, layer: nn.Module, bits: int) -> None:
         super().__init__()
-        self._run = runner_of(layer)
+        self.run = runner_of(layer)
         whole, scale = quantized(layer.weight, bits)  # type: ignore[arg-type]
         self.weight = Packed(whole, bits)
         self.register_buffer("scale", scale)
         self.bias = bias_of(layer)
 
+    def weights(self) -> Tensor:
+        """Return what inputs are multiplied by, float32 in the shape of the layer's weights."""
+        whole = self.weight.whole()
+        return whole * _rows(self.get_buffer("scale"), whole)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's outputs."""
-        whole = self.weight.whole()
-        return self._run(x, whole * _rows(self.get_buffer("scale"), whole), self.bias)
+        return self.run(x, self.weights(), self.bias)
 
 
 class IntegerLayer(nn.Module):
@@ -110,7 +114,7 @@ class IntegerLayer(nn.Module):
 
     def __init__(self, layer: nn.Module, bits: int, low: float | None = None, high: float | None = None) -> None:
         super().__init__()
-        self._run = runner_of(layer)
+        self.run = runner_of(layer)
         whole, scale = quantized(layer.weight, bits)  # type: ignore[arg-type]
         self._wide = UNSIGNED * levels_of(bits) * whole[0].numel() >= _EXACT
         self.weight = Packed(whole, bits)
@@ -121,6 +125,11 @@ class IntegerLayer(nn.Module):
             step, zero = affine(torch.tensor(low), torch.tensor(high))
             self.register_buffer("x_scale", step)
             self.register_buffer("x_zero", zero)
+
+    def weights(self) -> Tensor:
+        """Return what its integers stand for, float32 in the shape of the layer's weights."""
+        whole = self.weight.whole()
+        return whole * _rows(self.get_buffer("scale"), whole)
 
     @property
     def range(self) -> tuple[float, float]:
@@ -136,12 +145,12 @@ class IntegerLayer(nn.Module):
             step, zero = self.get_buffer("x_scale"), self.get_buffer("x_zero")
         kind = torch.float64 if self._wide else torch.float32
         centred = (torch.clamp(torch.round(x / step) + zero, 0, UNSIGNED) - zero).to(kind)
-        sums = self._run(centred, self.weight.whole().to(kind), None)
-        factor = _channels((step * self.get_buffer("scale")).to(kind), sums, last=isinstance(self._run, _Linear))
+        sums = self.run(centred, self.weight.whole().to(kind), None)
+        factor = _channels((step * self.get_buffer("scale")).to(kind), sums, last=isinstance(self.run, _Linear))
         out = (sums * factor).to(x.dtype)
         if self.bias is None:
             return out
-        return out + _channels(self.bias, out, last=isinstance(self._run, _Linear))
+        return out + _channels(self.bias, out, last=isinstance(self.run, _Linear))
 
 
 def affine(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,12 +37,17 @@ class IntegerRecurrent(nn.Module):
             else:
                 self.register_buffer(name, weight.detach().clone())
 
-    def forward(self, x: Tensor, state: Any = None) -> Any:
-        """Return what the layer returns."""
+    def layer(self) -> nn.RNNBase:
+        """Return the layer with the float32 matrices that its integers stand for."""
         (layer,) = self._layer
         with torch.no_grad():
             for name, weight in layer.named_parameters():
                 weight.copy_(self._weight(name))
+        return layer
+
+    def forward(self, x: Tensor, state: Any = None) -> Any:
+        """Return what the layer returns."""
+        layer = self.layer()
         return layer(x) if state is None else layer(x, state)
 
     def _weight(self, name: str) -> Tensor:

@@ -26,7 +26,7 @@ class BinaryWeights(nn.Module):
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
-        self._run = runner_of(layer)
+        self.run = runner_of(layer)
         weight = layer.weight
         assert isinstance(weight, torch.Tensor)  # noqa: S101 (dense layers have one)
         self.shape = tuple(weight.shape)
@@ -35,7 +35,11 @@ class BinaryWeights(nn.Module):
         self.register_buffer("scales", torch.from_numpy(np.array(scales)))
         self.bias = bias_of(layer)
 
+    def weights(self) -> Tensor:
+        """Return its signs times their scales, float32 in the shape of the layer's weights."""
+        signs, scales = self.get_buffer("signs").numpy(), self.get_buffer("scales").numpy()
+        return torch.from_numpy(unpacked(signs, scales, self.shape))
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's outputs."""
-        weight = unpacked(self.get_buffer("signs").numpy(), self.get_buffer("scales").numpy(), self.shape)
-        return self._run(x, torch.from_numpy(weight), self.bias)
+        return self.run(x, self.weights(), self.bias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from fedlite import wire
 from fedlite.cli.main import app
+from fedlite.compose import deploying
 from fedlite.compose.deploying import Deployment, deploy
 from fedlite.compose.final_model import final_arrays, learning_of
 from fedlite.compose.shipping import predicted, ship
@@ -135,6 +137,27 @@ def test_the_command_writes_what_a_rollout_takes(trained, tmp_path):
         "name: small\nfleet: {devices: 100, mix: {galaxy-a52: 100 %}}\nstrategy: {preset: play-staged}\n"
     )
     assert {one.name for one in parse_rollout(plan).model.variants} == {"fp32", "unstructured-pruning-static-int8"}
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"), [((), ["good", "fp32"]), (("poor",), ["poor"]), (("fp32", "good"), ["good", "fp32"])]
+)
+def test_the_best_artefact_and_fp32_are_exported_or_those_that_are_named(tmp_path, named, expected):
+    made = [
+        {"artefact": name, "metrics": {"accuracy": accuracy}}
+        for name, accuracy in (("poor", 0.5), ("fp32", 0.8), ("good", 0.9))
+    ]
+    asked = Deployment(tmp_path, [], Use(), 1e9, tmp_path, ("onnx",), named)
+    assert deploying._to_export(asked, made) == expected
+
+
+def test_each_format_exports_what_was_made(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(deploying, "exported", lambda name, shipped, _, *rest: (name, len(shipped.file), *rest))
+    forms = {name: types.SimpleNamespace(check_installed=lambda: None) for name in ("one", "other")}
+    monkeypatch.setattr(deploying, "format_of", forms.__getitem__)
+    found = deploy(Deployment(trained.path, [("fp32", [])], Use(), 1e9, tmp_path, ("one", "other", "one")))["exports"]
+    size = (tmp_path / "fp32.fedlite").stat().st_size
+    assert found == [("fp32", size, form, tmp_path) for form in forms.values()]
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):

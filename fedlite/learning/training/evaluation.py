@@ -53,6 +53,16 @@ def evaluation_of(objective: Objective, found: Judged) -> Evaluation:
     return Evaluation(_metrics(objective, found), len(found.losses))
 
 
+def evaluation_of_outputs(objective: Objective, outputs: Array, x: Array, y: Array) -> Evaluation:
+    """Return the metrics of outputs (N, ...) that something else than the trainer computed of samples and labels."""
+    with torch.inference_mode():
+        given = torch.from_numpy(outputs)
+        wanted = objective.targets(torch.from_numpy(x), torch.from_numpy(y))
+        losses = to_host(objective.losses(given, wanted)).astype(np.float64)
+        found = Judged(to_host(objective.score(given, wanted)), to_host(wanted), losses)
+    return evaluation_of(objective, found)
+
+
 def client_evaluation_of(objective: Objective, found: Judged, client_index: Array) -> ClientEvaluation:
     """Return the metrics of each client that owns samples; rows of a negative owner count for nobody."""
     if len(client_index) != len(found.losses):
