@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fedlite.compression.plan import Plan
+    from fedlite.delivery.path import Path
     from fedlite.devices.profile import DeviceProfile
     from fedlite.devices.workload import Workload
     from fedlite.learning.data.dataset import Dataset
@@ -105,6 +106,8 @@ class Shipped:
         Of one inference that computes all there is.
     ways : tuple of Way
         The ways that an inference may go.
+    bands : tuple of (charge, ways)
+        The same by the state of the battery, from the fullest, if they follow it: from which charge on.
     """
 
     plan: Plan
@@ -113,6 +116,12 @@ class Shipped:
     score: Evaluation
     workload: Workload
     ways: tuple[Way, ...]
+    bands: tuple[tuple[float, tuple[Way, ...]], ...] = ()
+
+    @property
+    def by_charge(self) -> list[tuple[float, Shipped]]:
+        """The model as it runs from each charge on, from the fullest battery; empty if it does not follow it."""
+        return [(charge, replace(self, ways=ways, bands=())) for charge, ways in self.bands]
 
     @property
     def params(self) -> int:
@@ -186,16 +195,16 @@ def ship(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Shipped:
     trainer = _trainer(artefact.net, ware)
     score = trainer.evaluate(artefact.read(file), ware.data.x_test, ware.data.y_test)
     workload = trace(artefact.plain, ware.spec.input_shape, name=ware.spec.name)
-    return Shipped(plan, artefact, file, score, workload, _ways(artefact, workload, ware))
+    ways = _ways(artefact.paths, ware) or (Way(1.0, workload),)
+    bands = tuple((band.charge_from, _ways(band.paths, ware)) for band in artefact.bands)
+    return Shipped(plan, artefact, file, score, workload, ways, bands)
 
 
-def _ways(artefact: Artefact, workload: Workload, ware: Ware) -> tuple[Way, ...]:
+def _ways(paths: Sequence[Path], ware: Ware) -> tuple[Way, ...]:
     """Return the ways of an inference; a part of a net has no name by which a published one is known."""
-    if not artefact.paths:
-        return (Way(1.0, workload),)
     return tuple(
         Way(path.share, None if path.plain is None else trace(path.plain, ware.spec.input_shape, name=""), path.asks)
-        for path in artefact.paths
+        for path in paths
     )
 
 
@@ -221,6 +230,7 @@ def artefact_of(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Art
         stream(ware.seed, "delivery"),
         len(ware.held),
         None if previous is None else previous.net,
+        (ware.data.x_train[ware.held], ware.data.y_train[ware.held]),
     )
     return delivered(start, plan.deliveries, rows)
 

@@ -14,6 +14,7 @@ DELIVERIES: Final[dict[str, str]] = {
     "connection-pruning": "fedlite.delivery.connection_pruning:ConnectionPruning",
     "diverse-neurons": "fedlite.delivery.diverse_neurons:DiverseNeurons",
     "batch-statistics": "fedlite.delivery.batch_statistics:BatchStatistics",
+    "slimmable-width": "fedlite.delivery.slimmable_width:SlimmableWidth",
     "early-exit": "fedlite.delivery.early_exit:EarlyExit",
     "ask-server": "fedlite.delivery.ask_server:AskServer",
     "clustering": "fedlite.delivery.clustering:Clustering",

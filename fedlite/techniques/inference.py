@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
+from fedlite.compression.structure.ordered import Ordered
 from fedlite.delivery.ask_server import AskServer
 from fedlite.delivery.early_exit import EarlyExit
+from fedlite.delivery.slimmable_width import SlimmableWidth
 from fedlite.techniques.technique import COMPUTE, DEVICE, SERVER, STORED, Example, Technique
 
 
@@ -30,6 +33,22 @@ def battery_exits(
     return Plan("battery-exits", deliveries=(EarlyExit(states, charge, fit),))
 
 
+def battery_width(
+    charge: float = 0.15,
+    shares: tuple[float, ...] = (0.5, 0.75, 1.0),
+    from_charges: tuple[float, ...] = (0.5, 0.2, 0.0),
+    distillation: float = 1.0,
+) -> Plan:
+    """Compute a narrower width of one stored net as the battery empties; shown at one charge, told for all states."""
+    if len(shares) != len(from_charges):
+        raise PartError(
+            f"from_charges: got {len(from_charges)} for {len(shares)} shares, expected one for each, that of the widest"
+            " first; write for example 0.5,0.2,0"
+        )
+    states = tuple(zip(from_charges, reversed(shares), strict=True))
+    return Plan("battery-width", Ordered(shares, distillation), deliveries=(SlimmableWidth(states, charge),))
+
+
 def cloud_break_even(server_ms: float = 5.0, codec: str = "fp16+zstd", at_once: int = 1, offline: float = 0.05) -> Plan:
     """Ask a server instead of the device, and tell where both are equal: in time, joules, bytes, round trip."""
     asks = AskServer(server_ms, tuple(codec.split("+")), at_once, offline)
@@ -44,6 +63,10 @@ TECHNIQUES: Final = (
     Technique(
         "battery-exits", "inference", (29,), (COMPUTE,), (DEVICE,), ("teerapittayanon2016branchynet",), battery_exits,
         Example(model="cnn-exits", device="pixel-4"),
+    ),
+    Technique(
+        "battery-width", "inference", (29,), (COMPUTE,), (DEVICE,), ("yu2019slimmable", "horvath2021fjord"),
+        battery_width, Example(device="nrf52840"),
     ),
     Technique(
         "cloud-break-even", "inference", (31,), (STORED,), (DEVICE, SERVER), ("kang2017neurosurgeon",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from own import examples
 from torch import nn
 
 from fedlite.compression.part import PartError, from_record, made
+from fedlite.compression.structure.ordered import Ordered
 from fedlite.delivery import DELIVERIES
 from fedlite.delivery.ask_server import AskServer
 from fedlite.delivery.base import Artefact, Calibration, Delivery, delivered
@@ -25,6 +27,7 @@ from fedlite.delivery.early_exit import EarlyExit
 from fedlite.delivery.entropy_coding import EntropyCoding
 from fedlite.delivery.layer_pruning import LayerPruning
 from fedlite.delivery.mixed_precision import MixedPrecision
+from fedlite.delivery.slimmable_width import SlimmableWidth
 from fedlite.delivery.static_quantization import StaticQuantization
 from fedlite.delivery.structured_pruning import StructuredPruning
 from fedlite.delivery.weight_quantization import WeightQuantization
@@ -50,28 +53,33 @@ EXAMPLES = {
     "layer-pruning": [LayerPruning()],
     "connection-pruning": [ConnectionPruning(groups=4), ConnectionPruning(share=0.25, groups=4)],
     "diverse-neurons": [DiverseNeurons(), DiverseNeurons(keep=0.25, how="greedy"), DiverseNeurons(how="random")],
+    "slimmable-width": [SlimmableWidth(), SlimmableWidth(((0.5, 1.0), (0.0, 0.75)), 0.3)],
     "early-exit": [EarlyExit(), EarlyExit(((0.5, 0.99), (0.0, 0.5)), 0.2), EarlyExit(((0.0, 0.0),), fit=False)],
     "ask-server": [AskServer(), AskServer(codec=("int8",), at_once=5)],
     **examples(Delivery),
 }
 """Name in a scenario -> some settings of it."""
 ALL = [part for parts in EXAMPLES.values() for part in parts]
+IMAGES = spec_of("cnn", (1, 8, 8), 5, 1, channels=(8, 16), hidden=24)
+NESTED = SimpleNamespace(build=lambda: Ordered((0.5, 0.75, 1.0)).build(IMAGES), input_shape=(1, 8, 8), name="cnn")
 NETS = {
     "perceptron": spec_of("mlp", (12,), 5, 1, hidden=(8, 6)),
-    "images": spec_of("cnn", (1, 8, 8), 5, 1, channels=(8, 16), hidden=24),
+    "images": IMAGES,
+    "nested": NESTED,
     "batch statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="batch"),
     "exits": spec_of("cnn-exits", (1, 8, 8), 5, 1, channels=(8, 8, 8), pools=(2, 1, 1)),
     "series": spec_of("cnn1d", (3, 32), 4, 1),
     "static statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="static"),
 }
 
-USUAL = sorted(set(NETS) - {"exits"})
+USUAL = sorted(set(NETS) - {"exits", "nested"})
 """Nets all of whose tensors a forward pass reads."""
 each_net = pytest.mark.parametrize("net", USUAL)
 ONLY = {
     "layer-pruning": ["batch statistics"],
     "diverse-neurons": ["images", "perceptron"],
     "early-exit": ["exits"],
+    "slimmable-width": ["nested"],
     "batch-statistics": ["static statistics"],
 }
 """Name -> the nets that it applies to; others apply to all that are usual."""
@@ -175,7 +183,7 @@ def test_what_was_shipped_before_changes_where_it_begins_and_not_what_it_is(part
     assert len(after.update(before)) < 0.2 * len(after.file()) + 200
 
 
-ELSEWHERE = EntropyCoding | StructuredPruning | LayerPruning | DiverseNeurons | AskServer | EarlyExit
+ELSEWHERE = EntropyCoding | StructuredPruning | LayerPruning | DiverseNeurons | AskServer | EarlyExit | SlimmableWidth
 LAYERED = [part for part in ALL if not isinstance(part, ELSEWHERE)]
 
 
