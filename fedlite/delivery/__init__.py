@@ -15,6 +15,7 @@ DELIVERIES: Final[dict[str, str]] = {
     "diverse-neurons": "fedlite.delivery.diverse_neurons:DiverseNeurons",
     "batch-statistics": "fedlite.delivery.batch_statistics:BatchStatistics",
     "slimmable-width": "fedlite.delivery.slimmable_width:SlimmableWidth",
+    "channel-gating": "fedlite.delivery.channel_gating:ChannelGating",
     "early-exit": "fedlite.delivery.early_exit:EarlyExit",
     "ask-server": "fedlite.delivery.ask_server:AskServer",
     "clustering": "fedlite.delivery.clustering:Clustering",

@@ -8,6 +8,7 @@ from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.ordered import Ordered
 from fedlite.delivery.ask_server import AskServer
+from fedlite.delivery.channel_gating import ChannelGating
 from fedlite.delivery.early_exit import EarlyExit
 from fedlite.delivery.slimmable_width import SlimmableWidth
 from fedlite.techniques.technique import COMPUTE, DEVICE, SERVER, STORED, Example, Technique
@@ -16,6 +17,11 @@ from fedlite.techniques.technique import COMPUTE, DEVICE, SERVER, STORED, Exampl
 def early_exit(agreement: float = 0.99, *, fit: bool = True) -> Plan:
     """Let an inference end at the first exit that is sure enough; a net with exits is wanted."""
     return Plan("early-exit", deliveries=(EarlyExit(((0.0, agreement),), fit=fit),))
+
+
+def channel_gating(keep: float = 0.5, cells: int = 2, layers: tuple[str, ...] = ()) -> Plan:
+    """Compute of each convolution the channels that a small gate expects most of, input by input."""
+    return Plan("channel-gating", deliveries=(ChannelGating(keep, cells, layers),))
 
 
 def battery_exits(
@@ -56,6 +62,10 @@ def cloud_break_even(server_ms: float = 5.0, codec: str = "fp16+zstd", at_once: 
 
 
 TECHNIQUES: Final = (
+    Technique(
+        "channel-gating", "inference", (3,), (COMPUTE,), (DEVICE,), ("gao2019dynamic",), channel_gating,
+        Example(device="nucleo-h7a3zi"),
+    ),
     Technique(
         "early-exit", "inference", (3, 29), (COMPUTE,), (DEVICE,), ("teerapittayanon2016branchynet",), early_exit,
         Example(model="cnn-exits"),

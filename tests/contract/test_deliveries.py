@@ -19,6 +19,7 @@ from fedlite.delivery.ask_server import AskServer
 from fedlite.delivery.base import Artefact, Calibration, Delivery, delivered
 from fedlite.delivery.batch_statistics import BatchStatistics
 from fedlite.delivery.binarization import Binarization
+from fedlite.delivery.channel_gating import ChannelGating
 from fedlite.delivery.clustering import Clustering
 from fedlite.delivery.connection_pruning import ConnectionPruning
 from fedlite.delivery.diverse_neurons import DiverseNeurons
@@ -54,6 +55,7 @@ EXAMPLES = {
     "connection-pruning": [ConnectionPruning(groups=4), ConnectionPruning(share=0.25, groups=4)],
     "diverse-neurons": [DiverseNeurons(), DiverseNeurons(keep=0.25, how="greedy"), DiverseNeurons(how="random")],
     "slimmable-width": [SlimmableWidth(), SlimmableWidth(((0.5, 1.0), (0.0, 0.75)), 0.3)],
+    "channel-gating": [ChannelGating(steps=2), ChannelGating(0.25, 1, steps=0)],
     "early-exit": [EarlyExit(), EarlyExit(((0.5, 0.99), (0.0, 0.5)), 0.2), EarlyExit(((0.0, 0.0),), fit=False)],
     "ask-server": [AskServer(), AskServer(codec=("int8",), at_once=5)],
     **examples(Delivery),
@@ -80,6 +82,7 @@ ONLY = {
     "diverse-neurons": ["images", "perceptron"],
     "early-exit": ["exits"],
     "slimmable-width": ["nested"],
+    "channel-gating": ["images", "batch statistics", "series"],
     "batch-statistics": ["static statistics"],
 }
 """Name -> the nets that it applies to; others apply to all that are usual."""
@@ -183,7 +186,16 @@ def test_what_was_shipped_before_changes_where_it_begins_and_not_what_it_is(part
     assert len(after.update(before)) < 0.2 * len(after.file()) + 200
 
 
-ELSEWHERE = EntropyCoding | StructuredPruning | LayerPruning | DiverseNeurons | AskServer | EarlyExit | SlimmableWidth
+ELSEWHERE = (
+    EntropyCoding
+    | StructuredPruning
+    | LayerPruning
+    | DiverseNeurons
+    | AskServer
+    | EarlyExit
+    | SlimmableWidth
+    | ChannelGating
+)
 LAYERED = [part for part in ALL if not isinstance(part, ELSEWHERE)]
 
 
