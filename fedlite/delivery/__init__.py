@@ -16,6 +16,7 @@ DELIVERIES: Final[dict[str, str]] = {
     "batch-statistics": "fedlite.delivery.batch_statistics:BatchStatistics",
     "slimmable-width": "fedlite.delivery.slimmable_width:SlimmableWidth",
     "channel-gating": "fedlite.delivery.channel_gating:ChannelGating",
+    "coarse-to-fine": "fedlite.delivery.coarse_to_fine:CoarseToFine",
     "early-exit": "fedlite.delivery.early_exit:EarlyExit",
     "ask-server": "fedlite.delivery.ask_server:AskServer",
     "clustering": "fedlite.delivery.clustering:Clustering",

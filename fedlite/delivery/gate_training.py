@@ -31,23 +31,29 @@ def adapted(
     Rows (N, *sample) need no labels. In training what gates leave out is multiplied by zero where it would be read,
     which is the same and has gradients.
     """
-    made, rows = copy.deepcopy(net).eval(), torch.from_numpy(np.array(x))
-    with torch.no_grad():
-        wanted = made(rows).softmax(dim=1)
+    made = copy.deepcopy(net).eval()
     hooks = _masked(made, coupling, gates)
-    weights = [one for one in made.parameters() if one.requires_grad]
+    teach(made, net, x, steps)
+    for hook in hooks:
+        hook.remove()
+    return made
+
+
+def teach(net: nn.Module, teacher: nn.Module, x: NDArray[np.float32], steps: int) -> None:
+    """Train a net, in place and in evaluation, so many steps to say of rows (N, *sample) what another says."""
+    rows = torch.from_numpy(np.array(x))
+    with torch.no_grad():
+        wanted = copy.deepcopy(teacher).eval()(rows).softmax(dim=1)
+    weights = [one for one in net.eval().parameters() if one.requires_grad]
     optimiser = torch.optim.Adam(weights, lr=_RATE)
     for _ in range(steps):
-        loss = -(wanted * made(rows).log_softmax(dim=1)).sum(dim=1).mean()
+        loss = -(wanted * net(rows).log_softmax(dim=1)).sum(dim=1).mean()
         gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
         for one, gradient in zip(weights, gradients, strict=True):
             one.grad = gradient
         optimiser.step()
     for one in weights:
         one.grad = None
-    for hook in hooks:
-        hook.remove()
-    return made
 
 
 def _masked(net: nn.Module, coupling: Coupling, gates: Mapping[int, Gate]) -> list[Any]:

@@ -11,6 +11,7 @@ from fedlite.compression.constraint.regrow import Regrow
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.channels import Channels
 from fedlite.compression.structure.width import Width
+from fedlite.delivery.coarse_to_fine import CoarseToFine
 from fedlite.delivery.connection_pruning import ConnectionPruning
 from fedlite.delivery.diverse_neurons import DiverseNeurons
 from fedlite.delivery.entropy_coding import EntropyCoding
@@ -94,6 +95,12 @@ def layer_shapley(count: int = 1, permutations: int = 20) -> Plan:
     return Plan("layer-shapley", deliveries=(LayerPruning(count, permutations),))
 
 
+def coarse_to_fine(weight: float = 0.003, share: float = 0.375, confused: float = 0.05, steps: int = 60) -> Plan:
+    """Ask the net that group lasso pruned first, and the whole one only where the pruned one confuses classes."""
+    part = CoarseToFine(share, confused=confused, steps=steps)
+    return Plan("coarse-to-fine", terms=(GroupLasso(weight),), deliveries=(part,))
+
+
 def connection_shapley(share: float = 0.5, groups: int = 16, permutations: int = 8, layer: str = "") -> Plan:
     """Cut the connections from inputs with the smallest Shapley values; zeros are left out of the file."""
     part = ConnectionPruning(layer, share, groups, permutations)
@@ -132,6 +139,10 @@ TECHNIQUES: Final = (
     ),
     _pruning(
         "group-sparsity", (8,), (STORED, COMPUTE), (DEVICE,), ("wen2016learning",), group_sparsity,
+        device="nucleo-h7a3zi",
+    ),
+    _pruning(
+        "coarse-to-fine", (8,), (COMPUTE,), (DEVICE,), ("liu2020twofold", "wen2016learning"), coarse_to_fine,
         device="nucleo-h7a3zi",
     ),
     _pruning(

@@ -21,6 +21,7 @@ from fedlite.delivery.batch_statistics import BatchStatistics
 from fedlite.delivery.binarization import Binarization
 from fedlite.delivery.channel_gating import ChannelGating
 from fedlite.delivery.clustering import Clustering
+from fedlite.delivery.coarse_to_fine import CoarseToFine
 from fedlite.delivery.connection_pruning import ConnectionPruning
 from fedlite.delivery.diverse_neurons import DiverseNeurons
 from fedlite.delivery.dynamic_quantization import DynamicQuantization
@@ -56,6 +57,7 @@ EXAMPLES = {
     "diverse-neurons": [DiverseNeurons(), DiverseNeurons(keep=0.25, how="greedy"), DiverseNeurons(how="random")],
     "slimmable-width": [SlimmableWidth(), SlimmableWidth(((0.5, 1.0), (0.0, 0.75)), 0.3)],
     "channel-gating": [ChannelGating(steps=2), ChannelGating(0.25, 1, steps=0)],
+    "coarse-to-fine": [CoarseToFine(steps=0), CoarseToFine(0.75, "l1", confused=0.2, steps=2)],
     "early-exit": [EarlyExit(), EarlyExit(((0.5, 0.99), (0.0, 0.5)), 0.2), EarlyExit(((0.0, 0.0),), fit=False)],
     "ask-server": [AskServer(), AskServer(codec=("int8",), at_once=5)],
     **examples(Delivery),
@@ -82,6 +84,7 @@ ONLY = {
     "diverse-neurons": ["images", "perceptron"],
     "early-exit": ["exits"],
     "slimmable-width": ["nested"],
+    "coarse-to-fine": ["images", "batch statistics"],
     "channel-gating": ["images", "batch statistics", "series"],
     "batch-statistics": ["static statistics"],
 }
@@ -94,7 +97,10 @@ each_pair = pytest.mark.parametrize(
 
 def rows_of(spec, seed=0):
     x = stream(seed, "rows").normal(size=(16, *spec.input_shape)).astype(np.float32)
-    return Calibration(x, lambda net: float(net(torch.from_numpy(x)).square().mean()), stream(seed, "delivery"))
+    held = x, np.arange(len(x)) % 4
+    return Calibration(
+        x, lambda net: float(net(torch.from_numpy(x)).square().mean()), stream(seed, "delivery"), labelled=held
+    )
 
 
 def shipped(part, spec):
@@ -195,6 +201,7 @@ ELSEWHERE = (
     | EarlyExit
     | SlimmableWidth
     | ChannelGating
+    | CoarseToFine
 )
 LAYERED = [part for part in ALL if not isinstance(part, ELSEWHERE)]
 
