@@ -230,6 +230,7 @@ def artefact_of(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Art
         stream(ware.seed, "delivery"),
         len(ware.held),
         None if previous is None else previous.net,
+        {} if previous is None else previous.masks,
         (ware.data.x_train[ware.held], ware.data.y_train[ware.held]),
     )
     return delivered(start, plan.deliveries, rows)

@@ -54,6 +54,9 @@ class Artefact:
         The ways by the state of the battery, from the fullest, if they follow it; `paths` are those of one of them.
     on_device : bool
         Whether the file lies on the device.
+    masks : mapping
+        Name of a layer -> its output channels that deliveries left, where they took some: what a next version begins
+        with. The server keeps it; no device has it.
     sealed : str
         Why no delivery may replace layers any more; empty if they may.
     """
@@ -67,6 +70,7 @@ class Artefact:
     paths: tuple[Path, ...] = ()
     bands: tuple[Band, ...] = ()
     on_device: bool = True
+    masks: Mapping[str, NDArray[np.intp]] = field(default_factory=lambda: MappingProxyType({}))
     sealed: str = ""
 
     @classmethod
@@ -165,6 +169,8 @@ class Calibration:
         How many rows `loss` looks at.
     previous : nn.Module or None
         The executed net that was shipped before this one, if there was one.
+    previous_masks : mapping
+        Its masks, as `Artefact` has them.
     labelled : (float32 array, array) or None
         The rows that `loss` looks at and their labels, for those who ask for single answers.
     """
@@ -174,6 +180,7 @@ class Calibration:
     rng: np.random.Generator
     held: int = 0
     previous: nn.Module | None = None
+    previous_masks: Mapping[str, NDArray[np.intp]] = field(default_factory=lambda: MappingProxyType({}))
     labelled: tuple[NDArray[np.float32], Array] | None = None
 
 

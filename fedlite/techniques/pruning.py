@@ -83,6 +83,12 @@ def one_shot_pruning(share: float = 0.75, importance: str = "taylor", scope: str
     return Plan("one-shot-pruning", deliveries=(StructuredPruning(share, importance, scope),))
 
 
+def incremental_pruning(share: float = 0.75, importance: str = "taylor", scope: str = "local") -> Plan:
+    """Prune a new version beginning with the channels of the last one, by a few rows, and send what changed."""
+    part = StructuredPruning(share, importance, scope, warm=True)
+    return Plan("incremental-pruning", deliveries=(part,))
+
+
 def group_sparsity(weight: float = 0.003, below: float = 0.35) -> Plan:
     """Train with a penalty on whole channels, and ship the net without those that became small."""
     return Plan(
@@ -136,6 +142,10 @@ TECHNIQUES: Final = (
     _pruning(
         "one-shot-pruning", (2, 5), (STORED, COMPUTE), (DEVICE, SERVER), ("molchanov2019importance",), one_shot_pruning,
         model="resnet8",
+    ),
+    _pruning(
+        "incremental-pruning", (2, 30), (STORED, COMPUTE), (DEVICE, SERVER), ("molchanov2019importance",),
+        incremental_pruning, device="nucleo-h7a3zi",
     ),
     _pruning(
         "group-sparsity", (8,), (STORED, COMPUTE), (DEVICE,), ("wen2016learning",), group_sparsity,

@@ -49,6 +49,7 @@ EXAMPLES = {
         StructuredPruning(),
         StructuredPruning(0.7, "taylor", "global"),
         StructuredPruning(importance="l2", below=0.9),
+        StructuredPruning(0.75, "taylor", warm=True),
     ],
     "mixed-precision": [MixedPrecision(), MixedPrecision(0.2, (8, 4))],
     "binarization": [Binarization(), Binarization(ends=True)],
@@ -183,7 +184,7 @@ def test_what_was_shipped_before_changes_where_it_begins_and_not_what_it_is(part
     spec = NETS[net]
     start, rows = Artefact.of(spec.build().eval()), rows_of(spec)
     before = part.deliver(start, rows)
-    after = part.deliver(start, replace(rows, previous=before.net))
+    after = part.deliver(start, replace(rows, previous=before.net, previous_masks=before.masks))
     assert list(after.net.state_dict()) == list(before.net.state_dict())
     assert set(after.facts) == set(before.facts)
     (spent,) = [name.removesuffix("_from_nothing") for name in after.facts if name.endswith("_from_nothing")]
