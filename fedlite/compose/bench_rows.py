@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from fedlite.devices.duty import Use, duty, hours_by_charge
 from fedlite.devices.power import compute_energy
 from fedlite.learning.tracing import trace
 from fedlite.planning.break_even import break_even
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fedlite.compose.bench import Outcome
+    from fedlite.compose.shipping import Shipped
     from fedlite.devices.estimate import Estimate
     from fedlite.devices.profile import DeviceProfile
     from fedlite.devices.workload import Workload
 
 _MILLI: Final = 1e3
+_BUSY: Final = 0.5
+"""Share of the time for which a stated use keeps a device busy."""
 
 
 def quantities(outcome: Outcome, profile: DeviceProfile, batch: int) -> dict[str, Any]:
@@ -57,8 +61,14 @@ def quantities(outcome: Outcome, profile: DeviceProfile, batch: int) -> dict[str
 
 
 def on_the_device(outcome: Outcome, profile: DeviceProfile) -> dict[str, Any]:
-    """Return facts that need the device: of a model that asks a server, where computing and asking are equal."""
+    """Return facts that need the device.
+
+    Of a model that asks a server, where computing and asking are equal; of one that follows the battery, what it takes
+    in each state and how long a full battery lasts.
+    """
     shipped = outcome.shipped
+    if shipped.bands:
+        return _on_battery(shipped, profile)
     requests = [way.asks for way in shipped.ways if way.asks is not None]
     if not requests:
         return {}
@@ -69,6 +79,30 @@ def on_the_device(outcome: Outcome, profile: DeviceProfile) -> dict[str, Any]:
         "computed_ms": _MILLI * float(here.value),
         "computed_mj": _MILLI * float(energy.value),
         "by_access": compared,
+    }
+
+
+def _on_battery(shipped: Shipped, profile: DeviceProfile) -> dict[str, Any]:
+    """Return what each state of the battery takes; hours are those of a use that keeps the full state half busy."""
+    states = shipped.by_charge
+    use = Use(_BUSY / float(states[0][1].latency(profile).value))
+    found = [
+        {
+            "charge_from": charge,
+            "macs": one.macs,
+            "latency_ms": _MILLI * float(one.latency(profile).value),
+            "energy_mj": _MILLI * float(one.energy(profile).value),
+        }
+        for charge, one in states
+    ]
+    if profile.battery_j is None:
+        return {"by_charge": found}
+    hours = [duty(profile, one.latency(profile), use).hours_to_empty for _, one in states]
+    return {
+        "by_charge": [{**told, "hours_to_empty": alone} for told, alone in zip(found, hours, strict=True)],
+        "asked_per_s": use.per_s,
+        "hours_to_empty": hours_by_charge(hours, [charge for charge, _ in states]),
+        "hours_to_empty_if_full": hours[0],
     }
 
 

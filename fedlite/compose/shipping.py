@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fedlite.compression.plan import Plan
+    from fedlite.delivery.path import Path
     from fedlite.devices.profile import DeviceProfile
     from fedlite.devices.workload import Workload
     from fedlite.learning.data.dataset import Dataset
@@ -103,6 +104,8 @@ class Packed:
         Of one inference that computes all there is.
     ways : tuple of Way
         The ways that an inference may go.
+    bands : tuple of (charge, ways)
+        The same by the state of the battery, from the fullest, if they follow it: from which charge on.
     """
 
     plan: Plan
@@ -110,6 +113,12 @@ class Packed:
     file: bytes
     workload: Workload
     ways: tuple[Way, ...]
+    bands: tuple[tuple[float, tuple[Way, ...]], ...]
+
+    @property
+    def by_charge(self) -> list[tuple[float, Packed]]:
+        """The model as it runs from each charge on, from the fullest battery; empty if it does not follow it."""
+        return [(charge, replace(self, ways=ways, bands=())) for charge, ways in self.bands]
 
     @property
     def params(self) -> int:
@@ -193,7 +202,9 @@ def pack(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Packed:
     if previous is not None:
         artefact = artefact.telling(update_bytes=len(artefact.update(previous)))
     workload = trace(artefact.plain, ware.spec.input_shape, name=ware.spec.name)
-    return Packed(plan, artefact, artefact.file(), workload, _ways(artefact, workload, ware))
+    ways = _ways(artefact.paths, ware) or (Way(1.0, workload),)
+    bands = tuple((band.charge_from, _ways(band.paths, ware)) for band in artefact.bands)
+    return Packed(plan, artefact, artefact.file(), workload, ways, bands)
 
 
 def ship(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Shipped:
@@ -201,16 +212,14 @@ def ship(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Shipped:
     packed = pack(ware, plan, previous)
     arrays = packed.artefact.read(packed.file)
     score = _trainer(packed.artefact.net, ware).evaluate(arrays, ware.data.x_test, ware.data.y_test)
-    return Shipped(packed.plan, packed.artefact, packed.file, packed.workload, packed.ways, score)
+    return Shipped(**{one.name: getattr(packed, one.name) for one in fields(Packed)}, score=score)
 
 
-def _ways(artefact: Artefact, workload: Workload, ware: Ware) -> tuple[Way, ...]:
+def _ways(paths: Sequence[Path], ware: Ware) -> tuple[Way, ...]:
     """Return the ways of an inference; a part of a net has no name by which a published one is known."""
-    if not artefact.paths:
-        return (Way(1.0, workload),)
     return tuple(
         Way(path.share, None if path.plain is None else trace(path.plain, ware.spec.input_shape, name=""), path.asks)
-        for path in artefact.paths
+        for path in paths
     )
 
 
@@ -236,6 +245,8 @@ def artefact_of(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Art
         stream(ware.seed, "delivery"),
         len(ware.held),
         None if previous is None else previous.net,
+        {} if previous is None else previous.masks,
+        (ware.data.x_train[ware.held], ware.data.y_train[ware.held]),
     )
     return delivered(start, plan.deliveries, rows)
 

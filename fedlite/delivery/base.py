@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from fedlite.delivery.path import Path
+    from fedlite.delivery.path import Band, Path
 
 Array = NDArray[Any]
 
@@ -50,8 +50,15 @@ class Artefact:
         Samples that went through the net because of the deliveries, to be charged.
     paths : tuple of Path
         The ways that an inference may go, if there are several, or if it asks a server.
+    bands : tuple of Band
+        The ways by the state of the battery, from the fullest, if they follow it; `paths` are those of one of them.
     on_device : bool
         Whether the file lies on the device.
+    masks : mapping
+        Name of a layer -> its output channels that deliveries left, where they took some: what a next version begins
+        with. The server keeps it; no device has it.
+    sealed : str
+        Why no delivery may replace layers any more; empty if they may.
     """
 
     net: nn.Module
@@ -61,7 +68,10 @@ class Artefact:
     facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     forward_samples: int = 0
     paths: tuple[Path, ...] = ()
+    bands: tuple[Band, ...] = ()
     on_device: bool = True
+    masks: Mapping[str, NDArray[np.intp]] = field(default_factory=lambda: MappingProxyType({}))
+    sealed: str = ""
 
     @classmethod
     def of(cls, net: nn.Module, codec: tuple[str, ...] = ()) -> Artefact:
@@ -71,7 +81,15 @@ class Artefact:
     def with_layers(
         self, layers: Mapping[str, nn.Module], precision: str | None, *, forward_samples: int = 0, **facts: Any
     ) -> Artefact:
-        """Return the artefact with other layers in the executed net, by name, that compute in a precision."""
+        """Return the artefact with other layers in the executed net, by name, that compute in a precision.
+
+        Raises
+        ------
+        PartError
+            If it is sealed.
+        """
+        if self.sealed:
+            raise PartError(f"{self.sealed}; leave one of both out")
         return replace(
             self,
             net=replaced(self.net, layers),
@@ -151,6 +169,10 @@ class Calibration:
         How many rows `loss` looks at.
     previous : nn.Module or None
         The executed net that was shipped before this one, if there was one.
+    previous_masks : mapping
+        Its masks, as `Artefact` has them.
+    labelled : (float32 array, array) or None
+        The rows that `loss` looks at and their labels, for those who ask for single answers.
     """
 
     x: NDArray[np.float32]
@@ -158,6 +180,8 @@ class Calibration:
     rng: np.random.Generator
     held: int = 0
     previous: nn.Module | None = None
+    previous_masks: Mapping[str, NDArray[np.intp]] = field(default_factory=lambda: MappingProxyType({}))
+    labelled: tuple[NDArray[np.float32], Array] | None = None
 
 
 @dataclass(frozen=True)

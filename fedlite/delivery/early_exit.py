@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fedlite.compression.part import PartError
 from fedlite.delivery.base import Artefact, Calibration, Delivery
+from fedlite.delivery.charges import check_charges, state_at
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,16 +47,9 @@ class EarlyExit(Delivery):
     fit: bool = True
 
     def __post_init__(self) -> None:
-        charges = [charge for charge, _ in self.states]
-        if not charges or charges[-1] != 0.0 or charges != sorted(set(charges), reverse=True) or charges[0] > 1.0:
-            raise PartError(
-                f"states: got charges {charges}, expected falling shares that end with 0; "
-                "write for example [[0.5, 0.99], [0, 0.9]]"
-            )
+        check_charges(self.states, self.charge, "[[0.5, 0.99], [0, 0.9]]")
         if wrong := [agree for _, agree in self.states if not 0.0 <= agree <= 1.0]:
             raise PartError(f"states: got the agreement {wrong[0]}, expected a share of 0 to 1; write for example 0.98")
-        if not 0.0 <= self.charge <= 1.0:
-            raise PartError(f"charge: got {self.charge}, expected a share of 0 to 1; 1 is the default")
 
     @property
     def label(self) -> str:
@@ -79,6 +73,7 @@ class EarlyExit(Delivery):
             If the net has no exits.
         """
         from fedlite.delivery.exits import Gated, calibrated, fitted, paths, whole
+        from fedlite.delivery.path import Band
 
         check_exits(self.name, artefact.net)
         half = len(rows.x) // 2
@@ -89,14 +84,20 @@ class EarlyExit(Delivery):
         if self.fit and getattr(net, "outputs", "last") != "all":
             net, plain, samples = fitted(net, plain, rows.x[:half]), fitted(plain, plain, rows.x[:half]), len(rows.x)
         found = [calibrated(net, rows.x[half:], agree) for _, agree in self.states]
-        now = next(one for (charge, _), one in zip(self.states, found, strict=True) if self.charge >= charge)
+        bands = tuple(
+            Band(charge, paths(plain, one.shares)) for (charge, _), one in zip(self.states, found, strict=True)
+        )
+        now = state_at(self.states, self.charge)
         return replace(
             artefact,
-            net=Gated(net, now.threshold),
+            net=Gated(net, found[now].threshold),
             plain=whole(plain),
-            paths=paths(plain, now.shares),
+            paths=bands[now].paths,
+            bands=bands,
             forward_samples=artefact.forward_samples + samples,
-        ).telling(exits=len(now.shares), states=[self._told(*one) for one in zip(self.states, found, strict=True)])
+        ).telling(
+            exits=len(found[now].shares), states=[self._told(*one) for one in zip(self.states, found, strict=True)]
+        )
 
     def _told(self, state: tuple[float, float], found: State) -> dict[str, Any]:
         return {

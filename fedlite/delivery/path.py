@@ -28,3 +28,18 @@ class Path:
     share: float
     plain: nn.Module | None
     asks: Request | None = None
+
+
+@dataclass(frozen=True)
+class Band:
+    """What the device runs while its battery is in one of several states.
+
+    Attributes
+    ----------
+    charge_from : float
+        Share of the battery from which on it holds, up to where the one before begins.
+    paths : tuple of Path
+    """
+
+    charge_from: float
+    paths: tuple[Path, ...]

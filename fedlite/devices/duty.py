@@ -12,6 +12,8 @@ from fedlite.errors import FedliteError
 from fedlite.units import HOUR_S
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fedlite.devices.estimate import Estimate
     from fedlite.devices.profile import DeviceProfile
 
@@ -83,6 +85,20 @@ def duty(profile: DeviceProfile, latency: Estimate, use: Use) -> Duty:
         late=_late(latency, slow, use.deadline_s),
         hours_to_empty=_hours(profile, latency, slow, use),
     )
+
+
+def hours_by_charge(hours: Sequence[float], charges: Sequence[float]) -> float:
+    """Return how long a full battery lasts if what runs follows its charge.
+
+    Parameters
+    ----------
+    hours : sequence of float
+        That a full battery would last in each of the states alone.
+    charges : sequence of float
+        Share of the battery from which on each holds, falling; the last is 0.
+    """
+    above = (1.0, *charges[:-1])
+    return sum(lasts * (top - least) for lasts, top, least in zip(hours, above, charges, strict=True))
 
 
 def _late(latency: Estimate, slow: float, deadline_s: float) -> float:

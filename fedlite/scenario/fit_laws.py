@@ -166,7 +166,8 @@ def _ship(spec: ModelSpec, data: str, structure: Structure, deliveries: tuple[Pa
         structure.place(spec, [value.numpy() for value in spec.build().state_dict().values()])
         rng = stream(0, "stand-in")
         x = rng.standard_normal((_ROWS, *lookup(data).input_shape)).astype(np.float32)
-        delivered(Artefact.of(net), deliveries, Calibration(x, lambda _: 0.0, rng, _ROWS))
+        held = x, np.arange(_ROWS) % spec.num_classes
+        delivered(Artefact.of(net), deliveries, Calibration(x, lambda _: 0.0, rng, _ROWS, labelled=held))
 
 
 FIT_LAWS: Final[tuple[Law, ...]] = (_own_code_is_there, _task_can_be_learned, _plans_fit_the_model)

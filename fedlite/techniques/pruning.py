@@ -11,6 +11,7 @@ from fedlite.compression.constraint.regrow import Regrow
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.channels import Channels
 from fedlite.compression.structure.width import Width
+from fedlite.delivery.coarse_to_fine import CoarseToFine
 from fedlite.delivery.connection_pruning import ConnectionPruning
 from fedlite.delivery.diverse_neurons import DiverseNeurons
 from fedlite.delivery.entropy_coding import EntropyCoding
@@ -82,6 +83,12 @@ def one_shot_pruning(share: float = 0.75, importance: str = "taylor", scope: str
     return Plan("one-shot-pruning", deliveries=(StructuredPruning(share, importance, scope),))
 
 
+def incremental_pruning(share: float = 0.75, importance: str = "taylor", scope: str = "local") -> Plan:
+    """Prune a new version beginning with the channels of the last one, by a few rows, and send what changed."""
+    part = StructuredPruning(share, importance, scope, warm=True)
+    return Plan("incremental-pruning", deliveries=(part,))
+
+
 def group_sparsity(weight: float = 0.003, below: float = 0.35) -> Plan:
     """Train with a penalty on whole channels, and ship the net without those that became small."""
     return Plan(
@@ -92,6 +99,12 @@ def group_sparsity(weight: float = 0.003, below: float = 0.35) -> Plan:
 def layer_shapley(count: int = 1, permutations: int = 20) -> Plan:
     """Leave out the residual blocks with the smallest Shapley values on held-out rows."""
     return Plan("layer-shapley", deliveries=(LayerPruning(count, permutations),))
+
+
+def coarse_to_fine(weight: float = 0.003, share: float = 0.375, confused: float = 0.05, steps: int = 60) -> Plan:
+    """Ask the net that group lasso pruned first, and the whole one only where the pruned one confuses classes."""
+    part = CoarseToFine(share, confused=confused, steps=steps)
+    return Plan("coarse-to-fine", terms=(GroupLasso(weight),), deliveries=(part,))
 
 
 def connection_shapley(share: float = 0.5, groups: int = 16, permutations: int = 8, layer: str = "") -> Plan:
@@ -131,7 +144,15 @@ TECHNIQUES: Final = (
         model="resnet8",
     ),
     _pruning(
+        "incremental-pruning", (2, 30), (STORED, COMPUTE), (DEVICE, SERVER), ("molchanov2019importance",),
+        incremental_pruning, device="nucleo-h7a3zi",
+    ),
+    _pruning(
         "group-sparsity", (8,), (STORED, COMPUTE), (DEVICE,), ("wen2016learning",), group_sparsity,
+        device="nucleo-h7a3zi",
+    ),
+    _pruning(
+        "coarse-to-fine", (8,), (COMPUTE,), (DEVICE,), ("liu2020twofold", "wen2016learning"), coarse_to_fine,
         device="nucleo-h7a3zi",
     ),
     _pruning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,12 +13,15 @@ from own import examples
 from torch import nn
 
 from fedlite.compression.part import PartError, from_record, made
+from fedlite.compression.structure.ordered import Ordered
 from fedlite.delivery import DELIVERIES
 from fedlite.delivery.ask_server import AskServer
 from fedlite.delivery.base import Artefact, Calibration, Delivery, delivered
 from fedlite.delivery.batch_statistics import BatchStatistics
 from fedlite.delivery.binarization import Binarization
+from fedlite.delivery.channel_gating import ChannelGating
 from fedlite.delivery.clustering import Clustering
+from fedlite.delivery.coarse_to_fine import CoarseToFine
 from fedlite.delivery.connection_pruning import ConnectionPruning
 from fedlite.delivery.diverse_neurons import DiverseNeurons
 from fedlite.delivery.dynamic_quantization import DynamicQuantization
@@ -25,6 +29,7 @@ from fedlite.delivery.early_exit import EarlyExit
 from fedlite.delivery.entropy_coding import EntropyCoding
 from fedlite.delivery.layer_pruning import LayerPruning
 from fedlite.delivery.mixed_precision import MixedPrecision
+from fedlite.delivery.slimmable_width import SlimmableWidth
 from fedlite.delivery.static_quantization import StaticQuantization
 from fedlite.delivery.structured_pruning import StructuredPruning
 from fedlite.delivery.weight_quantization import WeightQuantization
@@ -44,34 +49,44 @@ EXAMPLES = {
         StructuredPruning(),
         StructuredPruning(0.7, "taylor", "global"),
         StructuredPruning(importance="l2", below=0.9),
+        StructuredPruning(0.75, "taylor", warm=True),
     ],
     "mixed-precision": [MixedPrecision(), MixedPrecision(0.2, (8, 4))],
     "binarization": [Binarization(), Binarization(ends=True)],
     "layer-pruning": [LayerPruning()],
     "connection-pruning": [ConnectionPruning(groups=4), ConnectionPruning(share=0.25, groups=4)],
     "diverse-neurons": [DiverseNeurons(), DiverseNeurons(keep=0.25, how="greedy"), DiverseNeurons(how="random")],
+    "slimmable-width": [SlimmableWidth(), SlimmableWidth(((0.5, 1.0), (0.0, 0.75)), 0.3)],
+    "channel-gating": [ChannelGating(steps=2), ChannelGating(0.25, 1, steps=0)],
+    "coarse-to-fine": [CoarseToFine(steps=0), CoarseToFine(0.75, "l1", confused=0.2, steps=2)],
     "early-exit": [EarlyExit(), EarlyExit(((0.5, 0.99), (0.0, 0.5)), 0.2), EarlyExit(((0.0, 0.0),), fit=False)],
     "ask-server": [AskServer(), AskServer(codec=("int8",), at_once=5)],
     **examples(Delivery),
 }
 """Name in a scenario -> some settings of it."""
 ALL = [part for parts in EXAMPLES.values() for part in parts]
+IMAGES = spec_of("cnn", (1, 8, 8), 5, 1, channels=(8, 16), hidden=24)
+NESTED = SimpleNamespace(build=lambda: Ordered((0.5, 0.75, 1.0)).build(IMAGES), input_shape=(1, 8, 8), name="cnn")
 NETS = {
     "perceptron": spec_of("mlp", (12,), 5, 1, hidden=(8, 6)),
-    "images": spec_of("cnn", (1, 8, 8), 5, 1, channels=(8, 16), hidden=24),
+    "images": IMAGES,
+    "nested": NESTED,
     "batch statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="batch"),
     "exits": spec_of("cnn-exits", (1, 8, 8), 5, 1, channels=(8, 8, 8), pools=(2, 1, 1)),
     "series": spec_of("cnn1d", (3, 32), 4, 1),
     "static statistics": spec_of("resnet8", (3, 16, 16), 5, 1, norm="static"),
 }
 
-USUAL = sorted(set(NETS) - {"exits"})
+USUAL = sorted(set(NETS) - {"exits", "nested"})
 """Nets all of whose tensors a forward pass reads."""
 each_net = pytest.mark.parametrize("net", USUAL)
 ONLY = {
     "layer-pruning": ["batch statistics"],
     "diverse-neurons": ["images", "perceptron"],
     "early-exit": ["exits"],
+    "slimmable-width": ["nested"],
+    "coarse-to-fine": ["images", "batch statistics"],
+    "channel-gating": ["images", "batch statistics", "series"],
     "batch-statistics": ["static statistics"],
 }
 """Name -> the nets that it applies to; others apply to all that are usual."""
@@ -83,7 +98,10 @@ each_pair = pytest.mark.parametrize(
 
 def rows_of(spec, seed=0):
     x = stream(seed, "rows").normal(size=(16, *spec.input_shape)).astype(np.float32)
-    return Calibration(x, lambda net: float(net(torch.from_numpy(x)).square().mean()), stream(seed, "delivery"))
+    held = x, np.arange(len(x)) % 4
+    return Calibration(
+        x, lambda net: float(net(torch.from_numpy(x)).square().mean()), stream(seed, "delivery"), labelled=held
+    )
 
 
 def shipped(part, spec):
@@ -166,7 +184,7 @@ def test_what_was_shipped_before_changes_where_it_begins_and_not_what_it_is(part
     spec = NETS[net]
     start, rows = Artefact.of(spec.build().eval()), rows_of(spec)
     before = part.deliver(start, rows)
-    after = part.deliver(start, replace(rows, previous=before.net))
+    after = part.deliver(start, replace(rows, previous=before.net, previous_masks=before.masks))
     assert list(after.net.state_dict()) == list(before.net.state_dict())
     assert set(after.facts) == set(before.facts)
     (spent,) = [name.removesuffix("_from_nothing") for name in after.facts if name.endswith("_from_nothing")]
@@ -175,7 +193,17 @@ def test_what_was_shipped_before_changes_where_it_begins_and_not_what_it_is(part
     assert len(after.update(before)) < 0.2 * len(after.file()) + 200
 
 
-ELSEWHERE = EntropyCoding | StructuredPruning | LayerPruning | DiverseNeurons | AskServer | EarlyExit
+ELSEWHERE = (
+    EntropyCoding
+    | StructuredPruning
+    | LayerPruning
+    | DiverseNeurons
+    | AskServer
+    | EarlyExit
+    | SlimmableWidth
+    | ChannelGating
+    | CoarseToFine
+)
 LAYERED = [part for part in ALL if not isinstance(part, ELSEWHERE)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from fedlite.compression.channels.groups import Coupling
+    from fedlite.compression.channels.groups import Coupling, Group, Indices
     from fedlite.compression.channels.importance.base import Array, Scores
     from fedlite.compression.overlap import IndexMap
 
@@ -43,6 +44,7 @@ def removed(
     round_to: int = 1,
     layers: Sequence[str] = (),
     below: float | None = None,
+    began: Mapping[str, Indices] = MappingProxyType({}),
 ) -> Removed:
     """Return a net without its least important channels.
 
@@ -70,6 +72,9 @@ def removed(
         Only channels that these layers make go; of all layers if none is named.
     below : float, optional
         In place of a share: what scores below this share of its layer's largest goes (what group lasso emptied).
+    began : mapping
+        Name of a layer -> its channels that an earlier version kept: another one has to score more than the best of
+        them to take the place of the least.
 
     Returns
     -------
@@ -90,6 +95,7 @@ def removed(
     coupling = coupled(whole, shape)
     coupling.chosen(layers)
     scores = scores_of(coupling, whole, importance, scope == "global", batch, loss)
+    scores = [_eased(group, own, began) for group, own in zip(coupling.groups, scores, strict=True)]
     if below is not None:
         keep = selection.above(coupling, scores, below, layers)
     else:
@@ -99,6 +105,14 @@ def removed(
     facts = {**counted(whole, small, coupling, keep), "importance": importance, "scope": scope}
     taken = [value.detach().cpu().numpy().copy() for value in small.state_dict().values()]
     return small, taken, maps_of(whole, coupling, keep), facts
+
+
+def _eased(group: Group, scores: Scores, began: Mapping[str, Indices]) -> Scores:
+    """Return scores in which the units that an earlier version kept have that of the best of them on top."""
+    if group.name not in began:
+        return scores
+    kept = np.isin(group.members[group.name, "out"], began[group.name]).all(axis=1)
+    return scores + kept * float(scores[kept].max(initial=0.0))
 
 
 def scores_of(

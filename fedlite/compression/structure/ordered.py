@@ -86,7 +86,7 @@ class Ordered(Structure):
         from fedlite.compression.structure.ordered_net import OrderedNet
 
         narrower = [(spec.build(share), slice_maps(spec, share, self.widest)) for share in self.shares[:-1]]
-        return OrderedNet(spec.build(self.widest), narrower, self.distillation, self.temperature)
+        return OrderedNet(spec.build(self.widest), narrower, self.shares, self.distillation, self.temperature)
 
     def place(self, spec: NetSpec, full: Sequence[Array]) -> Slice:
         """Return the coordinates of the widest net."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,12 @@ from torch import nn
 
 from fedlite import wire
 from fedlite.compression.kmeans import kmeans
+from fedlite.compression.part import PartError
 from fedlite.delivery.base import Artefact, Calibration
 from fedlite.delivery.clustering import Clustering
 from fedlite.delivery.ranges import input_ranges
 from fedlite.delivery.static_quantization import StaticQuantization
+from fedlite.delivery.structured_pruning import StructuredPruning
 from fedlite.learning.models.spec import spec_of
 from fedlite.rng import stream
 
@@ -124,3 +128,45 @@ def test_an_update_makes_the_new_file_out_of_the_old_one():
         np.testing.assert_array_equal(got, was)
     assert len(update) < len(after.file())
     assert len(after.update(Artefact.of(old))) == len(after.file())
+
+
+def pruned(part, net, before=None):
+    given = rows() if before is None else replace(rows(before.net), previous_masks=before.masks)
+    return part.deliver(Artefact.of(net), given)
+
+
+def test_channels_of_the_last_version_stay_for_an_eighth_of_the_rows():
+    part, old = StructuredPruning(0.5, "taylor", warm=True), SPEC.build().eval()
+    before = pruned(part, old)
+    cold = pruned(StructuredPruning(0.5, "taylor"), old)
+    assert before.file() == cold.file()
+    new = moved(old, 0.05)
+    after = pruned(part, new, before)
+    assert (before.forward_samples, after.forward_samples) == (4 * 64, 4 * 8)
+    assert (after.facts["calibration_rows"], after.facts["calibration_rows_from_nothing"]) == (8, 64)
+    assert {name: kept.tolist() for name, kept in after.masks.items()} == {
+        name: kept.tolist() for name, kept in before.masks.items()
+    }
+    # By so few rows alone others would have been chosen; and what is kept are the new version's values.
+    few = StructuredPruning(0.5, "taylor").deliver(Artefact.of(new), rows(x=rows().x[:8]))
+    assert any(few.masks[name].tolist() != kept.tolist() for name, kept in before.masks.items())
+    name, kept = next(iter(after.masks.items()))
+    layer, whole = (net.get_submodule(name).bias for net in (after.net, new))
+    assert torch.equal(layer, whole[torch.from_numpy(kept)])
+
+
+def test_a_channel_that_came_to_matter_takes_the_place_of_one_that_did_not():
+    part, old = StructuredPruning(0.5, "taylor", warm=True), SPEC.build().eval()
+    before, new = pruned(part, old), SPEC.build().eval()
+    name, kept = next(iter(before.masks.items()))
+    out = next(unit for unit in range(32) if unit not in kept)
+    with torch.no_grad():
+        for module in new.modules():
+            if isinstance(module, nn.Linear) and module.in_features == 32:
+                module.weight[:, out] *= 50.0
+    assert out in pruned(part, new, before).masks[name]
+
+
+def test_warm_needs_an_importance_that_looks_at_rows():
+    with pytest.raises(PartError, match="which looks at no rows and costs nothing"):
+        StructuredPruning(warm=True)
