@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COSTS: Final = ("up_bytes", "energy_j", "virtual_time_s")
 """What the main metric is weighed against."""
+TIME_TO_TARGET: Final = "time_to_target_s"
 _TOTALS: Final = (
     *("rounds", "virtual_time_s", "energy_j", "energy_low_j", "energy_high_j", "radio_j", "tail_j"),
     *("carbon_g", "up_bytes", "down_bytes", "metered_bytes"),
@@ -60,6 +61,9 @@ def _total(run: RunData, name: str, columns: Iterable[str]) -> dict[str, Any]:
         "run": name,
         **{key: number(summary.get(key)) for key in _TOTALS},
         **{key: number(metrics.get(key)) for key in columns},
+        # A run without a target has no such key; one that did not reach it has the key and no number.
+        "aimed": TIME_TO_TARGET in metrics,
+        TIME_TO_TARGET: number(metrics.get(TIME_TO_TARGET)),
         "check_in_j": number((summary.get("calendar") or {}).get("check_in_j", 0.0)),
         "arrived": arrived / asked if asked else math.nan,
         "epsilon": number((summary.get("epsilon") or {}).get("epsilon")),
@@ -123,7 +127,10 @@ def same_result(runs: Sequence[RunData], names: Sequence[str]) -> pl.DataFrame:
 
 
 def over_seeds(rows: pl.DataFrame, metric: Metric) -> pl.DataFrame:
-    """Return one row per `label` of `totals`-like rows: seeds, and of each number its mean, `_min` and `_max`."""
+    """Return one row per `label` of `totals`-like rows: seeds, and of each number its mean, `_min` and `_max`.
+
+    `reached` is in how many seeds the target was (null without one), `time_to_target_s` the mean if it was in all.
+    """
     columns = (metric.name, *COSTS, "energy_low_j", "energy_high_j", "down_bytes", "arrived")
     clean = rows.with_columns(pl.col(name).fill_nan(None) for name in columns)
     return clean.group_by("label", maintain_order=True).agg(
@@ -132,6 +139,8 @@ def over_seeds(rows: pl.DataFrame, metric: Metric) -> pl.DataFrame:
         *(pl.col(name).min().alias(f"{name}_min") for name in columns),
         *(pl.col(name).max().alias(f"{name}_max") for name in columns),
         pl.col(metric.name).std().alias(f"{metric.name}_std"),
+        pl.when(pl.col("aimed").all()).then(pl.col(TIME_TO_TARGET).is_not_nan().sum()).alias("reached"),
+        pl.when(pl.col(TIME_TO_TARGET).is_not_nan().all()).then(pl.col(TIME_TO_TARGET).mean()).alias(TIME_TO_TARGET),
     )
 
 

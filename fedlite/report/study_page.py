@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import polars as pl
@@ -17,6 +17,7 @@ from fedlite.report.figures import fronts
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Page, Section, table, write_page
 from fedlite.report.run_data import RunData, read_run
+from fedlite.report.shipped import shipped_metric
 from fedlite.report.words import NOTHING, band, count, decimal, listed, plural, quantity
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Study:
     seeds: tuple[int, ...]
     runs: tuple[RunData, ...]
     rows: pl.DataFrame
-    """`run_sets.totals` of every run with its label."""
+    """`run_sets.totals` of every run with its label; the main metric is that of what devices get."""
     settings: pl.DataFrame
     """`run_sets.over_seeds`: one row per label."""
     metric: Metric
@@ -67,8 +68,19 @@ def read_study(runs: Sequence[StudyRun]) -> Study:
         pl.Series("label", labels, dtype=pl.String)
     )
     metric = run_sets.metric_of(found)
+    rows = rows.with_columns(_shipped(found, rows, metric))
     seeds = tuple(seed for _, seed, _ in runs)
     return Study(labels, seeds, found, rows, run_sets.over_seeds(rows, metric), metric)
+
+
+def _shipped(runs: Sequence[RunData], rows: pl.DataFrame, metric: Metric) -> pl.Series:
+    """Return the metric by which settings are compared: of what devices get, where runs tell of their main one."""
+    trained = rows[metric.name].to_list()
+    values = [
+        shipped_metric(run) if run.main.name == metric.name else value
+        for run, value in zip(runs, trained, strict=True)
+    ]
+    return pl.Series(metric.name, values, dtype=pl.Float64)
 
 
 def write_study_page(
@@ -144,6 +156,7 @@ def _answer(settings: pl.DataFrame, metric: Metric) -> Safe:
 def settings_table(settings: pl.DataFrame, metric: Metric) -> TextTable:
     """Return the settings of a study as text: means over seeds, ranges, and the fronts each lies on."""
     best = {name.lower(): set(fronts.winners(settings, column, metric)) for name, column, _, _ in fronts.FRONTS}
+    aimed = settings["reached"].count() > 0
     rows = tuple(
         (
             row["label"],
@@ -154,6 +167,7 @@ def settings_table(settings: pl.DataFrame, metric: Metric) -> TextTable:
             quantity(row["energy_j"], "energy"),
             band(row["energy_low_j"], row["energy_high_j"], "energy") or NOTHING,
             quantity(row["virtual_time_s"], "time"),
+            *([_to_target(row)] if aimed else []),
             _fronts([name for name, found in best.items() if row["label"] in found]),
         )
         for row in settings.sort(
@@ -169,9 +183,17 @@ def settings_table(settings: pl.DataFrame, metric: Metric) -> TextTable:
         "Energy",
         "Energy band",
         "Virtual time",
+        *(["To the target"] if aimed else []),
         "On the front of",
     )
-    return TextTable("Settings, means over their seeds", head, rows, frozenset(range(1, 8)))
+    return TextTable("Settings, means over their seeds", head, rows, frozenset(range(1, len(head) - 1)))
+
+
+def _to_target(row: dict[str, Any]) -> str:
+    """Say when the server's model was as good as wanted, or in how many of the seeds it was."""
+    if row["time_to_target_s"] is not None:
+        return quantity(row["time_to_target_s"], "time")
+    return NOTHING if row["reached"] is None else f"{row['reached']} of {plural(row['seeds'], 'seed')}"
 
 
 def _fronts(names: Sequence[str]) -> str:

@@ -1,0 +1,203 @@
+"""What each family of compression costs and saves in a federation: scenarios/studies/compression-*.yaml, as tables.
+
+    OMP_NUM_THREADS=1 python benchmarks/compression/run.py
+
+Runs what is not finished yet of every study (a killed one goes on where it was), then writes results.json and results.md
+beside this file. `--only NAME` runs single studies, `--collect` none: it tells what lies in the directory of runs.
+The float32 run is the same in all studies of a data set, so that it is trained in the first of them and copied.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import shutil
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import polars as pl
+
+from fedlite import Settings, sweep
+from fedlite.compose.study_runs import StudyRun, directory_name
+from fedlite.report.figures import fronts
+from fedlite.report.run_data import RunData, read_run
+from fedlite.report.run_sets import COSTS
+from fedlite.report.shipped import shipped_metric
+from fedlite.report.study_page import read_study
+from fedlite.report.words import band, quantity
+from fedlite.scenario.dump import dump_scenario
+from fedlite.scenario.loader import load_scenario
+from fedlite.scenario.study import load_study
+
+HERE = Path(__file__).resolve().parent
+STUDIES = HERE.parents[1] / "scenarios" / "studies"
+DATA = ("watch", "fashion")
+FAMILIES = ("pruning", "quantization", "wire", "low-rank", "submodels", "sharing")
+EVERY = [f"compression-{family}-{data}" for data in DATA for family in FAMILIES]
+BASE = "fp32"
+FRONTS = {"up_bytes": "bytes", "energy_j": "energy", "virtual_time_s": "time"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the studies' directories lie")
+    parser.add_argument("--only", nargs="+", choices=EVERY, default=EVERY, help="run these studies")
+    parser.add_argument("--collect", action="store_true", help="run nothing")
+    given = parser.parse_args()
+    for name in [] if given.collect else given.only:
+        copy_baseline(name, given.runs)
+        done = sweep(STUDIES / f"{name}.yaml", out=given.runs / name, settings=Settings(backend="local"))
+        for failure in done.failed:
+            print(f"{name}: {failure.label}, seed {failure.seed}: {failure.error}")
+    found = {"command": "OMP_NUM_THREADS=1 python benchmarks/compression/run.py", "machine": machine()}
+    found["studies"] = {name: collected(name, given.runs / name) for name in EVERY}
+    (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    (HERE / "results.md").write_text(page(found))
+
+
+def copy_baseline(name: str, runs: Path) -> None:
+    """Copy the finished float32 runs of another study of the data set; the sweep refuses them if they are others."""
+    family, _, data = name.removeprefix("compression-").rpartition("-")
+    for other in FAMILIES:
+        for path in sorted((runs / f"compression-{other}-{data}").glob(f"{BASE}-seed-*")):
+            place = runs / name / path.name
+            if other != family and (path / "summary.json").exists() and not place.exists():
+                shutil.copytree(path, place)
+
+
+def collected(name: str, folder: Path) -> dict[str, object]:
+    """Return what the variants of a study came to whose seeds are all finished, and the labels of the others."""
+    loaded = load_study(STUDIES / f"{name}.yaml")
+    runs = [
+        StudyRun(
+            one.label,
+            one.seed,
+            load_scenario(loaded.base, one.overrides),
+            folder / directory_name(one.label, one.seed),
+        )
+        for one in loaded.variants
+    ]
+    open_ = {run.label for run in runs if not is_whole(run)}
+    whole = [run for run in runs if run.label not in open_]
+    told: dict[str, object] = {"description": loaded.study.description, "seeds": list(loaded.study.seeds)}
+    told["not_run"] = sorted(open_, key=[run.label for run in runs].index)
+    told["variants"] = variants(whole) if whole else []
+    return told
+
+
+def is_whole(run: StudyRun) -> bool:
+    """Return whether a run is finished and is one of the study as it is written now."""
+    if not (run.path / "summary.json").exists():
+        return False
+    if (run.path / "scenario.yaml").read_text() != dump_scenario(run.scenario):
+        raise SystemExit(f"{run.path}: a run of another scenario; remove it and run the study again")
+    return True
+
+
+def variants(runs: list[StudyRun]) -> list[dict[str, object]]:
+    """Return a row for each label: means over its seeds, each seed's accuracy, and what is lost seed by seed."""
+    study = read_study([(run.label, run.seed, run.path) for run in runs])
+    best = {cost: set(fronts.winners(study.settings, cost, study.metric)) for cost in COSTS}
+    by_label: dict[str, dict[int, RunData]] = {}
+    for run in runs:
+        by_label.setdefault(run.label, {})[run.seed] = read_run(run.path)
+    base = {seed: shipped_metric(run) for seed, run in by_label.get(BASE, {}).items()}
+    rows = []
+    for row in study.settings.to_dicts():
+        mine = by_label[row["label"]]
+        accuracy = {seed: shipped_metric(run) for seed, run in mine.items()}
+        costs = ("up_bytes", "down_bytes", "energy_j", "energy_low_j", "energy_high_j", "virtual_time_s")
+        rows.append(
+            {
+                "label": row["label"],
+                "accuracy": fmean(accuracy.values()),
+                "accuracy_by_seed": list(accuracy.values()),
+                "trained_accuracy": fmean(run.summary["metrics"]["accuracy"] for run in mine.values()),
+                "difference_by_seed": [value - base[seed] for seed, value in accuracy.items()] if base else None,
+                "stored_bytes": fmean(stored_bytes(run) for run in mine.values()),
+                **{key: row[key] for key in (*costs, "reached", "time_to_target_s")},
+                "jobs_arrived": row["arrived"],
+                "fronts": [cost for cost, labels in best.items() if row["label"] in labels],
+                "digests": [run.summary["digest"] for run in mine.values()],
+            }
+        )
+    return rows
+
+
+def stored_bytes(run: RunData) -> float:
+    """Return the length of the file on a device, the mean over the fleet; of the whole model where it gets that."""
+    whole = (run.path / "model.safetensors").stat().st_size
+    told = {profile: one["stored_bytes"] for one in run.summary["delivered"] for profile in one["profiles"]}
+    fleet = run.fleet.filter(pl.col("excluded_reason").fill_null("") == "")
+    return float(np.average([told.get(profile, whole) for profile in fleet["profile"]], weights=fleet["devices"]))
+
+
+def machine() -> dict[str, object]:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return {"processor": model, "cores": os.cpu_count(), "python": platform.python_version()}
+
+
+def page(found: dict[str, object]) -> str:
+    host = found["machine"]
+    lines = [
+        "# Compression in a federation",
+        "",
+        f"`{found['command']}` ({host['cores']} cores of {host['processor']}, Python {host['python']}; the numbers do not"
+        " depend on the machine's speed). The base scenarios are scenarios/compression-watch.yaml and"
+        " scenarios/compression-fashion.yaml.",
+        "",
+        "Accuracy is that of what the devices get in the end: means over the seeds, and in brackets what the same seed"
+        " loses or gains against float32, least and most, in points. File: the mean length over the fleet. Up, down,"
+        " energy (with the device model's band) and fleet time are of the whole run. *To target* is the fleet time at"
+        " which the server's whole model first had the accuracy that the scenario wants; where devices train only a part"
+        " of it, the server's model is not what they have. Fronts: no other variant is as accurate for less.",
+    ]
+    for name, study in found["studies"].items():
+        lines += ["", f"## {name}", "", f"{study['description']} Seeds {', '.join(map(str, study['seeds']))}."]
+        lines += table(study["variants"]) if study["variants"] else []
+        if study["not_run"]:
+            lines += ["", f"Not run yet: {', '.join(study['not_run'])}."]
+    return "\n".join([*lines, ""])
+
+
+def table(rows: list[dict[str, object]]) -> list[str]:
+    head = ("variant", "accuracy", "file", "up", "down", "energy", "fleet time", "to target", "on the front of")
+    lines = ["", "| " + " | ".join(head) + " |", "|---|" + "---:|" * 7 + "---|"]
+    for row in rows:
+        energy = f"{quantity(row['energy_j'], 'energy')} ({band(row['energy_low_j'], row['energy_high_j'], 'energy')})"
+        cells = (
+            row["label"],
+            f"{100 * row['accuracy']:.1f} %{against(row)}",
+            quantity(row["stored_bytes"], "bytes"),
+            quantity(row["up_bytes"], "bytes"),
+            quantity(row["down_bytes"], "bytes"),
+            energy,
+            quantity(row["virtual_time_s"], "time"),
+            to_target(row),
+            ", ".join(FRONTS[cost] for cost in row["fronts"]) or "-",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def against(row: dict[str, object]) -> str:
+    if row["label"] == BASE or row["difference_by_seed"] is None:
+        return ""
+    least, most = (100 * end(row["difference_by_seed"]) for end in (min, max))
+    return f" ({least:+.1f} to {most:+.1f})"
+
+
+def to_target(row: dict[str, object]) -> str:
+    value = row["time_to_target_s"]
+    if value is not None and math.isfinite(value):
+        return quantity(value, "time")
+    return f"in {row['reached']} of {len(row['accuracy_by_seed'])}"
+
+
+if __name__ == "__main__":
+    main()
