@@ -264,7 +264,11 @@ def _variant(row: dict[str, Any], name: str, on: list[str]) -> dict[str, Any]:
         "energy_low_j": row["energy_low_j"],
         "energy_high_j": row["energy_high_j"],
         **costs,
-        **({"reached": row["reached"], "time_to_target_s": row["time_to_target_s"]} if row["reached"] is not None else {}),
+        **(
+            {"reached": row["reached"], "time_to_target_s": row["time_to_target_s"]}
+            if row["reached"] is not None
+            else {}
+        ),
         "front": bool(on),
         "fronts": on,
     }

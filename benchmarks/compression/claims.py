@@ -2,10 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/compression/claims.py
 
-The claims are those of SoftServe, "Deep learning model compression and optimization". Sizes are lengths of files, exact.
-Speed is that of the device model on named devices, with its band; for nets that compute in float32 also the median of
-turns side by side on this machine. Accuracy is that of small nets of the same kinds, trained on real digits (8 x 8 pixels,
-enlarged to 32 x 32). Writes claims.json and claims.md beside this file, and goes on with what claims.json lacks.
+The claims are those of SoftServe, "Deep learning model compression and optimization". Sizes are lengths of files,
+exact. Speed is that of the device model on named devices, with its band; for nets that compute in float32 also the
+median of turns side by side on this machine. Accuracy is that of small nets of the same kinds, trained on real digits
+(8 x 8 pixels, enlarged to 32 x 32). Writes claims.json and claims.md beside this file, and goes on with what
+claims.json lacks.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from claims_page import page
 from torch.nn.utils import prune
 
 from fedlite.compose.bench import Bench
@@ -47,7 +49,7 @@ from fedlite.techniques.technique import Recipe
 HERE = Path(__file__).resolve().parent
 COMMAND = "OMP_NUM_THREADS=1 python benchmarks/compression/claims.py"
 SHAPE, BUILT, CLASSES = (3, 224, 224), (3, 64, 64), 1000
-"""Priced and run on the published size; built and probed, which changes no weight, on a smaller one: it takes less memory."""
+"""Priced and run on the published size; built and probed, which changes no weight, on a smaller one: less memory."""
 NETS = ("mobilenet-v2", "resnet50", "squeezenet1.1")
 DEVICES = ("pixel-4", "pi-4b", "galaxy-a52")
 FILES = {
@@ -191,7 +193,7 @@ def accuracy(name: str, seed: int) -> dict[str, object]:
     return told
 
 
-def tried(make) -> dict[str, object]:  # noqa: ANN001
+def tried(make) -> dict[str, object]:
     try:
         shipped = make()
     except PartError as error:
@@ -209,12 +211,6 @@ def halved(net: torch.nn.Module, ware: Ware) -> dict[str, object]:
 
 def measured(length: int, metrics: dict[str, float]) -> dict[str, object]:
     return {"bytes": length, "accuracy": float(metrics["accuracy"])}
-
-
-def page(found: dict[str, object]) -> str:
-    from claims_page import page as written
-
-    return written(found)
 
 
 if __name__ == "__main__":

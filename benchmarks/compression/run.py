@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/compression/run.py
 
-Runs what is not finished yet of every study (a killed one goes on where it was), then writes results.json and results.md
-beside this file. `--only NAME` runs single studies, `--collect` none: it tells what lies in the directory of runs.
+Runs what is not finished yet of every study (a killed one goes on where it was), then writes results.json and
+results.md beside this file. `--only NAME` runs single studies, `--collect` none: it tells what lies in the directory
+of runs.
 The float32 run is the same in all studies of a data set, so that it is trained in the first of them and copied.
 """
 
@@ -40,6 +41,18 @@ FAMILIES = ("pruning", "quantization", "wire", "low-rank", "submodels", "sharing
 EVERY = [f"compression-{family}-{data}" for data in DATA for family in FAMILIES]
 BASE = "fp32"
 FRONTS = {"up_bytes": "bytes", "energy_j": "energy", "virtual_time_s": "time"}
+
+
+INTRODUCTION = """\
+`{command}` ({cores} cores of {processor}, Python {python}; the numbers do not depend on the machine's speed). The base
+scenarios are scenarios/compression-watch.yaml and scenarios/compression-fashion.yaml.
+
+* Accuracy is that of what the devices get in the end: means over the seeds, and in brackets what the same seed loses or
+  gains against float32, least and most, in points.
+* File: the mean length over the fleet. Up, down, energy (with the device model's band), fleet time: of the whole run.
+* To target: the fleet time at which the server's whole model first had the accuracy that the scenario wants. Where all
+  devices train only a part of it, the server's model is not what they have.
+* On the front: no other variant of the study is as accurate for less."""
 
 
 def main() -> None:
@@ -147,15 +160,7 @@ def page(found: dict[str, object]) -> str:
     lines = [
         "# Compression in a federation",
         "",
-        f"`{found['command']}` ({host['cores']} cores of {host['processor']}, Python {host['python']}; the numbers do not"
-        " depend on the machine's speed). The base scenarios are scenarios/compression-watch.yaml and"
-        " scenarios/compression-fashion.yaml.",
-        "",
-        "Accuracy is that of what the devices get in the end: means over the seeds, and in brackets what the same seed"
-        " loses or gains against float32, least and most, in points. File: the mean length over the fleet. Up, down,"
-        " energy (with the device model's band) and fleet time are of the whole run. *To target* is the fleet time at"
-        " which the server's whole model first had the accuracy that the scenario wants; where devices train only a part"
-        " of it, the server's model is not what they have. Fronts: no other variant is as accurate for less.",
+        INTRODUCTION.format(command=found["command"], **host),
     ]
     for name, study in found["studies"].items():
         lines += ["", f"## {name}", "", f"{study['description']} Seeds {', '.join(map(str, study['seeds']))}."]

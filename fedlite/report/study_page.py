@@ -77,8 +77,7 @@ def _shipped(runs: Sequence[RunData], rows: pl.DataFrame, metric: Metric) -> pl.
     """Return the metric by which settings are compared: of what devices get, where runs tell of their main one."""
     trained = rows[metric.name].to_list()
     values = [
-        shipped_metric(run) if run.main.name == metric.name else value
-        for run, value in zip(runs, trained, strict=True)
+        shipped_metric(run) if run.main.name == metric.name else value for run, value in zip(runs, trained, strict=True)
     ]
     return pl.Series(metric.name, values, dtype=pl.Float64)
 
