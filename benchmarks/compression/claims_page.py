@@ -75,6 +75,7 @@ def claims(found: Found) -> list[str]:
         net: {way: loss(accuracy[net], way) for way in _QUANTIZED if not refused(accuracy[net], way)}
         for net in accuracy
     }
+    apart = max(max(ways.values()) - min(ways.values()) for ways in three.values())
     least = [net for net, ways in three.items() if ways["static int8, trained for"] <= min(ways.values())]
     eight = [loss(accuracy[net], way) for net in accuracy for way in ("float16", "weights of 8 bits", "static int8")]
     signs = [loss(accuracy[net], "signs, trained for") for net in accuracy]
@@ -113,7 +114,7 @@ def claims(found: Found) -> list[str]:
                 f"{net} {', '.join(points(ways[way]) if way in ways else 'refused' for way in _QUANTIZED)}"
                 for net, ways in three.items()
             )
-            + " (dynamic, static, trained for)",
+            + f" (dynamic, static, trained for): at most {apart:.1f} points apart",
             len(least) == len(three),
         ),
         ("16 and 8 bits hold the accuracy", f"{lost(eight)} points lost", max(eight) <= HOLDS_POINTS),

@@ -4,7 +4,7 @@
 
 Runs what is not finished yet of every study (a killed one goes on where it was), then writes results.json and
 results.md beside this file. `--only NAME` runs single studies, `--collect` none: it tells what lies in the directory
-of runs.
+of runs, and leaves what it has of studies that have no directory there.
 The float32 run is the same in all studies of a data set, so that it is trained in the first of them and copied.
 """
 
@@ -67,8 +67,13 @@ def main() -> None:
         for failure in done.failed:
             print(f"{name}: {failure.label}, seed {failure.seed}: {failure.error}")
     found = {"command": "OMP_NUM_THREADS=1 python benchmarks/compression/run.py", "machine": machine()}
-    found["studies"] = {name: collected(name, given.runs / name) for name in EVERY}
-    (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    place = HERE / "results.json"
+    known = json.loads(place.read_text())["studies"] if place.exists() else {}
+    found["studies"] = {
+        name: collected(name, given.runs / name) if (given.runs / name).exists() or name not in known else known[name]
+        for name in EVERY
+    }
+    place.write_text(json.dumps(found, indent=1) + "\n")
     (HERE / "results.md").write_text(page(found))
 
 
