@@ -148,7 +148,7 @@ def test_the_best_artefact_and_fp32_are_exported_or_those_that_are_named(tmp_pat
         for name, accuracy in (("poor", 0.5), ("fp32", 0.8), ("good", 0.9))
     ]
     asked = Deployment(tmp_path, [], Use(), 1e9, tmp_path, ("onnx",), named)
-    assert deploying._to_export(asked, made) == expected
+    assert deploying._to_export(asked, made, {"metric": "accuracy", "goal": "max"}) == expected
 
 
 def test_each_format_exports_what_was_made(trained, tmp_path, monkeypatch):

@@ -93,7 +93,7 @@ clients: [{{for: any, plan: {{techniques: [{}]}}}}]
 
 
 def test_a_plan_of_a_scenario_cannot_choose_a_student():
-    with pytest.raises(FedliteError, match="got the technique 'distillation', which chooses a net"):
+    with pytest.raises(FedliteError, match="got the technique 'distillation', which begins with a net"):
         parse_scenario(SCENARIO.format("distillation"))
     plan = parse_scenario(SCENARIO.format("self-distillation")).plan_for(profile="pi-4b", tier="sbc")
     assert [part.name for part in plan.terms] == ["distillation"]
