@@ -198,6 +198,13 @@ def test_bits_go_up_one_step_when_the_average_has_not_fallen_for_so_many_rounds(
     assert levels == [0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
 
 
+def test_a_device_on_a_fast_link_is_as_many_plans_ahead_as_rates_it_reaches():
+    choice = ByUpdate(links=(1e6, 1e7)).begin(Setting(3, 40, 1))
+    assert choice.pick(asked(1, up_bps=np.array([5e5, 1e6, 9e6, 1e8]))).tolist() == [0, 1, 1, 2]
+    few = ByUpdate(links=(1e6, 1e7)).begin(Setting(2, 40, 1))
+    assert few.pick(asked(1, up_bps=1e8)).tolist() == [1] * 4
+
+
 def test_smoothing_forgives_a_single_bad_round():
     def level(smoothing):
         choice = ByUpdate(patience=1, smoothing=smoothing).begin(Setting(2, 40, 1))
