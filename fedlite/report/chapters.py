@@ -71,13 +71,7 @@ def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
     joined = tables.by_plan(fleet, jobs)
     # Where a plan is chosen job by job, a class has several.
     several = joined.height > fleet.height
-    # Only plans that fedlite chose itself have a reason, and only some parts claim or deny something.
-    words = {"plan_remark": "What it saves and what not", "plan_reason": "Why this plan"}
-    said = [name for name in words if name in fleet.columns and bool((fleet[name] != "").any())]
-    rows = tuple(
-        _plan_row(row, several=several) + tuple(capitalised(row[name]) or NOTHING for name in said)
-        for row in joined.iter_rows(named=True)
-    )
+    rows = tuple(_plan_row(row, several=several) for row in joined.iter_rows(named=True))
     head = (
         "Class",
         "Plan",
@@ -86,10 +80,26 @@ def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
         "Memory of a job",
         "Up of uncompressed",
         "Down of uncompressed",
-        *(words[name] for name in said),
     )
     content = TextTable("What each device class trains, and whether it fits", head, rows, frozenset({2, 3}))
-    return tag("div", table(content, prose=True), class_="card")
+    return tag("div", table(content), *_said_of_plans(joined), class_="card")
+
+
+def _said_of_plans(joined: pl.DataFrame) -> list[Safe]:
+    """Return what plans claim or deny, and why those that fedlite chose itself are what they are, where any do."""
+    found = []
+    for title, column, keys in (
+        ("What plans save and what not", "plan_remark", ("plan",)),
+        ("Why this plan", "plan_reason", ("profile", "plan")),
+    ):
+        if column not in joined.columns:
+            continue
+        told = joined.filter(pl.col(column) != "").unique([*keys, column], maintain_order=True)
+        rows = tuple((*(row[key] for key in keys), capitalised(row[column])) for row in told.iter_rows(named=True))
+        head = ("Plan", "What it says") if len(keys) == 1 else ("Class", "Plan", "Why")
+        if rows:
+            found.append(table(TextTable(title, head, rows, frozenset()), prose=True))
+    return found
 
 
 def rejected(summary: dict[str, Any]) -> Safe | None:
