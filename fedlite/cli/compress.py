@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -57,6 +57,8 @@ def compress(  # noqa: PLR0917 -- typer reads the options from the signature
     from fedlite.cli import compress_technique
     from fedlite.compose.bench_task import Effort
 
+    if not listed:
+        _check_together(technique or [])
     if listed:
         compress_technique.show_list(as_json=as_json)
     elif technique:
@@ -67,6 +69,42 @@ def compress(  # noqa: PLR0917 -- typer reads the options from the signature
     else:
         plans = _plans(width, sparsity, bits, up, down)
         _compare(model, device, plans, (batch, optimizer, momentum), (input_shape, classes), as_json=as_json)
+
+
+_OF_TECHNIQUES: Final = ("settings", "dataset", "all_orders", "epochs", "rounds", "rows", "seed", "server_hour", "kwh")
+_OF_PLANS: Final = (
+    "width",
+    "sparsity",
+    "bits",
+    "up",
+    "down",
+    "batch",
+    "optimizer",
+    "momentum",
+    "input_shape",
+    "classes",
+)
+
+
+def _check_together(techniques: list[str]) -> None:
+    """Refuse options that would do nothing: those of techniques without one, those of plans beside one.
+
+    Raises
+    ------
+    FedliteError
+        If one was given.
+    """
+    import click
+
+    from fedlite.errors import FedliteError
+
+    context = click.get_current_context()
+    idle = _OF_PLANS if techniques else _OF_TECHNIQUES
+    for name in idle:
+        if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            option = next(one.opts[0] for one in context.command.params if one.name == name)
+            what = "beside --technique, which it says nothing to" if techniques else "without --technique"
+            raise FedliteError(f"{option}: got a value {what}, expected none; leave it out")
 
 
 def _compare(

@@ -72,9 +72,13 @@ def on_the_device(outcome: Outcome, profile: DeviceProfile) -> dict[str, Any]:
     requests = [way.asks for way in shipped.ways if way.asks is not None]
     if not requests:
         return {}
-    here = inference(profile, shipped.workload, shipped.precision)
-    energy = compute_energy(profile, here, above_idle=True)
-    compared = break_even(profile, requests[0], here, energy, float(shipped.workload.macs))
+
+    def price(workload: Workload) -> tuple[Estimate, Estimate]:
+        time = inference(profile, workload, shipped.precision)
+        return time, compute_energy(profile, time, above_idle=True)
+
+    here, energy = price(shipped.workload)
+    compared = break_even(profile, requests[0], shipped.workload, price)
     return {
         "computed_ms": _MILLI * float(here.value),
         "computed_mj": _MILLI * float(energy.value),

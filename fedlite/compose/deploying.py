@@ -130,10 +130,15 @@ def _plan(name: str, techniques: Sequence[tuple[str, Mapping[str, Any]]]) -> Pla
     recipe = Recipe(Plan(name))
     for one, options in techniques:
         made = technique(one).made(options)
-        if not isinstance(made, Recipe) or made.model or made.layers:
+        if not isinstance(made, Recipe) or made.model or made.layers or made.lesson or made.among:
             raise FedliteError(
                 f"artefact {name!r}: got {one!r}, which chooses a net or searches for a plan, expected what can be done"
                 " to a trained model; leave it out"
+            )
+        if not (made.plan.deliveries or made.plan.constraints or not made.plan.structure.is_full):
+            raise FedliteError(
+                f"artefact {name!r}: got {one!r}, which acts in training or on the wire and leaves a trained model as"
+                " it is, expected what changes it; leave it out"
             )
         recipe = joined(recipe, made)
     return recipe.plan

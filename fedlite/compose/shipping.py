@@ -237,8 +237,10 @@ def predicted(shipped: Shipped, ware: Ware) -> Array:
 def artefact_of(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Artefact:
     """Return the same before it is written to a file and tested."""
     part = plan.structure.place(ware.spec, ware.arrays).take()
-    net = filled(net_of(plan.structure, ware.spec), part)
-    start = Artefact.of(_met(net, ware, plan), () if plan.deliveries else plan.effects.stored)
+    net = _met(filled(net_of(plan.structure, ware.spec), part), ware, plan)
+    start = Artefact.of(net, () if plan.deliveries else plan.effects.stored)
+    if (plain := plan.structure.plain(ware.spec)) is not None:
+        start = replace(start, plain=filled(plain, state_of(net)))
     rows = Calibration(
         ware.data.x_train[ware.calibration],
         lambda one: _loss(one, ware),

@@ -57,6 +57,11 @@ def compare(asked: Asked) -> dict[str, Any]:
     FedliteError
         If a technique does not apply to the model, two do not go together, or the data cannot be had.
     """
+    if asked.effort.rounds < len(asked.techniques):
+        raise PartError(
+            f"rounds: got {asked.effort.rounds} for {len(asked.techniques)} techniques, which act one after the other,"
+            f" expected one for each; write --rounds {len(asked.techniques)} or more"
+        )
     made = [technique(name).made(options) for name, options in asked.techniques]
     task = bench_task(asked.data, _nets(asked.model, made), asked.effort)
     bench = Bench(asked.model, task, asked.effort, uplinks(asked.profile, asked.effort.clients))

@@ -70,7 +70,8 @@ class AskServer(Delivery):
         up = wire.encode([row], parsed, np.random.default_rng(0) if parsed.stochastic else None)
         down = wire.encode([answer], ("fp32",))
         asks = self._request(float(len(up)), float(len(down)))
-        return replace(artefact, paths=(Path(1.0, None, asks),), on_device=False).telling(
+        sealed = f"{self.name}: got a delivery after it, expected none, for no model lies on the device"
+        return replace(artefact, paths=(Path(1.0, None, asks),), on_device=False, sealed=sealed).telling(
             request_bytes=len(up), answer_bytes=len(down), server_ms=self.server_ms, offline=self.offline
         )
 

@@ -109,7 +109,7 @@ class IntegerLayer(nn.Module):
     bits : int
         Of the weights.
     low, high : float, optional
-        Range of the inputs; without it each sample batch has its own (dynamic quantisation).
+        Range of the inputs; without it each sample has its own (dynamic quantisation).
     """
 
     def __init__(self, layer: nn.Module, bits: int, low: float | None = None, high: float | None = None) -> None:
@@ -140,14 +140,16 @@ class IntegerLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's outputs as float32."""
         if self.dynamic:
-            step, zero = affine(x.amin(), x.amax())
+            # Of each sample by itself: a device sees no others.
+            axes, shape = tuple(range(1, x.dim())), (-1, *(1,) * (x.dim() - 1))
+            step, zero = (one.reshape(shape) for one in affine(x.amin(dim=axes), x.amax(dim=axes)))
         else:
             step, zero = self.get_buffer("x_scale"), self.get_buffer("x_zero")
         kind = torch.float64 if self._wide else torch.float32
         centred = (torch.clamp(torch.round(x / step) + zero, 0, UNSIGNED) - zero).to(kind)
         sums = self.run(centred, self.weight.whole().to(kind), None)
-        factor = _channels((step * self.get_buffer("scale")).to(kind), sums, last=isinstance(self.run, _Linear))
-        out = (sums * factor).to(x.dtype)
+        scale = _channels(self.get_buffer("scale"), sums, last=isinstance(self.run, _Linear))
+        out = (sums * (step * scale).to(kind)).to(x.dtype)
         if self.bias is None:
             return out
         return out + _channels(self.bias, out, last=isinstance(self.run, _Linear))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -35,6 +35,10 @@ def confused_groups(said: Classes, wanted: Classes, classes: int, above: float) 
     return np.asarray(connected_components(mistaken > above, directed=False)[1], np.int64)
 
 
+_BELOW: Final = 20.0
+"""By how much the scores of other groups are below all: a probability of less than 1e-8."""
+
+
 class Stages(nn.Module):
     """A small net, and perhaps a fine one that goes on where the small one's class is one of several in a group.
 
@@ -61,12 +65,13 @@ class Stages(nn.Module):
         return within.sum(dim=1) > 1, within
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return scores (N, classes), minus infinity outside of the coarse class; fine ones for the rows that go on."""
+        """Return scores (N, classes), fine ones for rows that go on; far below all others outside the coarse class."""
         scores: Tensor = self.small(x)
         on, within = self.goes_on(scores)
         if self.fine is not None and bool(on.any()):
             scores = scores.index_copy(0, on.nonzero()[:, 0], self.fine(x[on]))
-        return scores.masked_fill(~within, -torch.inf)
+        # Finite, so that a row in the wrong group has a loss.
+        return torch.where(within, scores, scores.amin(dim=1, keepdim=True) - _BELOW)
 
 
 class Both(Stages):

@@ -6,8 +6,9 @@ and count elements, not bytes, so that one record serves every precision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 
 class OpClass(StrEnum):
@@ -66,6 +67,9 @@ class Layer:
     weights are frozen, 0 where nothing before them is trained either."""
 
 
+_PER_CHANNEL: Final = ("in_elements", "out_elements", "saved_elements", "in_channels", "out_channels")
+
+
 @dataclass(frozen=True)
 class Workload:
     """A model's work on one input shape, layer by layer in execution order."""
@@ -102,6 +106,25 @@ class Workload:
     def saved_elements(self) -> int:
         """Elements kept for the backward pass, for one sample."""
         return sum(layer.saved_elements for layer in self.layers)
+
+    def widened(self, factor: float) -> Workload:
+        """Return the work of a net with so many times the channels in every layer, by no name that is known.
+
+        What multiplies channels by channels grows with the square, what treats each channel by itself in proportion.
+        """
+
+        def wider(layer: Layer) -> Layer:
+            times = factor if layer.op is OpClass.DEPTHWISE or not layer.macs else factor**2
+            return replace(
+                layer,
+                macs=round(layer.macs * times),
+                params=round(layer.params * times),
+                weights=round(layer.weights * times),
+                **{one: max(1, round(getattr(layer, one) * factor)) for one in _PER_CHANNEL if getattr(layer, one)},
+            )
+
+        peak = round(self.peak_activation_elements * factor)
+        return Workload("", self.input_shape, tuple(wider(one) for one in self.layers), peak)
 
     def macs_by_op(self) -> dict[OpClass, int]:
         """Return the multiply-accumulates of each class, every class present."""

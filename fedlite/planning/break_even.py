@@ -7,6 +7,7 @@ way down; the radio is paid for its ramp, for both transfers and for the tail th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,13 +20,18 @@ from fedlite.devices.estimate import Calibration, Estimate
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fedlite.devices.profile import DeviceProfile
+    from fedlite.devices.workload import Workload
 
 Floats = NDArray[np.float64]
 
 _BAND: Final = np.array([0.5, 0.9, 0.1])
 """Quantiles over devices of the median link, of one that nine in ten do not reach, and of one that they do."""
 _TRIPS: Final = 3
+_NARROWEST, _WIDEST = 1 / 1024, 1024.0
+_HALVINGS: Final = 40
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ def ask(profile: DeviceProfile, access: str, request: Request) -> Asked:
 
 
 def break_even(
-    profile: DeviceProfile, request: Request, time: Estimate, energy: Estimate, macs: float
+    profile: DeviceProfile, request: Request, workload: Workload, price: Callable[[Workload], tuple[Estimate, Estimate]]
 ) -> list[dict[str, Any]]:
     """Return for each access type of a device how asking compares with computing, and where they would be equal.
 
@@ -131,25 +137,30 @@ def break_even(
     ----------
     profile : DeviceProfile
     request : Request
-    time, energy : Estimate
-        Of one inference on the device, seconds and joules above idle.
-    macs : float
-        Its multiply-accumulates.
+    workload : Workload
+        Of one inference.
+    price : callable
+        Of a workload on the device: seconds, and joules above idle.
 
     Returns
     -------
     list of dict
-        access; asked_ms, asked_mj; faster, cheaper : "device" or "server"; even_time_macs, even_energy_macs : how much
-        larger a net of this kind would have to be so that asking is as fast, or as cheap; even_bytes : the request up
-        to which asking is as fast; even_rtt_ms : the round trip; None for both where no value is small enough;
-        fallback_ms : mean time if the device computes itself while there is no network.
+        access; asked_ms, asked_mj; faster, cheaper : "device" or "server"; even_time_macs, even_energy_macs : of the
+        same net, so much wider or narrower that asking is as fast, or as cheap; None if no width is; even_bytes : the
+        request up to which asking is as fast; even_rtt_ms : the round trip; None for both where no value is small
+        enough; fallback_ms : mean time if the device computes itself while there is no network.
     """
-    return [_compared(access, ask(profile, access, request), request, time, energy, macs) for access in profile.radios]
+    return [_compared(ask(profile, access, request), request, workload, price, access) for access in profile.radios]
 
 
 def _compared(
-    access: str, asked: Asked, request: Request, time: Estimate, energy: Estimate, macs: float
+    asked: Asked,
+    request: Request,
+    workload: Workload,
+    price: Callable[[Workload], tuple[Estimate, Estimate]],
+    access: str,
 ) -> dict[str, Any]:
+    time, energy = price(workload)
     here_s, there_s = float(time.value), float(asked.time.value)
     here_j, there_j = float(energy.value), float(asked.energy.value)
     spare_s = here_s - there_s
@@ -161,9 +172,20 @@ def _compared(
         "asked_mj": 1e3 * there_j,
         "faster": "server" if there_s < here_s else "device",
         "cheaper": "server" if there_j < here_j else "device",
-        "even_time_macs": macs * there_s / here_s,
-        "even_energy_macs": macs * there_j / here_j if here_j else None,
+        "even_time_macs": _even(lambda net: float(price(net)[0].value), workload, there_s),
+        "even_energy_macs": _even(lambda net: float(price(net)[1].value), workload, there_j),
         "even_bytes": even_bytes if even_bytes >= 0 else None,
         "even_rtt_ms": 1e3 * even_rtt_s if even_rtt_s >= 0 else None,
         "fallback_ms": 1e3 * ((1.0 - request.offline) * there_s + request.offline * here_s),
     }
+
+
+def _even(price: Callable[[Workload], float], workload: Workload, most: float) -> float | None:
+    """Return the multiply-accumulates of the net at the width at which it costs as much, found by halving."""
+    low, high = _NARROWEST, _WIDEST
+    if not price(workload.widened(low)) < most < price(workload.widened(high)):
+        return None
+    for _ in range(_HALVINGS):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if price(workload.widened(middle)) < most else (low, middle)
+    return float(workload.widened(high).macs)

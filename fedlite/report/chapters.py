@@ -191,6 +191,7 @@ def delivered(summary: dict[str, Any], metrics: Sequence[Metric]) -> Safe | None
             *(measure.text(metric, one["metrics"][metric.name]) for metric in metrics),
         )
         for one in told
+        if "why" not in one
     )
     trained = (
         "the trained model",
@@ -202,7 +203,10 @@ def delivered(summary: dict[str, Any], metrics: Sequence[Metric]) -> Safe | None
     content = TextTable(
         "What is shipped under each plan, tested", head, (trained, *rows), frozenset(range(2, len(head)))
     )
-    return tag("div", table(content, prose=True), class_="card", id="delivered")
+    not_made = tuple((one["plan"], ", ".join(one["profiles"]), one["why"]) for one in told if "why" in one)
+    reasons = TextTable("What could not be made of the model", ("Plan", "Classes", "Why"), not_made, frozenset())
+    tables = [table(content, prose=True), *([table(reasons, prose=True)] if not_made else [])]
+    return tag("div", *tables, class_="card", id="delivered")
 
 
 def _plan_row(row: dict[str, Any], *, several: bool) -> tuple[Safe | str, ...]:

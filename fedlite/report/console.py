@@ -79,7 +79,9 @@ def _delivered(run: RunData) -> list[Text]:
     told = run.summary.get("delivered") or []
     return [Text("")] * bool(told) + [
         Text(
-            f"Shipped under {one['plan']}: {quantity(one['stored_bytes'], 'bytes')}, "
+            f"Nothing can be shipped under {one['plan']}: {one['why']}"
+            if "why" in one
+            else f"Shipped under {one['plan']}: {quantity(one['stored_bytes'], 'bytes')}, "
             f"{measure.phrase(run.main, one['metrics'][run.main.name])}"
         )
         for one in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ def shipped_metric(run: RunData) -> float:
     name = run.main.name
     trained = number((run.summary.get("metrics") or {}).get(name))
     told = {
-        profile: number(one["metrics"].get(name))
+        profile: number(one["metrics"].get(name)) if "metrics" in one else math.nan
         for one in run.summary.get("delivered") or []
         for profile in one["profiles"]
     }

@@ -142,12 +142,14 @@ def _plans_fit_the_model(scenario: Sections) -> Iterator[Violation]:
         return
     plans = [(where, section.plan(_PLAIN, _PLAIN)) for where, section in scenario.written_plans]
     looking = [(where, plan) for where, plan in plans if plan.structure != FULL or plan.deliveries]
-    laws = (*TASK_LAWS, _task_can_be_learned) if looking else ()
+    laws = (_own_code_is_there, *TASK_LAWS, _task_can_be_learned) if looking else ()
     if any(violation.key.startswith("task.") for law in laws for violation in law(scenario)):
         return
     for where, plan in looking:
         try:
             _ship(_spec(task), task.data, plan.structure, plan.deliveries)
+        except own_code.OwnCodeError:
+            raise
         except FedliteError as error:
             message, remedy = _told(error)
             yield Violation(where, message, remedy, (_MODEL,))

@@ -80,7 +80,9 @@ def _read(value: Any) -> NamedTechnique:
     if not isinstance(recipe, Recipe):
         raise mistake(
             f"got the technique {options['name']!r}, which searches for a plan, expected one of parts",
-            f"see what 'fedlite compress --technique {options['name']}' finds, and name that",
+            "write 'plan: auto'"
+            if options["name"] == "auto"
+            else f"see what 'fedlite compress --technique {options['name']}' finds, and name that",
         )
     if recipe.lesson is not None or recipe.width != 1.0:
         raise mistake(

@@ -180,7 +180,7 @@ class FedDF(Strategy):
     rows: Count = 500
     """Training rows that no client holds; the server knows no labels of them."""
     steps: Count = 100
-    """Of Adam, on the server, after each round; the server's time is not charged."""
+    """Of Adam, on the server, after each round; its hours, joules and money are told, no clock waits for it."""
     batch_size: Count = 64
     """Rows of a step."""
     server_learning_rate: Positive = 0.001

@@ -27,6 +27,6 @@ TECHNIQUES: Final = (
     Technique(
         "compact-net", "compact nets", (27,), (STORED, WIRE, COMPUTE, MEMORY), (DEVICE, UPLINK, DOWNLINK),
         ("sandler2018mobilenetv2", "iandola2016squeezenet"), compact_net,
-        Example(model="resnet18", set={"net": "squeezenet1.1"}),
+        Example(model="mobilenet-v1", device="nucleo-h7a3zi", set={"net": "shufflenet-v2-x0.5"}),
     ),
 )  # fmt: skip

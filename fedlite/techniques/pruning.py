@@ -37,7 +37,7 @@ _LINKS: Final = (UPLINK, DOWNLINK)
 
 
 def unstructured_pruning(sparsity: float = 0.8, scope: str = "global") -> Plan:
-    """Hold the smallest weights at zero and train the others on; zeros are left out on the wire only."""
+    """Hold the smallest weights at zero and train on; the wire leaves zeros out and sends the rest as fp16, by zstd."""
     return Plan("unstructured-pruning", constraints=(Magnitude(sparsity, scope),), up=_SPARSE, down=_SPARSE)
 
 

@@ -15,9 +15,11 @@ from fedlite.compose.bench_rows import quantities
 from fedlite.compose.bench_task import Effort, bench_task
 from fedlite.compose.toolbox import Asked, compare
 from fedlite.compression.constraint.magnitude import Magnitude
+from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.subnet import Supernet
 from fedlite.compression.structure.width import Width
+from fedlite.delivery.ask_server import AskServer
 from fedlite.delivery.base import Artefact
 from fedlite.delivery.static_quantization import StaticQuantization
 from fedlite.devices.compute import inference_s
@@ -119,10 +121,10 @@ def test_rounds_are_dealt_among_the_techniques_in_their_order(full):
     assert first != told(Plan(structure=Width(0.5)), Plan(constraints=(Magnitude(0.9),), structure=Width(0.5)))
 
 
-def test_more_techniques_than_rounds_are_told_of_the_last_that_had_one(full):
-    both = told(Plan(), Plan(), Plan(deliveries=(StaticQuantization(rows=16),)))
-    assert both["up_bytes"] == full["up_bytes"]
-    assert both["stored_bytes"] < 0.28 * full["stored_bytes"]
+def test_more_techniques_than_rounds_are_refused():
+    techniques = [("half-precision", {}), ("few-bits", {}), ("static-int8", {})]
+    with pytest.raises(PartError, match=r"rounds: got 2 for 3 techniques.* write --rounds 3 or more"):
+        compare(Asked("cnn", "digits", BOARD, techniques, SMALL))
 
 
 def test_a_client_remembers_for_each_net_that_it_trains():
@@ -174,8 +176,8 @@ def test_calibration_rows_are_charged():
 
 
 def test_the_cost_of_a_search_is_that_of_what_it_tried_and_what_it_chose_is_not_paid_twice():
-    def cost(*techniques):
-        return compare(Asked("cnn", "digits", BOARD, techniques, Effort(rows=100, epochs=1, rounds=1)))["cost"]
+    def cost(*techniques, rounds=1):
+        return compare(Asked("cnn", "digits", BOARD, techniques, Effort(rows=100, epochs=1, rounds=rounds)))["cost"]
 
     alone = cost(("width-slicing", {"share": 0.5}))
     found = cost(("auto", {"candidates": "none width-slicing:share=0.5", "stored_bytes": 100_000}))
@@ -186,8 +188,9 @@ def test_the_cost_of_a_search_is_that_of_what_it_tried_and_what_it_chose_is_not_
     assert found["device_j"]["value"] == pytest.approx(both)
     assert 0 < found["device_j"]["low"] < found["device_j"]["value"] < found["device_j"]["high"]
     # What comes after a search is made once more.
-    more = cost(("auto", {"candidates": "none"}), ("static-int8", {"calibration": "none"}))
+    more = cost(("auto", {"candidates": "none"}), ("static-int8", {"calibration": "none"}), rounds=2)
     assert set(more["parts"]) == {"search", "rounds"}
+    plain = cost(("static-int8", {"calibration": "none"}), rounds=2)
     assert more["device_j"]["value"] == pytest.approx(2 * plain["device_j"]["value"])
 
 
@@ -236,3 +239,30 @@ def test_the_command_prints_both_columns_and_one_json_object(capsys):
 def test_what_is_tested_is_what_a_device_reads_from_the_file(monkeypatch):
     monkeypatch.setattr(Artefact, "read", lambda self, _: [np.zeros_like(one) for one in self.state()])
     assert BENCH.run([Recipe()]).metrics["accuracy"] < 0.2  # zeros say one class for all
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (["--technique", "static-int8", "--width", "0.5"], "--width: got a value beside --technique"),
+        (["--set", "share=0.5"], "--set: got a value without --technique"),
+        (["--orders"], "--orders: got a value without --technique"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(written, told):
+    from typer.testing import CliRunner
+
+    assert told in str(CliRunner().invoke(app, ["compress", "mlp", *written]).exception)
+
+
+@pytest.mark.parametrize("name", ["qat-activations", "integer-training"])
+def test_memory_of_an_inference_is_that_of_kernels_and_not_of_what_simulates_them(full, name):
+    found = told(technique(name).made({}).plan)
+    share = 4 if name == "qat-activations" else 1
+    assert found["inference_memory_bytes"]["value"] == full["inference_memory_bytes"]["value"] / share
+
+
+def test_a_model_on_a_server_takes_no_other_delivery():
+    plans = [Plan(deliveries=(AskServer(),)), Plan(deliveries=(StaticQuantization(rows=16),))]
+    with pytest.raises(PartError, match="no model lies on the device"):
+        told(Plan(deliveries=(*plans[0].deliveries, *plans[1].deliveries)))

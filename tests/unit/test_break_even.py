@@ -18,6 +18,7 @@ from fedlite.devices import network
 from fedlite.devices.channels import HANDSHAKES
 from fedlite.devices.estimate import Calibration, Estimate
 from fedlite.devices.radio import radio
+from fedlite.devices.workload import Layer, OpClass, Workload
 from fedlite.errors import FedliteError
 from fedlite.planning.break_even import Request, ask, break_even
 from fedlite.scenario.profiles import load_profile
@@ -85,10 +86,18 @@ def test_asking_takes_longer_with_more_bytes_and_a_slower_server():
     assert times[2] == pytest.approx(times[1] + 1.0)
 
 
-def compared(time_s, energy_j, profile=PHONE, macs=1e6, **request):
-    time, energy = (Estimate.within(value, 0.8, 1.2, Calibration.ONE_ANCHOR) for value in (time_s, energy_j))
+NET = Workload("", (10,), (Layer("0", OpClass.LINEAR, 10**6, 10**6, 10**6, 1000, 1000, 0),), 2000)
+
+
+def compared(time_s, energy_j, profile=PHONE, fixed=0.5, **request):
+    """Of a net of which a fixed share of time and energy does not grow with its work."""
+
+    def price(net):
+        share = fixed + (1 - fixed) * net.macs / NET.macs
+        return [Estimate.within(share * value, 0.8, 1.2, Calibration.ONE_ANCHOR) for value in (time_s, energy_j)]
+
     asked = Request(**{"up_bytes": 5_000.0, "down_bytes": 60.0, "server_s": 0.005, "offline": 0.1, **request})
-    return {one["access"]: one for one in break_even(profile, asked, time, energy, macs)}
+    return {one["access"]: one for one in break_even(profile, asked, NET, price)}
 
 
 def test_there_is_a_row_for_each_access_type_of_the_device():
@@ -100,8 +109,10 @@ def test_who_wins_and_by_how_much_the_net_would_have_to_grow():
     small, large = compared(0.001, 1e-4)["wifi"], compared(10.0, 50.0)["wifi"]
     assert (small["faster"], small["cheaper"]) == ("device", "device")
     assert (large["faster"], large["cheaper"]) == ("server", "server")
-    assert small["even_time_macs"] == pytest.approx(1e6 * small["asked_ms"] / 1.0)
-    assert small["even_energy_macs"] == pytest.approx(1e6 * small["asked_mj"] / 0.1)
+    # Half of it is there whatever the net does.
+    assert small["even_time_macs"] == pytest.approx(1e6 * (small["asked_ms"] / 0.5 - 1.0), rel=1e-3)
+    assert small["even_energy_macs"] == pytest.approx(1e6 * (small["asked_mj"] / 0.05 - 1.0), rel=1e-3)
+    assert large["even_time_macs"] is None  # what is fixed takes longer than asking
     assert small["even_bytes"] is None
     assert small["even_rtt_ms"] is None
 

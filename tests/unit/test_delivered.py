@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 
+import numpy as np
 import pytest
+import torch
+from rich.console import Console
 
+from fedlite import wire
+from fedlite.compose import delivered
+from fedlite.compression.constraint.fake_quant import FakeQuant, fake_quantize
+from fedlite.compression.part import PartError
 from fedlite.errors import FedliteError, InvalidFileError
 from fedlite.learning.data.load import load
 from fedlite.report.console import summary_table
 from fedlite.report.run_data import read_run
 from fedlite.report.run_page import run_page
+from fedlite.rng import stream
 from fedlite.runner import Settings, run
 from fedlite.scenario.loader import parse_scenario
 
@@ -141,3 +150,27 @@ def test_a_run_that_ships_what_it_trained_says_nothing(tmp_path):
     text = SCENARIO.replace("MODEL", "mlp").replace("DATA", "digits")
     plain = parse_scenario(text[: text.index("clients:\n")])
     assert run(plain, out=tmp_path / "run", settings=Settings("local")).summary["delivered"] == []
+
+
+def test_what_the_trained_model_turns_out_not_to_allow_costs_nobody_the_run(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PartError("share: got 0.5, which leaves layer '2' none of its channels; write a larger share")
+
+    monkeypatch.setattr(delivered, "ship", refused)
+    done = run(scenario("{techniques: [static-int8]}"), out=tmp_path / "run", settings=Settings("local"))
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    assert all("leaves layer '2' none" in one["why"] for one in done.summary["delivered"])
+    found = read_run(tmp_path / "run")
+    page = json.dumps([str(block) for section in run_page(found).sections for block in section.blocks])
+    assert "What could not be made of the model" in page
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(summary_table(done.path))
+    assert "Nothing can be shipped under static int8" in console.export_text()
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_weights_trained_for_few_bits_are_stored_as_they_were_seen(bits):
+    weight = stream(1, "weight").normal(size=(13, 7)).astype(np.float32)
+    codec = FakeQuant(bits).effects.stored
+    stored = wire.decode(wire.encode([weight], codec), like=[weight])[0]
+    np.testing.assert_array_equal(stored, fake_quantize(torch.from_numpy(weight), bits).numpy())

@@ -60,7 +60,8 @@ class FakeQuant(Constraint):
         return Effects(
             step_time=1 / math.sqrt(math.prod(FAKE_QUANT_SPEED)),
             weight_copies=2.0,
-            stored=(f"int{self.bits}",),
+            # Rounded to nearest with one scale a tensor, as they were seen in training.
+            stored=(f"rtn{self.bits}:tensor",),
             inference="int8" if self.bits == _INT8 else "fp32",
         )
 

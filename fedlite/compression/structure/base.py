@@ -94,6 +94,13 @@ class Structure(Part, ABC):
     def build(self, spec: NetSpec) -> nn.Module:
         """Return the net; its state dict says which tensors travel, in which order."""
 
+    def plain(self, spec: NetSpec) -> nn.Module | None:
+        """Return a net of the same tensors as a device computes it, where `build` has layers that only simulate that.
+
+        It is what the shipped model is traced as; None for the net itself.
+        """
+        return None
+
     @abstractmethod
     def place(self, spec: NetSpec, full: Sequence[Array]) -> Placement:
         """Return where the net's tensors lie in a full model; may depend on the values of `full`."""

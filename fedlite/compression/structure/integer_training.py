@@ -66,6 +66,10 @@ class IntegerTraining(Structure):
         swap(net, INTEGER, "a linear or convolutional layer")
         return net
 
+    def plain(self, spec: NetSpec) -> nn.Module:
+        """Return the full net: its layers are computed by kernels, and nothing is simulated."""
+        return spec.build()
+
     def place(self, spec: NetSpec, full: Sequence[Array]) -> Whole:
         """Return that every tensor lies where it is."""
         return Whole(full)

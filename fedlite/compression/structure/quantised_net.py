@@ -93,6 +93,10 @@ class QuantisedNet(Structure):
             layer.grids = grids
         return net
 
+    def plain(self, spec: NetSpec) -> nn.Module:
+        """Return the full net: its layers are computed by kernels, and nothing is simulated."""
+        return spec.build()
+
     def place(self, spec: NetSpec, full: Sequence[Array]) -> Whole:
         """Return that every tensor lies where it is."""
         return Whole(full)

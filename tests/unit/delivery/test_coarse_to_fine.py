@@ -95,7 +95,7 @@ def test_the_fine_net_computes_only_the_rows_that_go_on():
     said = stages(scores)
     assert seen == [2]
     assert said.argmax(1).tolist() == [0, 1, 2, 3]
-    assert torch.isinf(said[0, 2:]).all()
+    assert (said[0, 2:] < said[0, :2].min() - 19).all()
     stages(scores[2:])
     assert seen == [2]
 

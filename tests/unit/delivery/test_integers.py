@@ -95,11 +95,15 @@ def test_zero_is_exact_in_every_range():
         assert float(step) > 0
 
 
-def test_dynamic_ranges_are_those_of_the_batch():
+def test_dynamic_ranges_are_those_of_each_sample():
     layer = linear(whole(4, 6, most=127) / 100, torch.arange(4.0))
     x = torch.from_numpy(stream(3, "x").normal(size=(8, 6)).astype(np.float32))
-    fixed = IntegerLayer(layer, 8, float(x.min()), float(x.max()))
-    assert torch.equal(IntegerLayer(layer, 8)(x), fixed(x))
+    alone = [IntegerLayer(layer, 8, float(row.min()), float(row.max()))(row[None]) for row in x]
+    assert torch.equal(IntegerLayer(layer, 8)(x), torch.cat(alone))
+    image = nn.Conv2d(2, 3, 3)
+    pictures = torch.from_numpy(stream(4, "x").normal(size=(5, 2, 6, 6)).astype(np.float32))
+    alone = [IntegerLayer(image, 8, float(one.min()), float(one.max()))(one[None]) for one in pictures]
+    assert torch.equal(IntegerLayer(image, 8)(pictures), torch.cat(alone))
     assert "x_scale" not in IntegerLayer(layer, 8).state_dict()
 
 
