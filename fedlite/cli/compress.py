@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -56,9 +57,13 @@ def compress(  # noqa: PLR0917 -- typer reads the options from the signature
     """
     from fedlite.cli import compress_technique
     from fedlite.compose.bench_task import Effort
+    from fedlite.errors import FedliteError
 
     if not listed:
         _check_together(technique or [])
+    for option, price in (("--server-hour", server_hour), ("--kwh", kwh)):
+        if not math.isfinite(price):
+            raise FedliteError(f"{option}: got {price}, expected a price in dollars; write for example {option} 0.5")
     if listed:
         compress_technique.show_list(as_json=as_json)
     elif technique:

@@ -67,11 +67,17 @@ def _asked(
     from fedlite.compose.deploying import Deployment
     from fedlite.compose.toolbox import with_options
     from fedlite.devices.duty import Use
+    from fedlite.errors import FedliteError
     from fedlite.units import parse
 
     rate, deadline, limit = use
     parts = {name: [] if name == "fp32" else name.split("+") for name in names}
     told = dict(setting(text) for text in settings)
+    if idle := [key for key in told if not any(_is_for(key, own) for own in parts.values())]:
+        raise FedliteError(
+            f"--set: got {idle[0]!r}, which none of the artefacts {', '.join(names)} has as an option, expected"
+            " technique.option=value of one of them; mend the name, or add the artefact"
+        )
     mine = {name: {key: value for key, value in told.items() if _is_for(key, parts[name])} for name in names}
     artefacts = [(name, with_options(parts[name], mine[name]) if parts[name] else []) for name in names]
     return Deployment(

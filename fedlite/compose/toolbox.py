@@ -14,9 +14,11 @@ from fedlite.compose.trials import Trials
 from fedlite.compression.part import PartError
 from fedlite.devices.server import US_PRICES
 from fedlite.errors import FedliteError
+from fedlite.planning.budgets import plain
 from fedlite.techniques import TECHNIQUES, technique
 from fedlite.techniques.pipeline import joined
 from fedlite.techniques.technique import Recipe, Search
+from fedlite.units import show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,17 +85,20 @@ def compare(asked: Asked) -> dict[str, Any]:
     cost = _cost(asked, trials, recipes, bench.work[begun:found_at], bench.work[found_at:])
     if recipes[-1].lesson:
         facts |= _untaught(bench, recipes)
+    columns = {
+        name: quantities(outcome, asked.profile, asked.effort.batch)
+        for name, outcome in (("before", before), ("after", after))
+    }
     return {
         "model": asked.model,
         "dataset": asked.data,
         "device": asked.profile.name,
         "techniques": [{"technique": name, **dict(options)} for name, options in asked.techniques],
         "plan": after.shipped.plan.label,
-        "before": quantities(before, asked.profile, asked.effort.batch),
-        "after": quantities(after, asked.profile, asked.effort.batch),
+        **columns,
         "facts": {**facts, **dict(after.shipped.artefact.facts), **on_the_device(after, asked.profile)},
         "cost": {"forward_samples": after.shipped.artefact.forward_samples, **cost},
-        "remarks": _remarks(task, after.shipped.plan.remarks),
+        "remarks": [*_remarks(task, after.shipped.plan.remarks), *_no_room(columns, asked.profile)],
         "effort": asdict(asked.effort),
     }
 
@@ -150,6 +155,18 @@ def _remarks(task: BenchTask, said: Sequence[str]) -> list[str]:
     rows = f"{len(task.train):,} rows of {task.data.name} among {len(task.shares)} clients"
     enlarged = f", each image enlarged {task.enlarged} times" if task.enlarged > 1 else ""
     return [f"trained on {rows}{enlarged}; judged on {len(task.data.y_test):,} others", *said]
+
+
+def _no_room(columns: Mapping[str, Mapping[str, Any]], profile: DeviceProfile) -> list[str]:
+    """Return what a device has no memory to train, though its time and energy are told."""
+    most = float(profile.job_ram_bytes.value)
+    takes = {name: plain(column["peak_memory_bytes"]) for name, column in columns.items()}
+    return [
+        f"training as {name} takes {show(peak, 'bytes')}, of which a job on {profile.name} may have"
+        f" {show(most, 'bytes')}: it cannot train this; a server, or a larger device, would have to"
+        for name, peak in takes.items()
+        if peak > most
+    ]
 
 
 def catalogue() -> list[dict[str, Any]]:

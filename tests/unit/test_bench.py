@@ -247,6 +247,7 @@ def test_what_is_tested_is_what_a_device_reads_from_the_file(monkeypatch):
         (["--technique", "static-int8", "--width", "0.5"], "--width: got a value beside --technique"),
         (["--set", "share=0.5"], "--set: got a value without --technique"),
         (["--orders"], "--orders: got a value without --technique"),
+        (["--technique", "static-int8", "--server-hour", "nan"], "--server-hour: got nan, expected a price"),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(written, told):
@@ -266,3 +267,11 @@ def test_a_model_on_a_server_takes_no_other_delivery():
     plans = [Plan(deliveries=(AskServer(),)), Plan(deliveries=(StaticQuantization(rows=16),))]
     with pytest.raises(PartError, match="no model lies on the device"):
         told(Plan(deliveries=(*plans[0].deliveries, *plans[1].deliveries)))
+
+
+def test_what_a_device_has_no_memory_to_train_is_said():
+    def remarks(device):
+        return compare(Asked("cnn", "digits", load_profile(device), [("static-int8", {})], SMALL))["remarks"]
+
+    assert not [one for one in remarks("pi-4b") if "cannot train this" in one]
+    assert len([one for one in remarks("nucleo-g0b1re") if "cannot train this" in one]) == 2

@@ -142,6 +142,11 @@ def test_the_command_writes_what_a_rollout_takes(trained, tmp_path):
     assert {one.name for one in parse_rollout(plan).model.variants} == {"fp32", "unstructured-pruning-static-int8"}
 
 
+def test_a_setting_that_no_artefact_has_is_refused(trained, tmp_path):
+    found = CliRunner().invoke(app, ["deploy", str(trained.path), "--artefact", "fp32", "--set", "bits=2"])
+    assert "--set: got 'bits', which none of the artefacts fp32 has" in str(found.exception)
+
+
 @pytest.mark.parametrize(
     ("named", "expected"), [((), ["good", "fp32"]), (("poor",), ["poor"]), (("fp32", "good"), ["good", "fp32"])]
 )
