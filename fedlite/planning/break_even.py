@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 _BAND: Final = np.array([0.5, 0.9, 0.1])
 """Quantiles over devices of the median link, of one that nine in ten do not reach, and of one that they do."""
 _TRIPS: Final = 3
-_NARROWEST, _WIDEST = 1 / 1024, 1024.0
+_NARROWEST, _WIDEST = 1e-3, 1e3
 _HALVINGS: Final = 40
 
 
