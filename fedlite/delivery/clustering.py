@@ -25,7 +25,7 @@ class Clustering(Delivery):
     Attributes
     ----------
     clusters : int
-        K, 2 to 256; indices take 1, 2, 4 or 8 bits, whichever suffices.
+        K, 2 to 256; indices take ceil(log2 K) bits each, packed without gaps.
     keep : tuple of str
         Names or patterns of layers that stay in float32.
     warm : bool

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from copy import deepcopy
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from fedlite.wire.bits import pack, unpack
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_WIDTHS: Final = (1, 2, 4, 8)
+_ALIGNED: Final = (1, 2, 4, 8)
+"""Bits of which whole numbers fill a byte."""
 
 
 class SharedWeights(nn.Module):
@@ -43,22 +45,32 @@ class SharedWeights(nn.Module):
         self.shape = tuple(weight.shape)
         flat: NDArray[np.float32] = weight.detach().reshape(-1).numpy()
         centres, indices, self.iterations = _clustered(flat, min(clusters, flat.size), start, settled)
-        self.bits = next(width for width in _WIDTHS if 2**width >= len(centres))
         self.register_buffer("codebook", torch.from_numpy(centres.astype(np.float32)))
-        self.register_buffer(
-            "indices", torch.frombuffer(bytearray(pack(indices.astype(np.uint8), self.bits)), dtype=torch.uint8)
-        )
+        self.hold(indices.astype(np.uint8), max(1, (len(centres) - 1).bit_length()))
         self.bias = bias_of(layer)
+
+    def aligned(self) -> Self:
+        """Return the layer with indices that never lie across two bytes: longer, but shorter once bytes are coded."""
+        made, indices = deepcopy(self), self._indices()
+        made.hold(indices, next(width for width in _ALIGNED if width >= self.bits))
+        return made
+
+    def hold(self, indices: NDArray[np.uint8], bits: int) -> None:
+        """Pack indices into so many bits each."""
+        self.bits = bits
+        self.register_buffer("indices", torch.frombuffer(bytearray(pack(indices, bits)), dtype=torch.uint8))
 
     def weights(self) -> Tensor:
         """Return the entries that its indices name, float32 in the shape of the layer's weights."""
-        count = int(torch.Size(self.shape).numel())
-        indices = unpack(memoryview(self.get_buffer("indices").numpy().tobytes()), count, self.bits)
-        return self.get_buffer("codebook")[torch.from_numpy(indices.astype("int64"))].reshape(self.shape)
+        return self.get_buffer("codebook")[torch.from_numpy(self._indices().astype("int64"))].reshape(self.shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's outputs."""
         return self.run(x, self.weights(), self.bias)
+
+    def _indices(self) -> NDArray[np.uint8]:
+        count = int(torch.Size(self.shape).numel())
+        return unpack(memoryview(self.get_buffer("indices").numpy().tobytes()), count, self.bits)
 
 
 def _clustered(

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from fedlite import wire
 from fedlite.compression.part import PartError
-from fedlite.delivery.base import Artefact, Calibration, Delivery
+from fedlite.delivery.base import Artefact, Calibration, Delivery, replaced
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class EntropyCoding(Delivery):
         return f"{self.stage} file"
 
     def deliver(self, artefact: Artefact, rows: Calibration) -> Artefact:
-        """Return the artefact stored through the stage."""
+        """Return the artefact stored through the stage, with indices of codebooks that lie within bytes."""
+        from fedlite.delivery.codebook import SharedWeights
+
+        books = {name: one.aligned() for name, one in artefact.net.named_modules() if isinstance(one, SharedWeights)}
+        net = replaced(artefact.net, books) if books else artefact.net
         plain = tuple(stage for stage in artefact.codec if stage.partition(":")[0] not in wire.LOSSLESS)
-        return replace(artefact, codec=(*plain, self.stage))
+        return replace(artefact, net=net, codec=(*plain, self.stage))

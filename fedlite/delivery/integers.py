@@ -31,9 +31,12 @@ def levels_of(bits: int) -> int:
     return int(2 ** (bits - 1) - 1)
 
 
-def quantized(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Return the integers nearest to a weight, int8 of its shape, and the scale of each output row, (rows,)."""
-    flat = weight.detach().reshape(weight.shape[0], -1)
+def quantized(weight: Tensor, bits: int, *, per_tensor: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the integers nearest to a weight, int8 of its shape, and the scale of each output row, (rows,).
+
+    Per tensor, all have one, (1,), as in training against rounding.
+    """
+    flat = weight.detach().reshape(1 if per_tensor else weight.shape[0], -1)
     scale = flat.abs().amax(dim=1) / levels_of(bits)
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     whole = torch.round(flat / scale[:, None]).clamp(-levels_of(bits), levels_of(bits))
@@ -77,12 +80,14 @@ class IntegerWeights(nn.Module):
     layer : nn.Module
         With `weight` of two or more dimensions and `bias`, such as Linear or Conv2d.
     bits : int
+    per_tensor : bool
+        As `quantized` takes it.
     """
 
-    def __init__(self, layer: nn.Module, bits: int) -> None:
+    def __init__(self, layer: nn.Module, bits: int, *, per_tensor: bool = False) -> None:
         super().__init__()
         self.run = runner_of(layer)
-        whole, scale = quantized(layer.weight, bits)  # type: ignore[arg-type]
+        whole, scale = quantized(layer.weight, bits, per_tensor=per_tensor)  # type: ignore[arg-type]
         self.weight = Packed(whole, bits)
         self.register_buffer("scale", scale)
         self.bias = bias_of(layer)
@@ -110,12 +115,22 @@ class IntegerLayer(nn.Module):
         Of the weights.
     low, high : float, optional
         Range of the inputs; without it each sample has its own (dynamic quantisation).
+    per_tensor : bool
+        As `quantized` takes it.
     """
 
-    def __init__(self, layer: nn.Module, bits: int, low: float | None = None, high: float | None = None) -> None:
+    def __init__(
+        self,
+        layer: nn.Module,
+        bits: int,
+        low: float | None = None,
+        high: float | None = None,
+        *,
+        per_tensor: bool = False,
+    ) -> None:
         super().__init__()
         self.run = runner_of(layer)
-        whole, scale = quantized(layer.weight, bits)  # type: ignore[arg-type]
+        whole, scale = quantized(layer.weight, bits, per_tensor=per_tensor)  # type: ignore[arg-type]
         self._wide = UNSIGNED * levels_of(bits) * whole[0].numel() >= _EXACT
         self.weight = Packed(whole, bits)
         self.register_buffer("scale", scale)

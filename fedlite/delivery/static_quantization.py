@@ -42,6 +42,8 @@ class StaticQuantization(Delivery):
     warm : bool
         Begin with the ranges of what was shipped before and look at an eighth of the rows, which may widen them; the
         rows that this takes are told beside those from nothing.
+    per_tensor : bool
+        One scale for the weights of a layer instead of one for each output: the grid of training against rounding.
     """
 
     name: ClassVar[str] = "static-quantization"
@@ -51,6 +53,7 @@ class StaticQuantization(Delivery):
     rows: int = 64
     keep: tuple[str, ...] = ()
     warm: bool = False
+    per_tensor: bool = False
 
     def __post_init__(self) -> None:
         if self.calibration not in SOURCES:
@@ -85,7 +88,11 @@ class StaticQuantization(Delivery):
         if known:
             x = x[: max(1, self.rows // _WARM)]
         ranges = input_ranges(artefact.net, layers, x, known)
-        made = {name: IntegerLayer(layer, 8, *ranges[name]) for name, layer in layers.items() if name in ranges}
+        made = {
+            name: IntegerLayer(layer, 8, *ranges[name], per_tensor=self.per_tensor)
+            for name, layer in layers.items()
+            if name in ranges
+        }
         return artefact.with_layers(
             made,
             "int8",

@@ -27,6 +27,8 @@ class WeightQuantization(Delivery):
         8, 4 or 2.
     keep : tuple of str
         Names or patterns of layers that stay in float32.
+    per_tensor : bool
+        One scale for the weights of a layer instead: the grid of training against rounding.
     """
 
     name: ClassVar[str] = "weight-quantization"
@@ -34,6 +36,7 @@ class WeightQuantization(Delivery):
 
     bits: int = 4
     keep: tuple[str, ...] = ()
+    per_tensor: bool = False
 
     def __post_init__(self) -> None:
         if self.bits not in BITS:
@@ -57,4 +60,5 @@ class WeightQuantization(Delivery):
         from fedlite.delivery.layers import DENSE, layers_of
 
         layers = layers_of(artefact.net, DENSE, self.name, "linear or convolutional layers", self.keep)
-        return artefact.with_layers({name: IntegerWeights(layer, self.bits) for name, layer in layers.items()}, None)
+        made = {name: IntegerWeights(layer, self.bits, per_tensor=self.per_tensor) for name, layer in layers.items()}
+        return artefact.with_layers(made, None)

@@ -48,10 +48,11 @@ class _Stored(nn.Module):
         super().__init__()
         self._operators = operators()
         self.run, self.bias = layer.run, layer.bias
-        scale = layer.get_buffer("scale")
-        self.register_buffer("weight", layer.weight.whole().to(INT8))
-        self.register_buffer("scale", scale.clone())
-        self.register_buffer("zero", torch.zeros(len(scale), dtype=torch.int64))
+        whole = layer.weight.whole().to(INT8)
+        self.register_buffer("weight", whole)
+        # Converters are given one scale a row, also where all are the same.
+        self.register_buffer("scale", layer.get_buffer("scale").expand(len(whole)).clone())
+        self.register_buffer("zero", torch.zeros(len(whole), dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's outputs."""

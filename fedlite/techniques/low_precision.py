@@ -40,12 +40,13 @@ def mixed_precision(budget: float = 0.12, bits: tuple[int, ...] = (8, 4, 2)) -> 
 
 def qat_int8(rows: int = 64) -> Plan:
     """Train against the rounding of weights to 8 bits and ship integer layers."""
-    return Plan("qat-int8", constraints=(FakeQuant(8),), deliveries=(StaticQuantization(rows=rows),))
+    shipped = StaticQuantization(rows=rows, per_tensor=True)
+    return Plan("qat-int8", constraints=(FakeQuant(8),), deliveries=(shipped,))
 
 
 def qat_int4(keep: tuple[str, ...] = ()) -> Plan:
     """Train against the rounding of weights to 4 bits and ship them packed."""
-    return Plan("qat-int4", constraints=(FakeQuant(4),), deliveries=(WeightQuantization(4, keep),))
+    return Plan("qat-int4", constraints=(FakeQuant(4),), deliveries=(WeightQuantization(4, keep, per_tensor=True),))
 
 
 def qat_activations(bits: int = 8, activations: int = 8) -> Plan:

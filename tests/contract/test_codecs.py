@@ -67,9 +67,9 @@ STAGES = {
     "int8": (["int8"], step(127)),
     "int4": (["int4", "int4:64"], step(7)),
     "int2": (["int2"], step(1)),
-    "rtn8": (["rtn8", "rtn8:tensor"], step(2 * 127)),
+    "rtn8": (["rtn8", "rtn8:weights"], step(2 * 127)),
     "rtn4": (["rtn4"], step(2 * 7)),
-    "rtn2": (["rtn2", "rtn2:tensor"], step(2 * 1)),
+    "rtn2": (["rtn2", "rtn2:weights"], step(2 * 1)),
     "kmeans": (["kmeans:8", "kmeans:16"], step(4)),
     "lowrank": (["lowrank:1", "lowrank:2"], spread(1.0)),
     "drive": (["drive", "drive:biased"], spread(0.85)),
@@ -96,6 +96,8 @@ FACTORED = {"lowrank:1": 1 * 12 + 7 + 1 * 14, "lowrank:2": 2 * 12 + 12 + 2 * 14}
 """Numbers sent of the matrices of `model`, (7, 5), (4, 3) and (3, 1, 11); of rank 2 the second goes as it is."""
 ROTATED = {"drive": 1, "drive:biased": 1, "eden:2": 2, "eden:4": 4}
 BY_ROW = {"rtn8", "rtn4", "rtn2"}
+WEIGHTS = {"rtn8:weights": 8, "rtn2:weights": 2}
+"""Bits of the three matrices, of 80 values; the others stay float32."""
 
 
 def written(*names):
@@ -109,7 +111,7 @@ SQUEEZE = written(*LOSSLESS, OWN_LOSSLESS)
 CODECS = [
     *((number,) for number in NUMBERS),
     *((sparse,) for sparse in SPARSE),
-    *(("topk:0.1", number) for number in NUMBERS[1:] if number not in FACTORED),
+    *(("topk:0.1", number) for number in NUMBERS[1:] if number not in FACTORED | WEIGHTS),
     *((number, squeeze) for number in NUMBERS for squeeze in SQUEEZE),
     *((sparse, "int8", squeeze) for sparse in SPARSE for squeeze in SQUEEZE),
     (OWN_SPARSIFIER, OWN_NUMBER, OWN_LOSSLESS),
@@ -239,6 +241,9 @@ def test_the_length_is_the_declared_header_and_the_packed_bits(codec):
         scales = sum(len(a) if a.ndim > 1 else 1 for a in tensors)
     if codec[0] in FACTORED:
         assert info.body_bytes == integers + 4 * (sum(sizes) - (35 + 12 + 33) + FACTORED[codec[0]])
+        return
+    if codec[0] in WEIGHTS:
+        assert info.body_bytes == integers + 4 * (sum(sizes) - 80 + 3) + 80 * WEIGHTS[codec[0]] // 8
         return
     if codec[0].startswith("kmeans"):
         size = int(codec[0].partition(":")[2])

@@ -67,7 +67,7 @@ def test_the_effects_of_parts_multiply_and_add():
     assert found.step_time == pytest.approx(mask.step_time * rounding.step_time * teacher.step_time, rel=1e-12)
     assert found.step_time > 2.0
     assert found.weight_copies == 1.0 + 2.0 + 1.0
-    assert found.stored == ("rtn8:tensor",)
+    assert found.stored == ("rtn8:weights",)
     assert found.inference == "int8"
 
 

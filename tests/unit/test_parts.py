@@ -188,8 +188,8 @@ def test_a_part_says_nothing_of_itself_unless_it_does():
 def test_what_the_parts_that_ship_say_and_cost():
     eight, four, masked = FakeQuant(8), FakeQuant(4), Magnitude(0.9)
     slow = 1 / math.sqrt(0.53 * 0.45)
-    assert eight.effects == Effects(slow, 2.0, 0.0, 0.0, ("rtn8:tensor",), "int8")
-    assert four.effects == Effects(slow, 2.0, 0.0, 0.0, ("rtn4:tensor",), "fp32")
+    assert eight.effects == Effects(slow, 2.0, 0.0, 0.0, ("rtn8:weights",), "int8")
+    assert four.effects == Effects(slow, 2.0, 0.0, 0.0, ("rtn4:weights",), "fp32")
     assert masked.effects == Effects(1 / math.sqrt(0.90 * 0.97), 1.0, 0.0, 0.0, (), "fp32")
     assert [part.label for part in (eight, four, masked, Width(0.25), FULL)] == [
         "8 bits", "4 bits", "90% sparse", "width 0.25", "full",

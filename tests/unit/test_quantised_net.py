@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from fedlite.compression.constraint.fake_quant import fake_quantize, grid_of
+from fedlite.compression.layers.integer import IntegerLinear
 from fedlite.compression.layers.rounded import Grids, RoundedConv2d, RoundedLinear
 from fedlite.compression.part import PartError
 from fedlite.compression.structure.quantised_net import QuantisedNet
@@ -18,10 +19,12 @@ def values(shape, seed=0, scale=1.0):
     return torch.from_numpy((scale * stream(seed, "values").normal(size=shape)).astype(np.float32))
 
 
-def integers(array, bits):
+def integers(array, bits, *, by_sample=False):
     """The integers of a tensor and the exponent of their scale, the least power of two that clips nothing."""
     levels = 2 ** (bits - 1) - 1
-    exponent = int(np.ceil(np.log2(np.abs(array).max().astype(np.float64) / levels)))
+    axes = tuple(range(1 if by_sample else 0, array.ndim))
+    largest = np.abs(array).max(axis=axes, keepdims=by_sample).astype(np.float64)
+    exponent = np.ceil(np.log2(largest / levels))
     return np.rint(array.astype(np.float64) / 2.0**exponent).astype(np.int64), exponent
 
 
@@ -38,7 +41,7 @@ def test_a_linear_layer_is_its_integer_arithmetic_bit_for_bit(bits, inputs, seed
     layer = filled(RoundedLinear(200, 30), seed)
     layer.grids = Grids(bits, inputs, powers=True)
     x = values((16, 200), 9 + seed, 2.0)
-    q_x, e_x = integers(x.numpy(), inputs)
+    q_x, e_x = integers(x.numpy(), inputs, by_sample=True)
     q_w, e_w = integers(layer.weight.detach().numpy(), bits)
     q_b = np.rint(layer.bias.detach().numpy().astype(np.float64) / 2.0 ** (e_x + e_w)).astype(np.int64)
     total = q_x @ q_w.T + q_b
@@ -51,21 +54,30 @@ def test_a_convolution_is_its_integer_arithmetic_bit_for_bit(settings):
     layer = filled(RoundedConv2d(8, 12, 3, **settings), 1)
     layer.grids = Grids(8, 8, powers=True)
     x = values((4, 8, 9, 9), 3)
-    q_x, e_x = integers(x.numpy(), 8)
+    q_x, e_x = integers(x.numpy(), 8, by_sample=True)
     q_w, e_w = integers(layer.weight.detach().numpy(), 8)
-    q_b = np.rint(layer.bias.detach().numpy().astype(np.float64) / 2.0 ** (e_x + e_w)).astype(np.int64)
+    bias = layer.bias.detach().numpy().astype(np.float64).reshape(-1, 1, 1)
+    q_b = np.rint(bias / 2.0 ** (e_x + e_w)).astype(np.int64)
     # torch convolves 64-bit integers exactly.
-    total = nn.functional.conv2d(*(torch.from_numpy(q) for q in (q_x, q_w, q_b)), **settings).numpy()
+    total = nn.functional.conv2d(*(torch.from_numpy(q) for q in (q_x, q_w)), **settings).numpy() + q_b
     assert np.array_equal(layer(x).detach().numpy(), (total * 2.0 ** (e_x + e_w)).astype(np.float32))
 
 
 def test_with_scales_of_any_size_it_is_integer_arithmetic_up_to_rounding():
     layer, x = filled(RoundedLinear(200, 30), 0), values((16, 200), 9)
-    (q_x, s_x), (q_w, s_w) = grid_of(x, 8), grid_of(layer.weight, 8)
+    (q_x, s_x), (q_w, s_w) = grid_of(x, 8, stacked=True), grid_of(layer.weight, 8)
     total = q_x.double() @ q_w.double().T * (s_x.double() * s_w.double())
-    grid = float(s_x * s_w)
+    grid = (s_x * s_w).double()
     wanted = total + (layer.bias.detach().double() / grid).round() * grid
     np.testing.assert_allclose(layer(x).detach(), wanted.detach(), atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", [RoundedLinear, IntegerLinear])
+def test_what_a_sample_gives_does_not_depend_on_the_others(kind):
+    layer = filled(kind(200, 30), 0).eval()
+    x = values((16, 200), 9)
+    x[1:] *= 50
+    torch.testing.assert_close(layer(x)[:1], layer(x[:1]), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e-20, 0.3, 0.5, 1.0, 127.0, 1e20])
@@ -82,7 +94,9 @@ def test_gradients_pass_straight_through():
     slope = values((5, 4), 3)
     (layer(x) * slope).sum().backward()
     np.testing.assert_allclose(x.grad, slope @ fake_quantize(layer.weight, 8).detach(), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(layer.weight.grad, slope.T @ fake_quantize(x, 8).detach(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        layer.weight.grad, slope.T @ fake_quantize(x, 8, stacked=True).detach(), rtol=1e-5, atol=1e-6
+    )
     np.testing.assert_allclose(layer.bias.grad, slope.sum(0), rtol=1e-5, atol=1e-6)
 
 

@@ -60,6 +60,9 @@ def test_bytes_without_fields_get_a_table_for_each_block():
     squeezed = STAGE.compress(payload)
     assert len(squeezed) <= 1.01 * len(payload) / 4 + 2 * 8 + 16
     assert STAGE.decompress(memoryview(squeezed), len(payload)) == payload
+    # Hardly compressible blocks, too: 180 of 256 values keep 94 % of their length.
+    many = stream(6, "blocks").integers(180, size=2**16, dtype=np.uint8)
+    assert len(STAGE.compress(many.tobytes())) <= entropy_bytes(many) * 1.01 + 180 + 16
     weights = [stream(5, "weights").normal(size=50_000).astype(np.float32)]
     assert len(encode(weights, ("fp32", "range"))) < 0.93 * len(encode(weights, ("fp32",)))
 

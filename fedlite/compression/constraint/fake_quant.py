@@ -60,8 +60,8 @@ class FakeQuant(Constraint):
         return Effects(
             step_time=1 / math.sqrt(math.prod(FAKE_QUANT_SPEED)),
             weight_copies=2.0,
-            # Rounded to nearest with one scale a tensor, as they were seen in training.
-            stored=(f"rtn{self.bits}:tensor",),
+            # Weights rounded to nearest with one scale a tensor and biases as they are: what was seen in training.
+            stored=(f"rtn{self.bits}:weights",),
             inference="int8" if self.bits == _INT8 else "fp32",
         )
 

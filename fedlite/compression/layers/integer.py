@@ -4,7 +4,8 @@ A product (linear, convolution) multiplies int8 inputs with int8 weights forward
 sums are taken in float32, which is exact to 2^24, where hardware would have int32, and biases added in float32. Weights
 and inputs are rounded to the nearest integer; errors and gradients of weights are rounded up or down at random so that
 they are right in the mean, for small ones would vanish otherwise. What autograd keeps of an input are its int8 integers
-and one scale.
+and one scale. In training a tensor has one scale, that of its batch, for gradients sum over samples; in evaluation each
+sample has its own, for a device sees no others.
 
 Other layers (ReLU, max pooling, group normalisation) see their input as int8, too, keep it so, and compute their
 gradient anew from it: that is what makes a net need less memory, as a float32 copy kept by a ReLU would undo what a
@@ -37,10 +38,10 @@ BITS: Final = 8
 LEVELS: Final = 2 ** (BITS - 1) - 1
 
 
-def nearest(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return int8 integers and their scale, to the nearest."""
-    integers, scale = grid_of(values, BITS)
-    return integers.to(torch.int8), scale.reshape(())
+def nearest(values: Tensor, *, by_sample: bool = False) -> tuple[Tensor, Tensor]:
+    """Return int8 integers and their scale, to the nearest; by sample, one scale each, of as many dimensions."""
+    integers, scale = grid_of(values, BITS, stacked=by_sample)
+    return integers.to(torch.int8), scale if by_sample else scale.reshape(())
 
 
 def at_random(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,7 +59,7 @@ class _Product(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, layer: Multiplies) -> Tensor:
-        q_x, s_x = nearest(x)
+        q_x, s_x = nearest(x, by_sample=not layer.training)
         q_w, s_w = nearest(weight)
         # Not the integers of the weights: the weights are there anyway, and give them again.
         ctx.save_for_backward(q_x, s_x, weight)
@@ -70,9 +71,11 @@ class _Product(Function):
     def backward(ctx: Any, error: Tensor) -> tuple[Tensor | None, ...]:
         q_x, s_x, weight = ctx.saved_tensors
         (q_e, s_e), (q_w, s_w) = at_random(error), nearest(weight)
-        of_x, of_w = ctx.layer.gradients(q_e.float(), q_x.float(), q_w.float(), tuple(ctx.needs_input_grad[:2]))
+        # Samples are summed over: scales of their own come before the sum, a common one after it.
+        inputs, scale = (q_x.float() * s_x, s_e) if s_x.ndim else (q_x.float(), s_e * s_x)
+        of_x, of_w = ctx.layer.gradients(q_e.float(), inputs, q_w.float(), tuple(ctx.needs_input_grad[:2]))
         if of_w is not None:
-            q_g, s_g = at_random(of_w * (s_e * s_x))
+            q_g, s_g = at_random(of_w * scale)
             of_w = q_g.float() * s_g
         return None if of_x is None else of_x * (s_e * s_w), of_w, None
 
@@ -83,6 +86,8 @@ Wants = tuple[bool, bool]
 
 class Multiplies(Protocol):
     """A layer whose output is a product plus a bias."""
+
+    training: bool
 
     def product(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return the product without bias."""
@@ -119,6 +124,7 @@ class IntegerLinear(nn.Linear):
 class _Convolves:
     """What convolutions of one and of two dimensions have in common."""
 
+    training: bool
     weight: Tensor
     bias: Tensor | None
     stride: Any
@@ -157,7 +163,7 @@ class _Kept(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: Computes, *weights: Tensor) -> Tensor:
-        integers, scale = nearest(x)
+        integers, scale = nearest(x, by_sample=not layer.training)
         ctx.save_for_backward(integers, scale, *weights)
         ctx.layer = layer
         return layer.compute(integers.float() * scale, *weights)
@@ -176,6 +182,8 @@ class _Kept(Function):
 
 class Computes(Protocol):
     """A layer that gives the same output for the same input and weights each time."""
+
+    training: bool
 
     def compute(self, x: Tensor, *weights: Tensor) -> Tensor:
         """Return the output."""

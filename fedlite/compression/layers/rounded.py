@@ -2,9 +2,10 @@
 
     y = s_x s_w (sum q_x q_w + q_b)
 
-with integers q of a few bits and one scale s for each tensor; the bias lies on the grid of the sum, as a 32-bit integer
-would. What a layer computes in float32 is exactly what integers would give as long as scales are powers of two and sums
-stay below 2^24, and differs from it by float32's rounding otherwise. Gradients pass straight through.
+with integers q of a few bits, one scale s_w for the weights and one s_x for each sample, since a device that computes
+sees no other; the bias lies on the grid of the sum, as a 32-bit integer would. What a layer computes in float32 is
+exactly what integers would give as long as scales are powers of two and sums stay below 2^24, and differs from it by
+float32's rounding otherwise. Gradients pass straight through.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from torch import Tensor, nn
 from fedlite.compression.constraint.fake_quant import grid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    Run = Callable[[Tensor, Tensor, None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,15 @@ class Rounded:
     grids: Grids = Grids()
     """Of all layers of a net; `QuantisedNet.build` sets it."""
 
-    def _operands(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        q_x, s_x = grid_of(x, self.grids.inputs, powers=self.grids.powers)
+    def _computed(self, x: Tensor, weight: Tensor, bias: Tensor | None, run: Run) -> Tensor:
+        q_x, s_x = grid_of(x, self.grids.inputs, stacked=True, powers=self.grids.powers)
         q_w, s_w = grid_of(weight, self.grids.bits, powers=self.grids.powers)
-        if bias is not None:
-            s_b = s_x.reshape(()) * s_w.reshape(())
-            bias = _straight(torch.round(bias.detach() / s_b) * s_b, bias)
-        return _straight(q_x * s_x, x), _straight(q_w * s_w, weight), bias
+        out = run(_straight(q_x * s_x, x), _straight(q_w * s_w, weight), None)
+        if bias is None:
+            return out
+        bias = bias if isinstance(self, nn.Linear) else bias.reshape(-1, *(1,) * (weight.dim() - 2))
+        s_b = s_x * s_w.reshape(())
+        return out + _straight(torch.round(bias.detach() / s_b) * s_b, bias)
 
 
 class RoundedLinear(Rounded, nn.Linear):
@@ -51,7 +56,7 @@ class RoundedLinear(Rounded, nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., out)."""
-        return F.linear(*self._operands(x, self.weight, self.bias))
+        return self._computed(x, self.weight, self.bias, F.linear)
 
 
 class RoundedConv1d(Rounded, nn.Conv1d):
@@ -59,8 +64,7 @@ class RoundedConv1d(Rounded, nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what the convolution gives."""
-        out: Tensor = self._conv_forward(*self._operands(x, self.weight, self.bias))
-        return out
+        return self._computed(x, self.weight, self.bias, self._conv_forward)
 
 
 class RoundedConv2d(Rounded, nn.Conv2d):
@@ -68,8 +72,7 @@ class RoundedConv2d(Rounded, nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what the convolution gives."""
-        out: Tensor = self._conv_forward(*self._operands(x, self.weight, self.bias))
-        return out
+        return self._computed(x, self.weight, self.bias, self._conv_forward)
 
 
 ROUNDED: Mapping[type[nn.Module], type[nn.Module]] = {

@@ -2,7 +2,8 @@
 
 The constraint `fake-quant` rounds weights only. Activations never pass a constraint, so this is a structure: it builds
 the same net of other layers (`compression/layers/rounded.py`), with the same state. The range of an input is that of
-its batch: a running one would be state that no client owns, and would differ with the order of clients.
+its sample, in training as on a device: a running one would be state that no client owns, and would differ with the
+order of clients.
 
 Multiplications and memory are those of the full net, and rounding comes on top; the net is traced as it is built, the
 rounding of its weights once for a step. What that adds on a phone, 1.9 to 2.1 times the step for the nets that ship, is
@@ -63,9 +64,10 @@ class QuantisedNet(Structure):
 
     @property
     def effects(self) -> Effects:
-        """Rounded copies of the weights; time is that of the net, which is traced. Stored as integers, 8 or 4 bits."""
+        """Rounded copies of the weights; time is that of the net, which is traced. Stored as its own integers."""
         both = self.bits == self.activations == _INT8
-        stored = (f"rtn{self.bits}",) if self.bits in _STORABLE else ()
+        # A scale that is a power of two is no scale of the codec: such weights stay as they are.
+        stored = (f"rtn{self.bits}:weights",) if self.bits in _STORABLE and not self.powers_of_two else ()
         return Effects(weight_copies=2.0, stored=stored, inference="int8" if both else "fp32")
 
     @property

@@ -31,8 +31,9 @@ _BYTE = 8
 _BLOCK: Final = 2**16
 """Bytes with a table of their own, and symbols decoded at a time."""
 _WORD_BYTES = 4
-_WORTH_IT: Final = 15 / 16
-"""Share of its length that a block of bytes may be left with: mantissas of floats take long and give nothing."""
+_WORTH_IT: Final = 0.991
+"""Share of its length that a block of bytes may be left with: within a percent of its entropy, and mantissas of floats,
+which take long and give nothing, stay as they are."""
 _BROKEN: Final = "corrupt packet: range-coded content that no sender makes; send the packet again"
 
 

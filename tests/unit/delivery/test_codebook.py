@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_as_many_values_as_clusters_lose_nothing():
     assert torch.equal(SharedWeights(layer, 200)(x), layer(x))
 
 
-@pytest.mark.parametrize(("clusters", "bits"), [(2, 1), (3, 2), (4, 2), (5, 4), (16, 4), (17, 8), (256, 8)])
+@pytest.mark.parametrize(("clusters", "bits"), [(2, 1), (3, 2), (4, 2), (5, 3), (8, 3), (16, 4), (17, 5), (256, 8)])
 def test_indices_take_the_least_bits_that_tell_the_clusters_apart(clusters, bits):
     layer = nn.Linear(64, 33)
     made = SharedWeights(layer, clusters)
@@ -84,3 +85,15 @@ def test_an_entropy_coder_takes_what_uneven_indices_leave():
     assert len(coded.file()) < 0.95 * len(plain.file())
     for one, other in zip(coded.read(coded.file()), plain.read(plain.file()), strict=True):
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("clusters", [5, 8, 20])
+def test_before_a_coder_of_bytes_indices_lie_within_bytes_and_say_the_same(clusters):
+    net = nn.Sequential(nn.Linear(256, 128))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.from_numpy(stream(4, "weights").standard_t(3, size=(128, 256)).astype(np.float32)))
+    plain = Artefact.of(net).with_layers({"0": SharedWeights(net[0], clusters)}, None)
+    coded = EntropyCoding("range").deliver(plain, None)
+    assert torch.equal(coded.net[0].weights(), plain.net[0].weights())
+    across = replace(plain, codec=("fp32", "range"))
+    assert len(coded.file()) < min(len(across.file()), len(plain.file()))
