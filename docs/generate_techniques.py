@@ -51,6 +51,8 @@ def _technique(one: Technique) -> Iterator[str]:
     yield f"### `{one.name}`\n"
     yield f"{one.does}\n"
     yield f"* Saves: {', '.join(one.saves) or 'nothing by itself'}; where: {', '.join(one.where)}"
+    if not one.in_plans:
+        yield "* Not in a scenario's plan: `fedlite compress` alone has it under this name"
     yield f"* Options: {', '.join(f'`{name}={value}`' for name, value in one.options.items()) or 'none'}"
     yield f"* Sources: {', '.join(f'`{key}`' for key in one.cites)}"
     yield f"* Covers: {'; '.join(f'{row} ({ROWS[row]})' for row in one.rows)}"

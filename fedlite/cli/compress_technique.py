@@ -46,9 +46,16 @@ def show_list(*, as_json: bool) -> None:
     for one in found:
         options = ", ".join(f"{name}={value}" for name, value in one["options"].items())
         table.add_row(
-            one["technique"], one["family"], one["does"], " ".join(one["saves"]), " ".join(one["where"]), options
+            one["technique"] if one["in_plans"] else f"{one['technique']} *",
+            one["family"],
+            one["does"],
+            " ".join(one["saves"]),
+            " ".join(one["where"]),
+            options,
         )
-    _console().print(table)
+    console = _console()
+    console.print(table)
+    console.print("* no name for a scenario's plan, which searches by 'plan: auto' and chooses by 'choose'")
 
 
 def asked(
@@ -109,7 +116,8 @@ def show_orders(asked: Asked, *, as_json: bool) -> None:
             columns = (made[0]["before"][key], *(one["after"][key] for one in made))
             table.add_row(words, *(_written(_plain(value), unit) for value in columns))
     console = _console()
-    console.print(table)
+    if made:
+        console.print(table)
     for one in told:
         if "refused" in one:
             console.print(f"{_in_order(one)}: {one['refused']}", markup=False)
@@ -144,12 +152,23 @@ def _show(told: Mapping[str, Any]) -> None:
     console = _console()
     console.print(table)
     for name, value in told["facts"].items():
-        console.print(f"{name.replace('_', ' ')}: {value}", markup=False)
+        console.print(f"{name.replace('_', ' ')}: {_fact(value)}", markup=False)
     for line in _cost(told["cost"]):
         console.print(line, markup=False)
     for remark in told["remarks"]:
         console.print(f"{remark[:1].upper()}{remark[1:]}.", markup=False)
     console.print("In brackets the 80 % band. Times are the device model's, not this computer's.", style="dim")
+
+
+def _fact(value: Any) -> str:
+    """Return what a method says of itself, which may be nested, in words."""
+    if isinstance(value, dict):
+        return ", ".join(f"{str(name).replace('_', ' ')} {_fact(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ("; " if any(isinstance(one, dict) for one in value) else ", ").join(_fact(one) for one in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _cost(cost: Mapping[str, Any]) -> list[str]:

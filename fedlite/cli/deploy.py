@@ -110,6 +110,9 @@ def _show(told: Mapping[str, Any], out: Path) -> None:
     for one in told["exports"]:
         if not one["executed"]:
             console.print(f"{one['artefact']}, {one['format']}: {one['why']}", markup=False)
+    for one in told["artefacts"]:
+        for remark in one["remarks"]:
+            console.print(f"{one['artefact']}: {remark}", markup=False)
     for one in told["not_made"]:
         console.print(f"{one['artefact']}: not made: {one['why']}", markup=False)
     console.print("In brackets the 80 % band. Times are the device model's, not this computer's.", style="dim")

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fedlite.compose.shipping import Shipped, Ware
+    from fedlite.compression.part import Part
     from fedlite.devices.duty import Use
     from fedlite.devices.estimate import Estimate
     from fedlite.devices.profile import DeviceProfile
     from fedlite.learning.models.spec import ModelSpec
+    from fedlite.scenario.schema import Scenario
 
 USUAL: Final = ("fp32", "static-int8", "weight-only", "clustering")
 """Artefacts that are made unless others are asked for, where they apply."""
@@ -88,7 +90,7 @@ def deploy(asked: Deployment) -> dict[str, Any]:
     ware = learning.ware(final_arrays(asked.run, learning, "run"))
     shipped, refused = _shipped(asked, ware)
     asked.out.mkdir(parents=True, exist_ok=True)
-    made = [_artefact(name, one, ware, asked.out) for name, one in shipped.items()]
+    made = [_artefact(name, one, ware, asked.out, _untrained(one.plan, scenario)) for name, one in shipped.items()]
     profiles = [load_profile(name) for name in scenario.fleet.mix]
     main = {"metric": learning.goal.main.name, "goal": learning.goal.main.goal}
     leaving = _to_export(asked, made, main)
@@ -144,7 +146,24 @@ def _plan(name: str, techniques: Sequence[tuple[str, Mapping[str, Any]]]) -> Pla
     return recipe.plan
 
 
-def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path) -> dict[str, Any]:
+def _untrained(plan: Plan, scenario: Scenario) -> str:
+    """Return what the plan asks of training that no plan of the run asked for, in words; "" if nothing."""
+    wire = scenario.wire
+    asked = [part for _, section in scenario.written_plans for part in section.plan(wire.up, wire.down).parts]
+    missing = [part.label for part in _of_training(plan) if part not in asked]
+    if not missing:
+        return ""
+    return (
+        f"this model was not trained under {', '.join(missing)}, and may lose what it learned otherwise; name the"
+        " technique in a plan of the run"
+    )
+
+
+def _of_training(plan: Plan) -> Sequence[Part]:
+    return (*(() if plan.structure.is_full else (plan.structure,)), *plan.constraints)
+
+
+def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path, remark: str) -> dict[str, Any]:
     """Write a file, and return what holds of it on every device."""
     path = out / f"{name}.fedlite"
     path.write_bytes(shipped.file)
@@ -157,6 +176,7 @@ def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path) -> dict[str, A
     return {
         "artefact": name,
         "plan": shipped.plan.label,
+        "remarks": [remark] if remark else [],
         "file": str(path),
         "stored_bytes": path.stat().st_size,
         "params": shipped.params,

@@ -73,7 +73,7 @@ def with_fusion(scenario: Scenario, learning: Learning, task: NativeTask) -> tup
     Raises
     ------
     FedliteError
-        If the task has no classes of which models could tell together, or its clients are a user's own.
+        If an objective of one's own has no classes of which models could tell together.
     """
     section = scenario.training.strategy
     if not isinstance(section, FedDF):
@@ -82,11 +82,6 @@ def with_fusion(scenario: Scenario, learning: Learning, task: NativeTask) -> tup
         raise FedliteError(
             f"training.strategy: got {section.name!r} with the objective {learning.objective!r}, expected"
             " 'cross-entropy', for the mean of the replies' class scores is what is learned; write 'strategy: fedavg'"
-        )
-    if scenario.task.app is not None:
-        raise FedliteError(
-            f"training.strategy: got {section.name!r} with task.app, whose arrays fedlite cannot build a net of,"
-            " expected fedlite's own clients; write 'strategy: fedavg', or a strategy of your own"
         )
     study = Study(section.steps, section.batch_size, section.server_learning_rate, section.temperature)
     rows = learning.data.x_train[learning.public]

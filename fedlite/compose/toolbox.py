@@ -94,7 +94,7 @@ def compare(asked: Asked) -> dict[str, Any]:
         "dataset": asked.data,
         "device": asked.profile.name,
         "techniques": [{"technique": name, **dict(options)} for name, options in asked.techniques],
-        "plan": after.shipped.plan.label,
+        "plan": after.shipped.plan.label_beside(),
         **columns,
         "facts": {**facts, **dict(after.shipped.artefact.facts), **on_the_device(after, asked.profile)},
         "cost": {"forward_samples": after.shipped.artefact.forward_samples, **cost},
@@ -179,6 +179,7 @@ def catalogue() -> list[dict[str, Any]]:
             "rows": list(one.rows),
             "saves": list(one.saves),
             "where": list(one.where),
+            "in_plans": one.in_plans,
             "source": ", ".join(one.cites),
             "options": one.options,
             "example": {

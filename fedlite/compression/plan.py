@@ -126,6 +126,16 @@ class Plan:
         others = (*self.constraints, *self.terms, *self.stages, *self.deliveries)
         return ", ".join(part.label for part in (*changing, *others)) or "full"
 
+    def label_beside(self, up: Codec = ("fp32",), down: Codec = ("fp32",)) -> str:
+        """Return the label with the codecs that are not those of every plan, such as "8 bits, topk:0.1+int8 up"."""
+        codecs = [
+            f"{'+'.join(own)} {link}"
+            for link, own, common in (("up", self.up, up), ("down", self.down, down))
+            if own != common
+        ]
+        parts = [] if codecs and self.label == "full" else [self.label]
+        return ", ".join((*parts, *codecs))
+
     @property
     def remarks(self) -> tuple[str, ...]:
         """What the parts save and what they do not, a sentence each."""

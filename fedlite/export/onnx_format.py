@@ -42,13 +42,14 @@ class Onnx(Format):
     runtime: ClassVar[str] = "onnxruntime"
 
     def write(self, net: nn.Module, rows: NDArray[np.float32], file: Path) -> dict[str, Any]:
-        """Write a net for one sample at a time, and tell how many layers ONNX Runtime computes in integers here."""
+        """Write a net for any number of samples, and tell how many layers ONNX Runtime computes in integers here."""
         import torch
 
-        example = torch.from_numpy(rows[:1].copy())
+        # One row twice, for an example of one would be taken to be the only number there is.
+        example = torch.from_numpy(rows[:1].copy()).repeat_interleave(2, dim=0)
         program = torch.onnx.export(
             net, (example,), dynamo=True, external_data=False, verbose=False, opset_version=_OPSET,
-            input_names=["input"], output_names=["output"],
+            input_names=["input"], output_names=["output"], dynamic_shapes=({0: torch.export.Dim("batch")},),
         )  # fmt: skip
         model = program.model_proto  # type: ignore[union-attr]
         _without_remarks(model)

@@ -153,7 +153,7 @@ class PlanSection(Section):
     def plan(
         self, up: tuple[str, ...], down: tuple[str, ...], stages: tuple[Part, ...] = (), delta: tuple[str, ...] = ()
     ) -> Plan:
-        """Return the plan of these parts, named after them.
+        """Return the plan of these parts, named after them and the codecs that are its own.
 
         Parameters
         ----------
@@ -181,7 +181,8 @@ class PlanSection(Section):
             plan = self._with_techniques(plan)
         check_one_owes(plan.stages)
         # What the whole scenario asks of every device makes no name.
-        return replace(plan, name="auto" if self.auto else plan.label, stages=(*plan.stages, *stages))
+        name = "auto" if self.auto else plan.label_beside(up, down)
+        return replace(plan, name=name, stages=(*plan.stages, *stages))
 
     def _with_techniques(self, plan: Plan) -> Plan:
         """Return the plan with what the techniques ask for, in their order; codecs that are written out stay."""

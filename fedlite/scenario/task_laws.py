@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fedlite.scenario import names
+from fedlite.scenario.strategies import FedDF
 from fedlite.scenario.task import Natural, People
 from fedlite.scenario.violation import Law, Violation
+
+_CLASSES: Final = "cross-entropy"
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,6 +206,30 @@ def _target_is_of_a_metric(scenario: Sections) -> Iterator[Violation]:
         )
 
 
+def _what_is_fused_are_scores_of_classes(scenario: Sections) -> Iterator[Violation]:
+    task, strategy = scenario.task, scenario.training.strategy
+    if task is None or not isinstance(strategy, FedDF):
+        return
+    if task.app is not None:
+        yield Violation(
+            "training.strategy",
+            f"got {strategy.name!r} with task.app, whose arrays fedlite cannot build a net of",
+            "write 'strategy: fedavg', or a strategy of your own",
+            ("task.app",),
+        )
+        return
+    wanted = names.objective_of(task.data) if task.objective == "auto" else task.objective
+    # Another class of one's own is tried before the run.
+    if wanted in names.objectives() and wanted != _CLASSES:
+        yield Violation(
+            "training.strategy",
+            f"got {strategy.name!r} with the objective {wanted!r}, expected {_CLASSES!r}, for what is learned is the"
+            " mean of the replies' class scores",
+            "write 'strategy: fedavg'",
+            ("task.objective", "task.data"),
+        )
+
+
 TASK_LAWS: Final[tuple[Law, ...]] = (
     _natural_clients_are_recorded,
     _people_held_out_are_recorded,
@@ -211,4 +238,5 @@ TASK_LAWS: Final[tuple[Law, ...]] = (
     _own_app_follows_no_plan,
     _plan_is_trained_as_told,
     _target_is_of_a_metric,
+    _what_is_fused_are_scores_of_classes,
 )

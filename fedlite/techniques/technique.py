@@ -181,6 +181,12 @@ class Technique:
         every = inspect.signature(self.make).parameters
         return {name: None if one.default is one.empty else one.default for name, one in every.items()}
 
+    @property
+    def in_plans(self) -> bool:
+        """Whether a scenario's plan may name it: it is made of parts, and no search, choice or work of a server."""
+        made = self.made(self.example.set)
+        return isinstance(made, Recipe) and made.among is None and made.lesson is None and made.width == 1.0
+
     def made(self, options: Mapping[str, Any]) -> Recipe | Search:
         """Return the recipe, or the search for one, under these options.
 
@@ -202,7 +208,13 @@ class Technique:
             raise PartError(f"{self.name}: got no {missing[0]!r}, expected a value; add '{missing[0]}=...'")
         hints = get_type_hints(self.make)
         checked = {name: _checked(f"{self.name}.{name}", value, hints[name]) for name, value in options.items()}
-        found = self.make(**checked)
+        try:
+            found = self.make(**checked)
+        except PartError as error:
+            # A part knows its own names only; options of a technique mostly are those of its parts.
+            if str(error).partition(":")[0] not in known:
+                raise
+            raise PartError(f"{self.name}.{error}") from error
         return Recipe(found) if isinstance(found, Plan) else found
 
 

@@ -139,7 +139,7 @@ def test_a_structure_costs_what_its_net_costs(plain, tmp_path):
 
 def test_ledger_and_report_name_own_parts_and_what_they_do_not_save(whole):
     names = {
-        "pi-4b": "rank 6, confidence penalty 0.1",
+        "pi-4b": "rank 6, confidence penalty 0.1, fp24:Fp24+zstd up",
         "pixel-4": "ternary 0.7, sign flip 0.5",
     }
     jobs = pl.read_parquet(whole[1] / "clients.parquet")

@@ -65,11 +65,12 @@ def test_masks_and_bits_cost_training_time_and_the_remarks_say_so(rows):
 
 def test_stored_bytes_follow_mask_and_bits(rows):
     full = rows["full"].stored_bytes
-    assert rows["8 bits"].stored_bytes == pytest.approx(full / 4, rel=0.01)
+    # Biases and norms stay float32.
+    assert rows["8 bits"].stored_bytes == pytest.approx(full / 4, rel=0.02)
     # Engines store zeros like other numbers.
     assert rows["90 % sparse"].stored_bytes == full
     (bits4,) = compare_plans(load_profile("pixel-4"), TARGET, [Plan("4", constraints=(FakeQuant(4),))])
-    assert bits4.stored_bytes == pytest.approx(full / 8, rel=0.01)
+    assert bits4.stored_bytes == pytest.approx(full / 8, rel=0.04)
 
 
 def test_inference_at_eight_bits_is_that_of_the_int8_engine_and_a_mask_leaves_it_alone(rows):

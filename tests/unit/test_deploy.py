@@ -126,6 +126,17 @@ def test_what_does_not_apply_is_said_and_the_rest_is_made(trained, tmp_path):
         assert why in told(trained, tmp_path, ("fp32", []), ("other", [(name, {})]))["not_made"][0]["why"]
 
 
+def test_what_the_run_did_not_train_for_is_said(trained, deployed):
+    said = {one["artefact"]: one["remarks"] for one in deployed[1]["artefacts"]}
+    (remark,) = said.pop(PRUNED[0])
+    assert remark.startswith("this model was not trained under 50% sparse, and may lose what it learned otherwise;")
+    assert set(map(tuple, said.values())) == {()}
+    plan = deploying._plan(*PRUNED)
+    named = "clients: [{for: any, plan: {techniques: [{name: unstructured-pruning, sparsity: 0.5}]}}]\n"
+    assert not deploying._untrained(plan, parse_scenario(SCENARIO + named))
+    assert deploying._untrained(plan, parse_scenario(SCENARIO + named.replace("0.5", "0.6")))
+
+
 def test_the_command_writes_what_a_rollout_takes(trained, tmp_path):
     options = ["--artefact", "fp32", "--artefact", "unstructured-pruning+static-int8", "--set", "sparsity=0.5"]
     found = CliRunner().invoke(

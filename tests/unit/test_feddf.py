@@ -132,6 +132,9 @@ def test_a_run_with_clients_of_two_widths_learns_on_the_server_the_same_way_each
 def test_what_cannot_be_fused_is_refused():
     with pytest.raises(FedliteError, match=r"training.strategy.rows: got 1000, expected at most half of the 1438"):
         compose_learning.prepare(scenario("{name: feddf, rows: 1000}"))
+    boxes = SCENARIO.format(strategy="feddf", rounds=1).replace("data: digits", "data: digit-scenes")
+    with pytest.raises(FedliteError, match="got 'feddf' with the objective 'detection', expected 'cross-entropy'"):
+        parse_scenario(boxes.replace("{name: mlp, options: {hidden: [32]}}", "detector").partition("clients:")[0])
     with pytest.raises(FedliteError, match="but its noise fits only a mean"):
         parse_scenario(
             SCENARIO.format(strategy="feddf", rounds=1).partition("clients:")[0]

@@ -204,9 +204,8 @@ def test_the_first_rule_that_fits_decides_the_plan():
         "wire: {up: int8+zstd, down: fp16}\n"
     )
     watch = scenario.plan_for(profile="watch", tier="wearable")
-    assert watch == Plan(
-        "width 0.5, 8 bits", Width(0.5), constraints=(FakeQuant(8),), up=("int8", "zstd"), down=("int8",)
-    )
+    name = "width 0.5, 8 bits, int8 down"
+    assert watch == Plan(name, Width(0.5), constraints=(FakeQuant(8),), up=("int8", "zstd"), down=("int8",))
     assert scenario.plan_for(profile="other", tier="wearable").constraints == (Magnitude(0.9),)
     assert scenario.plan_for(profile="phone", tier="phone-mid").is_full
 
@@ -221,6 +220,21 @@ def test_fedprox_tells_the_clients_its_proximal_term():
     scenario = parse_scenario(f"{BASE}training: {{strategy: {{name: fedprox, proximal_mu: 0.1}}}}\n")
     assert scenario.training.local_config().proximal_mu == 0.1
     assert scenario.training.strategy.options() == {"proximal_mu": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("plan", "name"),
+    [
+        ("up: 'topk:0.1+int8'", "topk:0.1+int8 up"),
+        ("{up: sign, stages: [error-feedback]}", "error-feedback, sign up"),
+        ("{techniques: [top-k]}", "error-feedback, topk:0.1+int8+zstd up"),
+        ("{up: fp16}", "full"),
+        ("{down: int8}", "int8 down"),
+    ],
+)
+def test_a_plan_is_named_after_its_own_codecs(plan, name):
+    text = f"{BASE}wire: {{up: fp16}}\nclients: [{{for: any, plan: {{{plan.strip('{}')}}}}}]\n"
+    assert parse_scenario(text).plan_for(profile="phone", tier="phone").name == name
 
 
 def test_error_feedback_that_is_written_twice_is_one_stage():

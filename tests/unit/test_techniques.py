@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from fedlite.compose.toolbox import catalogue, with_options
 from fedlite.compression.part import PartError
 from fedlite.errors import FedliteError
 from fedlite.learning.data.catalog import CATALOG
 from fedlite.learning.models import MODELS
+from fedlite.scenario.clients import PlanSection
 from fedlite.scenario.profiles import load_profile
 from fedlite.techniques import TECHNIQUES, technique
 from fedlite.techniques.pipeline import joined
@@ -44,12 +46,22 @@ def test_the_list_is_the_catalogue_as_plain_values():
     assert all(set(one["example"]) == {"model", "dataset", "device", "set"} for one in listed)
 
 
+@pytest.mark.parametrize("listed", catalogue(), ids=lambda one: one["technique"])
+def test_the_list_says_what_a_plan_may_name(listed):
+    written = {"name": listed["technique"], **listed["example"]["set"]}
+    if listed["in_plans"]:
+        assert PlanSection.model_validate({"techniques": [written]}).techniques[0].name == listed["technique"]
+    else:
+        with pytest.raises(ValidationError, match="searches for a plan|chooses among plans|a server has trained"):
+            PlanSection.model_validate({"techniques": [written]})
+
+
 def test_options_are_checked_by_name_type_and_range():
     with pytest.raises(PartError, match=r"weight-only: got the option 'bit', expected bits, keep; write 'bits'"):
         technique("weight-only").made({"bit": 4})
     with pytest.raises(PartError, match=r"weight-only.bits: got 'four', expected int; mend the value"):
         technique("weight-only").made({"bits": "four"})
-    with pytest.raises(PartError, match=r"bits: got 3, expected 8, 4 or 2"):
+    with pytest.raises(PartError, match=r"^weight-only.bits: got 3, expected 8, 4 or 2"):
         technique("weight-only").made({"bits": "3"})
     with pytest.raises(FedliteError, match=r"static-int8"):
         technique("static-int9")

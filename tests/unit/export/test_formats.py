@@ -42,6 +42,12 @@ def test_an_onnx_file_says_what_the_net_says(told):
     assert found["bytes"] == pytest.approx(found["stored_bytes"], abs=4000)
 
 
+@pytest.mark.onnx
+def test_an_onnx_file_takes_any_number_of_samples(int8_onnx, ware):
+    run, rows = format_of("onnx").opened(int8_onnx["file"]), ware.data.x_test[:5]
+    np.testing.assert_allclose(run(rows), np.concatenate([run(row[None]) for row in rows]), rtol=1e-5, atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def int8_onnx(told):
     return told("onnx", "int8", StaticQuantization())
