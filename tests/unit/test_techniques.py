@@ -52,7 +52,7 @@ def test_the_list_says_what_a_plan_may_name(listed):
     if listed["in_plans"]:
         assert PlanSection.model_validate({"techniques": [written]}).techniques[0].name == listed["technique"]
     else:
-        with pytest.raises(ValidationError, match="searches for a plan|chooses among plans|a server has trained"):
+        with pytest.raises(ValidationError, match=r"searches for a plan|chooses among plans|a server has trained"):
             PlanSection.model_validate({"techniques": [written]})
 
 
