@@ -63,6 +63,7 @@ def exported(name: str, shipped: Shipped, ware: Ware, form: Format, out: Path) -
     told: dict[str, Any] = {"artefact": name, "format": form.name, "written": False, "executed": False}
     if not shipped.artefact.on_device:
         return {**told, "why": "no model lies on the device"}
+    # torch's switch, eval: nothing drops out, batch statistics stay.
     net = filled(copy.deepcopy(shipped.artefact.net), shipped.artefact.read(shipped.file)).eval()
     counted: Counter[str] = Counter()
     rows = ware.data.x_train[ware.calibration]

@@ -20,7 +20,7 @@ _SCORES: Final = 2
 
 def classes_of(net: nn.Module, x: NDArray[np.float32]) -> NDArray[np.int64] | None:
     """Return the class that a net gives each of the rows (N, *sample), (N,); None if it does not score classes."""
-    model, said = copy.deepcopy(net).eval(), []
+    model, said = copy.deepcopy(net).eval(), []  # torch's switch: nothing drops out, batch statistics stay
     with torch.inference_mode():
         for begin in range(0, len(x), _ROWS_AT_ONCE):
             scores = model(torch.from_numpy(np.array(x[begin : begin + _ROWS_AT_ONCE])))

@@ -65,6 +65,7 @@ class AskServer(Delivery):
 
         row = rows.x[:1]
         with torch.inference_mode():
+            # torch's switch, eval: nothing drops out, batch statistics stay.
             answer = artefact.net.eval()(torch.from_numpy(row)).numpy()
         parsed = wire.parse_codec(self.codec)
         up = wire.encode([row], parsed, np.random.default_rng(0) if parsed.stochastic else None)

@@ -135,7 +135,7 @@ def _asked(net: nn.Module, gates: Mapping[int, Gate], x: NDArray[np.float32]) ->
     import torch
 
     with torch.no_grad():
-        net.eval()(torch.from_numpy(np.array(x)))
+        net.eval()(torch.from_numpy(np.array(x)))  # torch's switch: nothing drops out, batch statistics stay
     return gates.items()
 
 

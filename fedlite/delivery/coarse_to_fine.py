@@ -94,6 +94,7 @@ class CoarseToFine(Delivery):
         held, labels = rows.labelled
         said, wanted = np.asarray(classes_of(pruned.net, held), np.int64), labels.astype(np.int64)
         with torch.no_grad():
+            # torch's switch, eval: nothing drops out, batch statistics stay.
             scores = pruned.net.eval()(torch.from_numpy(np.array(rows.x)))
         coarse = confused_groups(said, wanted, scores.shape[1], self.confused).tolist()
         net = Stages(pruned.net, whole, coarse)

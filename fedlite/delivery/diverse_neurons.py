@@ -118,7 +118,7 @@ def _inputs_of(net: nn.Module, layer: str, x: NDArray[np.float32]) -> NDArray[np
     hook = module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().double().numpy()))
     try:
         with torch.no_grad():
-            net.eval()(torch.from_numpy(np.array(x)))
+            net.eval()(torch.from_numpy(np.array(x)))  # torch's switch: nothing drops out, batch statistics stay
     finally:
         hook.remove()
     return seen[0].reshape(-1, seen[0].shape[-1])

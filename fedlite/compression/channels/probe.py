@@ -49,7 +49,7 @@ class Probe:
     """
 
     def __init__(self, net: nn.Module, input_shape: tuple[int, ...]) -> None:
-        self._net = copy.deepcopy(net).float().eval()
+        self._net = copy.deepcopy(net).float().eval()  # torch's switch: nothing drops out, batch statistics stay
         self._shape = input_shape
         self._templates: dict[str, list[Any]] = defaultdict(list)
         self._calls: dict[str, int] = {}

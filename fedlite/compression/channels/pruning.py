@@ -186,7 +186,7 @@ def _loaded(net: nn.Module, arrays: Sequence[Array]) -> nn.Module:
 
 def _gradients(net: nn.Module, batch: tuple[Array, Array], loss: Loss) -> dict[str, Array]:
     """Return the gradients of a batch's loss, in evaluation mode: batch statistics are not touched."""
-    model = copy.deepcopy(net).eval()
+    model = copy.deepcopy(net).eval()  # torch's switch: nothing drops out, batch statistics stay
     parameters = dict(model.named_parameters())
     value = loss(model(torch.from_numpy(np.array(batch[0]))), torch.from_numpy(np.array(batch[1])))
     found = torch.autograd.grad(value, list(parameters.values()), materialize_grads=True)

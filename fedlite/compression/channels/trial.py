@@ -52,7 +52,7 @@ def without_untrue(net: nn.Module, input_shape: tuple[int, ...], coupling: Coupl
 
 class _Trial:
     def __init__(self, net: nn.Module, input_shape: tuple[int, ...], coupling: Coupling) -> None:
-        self._net = copy.deepcopy(net).double().eval()
+        self._net = copy.deepcopy(net).double().eval()  # torch's switch: nothing drops out, batch statistics stay
         self._shape = input_shape
         self._coupling = coupling
 
