@@ -46,14 +46,14 @@ class BatchStatistics(Delivery):
         import torch
 
         made = {name: _tracking(layer) for name, layer in _static(artefact.net, self.name).items()}
-        net = replaced(artefact.net, made).eval()  # torch's switch: nothing drops out, batch statistics stay
+        net = replaced(artefact.net, made).eval()  # torch's switch: nothing drops out
         for layer in made.values():
-            layer.train()
+            layer.train()  # but statistics are taken
         x = rows.x[: self.rows]
         with torch.inference_mode():
             net(torch.from_numpy(x))
         for layer in made.values():
-            layer.eval()  # torch's switch: nothing drops out, batch statistics stay
+            layer.eval()  # torch's switch: and stay from here on
         return artefact.with_layers(made, None, forward_samples=len(x), statistics_of_rows=len(x))
 
 
