@@ -20,7 +20,17 @@ from fedlite.client.assignment import Standing
 from fedlite.client.choosers.base import Asked, Choice, Ended, Setting
 from fedlite.client.downlink import Downlink, Offer
 from fedlite.client.sending import decoded_weights, send
-from fedlite.compose.shipping import CALIBRATION_ROWS, Shipped, Ware, artefact_of, filled, predicted, ship, state_of
+from fedlite.compose.shipping import (
+    CALIBRATION_ROWS,
+    Shipped,
+    Ware,
+    artefact_of,
+    filled,
+    predicted,
+    score_on_held,
+    ship,
+    state_of,
+)
 from fedlite.compose.spending import Done
 from fedlite.compression.overlap import OverlapSum
 from fedlite.compression.plan import Plan
@@ -84,6 +94,8 @@ class Outcome:
     shipped : Shipped
     metrics : dict
         Of what a device reads from the file, on the test rows.
+    held : dict
+        The same on the rows by which searches may choose.
     jobs : tuple of Job
         Of the rounds under the recipe.
     """
@@ -91,6 +103,7 @@ class Outcome:
     spec: ModelSpec
     shipped: Shipped
     metrics: dict[str, float]
+    held: dict[str, float]
     jobs: tuple[Job, ...]
 
     @property
@@ -350,7 +363,7 @@ class Bench:
         metrics = dict(shipped.score.metrics)
         if "accuracy" in metrics and "macro_f1" not in metrics:
             metrics["macro_f1"] = macro_f1(predicted(shipped, ware), self._task.data.y_test)
-        return Outcome(spec, shipped, metrics, tuple(jobs))
+        return Outcome(spec, shipped, metrics, dict(score_on_held(shipped, ware).metrics), tuple(jobs))
 
     def _ware(self, spec: ModelSpec, arrays: list[Array]) -> Ware:
         task = self._task

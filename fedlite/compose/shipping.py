@@ -16,7 +16,7 @@ from fedlite.devices.estimate import Estimate
 from fedlite.devices.power import compute_energy
 from fedlite.learning import objectives
 from fedlite.learning.tracing import trace
-from fedlite.learning.training.records import ClientJob, Evaluation, LocalConfig
+from fedlite.learning.training.records import ClientJob, Evaluation
 from fedlite.learning.training.trainer import Trainer
 from fedlite.planning.break_even import ask
 from fedlite.pricing import inference, inference_memory
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_FEW: Final = 4
-"""Rows that the trainer is given where it only has to meet constraints."""
+_MATRIX: Final = 2
+_FLOATS: Final = ("fp32", "fp16", "bf16")
 CALIBRATION_ROWS: Final = 256
 
 
@@ -135,10 +135,9 @@ class Packed:
     @property
     def precision(self) -> dict[str, str]:
         """Name of a layer -> its precision, where that is not float32."""
-        if self.plan.deliveries:
-            return dict(self.artefact.precision)
         kind = self.plan.effects.inference
-        return {} if kind == "fp32" else {layer.name.partition("#")[0]: kind for layer in self.workload.layers}
+        trained = {} if kind == "fp32" else {layer.name.partition("#")[0]: kind for layer in self.workload.layers}
+        return {**trained, **self.artefact.precision}
 
     def latency(self, profile: DeviceProfile) -> Estimate:
         """Return the mean time of one inference on a device."""
@@ -199,6 +198,8 @@ def pack(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Packed:
         If a delivery does not apply to the model.
     """
     artefact = artefact_of(ware, plan, previous)
+    if left := _left_in_float32(artefact):
+        artefact = artefact.telling(weights_left_in_float32=left)
     if previous is not None:
         artefact = artefact.telling(update_bytes=len(artefact.update(previous)))
     workload = trace(artefact.plain, ware.spec.input_shape, name=ware.spec.name)
@@ -234,11 +235,27 @@ def predicted(shipped: Shipped, ware: Ware) -> Array:
     return _trainer(shipped.artefact.net, ware).predict(arrays, ware.data.x_test, ware.data.y_test)
 
 
+def _left_in_float32(artefact: Artefact) -> float:
+    """Return the share of the weights that no delivery has written otherwise; 0 if none has written any."""
+    plain = [value for value in artefact.plain.state_dict().values() if value.ndim >= _MATRIX]
+    left = [
+        value for value in artefact.net.state_dict().values() if value.ndim >= _MATRIX and value.is_floating_point()
+    ]
+    share = sum(value.numel() for value in left) / max(sum(value.numel() for value in plain), 1)
+    return share if share < 1 and artefact.codec[0] in _FLOATS else 0.0
+
+
+def score_on_held(shipped: Packed, ware: Ware) -> Evaluation:
+    """Return how good a shipped model is on the rows by which searches may choose."""
+    arrays, data = shipped.artefact.read(shipped.file), ware.data
+    return _trainer(shipped.artefact.net, ware).evaluate(arrays, data.x_train[ware.held], data.y_train[ware.held])
+
+
 def artefact_of(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Artefact:
     """Return the same before it is written to a file and tested."""
     part = plan.structure.place(ware.spec, ware.arrays).take()
-    net = _met(filled(net_of(plan.structure, ware.spec), part), ware, plan)
-    start = Artefact.of(net, () if plan.deliveries else plan.effects.stored)
+    net = _seen(filled(net_of(plan.structure, ware.spec), part), ware, plan)
+    start = Artefact.of(net, plan.effects.stored)
     if (plain := plan.structure.plain(ware.spec)) is not None:
         start = replace(start, plain=filled(plain, state_of(net)))
     rows = Calibration(
@@ -253,15 +270,12 @@ def artefact_of(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Art
     return delivered(start, plan.deliveries, rows)
 
 
-def _met(net: nn.Module, ware: Ware, plan: Plan) -> nn.Module:
-    """Return the net with the plan's constraints met, as every device has it before its first step."""
+def _seen(net: nn.Module, ware: Ware, plan: Plan) -> nn.Module:
+    """Return the net as training under the plan's constraints sees it: what its devices are shipped, and tested on."""
     if not plan.constraints:
         return net
-    data, job = ware.data, ClientJob(np.arange(min(_FEW, len(ware.data.y_train))), ware.seed)
-    cohort = _trainer(net, ware).train(
-        state_of(net), [job], data.x_train, data.y_train, LocalConfig(batch_size=_FEW), constraints=plan.constraints
-    )
-    return filled(net, cohort.start)
+    job = ClientJob(np.arange(0), ware.seed)
+    return filled(net, _trainer(net, ware).seen(state_of(net), plan.constraints, job))
 
 
 def _loss(net: nn.Module, ware: Ware) -> float:

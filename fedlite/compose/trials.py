@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fedlite import wire
@@ -51,10 +51,11 @@ class Trials:
         self.measured: set[Recipe] = set()
 
     def measure(self, recipe: Recipe) -> Mapping[str, Any]:
-        """Return the quantities of a recipe."""
+        """Return the quantities of a recipe, its metrics on held-out rows: other rows judge what was chosen."""
         self.tried += 1
         self.measured.add(recipe)
-        return quantities(self._bench.run([recipe]), self._profile, self._batch)
+        outcome = self._bench.run([recipe])
+        return quantities(replace(outcome, metrics=outcome.held), self._profile, self._batch)
 
     def weigh(self, recipe: Recipe, device: str = "") -> dict[str, float]:
         """Return what the net of a recipe takes, without training it."""

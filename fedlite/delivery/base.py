@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fedlite import wire
@@ -22,7 +23,6 @@ from fedlite.rng import stream
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
     from torch import nn
 
     from fedlite.delivery.path import Band, Path
@@ -205,12 +205,37 @@ class Delivery(Part, ABC):
 
 
 def delivered(start: Artefact, deliveries: Sequence[Part], rows: Calibration) -> Artefact:
-    """Return the artefact that deliveries make of a trained model, one after the other."""
+    """Return the artefact that deliveries make of a trained model, one after the other.
+
+    Raises
+    ------
+    PartError
+        If one does not apply to the model, or to what those before it have made of it.
+    """
     artefact = start
-    for delivery in deliveries:
+    for place, delivery in enumerate(deliveries):
         assert isinstance(delivery, Delivery)  # noqa: S101 (read as one; plans know only parts)
-        artefact = delivery.deliver(artefact, rows)
+        try:
+            artefact = delivery.deliver(artefact, rows)
+            _computed(artefact, rows)
+        except RuntimeError as error:
+            # What torch says of shapes that do not meet; with one delivery alone it is a defect.
+            if not place:
+                raise
+            before = ", ".join(one.name for one in deliveries[:place])
+            raise PartError(
+                f"{delivery.name}: got a model after {before}, whose net does not compute any more"
+                f" ({str(error).splitlines()[0]}), expected deliveries that fit each other; leave one of them out"
+            ) from error
     return artefact
+
+
+def _computed(artefact: Artefact, rows: Calibration) -> None:
+    """Execute the net on one row; torch raises RuntimeError where shapes do not meet."""
+    import torch
+
+    with torch.inference_mode():
+        artefact.net.eval()(torch.from_numpy(np.array(rows.x[:1])))  # torch's switch: batch statistics stay
 
 
 def replaced(net: nn.Module, layers: Mapping[str, nn.Module]) -> nn.Module:

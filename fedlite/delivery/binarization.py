@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fedlite.compression.constraint.binary import binary_positions
 from fedlite.delivery.base import Artefact, Calibration, Delivery
 
 
@@ -41,11 +42,18 @@ class Binarization(Delivery):
 
     def deliver(self, artefact: Artefact, rows: Calibration) -> Artefact:
         """Return the artefact with signs and scales."""
-        from fedlite.delivery.layers import DENSE, layers_of
+        from fedlite.delivery.layers import DENSE, layers_of, no_such_layers
         from fedlite.delivery.signs import BinaryWeights
 
-        layers = layers_of(artefact.as_trained(self.name), DENSE, self.name, "linear or convolutional layers")
-        names = list(layers) if self.ends else list(layers)[1:-1]
+        net = artefact.as_trained(self.name)
+        layers = layers_of(net, DENSE, self.name, "linear or convolutional layers")
+        weights = list(dict(net.named_parameters()).items())
+        # The same ones as in training, whose ends may be no such layers.
+        binary = binary_positions([value.detach().numpy() for _, value in weights], ends=self.ends)
+        chosen = {weights[position][0] for position in binary}
+        names = [name for name in layers if f"{name}.weight".lstrip(".") in chosen]
+        if not names:
+            raise no_such_layers(net, self.name, "linear or convolutional layers between its first and last weights")
         return artefact.with_layers(
             {name: BinaryWeights(layers[name]) for name in names}, None, binary_layers=len(names)
         )

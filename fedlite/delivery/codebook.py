@@ -16,8 +16,7 @@ from fedlite.wire.bits import pack, unpack
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_ALIGNED: Final = (1, 2, 4, 8)
-"""Bits of which whole numbers fill a byte."""
+_BYTE: Final = 8
 
 
 class SharedWeights(nn.Module):
@@ -50,9 +49,9 @@ class SharedWeights(nn.Module):
         self.bias = bias_of(layer)
 
     def aligned(self) -> Self:
-        """Return the layer with indices that never lie across two bytes: longer, but shorter once bytes are coded."""
-        made, indices = deepcopy(self), self._indices()
-        made.hold(indices, next(width for width in _ALIGNED if width >= self.bits))
+        """Return the layer with a byte for each index: longer, but mostly shorter once bytes are coded."""
+        made = deepcopy(self)
+        made.hold(self._indices(), _BYTE)
         return made
 
     def hold(self, indices: NDArray[np.uint8], bits: int) -> None:

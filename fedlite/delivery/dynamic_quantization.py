@@ -60,4 +60,4 @@ def _made(layer: nn.Module) -> nn.Module:
     from fedlite.delivery.integers import IntegerLayer
     from fedlite.delivery.recurrent import IntegerRecurrent
 
-    return IntegerLayer(layer, 8) if isinstance(layer, nn.Linear) else IntegerRecurrent(layer)  # type: ignore[arg-type]
+    return IntegerLayer(layer, 8) if isinstance(layer, nn.Linear) else IntegerRecurrent(layer)

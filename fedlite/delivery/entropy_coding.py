@@ -35,10 +35,12 @@ class EntropyCoding(Delivery):
         return f"{self.stage} file"
 
     def deliver(self, artefact: Artefact, rows: Calibration) -> Artefact:
-        """Return the artefact stored through the stage, with indices of codebooks that lie within bytes."""
+        """Return the artefact stored through the stage; indices of codebooks get a byte each where that is shorter."""
         from fedlite.delivery.codebook import SharedWeights
 
-        books = {name: one.aligned() for name, one in artefact.net.named_modules() if isinstance(one, SharedWeights)}
-        net = replaced(artefact.net, books) if books else artefact.net
         plain = tuple(stage for stage in artefact.codec if stage.partition(":")[0] not in wire.LOSSLESS)
-        return replace(artefact, net=net, codec=(*plain, self.stage))
+        made = replace(artefact, codec=(*plain, self.stage))
+        books = {name: one.aligned() for name, one in made.net.named_modules() if isinstance(one, SharedWeights)}
+        if not books:
+            return made
+        return min(made, replace(made, net=replaced(made.net, books)), key=lambda one: len(one.file()))

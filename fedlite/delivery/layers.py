@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 from torch import Tensor, nn
 
 from fedlite.compression.part import PartError
+from fedlite.learning.models.char_lstm import OneBiasLstm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DENSE: Final = (nn.Linear, nn.Conv1d, nn.Conv2d)
-RECURRENT: Final = (nn.LSTM, nn.GRU, nn.RNN)
+RECURRENT: Final = (nn.LSTM, nn.GRU, nn.RNN, OneBiasLstm)
 
 
 def layers_of(

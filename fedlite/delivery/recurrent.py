@@ -22,10 +22,10 @@ class IntegerRecurrent(nn.Module):
 
     Parameters
     ----------
-    layer : nn.RNNBase
+    layer : nn.RNNBase or OneBiasLstm
     """
 
-    def __init__(self, layer: nn.RNNBase) -> None:
+    def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         # Not a submodule: what is stored are the integers, and these tensors are written from them.
         self._layer = (copy.deepcopy(layer),)
@@ -37,7 +37,7 @@ class IntegerRecurrent(nn.Module):
             else:
                 self.register_buffer(name, weight.detach().clone())
 
-    def layer(self) -> nn.RNNBase:
+    def layer(self) -> nn.Module:
         """Return the layer with the float32 matrices that its integers stand for."""
         (layer,) = self._layer
         with torch.no_grad():

@@ -304,7 +304,7 @@ class ClientRule(Section):
             raise mistake("got among without choose", "write who chooses: 'plan: auto', or 'choose: bandit'")
         if self.among and self.plan is not None and self.plan != PlanSection(auto=True):
             raise mistake("got 'auto' with keys of its own beside among", "write them in the plans of among", "plan")
-        if self.among and len(self.among) < _FEWEST_PLANS:
+        if (self.among or self.choose is not None) and len(self.among) < _FEWEST_PLANS:
             raise mistake(
                 f"got {len(self.among)} plans to choose from, expected 2 or more",
                 "write 'among: {coarse: ..., fine: ...}'",

@@ -85,11 +85,7 @@ class FleetScenario(Sections):
         return tuple(replace(self._complete(plan), name=name) for name, plan in rule.among.items())
 
     def options_for(self, *, profile: str, tier: str) -> list[Option]:
-        """Return what a device class may follow, rule by rule, up to the one that holds whatever its state.
-
-        The ledger has to tell which plan a job had, so that codecs of their own are in the names of those that hold
-        now and then.
-        """
+        """Return what a device class may follow, rule by rule, up to the one that holds whatever its state."""
         options = []
         for index, rule in enumerate(self.clients):
             if not rule.fits(profile=profile, tier=tier):
@@ -103,13 +99,7 @@ class FleetScenario(Sections):
     def _named_plans(self, rule: ClientRule) -> tuple[Plan, ...]:
         if rule.choose is not None:
             return self._menu(rule)
-        plan = self._complete(rule.first)
-        if rule.when is None:
-            return (plan,)
-        codecs = [
-            f"{way} {'+'.join(c)}" for way, c in (("up", rule.first.up), ("down", rule.first.down)) if c is not None
-        ]
-        return (replace(plan, name=", ".join([plan.name, *codecs])),)
+        return (self._complete(rule.first),)
 
     def plan_for(self, *, profile: str, tier: str) -> Plan:
         """Return the compression plan of a device class, with the scenario's wire, error feedback and privacy.

@@ -80,6 +80,7 @@ ONLY = {
     "subnet": {"family"},
     "supernet": {"family"},
     "skip": {"exits", "batch statistics", "family"},
+    "quantised-net": {"perceptron", "batch statistics"},
 }
 """Name -> the nets that it applies to; others apply to all but "exits" and "family", which tell nothing new of them."""
 

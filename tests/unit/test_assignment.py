@@ -90,7 +90,7 @@ def run(folder, text=SCENARIO):
 def test_a_run_follows_its_devices_and_the_ledger_says_which_plan(tmp_path):
     finished = run(tmp_path / "a")
     rows = finished.clients.filter(pl.col("kind") == "train")
-    assert set(rows["plan"]) == {"80% sparse", "full, up topk:0.1", "8 bits"}
+    assert set(rows["plan"]) == {"80% sparse", "topk:0.1 up", "8 bits"}
     capacity = {name: load_profile(name).battery_j.value for name in ("pixel-8", "wileyfox-swift")}
     share = np.array([row["battery_before_j"] / capacity[row["profile"]] for row in rows.iter_rows(named=True)])
     sparse = (rows["plan"] == "80% sparse").to_numpy()
@@ -107,7 +107,7 @@ def test_a_scenario_with_conditions_is_written_out_as_it_was_read():
     assert parse_scenario(dump_scenario(scenario)) == scenario
     options = scenario.options_for(profile="pixel-8", tier="phone-high")
     assert [option.condition for option in options] == [Condition(0.6, 1e9), Condition(up_bps=15e6), None]
-    assert [option.plans[0].name for option in options] == ["80% sparse", "full, up topk:0.1", "8 bits"]
+    assert [option.plans[0].name for option in options] == ["80% sparse", "topk:0.1 up", "8 bits"]
     assert options[1].plans[0].up == ("topk:0.1",)
     assert [option.rule for option in scenario.options_for(profile="wileyfox-swift", tier="phone-low")] == [1, 2]
     assert scenario.plan_for(profile="pixel-8", tier="phone-high").name == "8 bits"

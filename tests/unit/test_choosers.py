@@ -333,8 +333,8 @@ CHOICES = ["bandit", "{name: q-learning, links: [1e7]}", "{name: by-update, pati
 def test_choices_are_in_the_ledger_and_an_interrupted_run_resumes_to_the_same_bits(tmp_path, chooser):
     whole = run(tmp_path / "whole", chooser)
     plans = set(whole.clients["plan"])
-    assert plans <= {"4 bits", "8 bits", "whole", "full, up topk:0.1"}
-    assert len(plans - {"full, up topk:0.1"}) > 1
+    assert plans <= {"4 bits", "8 bits", "whole", "topk:0.1 up"}
+    assert len(plans - {"topk:0.1 up"}) > 1
 
     def stop_in_the_middle(progress):
         if progress.round_ == 5:
@@ -356,7 +356,7 @@ def test_ray_gives_the_bits_of_this_process(tmp_path):
 
 
 def test_a_bandit_has_one_plan_in_a_round_and_tries_all(tmp_path):
-    rows = run(tmp_path / "run", "bandit").clients.filter(pl.col("plan") != "full, up topk:0.1")
+    rows = run(tmp_path / "run", "bandit").clients.filter(pl.col("plan") != "topk:0.1 up")
     assert (rows.group_by("round").agg(pl.col("plan").n_unique())["plan"] == 1).all()
     first = rows.sort("round").unique("round", maintain_order=True)["plan"].to_list()
     assert first[:2] == ["4 bits", "8 bits"]

@@ -73,9 +73,10 @@ def test_stored_bytes_follow_mask_and_bits(rows):
     assert bits4.stored_bytes == pytest.approx(full / 8, rel=0.04)
 
 
-def test_inference_at_eight_bits_is_that_of_the_int8_engine_and_a_mask_leaves_it_alone(rows):
-    assert rows["8 bits"].precision == "int8"
-    assert rows["8 bits"].inference_s.value != rows["full"].inference_s.value
+def test_neither_weights_of_eight_bits_nor_a_mask_make_inference_another_one(rows):
+    # Activations were not rounded in training: an int8 engine would compute something else.
+    assert rows["8 bits"].precision == "fp32"
+    assert rows["8 bits"].inference_s == rows["full"].inference_s
     assert rows["90 % sparse"].inference_s == rows["full"].inference_s
     (bits4,) = compare_plans(load_profile("pixel-4"), TARGET, [Plan("4", constraints=(FakeQuant(4),))])
     assert bits4.precision == "fp32"

@@ -68,7 +68,7 @@ def test_the_effects_of_parts_multiply_and_add():
     assert found.step_time > 2.0
     assert found.weight_copies == 1.0 + 2.0 + 1.0
     assert found.stored == ("rtn8:weights",)
-    assert found.inference == "int8"
+    assert found.inference == "fp32"
 
 
 def test_a_plan_is_called_after_what_changes_net_and_training():

@@ -188,14 +188,15 @@ def test_a_part_says_nothing_of_itself_unless_it_does():
 def test_what_the_parts_that_ship_say_and_cost():
     eight, four, masked = FakeQuant(8), FakeQuant(4), Magnitude(0.9)
     slow = 1 / math.sqrt(0.53 * 0.45)
-    assert eight.effects == Effects(slow, 2.0, 0.0, 0.0, ("rtn8:weights",), "int8")
+    assert eight.effects == Effects(slow, 2.0, 0.0, 0.0, ("rtn8:weights",), "fp32")
     assert four.effects == Effects(slow, 2.0, 0.0, 0.0, ("rtn4:weights",), "fp32")
     assert masked.effects == Effects(1 / math.sqrt(0.90 * 0.97), 1.0, 0.0, 0.0, (), "fp32")
     assert [part.label for part in (eight, four, masked, Width(0.25), FULL)] == [
         "8 bits", "4 bits", "90% sparse", "width 0.25", "full",
     ]  # fmt: skip
     slower = "training steps are slower, not faster; "
-    assert eight.remark == slower + "inference is that of the converted int8 model"
+    unpacked = "inference as fp32, whose weights are unpacked, unless static int8 is delivered"
+    assert eight.remark == slower + unpacked
     assert four.remark == slower + "no 4-bit kernels: inference as fp32"
     assert masked.remark.startswith("the mask makes nothing faster")
     assert eight.changes_forward

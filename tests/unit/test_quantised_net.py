@@ -130,6 +130,15 @@ def test_side_by_side_every_client_has_grids_of_its_own():
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("model", "shape", "named"),
+    [("char-lstm", (6,), "embedding.weight, lstm.weight_ih_l0"), ("char-transformer", (6,), "tokens")],
+)
+def test_a_net_with_weights_that_nothing_rounds_is_refused(model, shape, named):
+    with pytest.raises(PartError, match=f"quantised-net: got a net with {named}.* use the constraint fake-quant"):
+        QuantisedNet().build(spec_of(model, shape, 9, 1))
+
+
 def test_a_net_without_such_layers_says_what_it_has():
     class Spec:
         def build(self, share=1.0):

@@ -56,13 +56,15 @@ class FakeQuant(Constraint):
 
     @property
     def effects(self) -> Effects:
-        """Half the speed, the rounded copy and the mask of its gradient; stored, and with 8 bits run, as integers."""
+        """Half the speed, the rounded copy and the mask of its gradient; stored as integers.
+
+        Activations are not rounded, so that inference is that of float32; `static-quantization` delivers integers.
+        """
         return Effects(
             step_time=1 / math.sqrt(math.prod(FAKE_QUANT_SPEED)),
             weight_copies=2.0,
             # Weights rounded to nearest with one scale a tensor and biases as they are: what was seen in training.
             stored=(f"rtn{self.bits}:weights",),
-            inference="int8" if self.bits == _INT8 else "fp32",
         )
 
     @property
@@ -74,7 +76,7 @@ class FakeQuant(Constraint):
     def remark(self) -> str:
         """What it costs, and where it gains."""
         gain = (
-            "inference is that of the converted int8 model"
+            "inference as fp32, whose weights are unpacked, unless static int8 is delivered"
             if self.bits == _INT8
             else "no 4-bit kernels: inference as fp32"
         )

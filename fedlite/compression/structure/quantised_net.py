@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 LEAST, MOST = 2, 8
 _INT8: Final = 8
 _STORABLE: Final = (8, 4)
+_MATRIX: Final = 2
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class QuantisedNet(Structure):
         for layer in swap(net, ROUNDED, "a linear or convolutional layer"):
             assert isinstance(layer, Rounded)  # noqa: S101 (narrows for the type checker)
             layer.grids = grids
+        _check_all_rounded(net)
         return net
 
     def plain(self, spec: NetSpec) -> nn.Module:
@@ -102,3 +104,22 @@ class QuantisedNet(Structure):
     def place(self, spec: NetSpec, full: Sequence[Array]) -> Whole:
         """Return that every tensor lies where it is."""
         return Whole(full)
+
+
+def _check_all_rounded(net: nn.Module) -> None:
+    """Refuse a net with weights that none of the layers rounds: it would be stored and priced as if it had none.
+
+    Raises
+    ------
+    PartError
+        If there are some, such as embeddings, recurrent layers and factors.
+    """
+    from fedlite.compression.layers.rounded import Rounded
+
+    rounded = {f"{name}.weight".lstrip(".") for name, layer in net.named_modules() if isinstance(layer, Rounded)}
+    others = [name for name, value in net.named_parameters() if value.ndim >= _MATRIX and name not in rounded]
+    if others:
+        raise PartError(
+            f"quantised-net: got a net with {', '.join(others)}, which no linear or convolutional layer rounds in"
+            " training, expected a net of such layers; use the constraint fake-quant ('bits'), which rounds all weights"
+        )

@@ -78,6 +78,15 @@ class Constrained:
         begun = dict(zip(trainable, map(to_host, changed), strict=True))
         return [begun.get(i, array) for i, array in enumerate(arrays)]
 
+    def seen_state(self, arrays: Sequence[Array], trainable: Sequence[int]) -> list[Array]:
+        """Return that start as the forward pass sees it: rounded, binary, whatever a constraint makes of weights."""
+        begun = self.start(arrays, trainable)
+        if not self.pairs:
+            return begun
+        found = self.seen([self.place.copied(begun[i]) for i in trainable])
+        seen = {i: to_host(tensor.detach()) for i, tensor in zip(trainable, found, strict=True)}
+        return [seen.get(i, array) for i, array in enumerate(begun)]
+
     def held(self, arrays: Sequence[Array], trainable: Sequence[int]) -> Held | None:
         """Return which coordinates of the state the clients hold: those that every constraint leaves them."""
         held: Held = [None] * len(arrays)

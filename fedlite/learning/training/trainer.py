@@ -134,6 +134,14 @@ class Trainer:
             gradients = self._gradients(arrays, capability, bound)
             return train_batched(self._template, gradients, tile, arrays, jobs, x, y, config, bound)
 
+    def seen(self, arrays: Sequence[Array], constraints: Sequence[Constraint], job: ClientJob) -> list[Array]:
+        """Return a model as the forward pass of a client under constraints sees it, before its first step."""
+        self._template.check(arrays)
+        with self._template.place.computing():
+            return constrained(constraints, self._template, arrays, [job], 0).seen_state(
+                arrays, self._template.trainable
+            )
+
     def _one_by_one(self, constraints: Sequence[Constraint], terms: Sequence[Term]) -> bool:
         """Tell whether a plan's clients cannot run side by side.
 
