@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from fedlite.errors import FedliteError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,6 +29,10 @@ _ROWS: Final = (
     ("peak_memory_bytes", "memory of training", "bytes"),
     ("inference_memory_bytes", "memory of an inference", "bytes"),
 )
+
+
+_WHOLE: Final = 1e4
+"""Numbers from here on are told without digits behind the point."""
 
 
 def show_list(*, as_json: bool) -> None:
@@ -94,17 +100,25 @@ def show_comparison(asked: Asked, *, as_json: bool) -> None:
 
 
 def show_orders(asked: Asked, *, as_json: bool) -> None:
-    """Print what the order of techniques makes of the model: one column for each order."""
+    """Print what the order of techniques makes of the model: one column for each order.
+
+    Raises
+    ------
+    SystemExit
+        If every order is refused.
+    """
     from fedlite.compose.toolbox import orders
 
     told = orders(asked)
+    made = [one for one in told if "refused" not in one]
     if as_json:
         print(json.dumps(told))
+        if not made:
+            raise SystemExit(FedliteError.exit_code)
         return
     from rich import box
     from rich.table import Table
 
-    made = [one for one in told if "refused" not in one]
     table = Table(
         box=box.SIMPLE_HEAD, title=f"{asked.model} on {asked.profile.name}, {asked.data}", title_justify="left"
     )
@@ -121,6 +135,8 @@ def show_orders(asked: Asked, *, as_json: bool) -> None:
     for one in told:
         if "refused" in one:
             console.print(f"{_in_order(one)}: {one['refused']}", markup=False)
+    if not made:
+        raise SystemExit(FedliteError.exit_code)
 
 
 def _in_order(told: Mapping[str, Any]) -> str:
@@ -129,8 +145,6 @@ def _in_order(told: Mapping[str, Any]) -> str:
 
 def setting(text: str) -> tuple[str, str]:
     """Return the option and the value of `option=value`."""
-    from fedlite.errors import FedliteError
-
     key, equals, value = text.partition("=")
     if not (equals and key):
         raise FedliteError(f"--set: got {text!r}, expected option=value; write for example --set bits=4")
@@ -161,14 +175,20 @@ def _show(told: Mapping[str, Any]) -> None:
 
 
 def _fact(value: Any) -> str:
-    """Return what a method says of itself, which may be nested, in words."""
+    """Return what a method says of itself, which may be nested, in words: a line for each of several records."""
     if isinstance(value, dict):
-        return ", ".join(f"{str(name).replace('_', ' ')} {_fact(one)}" for name, one in value.items())
+        parts = [
+            f"{str(name).replace('_', ' ')} {_fact(one)}" for name, one in value.items() if one not in ({}, [], "")
+        ]
+        return ", ".join(parts)
     if isinstance(value, list | tuple):
-        return ("; " if any(isinstance(one, dict) for one in value) else ", ").join(_fact(one) for one in value)
+        lines = any(isinstance(one, dict | list | tuple) for one in value)
+        return "".join(f"\n  {_fact(one)}" for one in value) if lines else ", ".join(_fact(one) for one in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= _WHOLE else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _cost(cost: Mapping[str, Any]) -> list[str]:

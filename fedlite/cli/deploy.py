@@ -68,7 +68,6 @@ def _asked(
     from fedlite.compose.toolbox import with_options
     from fedlite.devices.duty import Use
     from fedlite.errors import FedliteError
-    from fedlite.units import parse
 
     rate, deadline, limit = use
     parts = {name: [] if name == "fp32" else name.split("+") for name in names}
@@ -83,10 +82,20 @@ def _asked(
     return Deployment(
         run,
         artefacts,
-        Use(rate, math.inf if deadline is None else parse(deadline, "time")),
-        math.inf if limit is None else parse(limit, "bytes"),
+        Use(rate, _read("--deadline", deadline, "time")),
+        _read("--limit", limit, "bytes"),
         out,
     )
+
+
+def _read(option: str, text: str | None, dimension: str) -> float:
+    from fedlite.errors import FedliteError, UnitError
+    from fedlite.units import parse
+
+    try:
+        return math.inf if text is None else parse(text, dimension)
+    except UnitError as error:
+        raise FedliteError(f"{option}: {error}") from error
 
 
 def _is_for(key: str, techniques: Sequence[str]) -> bool:

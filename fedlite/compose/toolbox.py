@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
+from fedlite import wire
 from fedlite.compose.bench import Bench
 from fedlite.compose.bench_rows import on_the_device, quantities
 from fedlite.compose.bench_task import Effort, bench_task, uplinks
@@ -59,6 +60,17 @@ def compare(asked: Asked) -> dict[str, Any]:
     FedliteError
         If a technique does not apply to the model, two do not go together, or the data cannot be had.
     """
+    names = [name for name, _ in asked.techniques]
+    try:
+        return _compared(asked)
+    except (PartError, wire.CodecError) as error:
+        # Parts know their own names only.
+        if str(error).startswith((*names, "rounds")):
+            raise
+        raise PartError(f"{', '.join(names)}: {error}") from error
+
+
+def _compared(asked: Asked) -> dict[str, Any]:
     if asked.effort.rounds < len(asked.techniques):
         raise PartError(
             f"rounds: got {asked.effort.rounds} for {len(asked.techniques)} techniques, which act one after the other,"

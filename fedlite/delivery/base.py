@@ -219,13 +219,11 @@ def delivered(start: Artefact, deliveries: Sequence[Part], rows: Calibration) ->
             artefact = delivery.deliver(artefact, rows)
             _computed(artefact, rows)
         except RuntimeError as error:
-            # What torch says of shapes that do not meet; with one delivery alone it is a defect.
-            if not place:
-                raise
-            before = ", ".join(one.name for one in deliveries[:place])
+            # What torch says of shapes that do not meet.
+            before = ", ".join(["the structure", *(one.name for one in deliveries[:place])])
             raise PartError(
-                f"{delivery.name}: got a model after {before}, whose net does not compute any more"
-                f" ({str(error).splitlines()[0]}), expected deliveries that fit each other; leave one of them out"
+                f"{delivery.name}: got a model as {before} left it, which does not compute any more"
+                f" ({str(error).splitlines()[0]}), expected parts that fit each other; leave one of them out"
             ) from error
     return artefact
 

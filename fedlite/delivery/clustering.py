@@ -42,7 +42,7 @@ class Clustering(Delivery):
 
     def __post_init__(self) -> None:
         if not 2 <= self.clusters <= MOST:  # noqa: PLR2004 (stated in the message)
-            raise PartError(f"clusters: got {self.clusters}, expected 2 to {MOST}; 16 is the default")
+            raise PartError(f"clusters: got {self.clusters}, expected 2 to {MOST}; write for example 16")
 
     @property
     def label(self) -> str:

@@ -185,13 +185,27 @@ class PlanSection(Section):
         return replace(plan, name=name, stages=(*plan.stages, *stages))
 
     def _with_techniques(self, plan: Plan) -> Plan:
-        """Return the plan with what the techniques ask for, in their order; codecs that are written out stay."""
+        """Return the plan with what the techniques ask for, in their order.
+
+        Raises
+        ------
+        PartError
+            If a codec is written out where a technique is nothing else.
+        """
         from fedlite.techniques.pipeline import joined
         from fedlite.techniques.technique import Recipe
 
         recipe = Recipe(plan)
         for technique in self.techniques:
             recipe = joined(recipe, technique.recipe)
+        for named in self.techniques:
+            for link, own in (("up", self.up), ("down", self.down)):
+                codec = getattr(named.recipe.plan, link)
+                if named.is_codec and own and codec != _PLAIN:
+                    raise PartError(
+                        f"{link}: got {'+'.join(own)!r} beside the technique {named.name!r}, whose codec is"
+                        f" {'+'.join(codec)!r}, expected one of both; remove it, or write the parts yourself"
+                    )
         made = replace(recipe.plan, up=self.up or recipe.plan.up, down=self.down or recipe.plan.down)
         return made if self.delta is None else replace(made, delta=self.delta)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import PlainSerializer, PlainValidator
@@ -31,18 +31,43 @@ class NamedTechnique:
         """The technique's."""
         return str(dict(self.written)["name"])
 
+    @property
+    def is_codec(self) -> bool:
+        """Whether it acts on the wire alone."""
+        plan = self.recipe.plan
+        return plan.is_full and not plan.terms and not plan.deliveries and self.recipe.layers is None
+
     def missing(self, task: Task) -> str:
         """Return what a task would have to say for the net to be the technique's, as it is written; "" if it does."""
         wanted = []
         recipe, model = self.recipe, task.model
         options = {key: value for key, value in recipe.options if model.arguments().get(key) != value}
         if recipe.model not in (None, model.name) or options:
-            asked = ", ".join(f"{key}: {value}" for key, value in recipe.options)
-            wanted.append(f"model: {{name: {recipe.model or model.name}{', ' * bool(asked)}{asked}}}")
+            wanted.append(f"model: {_model(recipe, model.name)}")
+        if recipe.options and dict(recipe.options).get("outputs") == _EVERY_EXIT and task.objective != _BY_EXITS:
+            wanted.append(f"objective: {_BY_EXITS}")
         if recipe.layers is not None and _plain(recipe.layers) != _plain(task.layers):
-            asked = ", ".join(f"{key}: {value}" for key, value in self.written if key != "name")
-            wanted.append(f"layers: {{name: {recipe.layers.name}{', ' * bool(asked)}{asked}}}")
+            wanted.append(f"layers: {_layers(recipe.layers)}")
         return ", ".join(wanted)
+
+
+def _model(recipe: Recipe, name: str) -> str:
+    """Return a model as a task names it; another net where that one has not what the technique asks for."""
+    from fedlite.learning.models import having
+
+    asked = dict(recipe.options)
+    fitting = having(next(iter(asked))) if asked else []
+    chosen = recipe.model or (name if name in fitting or not fitting else fitting[0])
+    inner = ", ".join(f"{key}: {value}" for key, value in asked.items())
+    return f"{{name: {chosen}{f', options: {{{inner}}}' * bool(inner)}}}"
+
+
+def _layers(layers: Layers) -> str:
+    """Return layers as a task names them, with all that is not their own default."""
+    usual = {one.name: one.default for one in fields(layers)}
+    asked = {key: value for key, value in asdict(layers).items() if value != usual[key] and key not in _OF_A_FILE}
+    written = {key: f"[{', '.join(value)}]" if isinstance(value, tuple) else value for key, value in asked.items()}
+    return f"{{{', '.join([f'name: {layers.name}', *(f'{key}: {value}' for key, value in written.items())])}}}"
 
 
 def _plain(layers: Layers | None) -> tuple[str, dict[str, Any]] | None:
@@ -52,6 +77,8 @@ def _plain(layers: Layers | None) -> tuple[str, dict[str, Any]] | None:
     return layers.name, {key: value for key, value in asdict(layers).items() if key not in _OF_A_FILE}
 
 
+_EVERY_EXIT: Final = "all"
+_BY_EXITS: Final = "exits"
 _OF_A_FILE: Final = {"file", "sha256"}
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fedlite import wire
+from fedlite.cli.compress_technique import _fact
 from fedlite.cli.main import app
 from fedlite.client.stages.error_feedback import ErrorFeedback
 from fedlite.compose.bench import Bench
@@ -254,6 +255,40 @@ def test_options_that_would_do_nothing_are_refused(written, told):
     from typer.testing import CliRunner
 
     assert told in str(CliRunner().invoke(app, ["compress", "mlp", *written]).exception)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (["--technique", "depthfl"], "or name a net that has it: cnn-exits, resnet8-exits"),
+        (["--technique", "static-int8", "--set", "keep=zzz"], "static-int8: keep: got 'zzz'"),
+        (["--technique", "top-k", "--set", "numbers=int3"], "top-k: codec: got the stage 'int3'"),
+        (["--technique", "clustering", "--set", "clusters=0"], "clustering.clusters: got 0, expected 2 to 256; write"),
+    ],
+)
+def test_whose_mistake_it_is_is_said(written, told):
+    from typer.testing import CliRunner
+
+    few = ["--rows", "100", "--epochs", "1", "--rounds", "1"]
+    assert told in str(CliRunner().invoke(app, ["compress", "mlp", *written, *few]).exception)
+
+
+@pytest.mark.parametrize("json_", [[], ["--json"]])
+def test_orders_that_are_all_refused_are_a_failure(json_):
+    from typer.testing import CliRunner
+
+    both = ["--technique", "dynamic-int8", "--technique", "static-int8", "--orders"]
+    found = CliRunner().invoke(
+        app, ["compress", "mlp", *both, "--rows", "100", "--epochs", "1", "--rounds", "2", *json_]
+    )
+    assert found.exit_code == 2
+    assert "without linear or" in found.output
+
+
+def test_what_methods_say_of_themselves_is_in_words():
+    told = [{"candidate": "none", "accuracy": 0.98052, "over": {"stored_bytes": {"takes": 212345.6}}}, {"over": {}}]
+    assert _fact(told) == "\n  candidate none, accuracy 0.9805, over stored bytes takes 212,346\n  "
+    assert _fact([True, 3, 53002, 0.5]) == "yes, 3, 53,002, 0.5"
 
 
 @pytest.mark.parametrize("name", ["qat-activations", "integer-training"])

@@ -54,6 +54,34 @@ def mistakes(plan, model="mlp"):
     return str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("plan", "model", "said"),
+    [
+        ("{techniques: [channel-gating, static-int8]}", "cnn", "got a model as the structure, channel-gating left it"),
+        ("{techniques: [structured-pruning, early-exit]}", "cnn-exits", "which does not compute any more"),
+        ("{techniques: [one-shot-pruning, battery-width]}", "cnn", "expected parts that fit each other"),
+        ("{techniques: [top-k], up: int8}", "cnn", "up: got 'int8' beside the technique 'top-k'"),
+        ("{techniques: [depthfl]}", "cnn", "{name: cnn-exits, options: {outputs: all}}, objective: exits}'"),
+        ("{techniques: [{name: lora, rank: 2}]}", "cnn", "layers: {name: lora, rank: 2, targets: [query, value]}"),
+    ],
+)
+def test_parts_that_do_not_fit_each_other_or_the_task_are_refused_with_what_helps(plan, model, said):
+    assert said in mistakes(plan, model)
+
+
+def test_what_the_remedy_says_is_in_order():
+    options = "{name: cnn-exits, options: {outputs: all}}"
+    scenario("{techniques: [depthfl]}", options + ", objective: exits")
+    with pytest.raises(InvalidFileError, match="objective: exits"):
+        scenario("{techniques: [depthfl]}", options)
+
+
+def test_who_chooses_needs_something_to_choose_from():
+    text = SCENARIO.replace("plan: PLAN", "choose: bandit").replace("MODEL", "mlp").replace("DATA", "digits")
+    with pytest.raises(InvalidFileError, match="got 0 plans to choose from, expected 2 or more"):
+        parse_scenario(text)
+
+
 def test_a_technique_is_short_for_its_parts():
     short = scenario("{techniques: [{name: unstructured-pruning, sparsity: 0.7}, static-int8]}").clients[0].plan
     long = (
@@ -85,7 +113,7 @@ def test_mistakes_in_techniques_are_told_with_a_remedy():
     [
         ("{techniques: [compact-net]}", "mlp", "write 'task: {model: {name: mobilenet-v2}}'"),
         ("{techniques: [{name: circulant-features, block: 4}]}", "mlp", "task: {layers: {name: circulant, block: 4}}"),
-        ("{techniques: [depthfl]}", "resnet8-exits", "write 'task: {model: {name: resnet8-exits, outputs: all}}'"),
+        ("{techniques: [depthfl]}", "resnet8-exits", "{name: resnet8-exits, options: {outputs: all}}"),
         ("{techniques: [depthfl]}", "{name: resnet8-exits, options: {outputs: all}}, objective: exits", ""),
         ("{techniques: [circulant-features]}", "mlp, layers: {name: circulant, block: 8}", "a slice of 0.5 of a model"),
     ],

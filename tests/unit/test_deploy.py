@@ -153,6 +153,12 @@ def test_the_command_writes_what_a_rollout_takes(trained, tmp_path):
     assert {one.name for one in parse_rollout(plan).model.variants} == {"fp32", "unstructured-pruning-static-int8"}
 
 
+@pytest.mark.parametrize(("option", "text"), [("--deadline", "5"), ("--limit", "abc")])
+def test_a_quantity_that_cannot_be_read_is_told_by_its_option(trained, option, text):
+    found = CliRunner().invoke(app, ["deploy", str(trained.path), option, text])
+    assert str(found.exception).startswith(f"{option}: ")
+
+
 def test_a_setting_that_no_artefact_has_is_refused(trained, tmp_path):
     found = CliRunner().invoke(app, ["deploy", str(trained.path), "--artefact", "fp32", "--set", "bits=2"])
     assert "--set: got 'bits', which none of the artefacts fp32 has" in str(found.exception)

@@ -177,8 +177,14 @@ def _check_params(name: str, accepted: Mapping[str, inspect.Parameter], params: 
         return
     own = sorted(set(accepted) - {"input_shape", "num_classes"})
     if unknown := sorted(set(params) - set(own)):
-        near = nearest(unknown[0], own)
+        near, others = nearest(unknown[0], own), having(unknown[0])
+        elsewhere = f"remove it, or name a net that has it: {', '.join(others)}" if others else "remove it"
         raise ModelError(
             f"model {name!r}: got unknown parameter {', '.join(unknown)}; expected {', '.join(own) or 'none'}; "
-            + (f"write {near!r}" if near else "remove it")
+            + (f"write {near!r}" if near else elsewhere)
         )
+
+
+def having(parameter: str) -> list[str]:
+    """Return the nets that ship whose factories have a parameter."""
+    return [name for name in MODELS if parameter in inspect.signature(factory_of(name)).parameters]
