@@ -65,7 +65,9 @@ def scenario_particulars(
             # Only where fedlite chose a plan.
             **({"auto": told} if (told := _chosen(classes)) else {}),
             "delivered": (
-                delivered_models(classes, learning, record.trained.final) if scenario.task.app is None else []
+                delivered_models(scenario, classes, learning, record.trained.final, record.ledger.columns())
+                if scenario.task.app is None
+                else []
             ),
             "privacy": spent,
             "epsilon": spent,  # the key that summaries of version 0.1 had

@@ -82,12 +82,18 @@ def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
         "Down of uncompressed",
     )
     content = TextTable("What each device class trains, and whether it fits", head, rows, frozenset({2, 3}))
-    return tag("div", table(content), *_said_of_plans(joined), class_="card")
+    return tag(
+        "div",
+        table(content),
+        *_said_of_plans(joined.filter(pl.col("excluded_reason").fill_null("") == "")),
+        class_="card",
+    )
 
 
 def _said_of_plans(joined: pl.DataFrame) -> list[Safe]:
     """Return what plans claim or deny, and why those that fedlite chose itself are what they are, where any do."""
     found = []
+    joined = joined.filter(pl.col("excluded_reason").fill_null("") == "")
     for title, column, keys in (
         ("What plans save and what not", "plan_remark", ("plan",)),
         ("Why this plan", "plan_reason", ("profile", "plan")),
@@ -186,7 +192,7 @@ def delivered(summary: dict[str, Any], metrics: Sequence[Metric]) -> Safe | None
     rows = tuple(
         (
             one["plan"],
-            ", ".join(one["profiles"]),
+            _classes(one),
             quantity(one["stored_bytes"], "bytes"),
             *(measure.text(metric, one["metrics"][metric.name]) for metric in metrics),
         )
@@ -203,16 +209,22 @@ def delivered(summary: dict[str, Any], metrics: Sequence[Metric]) -> Safe | None
     content = TextTable(
         "What is shipped under each plan, tested", head, (trained, *rows), frozenset(range(2, len(head)))
     )
-    not_made = tuple((one["plan"], ", ".join(one["profiles"]), one["why"]) for one in told if "why" in one)
+    not_made = tuple((one["plan"], _classes(one), one["why"]) for one in told if "why" in one)
     reasons = TextTable("What could not be made of the model", ("Plan", "Classes", "Why"), not_made, frozenset())
     tables = [table(content, prose=True), *([table(reasons, prose=True)] if not_made else [])]
     return tag("div", *tables, class_="card", id="delivered")
 
 
+def _classes(one: dict[str, Any]) -> str:
+    """Return the classes that something is shipped to; where each job had its plan, why under this one."""
+    chosen = one.get("by_most_jobs") or ()
+    return ", ".join(f"{name} (the plan of most of its jobs)" if name in chosen else name for name in one["profiles"])
+
+
 def _plan_row(row: dict[str, Any], *, several: bool) -> tuple[Safe | str, ...]:
     return (
         row["profile"],
-        row["plan"],
+        f"none, left out ({row['plan']})" if row["excluded_reason"] else row["plan"],
         count(row["jobs"] if several else row["devices"]),
         quantity(row["train_s_per_round"], "time"),
         _memory(row["peak_bytes"], row["job_ram_bytes"]),
