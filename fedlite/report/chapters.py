@@ -64,22 +64,31 @@ def excluded(fleet: pl.DataFrame) -> Safe | None:
     return tag("div", table(content, prose=True), class_="card warn", id="excluded")
 
 
-def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
-    """Return what each class trains, how long a round takes it, its memory against the budget, and its bytes."""
+_FLOAT32: Final = 4
+"""Bytes of a value."""
+
+
+def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame, full_values: int | None) -> Safe | None:
+    """Return what each class trains, how long a round takes it, its memory against the budget, and its bytes.
+
+    Bytes are compared with all `full_values` of the full model in float32, whatever part of it a plan has; None if the
+    run does not say how many there are.
+    """
+    full_bytes = _FLOAT32 * (full_values or 0)
     if fleet.is_empty():
         return None
     joined = tables.by_plan(fleet, jobs)
     # Where a plan is chosen job by job, a class has several.
     several = joined.height > fleet.height
-    rows = tuple(_plan_row(row, several=several) for row in joined.iter_rows(named=True))
+    rows = tuple(_plan_row(row, full_bytes, several=several) for row in joined.iter_rows(named=True))
     head = (
         "Class",
         "Plan",
         "Jobs" if several else "Devices",
         "Training per round",
         "Memory of a job",
-        "Up of uncompressed",
-        "Down of uncompressed",
+        "Up of the full model in float32",
+        "Down of the full model in float32",
     )
     content = TextTable("What each device class trains, and whether it fits", head, rows, frozenset({2, 3}))
     return tag(
@@ -221,15 +230,15 @@ def _classes(one: dict[str, Any]) -> str:
     return ", ".join(f"{name} (the plan of most of its jobs)" if name in chosen else name for name in one["profiles"])
 
 
-def _plan_row(row: dict[str, Any], *, several: bool) -> tuple[Safe | str, ...]:
+def _plan_row(row: dict[str, Any], full_bytes: int, *, several: bool) -> tuple[Safe | str, ...]:
     return (
         row["profile"],
         f"none, left out ({row['plan']})" if row["excluded_reason"] else row["plan"],
         count(row["jobs"] if several else row["devices"]),
         quantity(row["train_s_per_round"], "time"),
         _memory(row["peak_bytes"], row["job_ram_bytes"]),
-        _ratio(row["up_bytes"], row["up_raw_bytes"]),
-        _ratio(row["down_bytes"], row["down_raw_bytes"]),
+        _ratio(row["up_bytes"], full_bytes),
+        _ratio(row["down_bytes"], full_bytes),
     )
 
 
@@ -244,10 +253,10 @@ def _memory(peak: int, budget: int) -> Safe:
     return safe_join([f"{quantity(peak, 'bytes')} of {quantity(budget, 'bytes')} ({percent(part, 0)})", bar])
 
 
-def _ratio(encoded: int | None, raw: int | None) -> str:
-    if not raw or encoded is None:
+def _ratio(job_bytes: float | None, full_bytes: int) -> str:
+    if not full_bytes or job_bytes is None:
         return NOTHING
-    return f"{percent(encoded / raw)} ({quantity(encoded, 'bytes')} of {quantity(raw, 'bytes')})"
+    return f"{percent(job_bytes / full_bytes)} ({quantity(job_bytes, 'bytes')} of {quantity(full_bytes, 'bytes')})"
 
 
 WEAK_EPSILON = 10.0
@@ -351,7 +360,11 @@ def reproduction(run: RunData) -> Safe:
     )
 
 
-_KEYS = {"macs": "Multiply-adds of one forward pass", "fedlite": "fedlite"}
+_KEYS = {
+    "macs": "Multiply-adds of one forward pass",
+    "model_values": "Values of the full model",
+    "fedlite": "fedlite",
+}
 _TOLD = frozenset(
     {"seed", "backend", "backend_why", "engine", "digest", "format", "command", "counted_work", "program"}
 )

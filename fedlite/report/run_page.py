@@ -125,7 +125,7 @@ def run_page(run: RunData) -> Page:
                 "Plans by device class",
                 None,
                 [
-                    plans(run.fleet, found.jobs),
+                    plans(run.fleet, found.jobs, run.manifest.get("model_values")),
                     rejected(run.summary),
                     downloads(run.summary),
                     delivered(run.summary, run.metrics),

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fedlite import wire
 from fedlite.compose import delivered
+from fedlite.compose.learning import prepare
 from fedlite.compression.constraint.fake_quant import FakeQuant, fake_quantize
 from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
@@ -21,6 +22,7 @@ from fedlite.learning.data.load import load
 from fedlite.report.console import summary_table
 from fedlite.report.run_data import read_run
 from fedlite.report.run_page import run_page
+from fedlite.report.words import percent, quantity
 from fedlite.rng import stream
 from fedlite.runner import Settings, run
 from fedlite.scenario.loader import parse_scenario
@@ -243,3 +245,18 @@ def test_the_plan_of_most_jobs_ships_and_of_equals_the_first_written():
     assert shipped("first", "second", "second") == "second"
     assert shipped("second", "first") == "first"
     assert shipped() == shipped("second", kind="evaluate") == shipped("second", profile="pi-4b") == "judged"
+
+
+def test_bytes_of_a_submodel_are_compared_with_the_full_model_in_float32(tmp_path):
+    rules = "  - for: {profile: pixel-8}\n    plan: {width: 0.5, up: fp16, down: fp32}\n"
+    done, page, _ = several(tmp_path, rules)
+    learning = prepare(parse_scenario(SEVERAL + rules))
+    full_bytes = 4 * sum(array.size for array in learning.arrays)
+    assert json.loads((done.path / "manifest.json").read_text())["model_values"] == full_bytes // 4
+    mine = done.clients.filter(profile="pixel-8", outcome="arrived")
+    own_bytes, raw_bytes = mine["up_bytes"][0], mine["up_raw_bytes"][0]
+    assert 0.45 < own_bytes / raw_bytes < 0.55
+    assert own_bytes / full_bytes < 0.3
+    assert "Up of the full model in float32" in page
+    assert f"{percent(own_bytes / full_bytes)} ({quantity(own_bytes, 'bytes')} of " in page
+    assert f"{percent(own_bytes / raw_bytes)} (" not in page
