@@ -1,25 +1,20 @@
-"""The chapters of a run's page that are words and tables: outcomes, exclusions, plans, privacy, limits, origin."""
+"""The chapters of a run's page that are words and tables: outcomes, exclusions, privacy, limits, origin."""
 
 from __future__ import annotations
 
-import math
 import shlex
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from fedlite.fleet.outcomes import Outcome
-from fedlite.report import measure, tables
 from fedlite.report.figure import TextTable
-from fedlite.report.markup import Safe, safe_join, tag
+from fedlite.report.markup import Safe, tag
 from fedlite.report.page import Section, table
 from fedlite.report.words import NOTHING, band, capitalised, count, decimal, percent, quantity
 from fedlite.units import HOUR_S
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fedlite.learning.objectives import Metric
     from fedlite.report.run_data import RunData
 
 
@@ -62,89 +57,6 @@ def excluded(fleet: pl.DataFrame) -> Safe | None:
         "Device classes that cannot take part", ("Class", "Plan", "Devices", "Reason"), rows, frozenset({2})
     )
     return tag("div", table(content, prose=True), class_="card warn", id="excluded")
-
-
-_FLOAT32: Final = 4
-"""Bytes of a value."""
-
-
-def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame, full_values: int | None) -> Safe | None:
-    """Return what each class trains, how long a round takes it, its memory against the budget, and its bytes.
-
-    Bytes are compared with all `full_values` of the full model in float32, whatever part of it a plan has; None if the
-    run does not say how many there are.
-    """
-    full_bytes = _FLOAT32 * (full_values or 0)
-    if fleet.is_empty():
-        return None
-    joined = tables.by_plan(fleet, jobs)
-    # Where a plan is chosen job by job, a class has several.
-    several = joined.height > fleet.height
-    rows = tuple(_plan_row(row, full_bytes, several=several) for row in joined.iter_rows(named=True))
-    head = (
-        "Class",
-        "Plan",
-        "Jobs" if several else "Devices",
-        "Training per round",
-        "Memory of a job",
-        "Up of the full model in float32",
-        "Down of the full model in float32",
-    )
-    content = TextTable("What each device class trains, and whether it fits", head, rows, frozenset({2, 3}))
-    return tag(
-        "div",
-        table(content),
-        *_said_of_plans(joined.filter(pl.col("excluded_reason").fill_null("") == "")),
-        class_="card",
-    )
-
-
-def _said_of_plans(joined: pl.DataFrame) -> list[Safe]:
-    """Return what plans claim or deny, and why those that fedlite chose itself are what they are, where any do."""
-    found = []
-    joined = joined.filter(pl.col("excluded_reason").fill_null("") == "")
-    for title, column, keys in (
-        ("What plans save and what not", "plan_remark", ("plan",)),
-        ("Why this plan", "plan_reason", ("profile", "plan")),
-    ):
-        if column not in joined.columns:
-            continue
-        told = joined.filter(pl.col(column) != "").unique([*keys, column], maintain_order=True)
-        rows = tuple((*(row[key] for key in keys), capitalised(row[column])) for row in told.iter_rows(named=True))
-        head = ("Plan", "What it says") if len(keys) == 1 else ("Class", "Plan", "Why")
-        if rows:
-            found.append(table(TextTable(title, head, rows, frozenset()), prose=True))
-    return found
-
-
-def rejected(summary: dict[str, Any]) -> Safe | None:
-    """Return the plans that `auto` did not choose, a class's mildest first, each with the limits that it breaks."""
-    rows = tuple(
-        (one["profile"], one["chosen"] or NOTHING, plan["plan"], *(_broken(plan["over"], part) for part in _PARTS))
-        for one in summary.get("auto") or ()
-        for plan in one["rejected"]
-    )
-    if not rows:
-        return None
-    head = ("Class", "Chosen", "Not chosen", "Limit", "Takes", "Limit is", "Times")
-    content = TextTable("Plans that were not chosen", head, rows, frozenset({4, 5, 6}))
-    return tag("div", table(content, prose=True), class_="card", id="rejected")
-
-
-_PARTS: Final = ("limit", "takes", "most", "times")
-
-
-def _broken(over: dict[str, Any], part: str) -> str:
-    """Return one column of a rejected plan's limits; where no number tells, the limit is its own sentence."""
-    cells = []
-    for limit, one in over.items():
-        if part == "limit":
-            cells.append(limit if "times" in one else one["why"])
-        elif "times" not in one:
-            cells.append(NOTHING)
-        else:
-            cells.append(decimal(one["times"], 3) if part == "times" else quantity(one[part], one["dimension"]))
-    return "; ".join(cells)
 
 
 def server(summary: dict[str, Any]) -> list[str]:
@@ -190,73 +102,6 @@ def downloads(summary: dict[str, Any]) -> Safe | None:
         frozenset(range(1, len(head))),
     )
     return tag("div", table(content, prose=True), class_="card", id="downloads")
-
-
-def delivered(summary: dict[str, Any], metrics: Sequence[Metric]) -> Safe | None:
-    """Return what devices get under each plan that ships something else than the trained model, and how good it is."""
-    told = summary.get("delivered")
-    if not told:
-        return None
-    whole = summary["metrics"]
-    rows = tuple(
-        (
-            one["plan"],
-            _classes(one),
-            quantity(one["stored_bytes"], "bytes"),
-            *(measure.text(metric, one["metrics"][metric.name]) for metric in metrics),
-        )
-        for one in told
-        if "why" not in one
-    )
-    trained = (
-        "the trained model",
-        "",
-        "",
-        *(measure.text(metric, whole.get(metric.name, math.nan)) for metric in metrics),
-    )
-    head = ("Plan", "Classes", "Stored", *(measure.heading(metric) for metric in metrics))
-    content = TextTable(
-        "What is shipped under each plan, tested", head, (trained, *rows), frozenset(range(2, len(head)))
-    )
-    not_made = tuple((one["plan"], _classes(one), one["why"]) for one in told if "why" in one)
-    reasons = TextTable("What could not be made of the model", ("Plan", "Classes", "Why"), not_made, frozenset())
-    tables = [table(content, prose=True), *([table(reasons, prose=True)] if not_made else [])]
-    return tag("div", *tables, class_="card", id="delivered")
-
-
-def _classes(one: dict[str, Any]) -> str:
-    """Return the classes that something is shipped to; where each job had its plan, why under this one."""
-    chosen = one.get("by_most_jobs") or ()
-    return ", ".join(f"{name} (the plan of most of its jobs)" if name in chosen else name for name in one["profiles"])
-
-
-def _plan_row(row: dict[str, Any], full_bytes: int, *, several: bool) -> tuple[Safe | str, ...]:
-    return (
-        row["profile"],
-        f"none, left out ({row['plan']})" if row["excluded_reason"] else row["plan"],
-        count(row["jobs"] if several else row["devices"]),
-        quantity(row["train_s_per_round"], "time"),
-        _memory(row["peak_bytes"], row["job_ram_bytes"]),
-        _ratio(row["up_bytes"], full_bytes),
-        _ratio(row["down_bytes"], full_bytes),
-    )
-
-
-def _memory(peak: int, budget: int) -> Safe:
-    part = peak / budget if budget else 0.0
-    bar = tag(
-        "span",
-        tag("i", style=f"width:{min(100.0, 100 * part):.0f}%"),
-        class_="meter over" if part > 1 else "meter",
-        aria_hidden="true",
-    )
-    return safe_join([f"{quantity(peak, 'bytes')} of {quantity(budget, 'bytes')} ({percent(part, 0)})", bar])
-
-
-def _ratio(job_bytes: float | None, full_bytes: int) -> str:
-    if not full_bytes or job_bytes is None:
-        return NOTHING
-    return f"{percent(job_bytes / full_bytes)} ({quantity(job_bytes, 'bytes')} of {quantity(full_bytes, 'bytes')})"
 
 
 WEAK_EPSILON = 10.0
