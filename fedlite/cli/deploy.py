@@ -144,7 +144,14 @@ def _quality(told: Mapping[str, Any]) -> Table:
         metrics = [f"{one['metrics'][name]:.3f}" for name in names]
         worse = [f"{one['corrupted'][kind][main]:.3f}" for kind in spoiled]
         table.add_row(one["artefact"], show(one["stored_bytes"], "bytes"), *metrics, *worse)
+        for state in one.get("by_charge", ()):
+            found = state["metrics"]
+            table.add_row(_state(state), "", *(f"{found[name]:.3f}" if name in found else "" for name in names))
     return table
+
+
+def _state(one: Mapping[str, Any]) -> str:
+    return f"  from {one['charge_from']:.0%} charge"
 
 
 def _exports(told: Sequence[Mapping[str, Any]]) -> Table:
@@ -184,17 +191,25 @@ def _of_class(told: Mapping[str, Any]) -> Table:
         table.add_column(column, justify="left" if column in {"artefact", ""} else "right")
     for one in told["artefacts"]:
         table.add_row(one["artefact"], *(_numbers(one) if "latency_ms" in one else [""] * 8), "; ".join(one["why"]))
+        for state in one.get("by_charge", ()):
+            table.add_row(_state(state), *_inference(state))
     return table
+
+
+def _inference(one: Mapping[str, Any]) -> list[str]:
+    latency, energy = one["latency_ms"], one["energy_mj"]
+    return [
+        f"{latency['value']:.3g} ms ({latency['low']:.3g} to {latency['high']:.3g})",
+        f"{energy['value']:.3g} mJ",
+    ]
 
 
 def _numbers(one: Mapping[str, Any]) -> list[str]:
     from fedlite.units import show
 
-    latency, energy = one["latency_ms"], one["energy_mj"]
     hours = one["hours_to_empty"]
     return [
-        f"{latency['value']:.3g} ms ({latency['low']:.3g} to {latency['high']:.3g})",
-        f"{energy['value']:.3g} mJ",
+        *_inference(one),
         show(one["peak_memory_bytes"]["value"], "bytes"),
         f"{one['per_s']:.3g}",
         f"{one['sustained_per_s']:.3g}",

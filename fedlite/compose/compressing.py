@@ -10,6 +10,7 @@ from torch import nn
 
 from fedlite import wire
 from fedlite.client.sending import send
+from fedlite.compose.plan_remarks import plan_remarks
 from fedlite.compression.constraint.fake_quant import FakeQuant
 from fedlite.compression.constraint.magnitude import Magnitude
 from fedlite.compression.plan import Plan
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from fedlite.devices.estimate import Estimate
     from fedlite.devices.profile import DeviceProfile
+    from fedlite.learning.models.spec import ModelSpec
 
 USUAL_PLANS = (
     Plan(),
@@ -59,6 +61,16 @@ class Target:
     optimizer: str = "sgd"
     momentum: float = 0.0
     seed: int = 1
+
+    @property
+    def spec(self) -> ModelSpec:
+        """How the full net is built."""
+        return spec_of(self.model, self.input_shape, self.classes, self.seed)
+
+    @property
+    def objective(self) -> str:
+        """Name of what is learned."""
+        return "reconstruction" if self.model in models.GIVE_INPUT_AGAIN else "cross-entropy"
 
 
 @dataclass(frozen=True)
@@ -119,8 +131,7 @@ def compare_plans(profile: DeviceProfile, target: Target, plans: Sequence[Plan])
 
 
 def _row(profile: DeviceProfile, target: Target, plan: Plan, first: PlanRow | None) -> PlanRow:
-    spec = spec_of(target.model, target.input_shape, target.classes, target.seed)
-    net = net_of(plan.structure, spec)
+    net = net_of(plan.structure, target.spec)
     workload = trace(net, target.input_shape, name=target.model)
     down_bytes, up_bytes, start = _exchange(net, target, plan)
     precision = plan.effects.inference
@@ -140,7 +151,7 @@ def _row(profile: DeviceProfile, target: Target, plan: Plan, first: PlanRow | No
         budget_bytes=profile.job_ram_bytes.value,
         remarks=(),
     )
-    return PlanRow(**{**vars(row), "remarks": tuple(_remarks(row, first))})
+    return PlanRow(**{**vars(row), "remarks": tuple(_remarks(row, first, target))})
 
 
 def _arrays(net: nn.Module) -> list[NDArray[Any]]:
@@ -166,8 +177,7 @@ def _exchange(net: nn.Module, target: Target, plan: Plan) -> tuple[int, int, lis
     x, y = _random_data(net, target)
     job = ClientJob(np.arange(len(y)), target.seed)
     config = LocalConfig(batch_size=len(y), optimizer=target.optimizer, momentum=target.momentum)
-    objective = "reconstruction" if target.model in models.GIVE_INPUT_AGAIN else "cross-entropy"
-    trainer = Trainer(net, objective=objective, mode="sequential")
+    trainer = Trainer(net, objective=target.objective, mode="sequential")
     cohort = trainer.train(received, [job], x, y, config, constraints=plan.constraints, terms=plan.terms)  # type: ignore[arg-type]
     sent = send(cohort, plan, [target.seed], [{}])
     return len(packet), len(sent.packets[0]), cohort.start
@@ -182,19 +192,17 @@ def _random_data(net: nn.Module, target: Target) -> tuple[NDArray[np.float32], N
     return x.astype(np.float32), rng.integers(target.classes, size=_UPDATE_SAMPLES)
 
 
-def _remarks(row: PlanRow, first: PlanRow | None) -> list[str]:
+def _remarks(row: PlanRow, first: PlanRow | None, target: Target) -> list[str]:
     """Return what a plan does and does not save, in words that claim only what the numbers hold."""
-    plan, remarks = row.plan, []
-    if first is not None and row.macs < first.macs:
-        faster = float(first.step_s.value) / float(row.step_s.value)
-        remarks.append(
-            f"{row.macs / first.macs:.0%} of the multiplications, but a training step only {faster:.1f} times as fast"
-            if faster < first.macs / row.macs
-            else f"{row.macs / first.macs:.0%} of the multiplications, a training step {faster:.1f} times as fast"
-        )
-    remarks += plan.remarks
-    if plan.label == "full" and (plan.up, plan.down) != (("fp32",), ("fp32",)):
-        remarks.append("saves bytes on the way, nothing else")
+    first = row if first is None else first
+    remarks = plan_remarks(
+        row.plan,
+        target.spec,
+        target.objective,
+        macs=row.macs / first.macs,
+        params=row.parameters / first.parameters,
+        faster=float(first.step_s.value) / float(row.step_s.value),
+    )
     if not row.fits:
         remarks.append(f"does not fit: a job may take {show(row.budget_bytes, 'bytes')}")
     return remarks

@@ -2,51 +2,86 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from fedlite.compose.shipping import Shipped, ship
 from fedlite.compression.part import PartError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fedlite.compose.fleet import DeviceClass
     from fedlite.compose.learning import Learning
     from fedlite.compression.plan import Plan
+    from fedlite.scenario.schema import Scenario
+
+    Ledger = Mapping[str, NDArray[Any]]
+
+
+def plans_of(scenario: Scenario, one: DeviceClass) -> list[Plan]:
+    """Return the plans that jobs of a device class may follow, in the order in which they are written."""
+    options = scenario.options_for(profile=one.profile.name, tier=str(one.profile.tier))
+    chosen = [plan for option in options if option.condition or option.choose for plan in option.plans]
+    chooses = bool(options) and options[-1].condition is None and options[-1].choose is not None
+    # `auto` has decided what the last rule says.
+    return chosen if chooses else [*chosen, one.plan]
+
+
+def plan_shipped(plans: Sequence[Plan], one: DeviceClass, ledger: Ledger) -> Plan | None:
+    """Return the plan under which a device class is shipped the model; None for a class that is left out.
+
+    Where plans are chosen job by job it is that of most of the class's training jobs, of equals the first written; that
+    by which the class was judged if it had no job.
+    """
+    if one.excluded:
+        return None
+    jobs = Counter(ledger["plan"][(ledger["kind"] == "train") & (ledger["profile"] == one.profile.name)].tolist())
+    return max(plans, key=lambda plan: jobs[plan.name]) if jobs else one.plan
 
 
 def delivered_models(
-    classes: Sequence[DeviceClass], learning: Learning, final: Sequence[NDArray[Any]]
+    scenario: Scenario,
+    classes: Sequence[DeviceClass],
+    learning: Learning,
+    final: Sequence[NDArray[Any]],
+    ledger: Ledger,
 ) -> list[dict[str, Any]]:
     """Return one record for each plan whose devices get something else than the full model as it was trained.
 
     Returns
     -------
     list of dict
-        plan, profiles, stored_bytes, the metrics of the task on its test rows, and what the deliveries found out; only
-        plan, profiles and `why` where the trained model turned out to be none that this can be done to.
+        plan, profiles, those of them whose plan is that of most of their jobs, for there were several
+        (`by_most_jobs`), stored_bytes, the metrics of the task on its test rows, and what the deliveries found out;
+        only the first three and `why` where the trained model turned out to be none that this can be done to.
     """
-    by_plan: dict[Plan, list[str]] = {}
+    by_plan: dict[Plan, dict[str, bool]] = {}
     for one in classes:
-        if one.plan.deliveries or not one.plan.is_full:
-            by_plan.setdefault(one.plan, []).append(one.profile.name)
+        plans = plans_of(scenario, one)
+        plan = plan_shipped(plans, one, ledger)
+        if plan is not None and (plan.deliveries or not plan.is_full):
+            by_plan.setdefault(plan, {})[one.profile.name] = len(plans) > 1
     ware = learning.ware(final)
     made = []
-    for plan, profiles in by_plan.items():
+    for plan, several in by_plan.items():
+        said = {
+            "plan": plan.name,
+            "profiles": list(several),
+            "by_most_jobs": [profile for profile, chosen in several.items() if chosen],
+        }
         try:
-            made.append(_record(plan, profiles, learning, ship(ware, plan)))
+            made.append({**said, **_record(learning, ship(ware, plan))})
         except PartError as error:
             # Found out by the values of the trained model alone; what was trained is not lost by it.
-            made.append({"plan": plan.name, "profiles": profiles, "why": str(error)})
+            made.append({**said, "why": str(error)})
     return made
 
 
-def _record(plan: Plan, profiles: list[str], learning: Learning, shipped: Shipped) -> dict[str, Any]:
+def _record(learning: Learning, shipped: Shipped) -> dict[str, Any]:
     return {
-        "plan": plan.name,
-        "profiles": profiles,
         "stored_bytes": len(shipped.file),
         "metrics": {name: float(shipped.score.metrics[name]) for name in learning.goal.columns},
         "facts": dict(shipped.artefact.facts),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sklearn.metrics import precision_recall_fscore_support
@@ -160,7 +160,7 @@ def _untrained(plan: Plan, scenario: Scenario) -> str:
 
 
 def _of_training(plan: Plan) -> Sequence[Part]:
-    return (*(() if plan.structure.is_full else (plan.structure,)), *plan.constraints)
+    return (*(() if plan.structure.is_full else (plan.structure,)), *plan.constraints, *plan.terms)
 
 
 def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path, remark: str) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path, remark: str) -
     return {
         "artefact": name,
         "plan": shipped.plan.label,
-        "remarks": [remark] if remark else [],
+        "remarks": [*([remark] if remark else []), *_which_state(shipped)],
         "file": str(path),
         "stored_bytes": path.stat().st_size,
         "params": shipped.params,
@@ -186,7 +186,30 @@ def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path, remark: str) -
             kind: score_of(shipped, ware, spoil(data.x_test, ware.seed)).metrics for kind, spoil in CORRUPTIONS.items()
         },
         "facts": dict(shipped.artefact.facts),
+        **({"by_charge": _tested_by_charge(shipped, ware)} if shipped.bands else {}),
     }
+
+
+def _which_state(shipped: Shipped) -> list[str]:
+    """Return of which state of the battery the numbers are that stand alone; nothing if there is one state."""
+    if shipped.charge_from is None:
+        return []
+    from_here = f"a battery of {shipped.charge_from:.0%} or more"
+    return [f"what stands without a charge (accuracy, time, energy) holds from {from_here} up to the next state"]
+
+
+def _tested_by_charge(shipped: Shipped, ware: Ware) -> list[dict[str, Any]]:
+    """Execute what runs in each state of the battery on the test rows."""
+    return [
+        {"charge_from": charge, "metrics": dict(ship(ware, _at(shipped.plan, charge)).score.metrics)}
+        for charge, _ in shipped.bands
+    ]
+
+
+def _at(plan: Plan, charge: float) -> Plan:
+    """Return the plan whose deliveries show the state of another charge."""
+    showing = (replace(part, charge=charge) if hasattr(part, "charge") else part for part in plan.deliveries)  # type: ignore[call-arg]
+    return replace(plan, deliveries=tuple(showing))
 
 
 def _by_class(said: Any, wanted: Any) -> dict[str, Any]:
@@ -235,7 +258,20 @@ def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment, 
         "late": found.late,
         "hours_to_empty": _finite(found.hours_to_empty),
         "making": _making(profile, shipped, spec),
+        **({"by_charge": _priced_by_charge(profile, shipped)} if shipped.bands else {}),
     }
+
+
+def _priced_by_charge(profile: DeviceProfile, shipped: Shipped) -> list[dict[str, Any]]:
+    """Return time and energy of an inference in each state of the battery."""
+    return [
+        {
+            "charge_from": charge,
+            "latency_ms": _band(one.latency(profile), _MILLI),
+            "energy_mj": _band(one.energy(profile), _MILLI),
+        }
+        for charge, one in shipped.by_charge
+    ]
 
 
 def _making(profile: DeviceProfile, shipped: Shipped, spec: ModelSpec) -> dict[str, Any]:

@@ -167,6 +167,7 @@ class Record:
             "program": asdict(self.begun.program),
             "resumed": self.begun.resumed,
             "seed": self.scenario.seed,
+            "model_values": sum(int(np.size(array)) for array in self.trained.final),
             "accelerator": {**asdict(self.accelerator), "promise": self.accelerator.promise},
             **self._engine,
             **particulars,

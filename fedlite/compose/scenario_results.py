@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlite.compose.delivered import delivered_models
+from fedlite.compose.delivered import delivered_models, plans_of
 from fedlite.compose.fleet import round_s
 from fedlite.compose.fleet_rows import ClassFacts, device_counts, fleet_rows
+from fedlite.compose.plan_remarks import said_of
 from fedlite.compose.privacy_spent import privacy_spent
 from fedlite.compose.record import Particulars
 from fedlite.compose.spending import server_record
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fedlite.compose.learning import Learning
     from fedlite.compose.record import Record
     from fedlite.compose.spending import Done
+    from fedlite.compression.plan import Plan
     from fedlite.scenario.schema import Scenario
 
 Array = NDArray[Any]
@@ -53,7 +55,7 @@ def scenario_particulars(
     """
     spent = privacy_spent(scenario, record.ledger, len(learning.rows), noise_multiplier)
     return Particulars(
-        fleet=fleet_rows(record, _class_facts(classes, record, len(learning.rows))),
+        fleet=fleet_rows(record, _class_facts(classes, record, learning)),
         evaluation=_evaluation_rows(scenario, learning, record),
         manifest=_manifest(learning, noise_multiplier, modes),
         summary={
@@ -64,8 +66,12 @@ def scenario_particulars(
             "excluded": _excluded(classes, record),
             # Only where fedlite chose a plan.
             **({"auto": told} if (told := _chosen(classes)) else {}),
+            # Of an app its plans are no more than codecs.
+            **({"plan_remarks": _remarks(scenario, classes, learning)} if scenario.task.app is None else {}),
             "delivered": (
-                delivered_models(classes, learning, record.trained.final) if scenario.task.app is None else []
+                delivered_models(scenario, classes, learning, record.trained.final, record.ledger.columns())
+                if scenario.task.app is None
+                else []
             ),
             "privacy": spent,
             "epsilon": spent,  # the key that summaries of version 0.1 had
@@ -105,8 +111,15 @@ def _chosen(classes: Sequence[DeviceClass]) -> list[dict[str, Any]]:
     return [{"profile": one.profile.name, **one.choice.record} for one in classes if one.choice is not None]
 
 
-def _class_facts(classes: Sequence[DeviceClass], record: Record, clients: int) -> list[ClassFacts]:
+def _remarks(scenario: Scenario, classes: Sequence[DeviceClass], learning: Learning) -> dict[str, str]:
+    """Return what each plan that a job may have had saves and what not, by its name."""
+    plans = [plan for one in classes if not one.excluded for plan in plans_of(scenario, one)]
+    return {plan.name: _remark(plan, learning) for plan in plans}
+
+
+def _class_facts(classes: Sequence[DeviceClass], record: Record, learning: Learning) -> list[ClassFacts]:
     budgets, profile_of = record.fleet.budgets, record.fleet.population.profile_of
+    clients = len(learning.rows)
     owners = [np.flatnonzero(profile_of == position) % clients for position in range(len(classes))]
     return [
         ClassFacts(
@@ -116,11 +129,17 @@ def _class_facts(classes: Sequence[DeviceClass], record: Record, clients: int) -
             peak_bytes=int(device_class.work.peak_bytes),
             excluded=device_class.excluded,
             plan_reason=device_class.plan_reason,
-            plan_remark="; ".join(device_class.plan.remarks),
+            plan_remark=_remark(device_class.plan, learning),
             calibration=str(device_class.work.calibration),
         )
         for device_class, mine in zip(classes, owners, strict=True)
     ]
+
+
+def _remark(plan: Plan, learning: Learning) -> str:
+    own, full = learning.workload(plan.structure), learning.workload()
+    shares = {"macs": own.macs / full.macs, "params": own.params / full.params}
+    return said_of(plan, learning.spec, learning.objective, **shares)
 
 
 def _evaluation_rows(scenario: Scenario, learning: Learning, record: Record) -> dict[str, Array]:

@@ -121,6 +121,12 @@ class Packed:
         return [(charge, replace(self, ways=ways, bands=())) for charge, ways in self.bands]
 
     @property
+    def charge_from(self) -> float | None:
+        """The charge from which on it runs as it is priced and tested; None if it does not follow the battery."""
+        shown = self.artefact.paths
+        return next((band.charge_from for band in self.artefact.bands if band.paths == shown), None)
+
+    @property
     def params(self) -> int:
         """Values that lie on the device."""
         return self.workload.params if self.artefact.on_device else 0

@@ -65,8 +65,8 @@ class CoarseToFine(Delivery):
     def remark(self) -> str:
         """What it saves and what not."""
         return (
-            "time and energy are saved in the mean over inputs like the calibration rows; both nets lie on flash, and"
-            " an input that goes on pays for both"
+            "where the coarse answer is enough (the facts say how often), time and energy of the whole net are saved;"
+            " both nets lie on flash, and an input that goes on pays for both"
         )
 
     def deliver(self, artefact: Artefact, rows: Calibration) -> Artefact:

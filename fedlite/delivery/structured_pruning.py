@@ -88,7 +88,10 @@ class StructuredPruning(Delivery):
     @property
     def remark(self) -> str:
         """What it does not do."""
-        return "channels are gone from the file and from inference; training was that of the whole net"
+        which = "matter least"
+        if self.below is not None:
+            which = "training has brought near to zero, if any (the facts say how many),"
+        return f"channels that {which} are left out of the file and of inference; training was that of the whole net"
 
     @property
     def begins_with_previous(self) -> bool:
@@ -115,6 +118,8 @@ class StructuredPruning(Delivery):
             (x, _answers(net, x)) if looks else None, began=began,
             input_shape=tuple(rows.x.shape[1:]), round_to=self.round_to, layers=self.layers, below=self.below,
         )  # fmt: skip
+        # Of each layer how many stay, of how many.
+        facts = {**facts, "channels_removed": sum(of - stay for stay, of in facts["channels"].values())}
         spent = {"calibration_rows": len(x), "calibration_rows_from_nothing": len(rows.x)} if self.warm else {}
         # The answers, and a pass forward with one back, of twice its work.
         made = artefact.with_net(small, forward_samples=4 * len(x) * looks, **{self.name: facts}, **spent)

@@ -1,25 +1,20 @@
-"""The chapters of a run's page that are words and tables: outcomes, exclusions, plans, privacy, limits, origin."""
+"""The chapters of a run's page that are words and tables: outcomes, exclusions, privacy, limits, origin."""
 
 from __future__ import annotations
 
-import math
 import shlex
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from fedlite.fleet.outcomes import Outcome
-from fedlite.report import measure, tables
 from fedlite.report.figure import TextTable
-from fedlite.report.markup import Safe, safe_join, tag
+from fedlite.report.markup import Safe, tag
 from fedlite.report.page import Section, table
 from fedlite.report.words import NOTHING, band, capitalised, count, decimal, percent, quantity
 from fedlite.units import HOUR_S
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fedlite.learning.objectives import Metric
     from fedlite.report.run_data import RunData
 
 
@@ -62,74 +57,6 @@ def excluded(fleet: pl.DataFrame) -> Safe | None:
         "Device classes that cannot take part", ("Class", "Plan", "Devices", "Reason"), rows, frozenset({2})
     )
     return tag("div", table(content, prose=True), class_="card warn", id="excluded")
-
-
-def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> Safe | None:
-    """Return what each class trains, how long a round takes it, its memory against the budget, and its bytes."""
-    if fleet.is_empty():
-        return None
-    joined = tables.by_plan(fleet, jobs)
-    # Where a plan is chosen job by job, a class has several.
-    several = joined.height > fleet.height
-    rows = tuple(_plan_row(row, several=several) for row in joined.iter_rows(named=True))
-    head = (
-        "Class",
-        "Plan",
-        "Jobs" if several else "Devices",
-        "Training per round",
-        "Memory of a job",
-        "Up of uncompressed",
-        "Down of uncompressed",
-    )
-    content = TextTable("What each device class trains, and whether it fits", head, rows, frozenset({2, 3}))
-    return tag("div", table(content), *_said_of_plans(joined), class_="card")
-
-
-def _said_of_plans(joined: pl.DataFrame) -> list[Safe]:
-    """Return what plans claim or deny, and why those that fedlite chose itself are what they are, where any do."""
-    found = []
-    for title, column, keys in (
-        ("What plans save and what not", "plan_remark", ("plan",)),
-        ("Why this plan", "plan_reason", ("profile", "plan")),
-    ):
-        if column not in joined.columns:
-            continue
-        told = joined.filter(pl.col(column) != "").unique([*keys, column], maintain_order=True)
-        rows = tuple((*(row[key] for key in keys), capitalised(row[column])) for row in told.iter_rows(named=True))
-        head = ("Plan", "What it says") if len(keys) == 1 else ("Class", "Plan", "Why")
-        if rows:
-            found.append(table(TextTable(title, head, rows, frozenset()), prose=True))
-    return found
-
-
-def rejected(summary: dict[str, Any]) -> Safe | None:
-    """Return the plans that `auto` did not choose, a class's mildest first, each with the limits that it breaks."""
-    rows = tuple(
-        (one["profile"], one["chosen"] or NOTHING, plan["plan"], *(_broken(plan["over"], part) for part in _PARTS))
-        for one in summary.get("auto") or ()
-        for plan in one["rejected"]
-    )
-    if not rows:
-        return None
-    head = ("Class", "Chosen", "Not chosen", "Limit", "Takes", "Limit is", "Times")
-    content = TextTable("Plans that were not chosen", head, rows, frozenset({4, 5, 6}))
-    return tag("div", table(content, prose=True), class_="card", id="rejected")
-
-
-_PARTS: Final = ("limit", "takes", "most", "times")
-
-
-def _broken(over: dict[str, Any], part: str) -> str:
-    """Return one column of a rejected plan's limits; where no number tells, the limit is its own sentence."""
-    cells = []
-    for limit, one in over.items():
-        if part == "limit":
-            cells.append(limit if "times" in one else one["why"])
-        elif "times" not in one:
-            cells.append(NOTHING)
-        else:
-            cells.append(decimal(one["times"], 3) if part == "times" else quantity(one[part], one["dimension"]))
-    return "; ".join(cells)
 
 
 def server(summary: dict[str, Any]) -> list[str]:
@@ -175,67 +102,6 @@ def downloads(summary: dict[str, Any]) -> Safe | None:
         frozenset(range(1, len(head))),
     )
     return tag("div", table(content, prose=True), class_="card", id="downloads")
-
-
-def delivered(summary: dict[str, Any], metrics: Sequence[Metric]) -> Safe | None:
-    """Return what devices get under each plan that ships something else than the trained model, and how good it is."""
-    told = summary.get("delivered")
-    if not told:
-        return None
-    whole = summary["metrics"]
-    rows = tuple(
-        (
-            one["plan"],
-            ", ".join(one["profiles"]),
-            quantity(one["stored_bytes"], "bytes"),
-            *(measure.text(metric, one["metrics"][metric.name]) for metric in metrics),
-        )
-        for one in told
-        if "why" not in one
-    )
-    trained = (
-        "the trained model",
-        "",
-        "",
-        *(measure.text(metric, whole.get(metric.name, math.nan)) for metric in metrics),
-    )
-    head = ("Plan", "Classes", "Stored", *(measure.heading(metric) for metric in metrics))
-    content = TextTable(
-        "What is shipped under each plan, tested", head, (trained, *rows), frozenset(range(2, len(head)))
-    )
-    not_made = tuple((one["plan"], ", ".join(one["profiles"]), one["why"]) for one in told if "why" in one)
-    reasons = TextTable("What could not be made of the model", ("Plan", "Classes", "Why"), not_made, frozenset())
-    tables = [table(content, prose=True), *([table(reasons, prose=True)] if not_made else [])]
-    return tag("div", *tables, class_="card", id="delivered")
-
-
-def _plan_row(row: dict[str, Any], *, several: bool) -> tuple[Safe | str, ...]:
-    return (
-        row["profile"],
-        row["plan"],
-        count(row["jobs"] if several else row["devices"]),
-        quantity(row["train_s_per_round"], "time"),
-        _memory(row["peak_bytes"], row["job_ram_bytes"]),
-        _ratio(row["up_bytes"], row["up_raw_bytes"]),
-        _ratio(row["down_bytes"], row["down_raw_bytes"]),
-    )
-
-
-def _memory(peak: int, budget: int) -> Safe:
-    part = peak / budget if budget else 0.0
-    bar = tag(
-        "span",
-        tag("i", style=f"width:{min(100.0, 100 * part):.0f}%"),
-        class_="meter over" if part > 1 else "meter",
-        aria_hidden="true",
-    )
-    return safe_join([f"{quantity(peak, 'bytes')} of {quantity(budget, 'bytes')} ({percent(part, 0)})", bar])
-
-
-def _ratio(encoded: int | None, raw: int | None) -> str:
-    if not raw or encoded is None:
-        return NOTHING
-    return f"{percent(encoded / raw)} ({quantity(encoded, 'bytes')} of {quantity(raw, 'bytes')})"
 
 
 WEAK_EPSILON = 10.0
@@ -339,7 +205,11 @@ def reproduction(run: RunData) -> Safe:
     )
 
 
-_KEYS = {"macs": "Multiply-adds of one forward pass", "fedlite": "fedlite"}
+_KEYS = {
+    "macs": "Multiply-adds of one forward pass",
+    "model_values": "Values of the full model",
+    "fedlite": "fedlite",
+}
 _TOLD = frozenset(
     {"seed", "backend", "backend_why", "engine", "digest", "format", "command", "counted_work", "program"}
 )

@@ -79,13 +79,19 @@ def _delivered(run: RunData) -> list[Text]:
     told = run.summary.get("delivered") or []
     return [Text("")] * bool(told) + [
         Text(
-            f"Nothing can be shipped under {one['plan']}: {one['why']}"
+            f"Nothing can be shipped under {one['plan']}{_chosen_for(one)}: {one['why']}"
             if "why" in one
-            else f"Shipped under {one['plan']}: {quantity(one['stored_bytes'], 'bytes')}, "
+            else f"Shipped under {one['plan']}{_chosen_for(one)}: {quantity(one['stored_bytes'], 'bytes')}, "
             f"{measure.phrase(run.main, one['metrics'][run.main.name])}"
         )
         for one in told
     ]
+
+
+def _chosen_for(one: dict[str, Any]) -> str:
+    """Return for which classes a plan was chosen job by job, in brackets; nothing for a plan that all jobs follow."""
+    chosen = one.get("by_most_jobs")
+    return f" (the plan of most of the jobs of {', '.join(chosen)})" if chosen else ""
 
 
 def _calendar(run: RunData) -> list[Table | Text]:

@@ -10,19 +10,7 @@ import polars as pl
 
 from fedlite.report import tables
 from fedlite.report.answer import answer, judged, metric, remark, tiles
-from fedlite.report.chapters import (
-    delivered,
-    downloads,
-    excluded,
-    honesty,
-    outcomes,
-    plans,
-    privacy,
-    rejected,
-    reproduction,
-    scenario,
-    server,
-)
+from fedlite.report.chapters import downloads, excluded, honesty, outcomes, privacy, reproduction, scenario, server
 from fedlite.report.failures import failures
 from fedlite.report.figures import (
     battery,
@@ -37,6 +25,7 @@ from fedlite.report.figures import (
 )
 from fedlite.report.markup import Safe, tag
 from fedlite.report.page import Page, Section, write_page
+from fedlite.report.plan_chapter import delivered, plans, rejected
 from fedlite.report.run_data import RunData, read_run
 from fedlite.report.run_sets import settings
 from fedlite.report.words import plural, quantity
@@ -125,7 +114,9 @@ def run_page(run: RunData) -> Page:
                 "Plans by device class",
                 None,
                 [
-                    plans(run.fleet, found.jobs),
+                    plans(
+                        run.fleet, found.jobs, run.summary.get("plan_remarks") or {}, run.manifest.get("model_values")
+                    ),
                     rejected(run.summary),
                     downloads(run.summary),
                     delivered(run.summary, run.metrics),

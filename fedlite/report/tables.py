@@ -43,11 +43,13 @@ def by_plan(fleet: pl.DataFrame, jobs: pl.LazyFrame) -> pl.DataFrame:
     """Return one row per class and plan that its jobs had: the class's row of the fleet with jobs, bytes and plan.
 
     A class without jobs keeps its row. Of a plan that is not the one by which the class was judged, training time and
-    memory are those of its jobs, the mean and the most, and nothing is said about it.
+    memory are those of its jobs, the mean and the most, and nothing is said about it. Bytes are those of a job that
+    arrived, the mean: both its ways were gone to the end.
     """
-    sums = [pl.col(name).sum() for name in ("up_bytes", "up_raw_bytes", "down_bytes", "down_raw_bytes")]
+    arrived = pl.col("outcome") == Outcome.ARRIVED
+    bytes_ = [pl.col(name).filter(arrived).mean() for name in ("up_bytes", "down_bytes")]
     seen = [pl.len().alias("jobs"), pl.col("train_s").filter(pl.col("train_s") > 0).mean(), pl.col("peak_bytes").max()]
-    own = jobs.group_by("profile", "plan").agg(*sums, *seen).collect()
+    own = jobs.group_by("profile", "plan").agg(*bytes_, *seen).collect()
     told = [name for name in ("plan_remark", "plan_reason") if name in fleet.columns]
     joined = fleet.rename({"plan": "judged", "peak_bytes": "judged_bytes"}).join(own, on="profile", how="left")
     other = pl.col("plan").is_not_null() & (pl.col("plan") != pl.col("judged"))

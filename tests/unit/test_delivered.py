@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import types
 
 import numpy as np
 import pytest
@@ -12,13 +13,16 @@ from rich.console import Console
 
 from fedlite import wire
 from fedlite.compose import delivered
+from fedlite.compose.learning import prepare
 from fedlite.compression.constraint.fake_quant import FakeQuant, fake_quantize
 from fedlite.compression.part import PartError
+from fedlite.compression.plan import Plan
 from fedlite.errors import FedliteError, InvalidFileError
 from fedlite.learning.data.load import load
 from fedlite.report.console import summary_table
 from fedlite.report.run_data import read_run
 from fedlite.report.run_page import run_page
+from fedlite.report.words import percent, quantity
 from fedlite.rng import stream
 from fedlite.runner import Settings, run
 from fedlite.scenario.loader import parse_scenario
@@ -202,3 +206,85 @@ def test_weights_trained_for_few_bits_are_stored_as_they_were_seen(bits):
     codec = FakeQuant(bits).effects.stored
     stored = wire.decode(wire.encode([weight], codec), like=[weight])[0]
     np.testing.assert_array_equal(stored, fake_quantize(torch.from_numpy(weight), bits).numpy())
+
+
+SEVERAL = """
+name: several
+fleet:
+  devices: 8
+  mix: {pixel-8: 50 %, pi-4b: 50 %}
+  rules: {charging: false, unmetered: false, idle: false}
+task: {data: digits, partition: iid, model: mlp}
+training: {rounds: 1, clients_per_round: 4, local: {lr: 0.1}}
+clients:
+"""
+HALF = "{width: 0.5}"
+QUARTER = "{width: 0.25}"
+
+
+def several(tmp_path, rules):
+    done = run(parse_scenario(SEVERAL + rules), out=tmp_path / "run", settings=Settings("local"))
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(summary_table(done.path))
+    return done, (done.path / "report.html").read_text(), console.export_text()
+
+
+def test_a_class_that_is_left_out_is_shipped_nothing(tmp_path):
+    rules = f"""
+  - for: {{profile: pixel-8}}
+    plan: auto
+    limits: {{stored: 1 B}}
+    among: {{quarter: {QUARTER}, half: {HALF}}}
+"""
+    done, page, shown = several(tmp_path, rules)
+    assert [one["profile"] for one in done.summary["excluded"]] == ["pixel-8"]
+    assert done.summary["delivered"] == []
+    assert "What is shipped under each plan" not in page
+    assert "Shipped under" not in shown
+    (last,) = done.fleet.filter(profile="pixel-8")["plan"]
+    assert f"none, left out ({last})" in page
+
+
+def test_what_caught_all_jobs_of_a_class_is_what_it_is_shipped(tmp_path):
+    rules = f"""
+  - for: {{profile: pixel-8}}
+    when: {{charge_below: 100 %}}
+    plan: {QUARTER}
+  - for: {{profile: pixel-8}}
+    plan: {HALF}
+"""
+    done, page, shown = several(tmp_path, rules)
+    assert set(done.clients.filter(profile="pixel-8")["plan"]) == {"width 0.25"}
+    (told,) = done.summary["delivered"]
+    assert (told["plan"], told["profiles"], told["by_most_jobs"]) == ("width 0.25", ["pixel-8"], ["pixel-8"])
+    assert "Shipped under width 0.25 (the plan of most of the jobs of pixel-8): " in shown
+    assert "pixel-8 (the plan of most of its jobs)" in page
+
+
+def test_the_plan_of_most_jobs_ships_and_of_equals_the_first_written():
+    first, second, one = Plan("first"), Plan("second"), types.SimpleNamespace(excluded="", plan=Plan("judged"))
+    one.profile = types.SimpleNamespace(name="pixel-8")
+
+    def shipped(*plans, kind="train", profile="pixel-8"):
+        n = len(plans)
+        ledger = {"plan": np.array(plans, str), "kind": np.array([kind] * n), "profile": np.array([profile] * n)}
+        return delivered.plan_shipped([first, second], one, ledger).name
+
+    assert shipped("first", "second", "second") == "second"
+    assert shipped("second", "first") == "first"
+    assert shipped() == shipped("second", kind="evaluate") == shipped("second", profile="pi-4b") == "judged"
+
+
+def test_bytes_of_a_submodel_are_compared_with_the_full_model_in_float32(tmp_path):
+    rules = "  - for: {profile: pixel-8}\n    plan: {width: 0.5, up: fp16, down: fp32}\n"
+    done, page, _ = several(tmp_path, rules)
+    learning = prepare(parse_scenario(SEVERAL + rules))
+    full_bytes = 4 * sum(array.size for array in learning.arrays)
+    assert json.loads((done.path / "manifest.json").read_text())["model_values"] == full_bytes // 4
+    mine = done.clients.filter(profile="pixel-8", outcome="arrived")
+    own_bytes, raw_bytes = mine["up_bytes"][0], mine["up_raw_bytes"][0]
+    assert 0.45 < own_bytes / raw_bytes < 0.55
+    assert own_bytes / full_bytes < 0.3
+    assert "Up of the full model in float32" in page
+    assert f"{percent(own_bytes / full_bytes)} ({quantity(own_bytes, 'bytes')} of " in page
+    assert f"{percent(own_bytes / raw_bytes)} (" not in page

@@ -11,12 +11,14 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 from typer.testing import CliRunner
 
 from fedlite import wire
+from fedlite.cli import deploy as command
 from fedlite.cli.main import app
 from fedlite.compose import deploying
 from fedlite.compose.deploying import Deployment, deploy
 from fedlite.compose.final_model import final_arrays, learning_of
 from fedlite.compose.shipping import predicted, ship
 from fedlite.compression.plan import Plan
+from fedlite.compression.structure.width import Width
 from fedlite.devices.duty import Use
 from fedlite.errors import FedliteError
 from fedlite.learning.corruptions import CORRUPTIONS
@@ -135,6 +137,57 @@ def test_what_the_run_did_not_train_for_is_said(trained, deployed):
     named = "clients: [{for: any, plan: {techniques: [{name: unstructured-pruning, sparsity: 0.5}]}}]\n"
     assert not deploying._untrained(plan, parse_scenario(SCENARIO + named))
     assert deploying._untrained(plan, parse_scenario(SCENARIO + named.replace("0.5", "0.6")))
+
+
+def test_a_term_of_training_that_the_run_did_not_have_is_said():
+    plan = deploying._plan("group-sparsity", [("group-sparsity", {})])
+    assert deploying._untrained(plan, parse_scenario(SCENARIO)).startswith(
+        "this model was not trained under group lasso 0.003,"
+    )
+    named = "clients: [{for: any, plan: {techniques: [group-sparsity]}}]\n"
+    assert not deploying._untrained(plan, parse_scenario(SCENARIO + named))
+
+
+@pytest.fixture(scope="module")
+def on_battery(trained, tmp_path_factory):
+    width = ("battery-width", [("battery-width", {"charge": "0.3"})])
+    found = told(trained, tmp_path_factory.mktemp("battery"), ("fp32", []), width)
+    return found, learning_of(trained.path, "run")
+
+
+def test_what_follows_the_battery_is_tested_in_each_state_and_says_which_one_stands_alone(trained, on_battery):
+    found, learning = on_battery
+    plain, made = found["artefacts"]
+    assert "by_charge" not in plain
+    assert any("from a battery of 20% or more" in one for one in made["remarks"])
+    tested = {one["charge_from"]: one["metrics"]["loss"] for one in made["by_charge"]}
+    assert list(tested) == [0.5, 0.2, 0.0]
+    assert tested[0.2] == made["metrics"]["loss"]
+    # The widest state computes the whole net.
+    assert tested[0.5] == pytest.approx(plain["metrics"]["loss"])
+    ware = learning.ware(final_arrays(trained.path, learning, "run"))
+    narrow = ship(ware, Plan(structure=Width(0.5))).score.metrics["loss"]
+    assert tested[0.0] == pytest.approx(narrow)
+    assert tested[0.0] != tested[0.5]
+
+
+def test_each_state_of_the_battery_is_priced_on_each_class(on_battery):
+    for one in on_battery[0]["classes"]:
+        plain, made = one["artefacts"]
+        assert "by_charge" not in plain
+        for key in ("latency_ms", "energy_mj"):
+            takes = {state["charge_from"]: state[key]["value"] for state in made["by_charge"]}
+            assert takes[0.5] > takes[0.2] > takes[0.0]
+            assert takes[0.2] == made[key]["value"]
+
+
+def test_the_terminal_has_a_row_for_each_state(on_battery, tmp_path, capsys):
+    command._show(on_battery[0], tmp_path)
+    shown = capsys.readouterr().out
+    states = [line for line in shown.splitlines() if "from 20% charge" in line]
+    assert len(states) == 1 + len(on_battery[0]["classes"])
+    assert f"{on_battery[0]['classes'][0]['artefacts'][1]['latency_ms']['value']:.3g} ms" in states[1]
+    assert "battery-width: what stands without a charge" in shown
 
 
 def test_the_command_writes_what_a_rollout_takes(trained, tmp_path):

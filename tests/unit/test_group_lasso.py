@@ -98,6 +98,7 @@ def test_the_delivery_takes_out_what_the_term_has_emptied():
     rows = Calibration(x, lambda _: 0.0, stream(0, "delivery"))
     shipped = StructuredPruning(importance="l2", below=0.1).deliver(Artefact.of(net.eval()), rows)
     kept, of = shipped.facts["structured-pruning"]["channels"]["1"]
+    assert shipped.facts["structured-pruning"]["channels_removed"] == of - kept
     assert (of, kept) == (24, shipped.net[1].out_features)
     assert len(shipped.file()) < len(Artefact.of(net).file())
     assert shipped.forward_samples == 0

@@ -90,6 +90,10 @@ class Structure(Part, ABC):
         """
         return self
 
+    def remark_in(self, spec: NetSpec, objective: str) -> str:
+        """Return the remark as it holds where this net learns this; "" if it is met there."""
+        return self.remark
+
     @abstractmethod
     def build(self, spec: NetSpec) -> nn.Module:
         """Return the net; its state dict says which tensors travel, in which order."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
@@ -62,6 +62,10 @@ class SomeTensors:
         total.add(values, weight, maps, masks)
 
 
+_EXITS: Final = "exits"
+"""The objective that learns at every exit."""
+
+
 @dataclass(frozen=True)
 class _Shallower(Structure):
     """A net that keeps names and shapes of the full one's tensors, but not all of them."""
@@ -108,6 +112,11 @@ class Depth(_Shallower):
             "exits of shallow devices are trained by deep ones too only if the net gives all exits (outputs: all, "
             "objective: exits)"
         )
+
+    def remark_in(self, spec: NetSpec, objective: str) -> str:
+        """Return nothing where the net gives all exits and learns at each."""
+        met = objective == _EXITS and getattr(spec.build(), "outputs", "last") == "all"
+        return "" if met else self.remark
 
     def build(self, spec: NetSpec) -> nn.Module:
         """Return the net without its later blocks.

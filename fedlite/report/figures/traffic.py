@@ -29,7 +29,7 @@ def by_class(classes: pl.DataFrame, column: str) -> Figure | None:
         views=tuple(views),
         caption=(
             "Sent: the length of the buffers that crossed the network, which is what is charged. "
-            "Uncompressed: the same arrays "
+            "Uncompressed: the same arrays (of a submodel its own) "
             f"as 32-bit floats. {quantity(metered, 'bytes')} went over metered networks."
         ),
         alt=f"Bar chart by device class: {quantity(up, 'bytes')} sent up for {quantity(raw, 'bytes')} of arrays.",

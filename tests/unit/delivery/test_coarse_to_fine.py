@@ -15,6 +15,7 @@ from fedlite.delivery.base import Artefact, Calibration
 from fedlite.delivery.coarse_to_fine import CoarseToFine
 from fedlite.delivery.stages import Stages, confused_groups
 from fedlite.delivery.static_quantization import StaticQuantization
+from fedlite.delivery.structured_pruning import StructuredPruning
 from fedlite.learning.models.spec import spec_of
 from fedlite.learning.tracing import trace
 from fedlite.rng import stream
@@ -145,3 +146,9 @@ def test_what_cannot_be_told_is_refused():
     ):
         with pytest.raises(PartError, match=said):
             CoarseToFine(**options)
+
+
+def test_no_remark_claims_what_values_decide():
+    assert CoarseToFine().remark.startswith("where the coarse answer is enough (the facts say how often), time")
+    assert "training has brought near to zero, if any (the facts" in StructuredPruning(below=0.35).remark
+    assert StructuredPruning().remark.startswith("channels that matter least are left out of the file")
