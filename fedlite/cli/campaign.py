@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlite.cli.console import terminal
 from fedlite.cli.run import Accelerator, Backend, Overrides, changes_of, judge, shown
 from fedlite.errors import FedliteError
 
@@ -118,13 +119,12 @@ def _rehearsed(plan: RolloutPlan | None, settings: Wanted, *, quiet: bool) -> tu
 
 
 def _show(run: RunData, found: dict[str, Any], rehearsed: dict[str, Any] | None) -> None:
-    from rich.console import Console
 
     from fedlite.report import rollout_console
     from fedlite.report.campaign_page import text_tables
     from fedlite.report.console import rich_table
 
-    console = Console()
+    console = terminal()
     for content in text_tables(run, found):
         console.print(rich_table(content, console.width), "")
     for line in found["unanswered"]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlite.cli.console import terminal
 from fedlite.cli.rollout_compare import record
 from fedlite.cli.rollout_rehearse import shown
 
@@ -77,12 +78,11 @@ def _plain(done: Searched) -> dict[str, Any]:
 
 
 def _show(done: Searched) -> None:
-    from rich.console import Console
 
     from fedlite.compose.rollout_budget import WRONG
     from fedlite.report.console import rich_table
 
-    console = Console()
+    console = terminal()
     console.print(rich_table(_table(done), console.width))
     best = done.best
     console.print(

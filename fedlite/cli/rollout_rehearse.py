@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from fedlite.cli.console import terminal
 from fedlite.cli.rollout_compare import told_ranking
 from fedlite.errors import FedliteError
 
@@ -69,11 +70,10 @@ def rehearse(
     if as_json:
         print(json.dumps(finished.summary))
         return
-    from rich.console import Console
 
     from fedlite.report.rollout_console import tables
 
-    console = Console()
+    console = terminal()
     for table in tables(finished.summary, console.width):
         console.print(table, "")
     for remark in finished.summary["remarks"]:
@@ -101,9 +101,8 @@ def shown(quiet: bool, work: Callable[[Callable[[int, int], None] | None], T]) -
     """Do the work behind a progress bar; programs get none."""
     if quiet:
         return work(None)
-    from rich.console import Console
     from rich.progress import Progress as Bar
 
-    with Bar(console=Console(stderr=True)) as bar:
+    with Bar(console=terminal(stderr=True)) as bar:
         row = bar.add_task("rehearsals", total=None)
         return work(lambda done, total: bar.update(row, completed=done, total=total))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from fedlite.cli import stopping
+from fedlite.cli.console import terminal
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
@@ -114,7 +115,6 @@ def shown(quiet: bool, work: Callable[[Callable[[Progress], None] | None], Run])
 
 
 def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
@@ -125,7 +125,7 @@ def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run
         TimeRemainingColumn(),
         TextColumn("{task.fields[state]}", markup=False),
     ]
-    with Bar(*columns, console=Console(stderr=True)) as bar:
+    with Bar(*columns, console=terminal(stderr=True)) as bar:
         row = bar.add_task("starting", total=None, state="")
 
         def say(now: Progress) -> None:
@@ -153,11 +153,9 @@ def _state(now: Progress) -> str:
 
 def show_outcome(finished: Run) -> None:
     """Show what came of a run, and where its report is."""
-    from rich.console import Console
-
     from fedlite.report.console import summary_table
 
-    console = Console()
+    console = terminal()
     console.print(summary_table(finished.path))
     if why := finished.summary.get("backend_why"):  # runs of earlier versions do not say
         console.print(f"backend: {finished.summary['backend']} ({why})", markup=False, highlight=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlite.cli import stopping
+from fedlite.cli.console import terminal
 from fedlite.cli.run import Accelerator, Backend
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from fedlite.sweeper import Sweep, SweepProgress
 
-_WIDE = 160
-"""Columns where the output is no terminal."""
 SOME_FAILED = 5
 """Exit code of a study of which at least one run failed; the others are finished."""
 
@@ -58,7 +57,6 @@ def sweep(
 
 def _behind_bars(work: Callable[[Callable[[SweepProgress], None] | None], Sweep]) -> Sweep:
     """Do the work behind two progress bars: runs of the study, rounds of the run."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns: list[Any] = [
@@ -68,7 +66,7 @@ def _behind_bars(work: Callable[[Callable[[SweepProgress], None] | None], Sweep]
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     ]
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=terminal(stderr=True)) as bar:
         study = bar.add_task("runs", total=None, note="")
         rounds = bar.add_task("rounds", total=None, note="")
 
@@ -87,14 +85,11 @@ def _behind_bars(work: Callable[[Callable[[SweepProgress], None] | None], Sweep]
 
 
 def _show(done: Sweep) -> None:
-    from rich.console import Console
 
     from fedlite.report.console import rich_table
     from fedlite.report.study_page import settings_table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
+    console = terminal()
     if done.page is not None:
         study = done.study
         console.print(rich_table(settings_table(study.settings, study.metric), console.width), "")
