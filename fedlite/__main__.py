@@ -10,7 +10,7 @@ def main() -> None:
     try:
         from fedlite.cli.main import main as run
     except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
+        sys.stderr.write("Stopped.\n")
         raise SystemExit(130) from None
     run()
 

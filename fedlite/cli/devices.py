@@ -147,7 +147,8 @@ def _list_table(profiles: list[DeviceProfile], width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=f"{len(profiles)} device profiles", title_justify="left")
     for column in columns:
         right = column in ("memory", "power", "battery")
-        table.add_column(column, justify="right" if right else "left", no_wrap=column not in ("title", "networks"))
+        whole = column in ("name", "tier", "memory", "battery")
+        table.add_column(column, justify="right" if right else "left", no_wrap=whole, overflow="fold")
     for profile in profiles:
         table.add_row(*(cell(profile) for cell in columns.values()))
     return table

@@ -29,7 +29,7 @@ def test_columns_that_are_asked_for_are_kept_to(monkeypatch):
     assert terminal().width == 66
 
 
-@pytest.mark.parametrize("command", [["compress", "mlp"], ["data", "list"]])
+@pytest.mark.parametrize("command", [["compress", "mlp"], ["data", "list"], ["devices", "list"]])
 def test_eighty_columns_cut_nothing(command):
     listed = said(command, columns="80")
     assert "…" not in listed
@@ -37,7 +37,8 @@ def test_eighty_columns_cut_nothing(command):
 
 
 def test_where_there_is_room_plans_are_one_table_and_else_two():
-    assert [said(["compress", "mlp"], columns=columns).count("training in batches") for columns in ("160", "80")] == [1, 2]
+    wide, narrow = (said(["compress", "mlp"], columns=columns) for columns in ("160", "80"))
+    assert (wide.count("training in batches"), narrow.count("training in batches")) == (1, 2)
 
 
 def test_no_colour_is_no_bold_either(monkeypatch):
