@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,9 @@ from fedlite.fleet.state import Fleet
 from fedlite.scenario.profiles import load_profile
 from fedlite.simulation.availability import Always
 from fedlite.units import DAY_S
+
+# The runner of tests in several processes sets it; what is printed into a pipe is wide wherever tests are run.
+os.environ.pop("COLUMNS", None)
 
 
 def pytest_collection_modifyitems(items):

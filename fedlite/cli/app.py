@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from fedlite.cli.run import Accelerator, Backend, shown, tell
+from fedlite.cli.following import Quiet, shown
+from fedlite.cli.run import Accelerator, Backend, tell
 from fedlite.errors import FedliteError, UnitError
 
 Fleet = Annotated[
@@ -42,6 +43,7 @@ def app(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed in place of the scenario's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default: the next free runs/APP-001.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the interrupted run in this directory.")] = None,
+    quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON, last.")] = False,
 ) -> None:
     """Run a Flower app directory, unmodified, on the fleet of a scenario: virtual time, joules, bytes, failures."""
@@ -54,7 +56,7 @@ def app(
     if resume is not None:
         if directory or fleet or run_config or macs or memory or out or seed is not None:
             raise FedliteError("--resume: got further options beside it; the run has its own already")
-        finished = shown(as_json, lambda say: running.resume(resume, settings=settings, progress=say))
+        finished = shown(as_json or quiet, lambda say: running.resume(resume, settings=settings, progress=say))
     else:
         if directory is None or fleet is None:
             raise FedliteError("app: got no directory or no --fleet; write 'fedlite app my-app --fleet scenario.yaml'")
@@ -65,7 +67,7 @@ def app(
             raise FedliteError(f"--memory: {error}") from error
         declared = None if not macs and memory is None else Declared(declared_macs(macs or []), memory_bytes)
         finished = shown(
-            as_json,
+            as_json or quiet,
             lambda say: running.run_app(
                 directory, scenario, run_config=run_config, declared=declared, out=out, settings=settings, progress=say
             ),

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedlite.cli.run import Accelerator, Backend, Overrides, changes_of, judge, shown
+from fedlite.cli.console import terminal
+from fedlite.cli.following import Quiet, shown, shown_count
+from fedlite.cli.run import Accelerator, Backend, Overrides, changes_of, judge
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
     from fedlite.compose.backend import Wanted
+    from fedlite.compose.rollout_run import Rollout
     from fedlite.report.run_data import RunData
     from fedlite.scenario.rollout.plan import RolloutPlan
 
@@ -34,6 +37,7 @@ def campaign(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed in place of the scenario's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default: the next free runs/NAME-001.")] = None,
     overrides: Overrides = None,
+    quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Plan a campaign: days to the target, users' data and battery, whom it never hears, what the server sends."""
@@ -49,9 +53,11 @@ def campaign(
         path = source
     else:
         changes = changes_of(overrides or [], seed)
-        path = _trained(source, changes, out, settings, quiet=as_json)
+        path = _trained(source, changes, out, settings, quiet=as_json or quiet)
     with fitting(path):
-        _tell(read_run(path), wanted, plan, page or path / "campaign.html", settings, as_json=as_json)
+        run = read_run(path)
+        rehearsal = None if plan is None else _rehearsed(plan, settings, quiet=as_json or quiet)
+        _tell(run, wanted, rehearsal, page or path / "campaign.html", as_json=as_json)
 
 
 def _value(text: str) -> float:
@@ -83,9 +89,7 @@ def _trained(source: Path, changes: dict[str, str], out: Path | None, settings: 
     return shown(quiet, lambda say: running.run(scenario, out=out, settings=settings, progress=say)).path
 
 
-def _tell(
-    run: RunData, target: float | None, plan: RolloutPlan | None, page: Path, settings: Wanted, *, as_json: bool
-) -> None:
+def _tell(run: RunData, target: float | None, rehearsal: Rollout | None, page: Path, *, as_json: bool) -> None:
     from fedlite.compose.campaign_answers import answers
     from fedlite.report.campaign_page import campaign_page
     from fedlite.report.markup import finite
@@ -93,8 +97,8 @@ def _tell(
     from fedlite.report.rollout_data import read_rollout
 
     found = answers(run, target)
-    rehearsed, rehearsal_dir = _rehearsed(plan, settings, quiet=as_json)
-    rollout = None if rehearsal_dir is None else read_rollout(Path(rehearsal_dir))
+    rehearsed, rehearsal_dir = (None, None) if rehearsal is None else (rehearsal.summary, str(rehearsal.path))
+    rollout = None if rehearsal is None else read_rollout(rehearsal.path)
     written = write_page(campaign_page(run, found, rollout), page)
     if as_json:
         whole = {**found, "page": str(written), "rollout": rehearsed, "rollout_dir": rehearsal_dir}
@@ -107,24 +111,19 @@ def _tell(
     judge(run.path, run.summary)
 
 
-def _rehearsed(plan: RolloutPlan | None, settings: Wanted, *, quiet: bool) -> tuple[dict[str, Any] | None, str | None]:
-    if plan is None:
-        return None, None
-    from fedlite.cli.rollout_rehearse import shown as played
+def _rehearsed(plan: RolloutPlan, settings: Wanted, *, quiet: bool) -> Rollout:
     from fedlite.compose.rollout_run import rehearse
 
-    done = played(quiet, lambda say: rehearse(plan, settings=settings, progress=say))
-    return done.summary, str(done.path)
+    return shown_count(quiet, "rehearsals", lambda say: rehearse(plan, settings=settings, progress=say))
 
 
 def _show(run: RunData, found: dict[str, Any], rehearsed: dict[str, Any] | None) -> None:
-    from rich.console import Console
 
     from fedlite.report import rollout_console
     from fedlite.report.campaign_page import text_tables
     from fedlite.report.console import rich_table
 
-    console = Console()
+    console = terminal()
     for content in text_tables(run, found):
         console.print(rich_table(content, console.width), "")
     for line in found["unanswered"]:

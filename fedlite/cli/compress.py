@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from fedlite.cli.console import terminal
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from rich.table import Table
 
     from fedlite.compose.compressing import PlanRow
     from fedlite.compression.plan import Plan
     from fedlite.devices.estimate import Estimate
 
-_WIDE = 170
-"""Columns where the output is no terminal."""
+_ROOM_FOR_ALL: Final = 140
+"""Columns that the whole table takes; on a narrower terminal it is two, of bytes and of times."""
 
 
 def compress(  # noqa: PLR0917 -- typer reads the options from the signature
@@ -174,38 +178,34 @@ def _stages(codec: str | None) -> tuple[str, ...]:
 
 
 def _show(title: str, rows: list[PlanRow]) -> None:
-    from rich.console import Console
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
-    console.print(_table(title, rows))
+    console = terminal()
+    sets = [[*_BYTES, *_ON_DEVICE]] if console.width >= _ROOM_FOR_ALL else [_BYTES, _ON_DEVICE]
+    for columns in sets:
+        console.print(_table(title, rows, columns))
     for row in rows:
         for remark in row.remarks:
             console.print(f"{row.plan.name}: {remark}.", markup=False)
     console.print("In brackets the 80 % band. Times are the device model's, not this computer's.", style="dim")
 
 
-def _table(title: str, rows: list[PlanRow]) -> Table:
+def _table(title: str, rows: list[PlanRow], columns: Sequence[tuple[str, Callable[[PlanRow], str]]]) -> Table:
     from rich import box
     from rich.table import Table
 
-    from fedlite.units import show
-
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("plan")
-    for column in ("parameters", "stored", "down", "up", "inference", "training step", "peak memory"):
-        table.add_column(column, justify="right")
+    for name, _ in columns:
+        table.add_column(name, justify="right")
     for row in rows:
-        table.add_row(
-            row.plan.name,
-            f"{row.parameters:,}",
-            *(show(size, "bytes") for size in (row.stored_bytes, row.down_bytes, row.up_bytes)),
-            f"{_banded(row.inference_s, 'time')} {row.precision}",
-            _banded(row.step_s, "time"),
-            f"{_banded(row.peak_bytes, 'bytes')}{'' if row.fits else ' !'}",
-        )
+        table.add_row(row.plan.name, *(shown(row) for _, shown in columns))
     return table
+
+
+def _bytes(size: float) -> str:
+    from fedlite.units import show
+
+    return show(size, "bytes")
 
 
 def _banded(quantity: Estimate, dimension: str) -> str:
@@ -217,3 +217,16 @@ def _banded(quantity: Estimate, dimension: str) -> str:
 
 def _parts(quantity: Estimate) -> tuple[Any, Any, Any]:
     return quantity.value, quantity.low, quantity.high
+
+
+_BYTES: Final[list[tuple[str, Callable[[PlanRow], str]]]] = [
+    ("parameters", lambda row: f"{row.parameters:,}"),
+    ("stored", lambda row: _bytes(row.stored_bytes)),
+    ("down", lambda row: _bytes(row.down_bytes)),
+    ("up", lambda row: _bytes(row.up_bytes)),
+]
+_ON_DEVICE: Final[list[tuple[str, Callable[[PlanRow], str]]]] = [
+    ("inference", lambda row: f"{_banded(row.inference_s, 'time')} {row.precision}"),
+    ("training step", lambda row: _banded(row.step_s, "time")),
+    ("peak memory", lambda row: f"{_banded(row.peak_bytes, 'bytes')}{'' if row.fits else ' !'}"),
+]

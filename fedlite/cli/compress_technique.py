@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from fedlite.cli.console import terminal
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from fedlite.compose.bench_task import Effort
     from fedlite.compose.toolbox import Asked
 
-_WIDE: Final = 150
 _ROWS: Final = (
     ("params", "parameters", "count"),
     ("macs", "multiply-accumulates", "count"),
@@ -59,7 +59,7 @@ def show_list(*, as_json: bool) -> None:
             " ".join(one["where"]),
             options,
         )
-    console = _console()
+    console = terminal()
     console.print(table)
     console.print("* no name for a scenario's plan, which searches by 'plan: auto' and chooses by 'choose'")
 
@@ -129,7 +129,7 @@ def show_orders(asked: Asked, *, as_json: bool) -> None:
         if made and key in made[0]["before"]:
             columns = (made[0]["before"][key], *(one["after"][key] for one in made))
             table.add_row(words, *(_written(_plain(value), unit) for value in columns))
-    console = _console()
+    console = terminal()
     if made:
         console.print(table)
     for one in told:
@@ -163,7 +163,7 @@ def _show(told: Mapping[str, Any]) -> None:
         if key in told["before"]:
             before, after = told["before"][key], told["after"][key]
             table.add_row(words, _value(before, unit), _value(after, unit), _ratio(before, after))
-    console = _console()
+    console = terminal()
     console.print(table)
     for name, value in told["facts"].items():
         console.print(f"{name.replace('_', ' ')}: {_fact(value)}", markup=False)
@@ -232,10 +232,3 @@ def _written(value: float, unit: str) -> str:
 
 def _ratio(before: Any, after: Any) -> str:
     return f"{_plain(after) / _plain(before):.3g}" if _plain(before) else ""
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDE)

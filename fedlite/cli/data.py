@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlite.cli.console import terminal
+
 if TYPE_CHECKING:
     from fedlite.learning.data.store import Stored
 
@@ -75,16 +77,15 @@ def _record(row: Stored) -> dict[str, Any]:
 
 
 def _print_table(rows: list[Stored], folder: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from fedlite import units
 
     table = Table(title="Datasets", caption=f"on disk in {folder}; 0 clients: every split is synthetic")
     table.add_column("name", no_wrap=True, style="bold")
-    table.add_column("what")
+    table.add_column("what", overflow="fold")
     table.add_column("natural\nclients", justify="right", no_wrap=True)
-    table.add_column("licence")
+    table.add_column("licence", overflow="fold")
     table.add_column("download", justify="right", no_wrap=True)
     table.add_column("on disk", justify="right", no_wrap=True)
     for row in rows:
@@ -96,7 +97,7 @@ def _print_table(rows: list[Stored], folder: Path) -> None:
             units.show(row.entry.download_bytes, "bytes") if row.entry.archive else "none",
             _where(row),
         )
-    Console().print(table)
+    terminal().print(table)
 
 
 def _where(row: Stored) -> str:

@@ -6,9 +6,11 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from fedlite.cli.console import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fedlite.compose.deploying import Deployment
-
-_WIDE: Final = 150
 
 
 def deploy(
@@ -106,11 +106,8 @@ def _is_for(key: str, techniques: Sequence[str]) -> bool:
 
 
 def _show(told: Mapping[str, Any], out: Path) -> None:
-    from rich.console import Console
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
+    console = terminal()
     console.print(_quality(told))
     for one in told["classes"]:
         console.print(_of_class(one))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlite.cli import devices_model
+from fedlite.cli.console import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +21,6 @@ devices_app = typer.Typer(help="Device profiles: list, show, predict, calibrate,
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
-_WIDE = 160
-"""Columns where the output is no terminal."""
 _ROOM_FOR_ALL = 140
 
 
@@ -47,7 +46,7 @@ def list_devices(
         }
         typer.echo(json.dumps(document, indent=2))
         return
-    console = _console()
+    console = terminal()
     console.print(_list_table(profiles, console.width))
     if tier is None:
         console.print(_mix_table([(mix.name, mix.title, len(mix.entries)) for mix in mixes]))
@@ -67,7 +66,7 @@ def show_device(
     if as_json:
         typer.echo(json.dumps(_full(profile), indent=2))
         return
-    console = _console()
+    console = terminal()
     console.print(f"[bold]{profile.title}[/bold]  ({profile.name})")
     console.print(
         f"{profile.tier}, {profile.soc}, {profile.cores} x {profile.core_family}, jobs use {profile.threads} "
@@ -148,7 +147,8 @@ def _list_table(profiles: list[DeviceProfile], width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=f"{len(profiles)} device profiles", title_justify="left")
     for column in columns:
         right = column in ("memory", "power", "battery")
-        table.add_column(column, justify="right" if right else "left", no_wrap=column not in ("title", "networks"))
+        whole = column in ("name", "tier", "memory", "battery")
+        table.add_column(column, justify="right" if right else "left", no_wrap=whole, overflow="fold")
     for profile in profiles:
         table.add_row(*(cell(profile) for cell in columns.values()))
     return table
@@ -200,13 +200,6 @@ def _full(profile: DeviceProfile) -> dict[str, Any]:
     import dataclasses
 
     return dataclasses.asdict(profile)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDE)
 
 
 devices_model.register(devices_app)

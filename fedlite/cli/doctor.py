@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
+from fedlite.cli.console import terminal
 from fedlite.units import GIB, KIB, show
 
 if TYPE_CHECKING:
@@ -170,7 +171,6 @@ def _ray() -> Finding:
 
 
 def _show(findings: list[Finding]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -180,4 +180,4 @@ def _show(findings: list[Finding]) -> None:
     for finding in findings:
         state = f"[{colours[finding.state]}]{finding.state}[/]"
         table.add_row(finding.name, state, finding.found, finding.remedy)
-    Console().print(table)
+    terminal().print(table)

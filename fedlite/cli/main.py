@@ -28,6 +28,7 @@ from fedlite.cli import run as run_command
 from fedlite.cli import stopping
 from fedlite.cli import sweep as sweep_command
 from fedlite.cli import validate as validate_command
+from fedlite.cli import watch as watch_command
 from fedlite.cli.data import data_app
 from fedlite.cli.devices import devices_app
 from fedlite.cli.privacy import privacy_app
@@ -63,6 +64,7 @@ app.command()(sweep_command.sweep)
 app.command()(app_command.app)
 app.command()(campaign_command.campaign)
 app.command()(validate_command.validate)
+app.command()(watch_command.watch)
 app.command()(report_command.report)
 app.command()(report_command.compare)
 app.command()(compress_command.compress)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+
+from fedlite.cli.following import patience
 
 if TYPE_CHECKING:
     from fedlite.privacy.planned import Campaign, Guarantee
@@ -21,6 +23,7 @@ Sampling = Annotated[
     str, typer.Option(help="none (no amplification claimed), poisson, or fixed (uniform cohort without replacement).")
 ]
 Accountant = Annotated[str, typer.Option(help="pld or rdp, for poisson sampling.")]
+_COMPUTES: Final = "computing the privacy loss distribution"
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
@@ -39,7 +42,9 @@ def epsilon(
     from fedlite.privacy.planned import epsilon_of
 
     campaign = _campaign(rounds, cohort, population, sampling, accountant)
-    _print(campaign, epsilon_of(noise_multiplier, delta, campaign), as_json)
+    with patience(_COMPUTES):
+        found = epsilon_of(noise_multiplier, delta, campaign)
+    _print(campaign, found, as_json)
 
 
 @privacy_app.command()
@@ -57,8 +62,9 @@ def calibrate(
     from fedlite.privacy.planned import epsilon_of, noise_multiplier_for
 
     campaign = _campaign(rounds, cohort, population, sampling, accountant)
-    noise = noise_multiplier_for(target_epsilon, delta, campaign)
-    _print(campaign, epsilon_of(noise, delta, campaign), as_json)
+    with patience(_COMPUTES):
+        found = epsilon_of(noise_multiplier_for(target_epsilon, delta, campaign), delta, campaign)
+    _print(campaign, found, as_json)
 
 
 def _campaign(rounds: int, cohort: int | None, population: int | None, sampling: str, accountant: str) -> Campaign:

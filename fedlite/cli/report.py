@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from fedlite.cli.console import terminal
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
@@ -38,11 +40,10 @@ def _report(run_dir: Path, out: Path | None, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(_finite({**run.summary, "report": str(page)})))
         return
-    from rich.console import Console
 
     from fedlite.report.console import summary
 
-    Console().print(summary(run))
+    terminal().print(summary(run))
     typer.echo(f"\nReport: {page}")
 
 
@@ -55,11 +56,10 @@ def _report_rollout(path: Path, out: Path | None, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({**summary, "report": str(page)}))
         return
-    from rich.console import Console
 
     from fedlite.report.rollout_console import tables
 
-    console = Console()
+    console = terminal()
     for table in tables(summary, console.width):
         console.print(table, "")
     typer.echo(f"Report: {page}")
@@ -96,11 +96,10 @@ def _compare(run_dirs: list[Path], out: Path, as_json: bool) -> None:
         }
         typer.echo(json.dumps(_finite(found)))
         return
-    from rich.console import Console
 
     from fedlite.report.console import rich_table
 
-    console = Console()
+    console = terminal()
     for content in (totals_table(totals, metric), even_table(even, metric), settings_table(runs, names)):
         if content is not None:
             console.print(rich_table(content, console.width), "")

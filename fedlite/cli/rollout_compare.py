@@ -7,6 +7,8 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from fedlite.cli.console import terminal
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
 
 def told_ranking(finished: Sequence[Rollout], out: Path, as_json: bool) -> None:
     """Print plans by how fast, how dangerous and how dear they are, and write the page of it."""
-    from rich.console import Console
-
     from fedlite.report.console import rich_table
     from fedlite.report.rollout_compare_page import of_plans, ranking_table, write_rollout_comparison
 
@@ -28,7 +28,7 @@ def told_ranking(finished: Sequence[Rollout], out: Path, as_json: bool) -> None:
         told = [record(one.standing) | {"unbeaten": one.unbeaten} for one in plans]
         print(json.dumps({"plans": told, "report": str(page)}))
         return
-    console = Console()
+    console = terminal()
     console.print(rich_table(ranking_table(plans), console.width))
     console.print(f"report: [link=file://{page.resolve()}]{page}[/link]", soft_wrap=True)
 

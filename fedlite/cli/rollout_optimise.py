@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlite.cli.console import terminal
+from fedlite.cli.following import shown_count
 from fedlite.cli.rollout_compare import record
-from fedlite.cli.rollout_rehearse import shown
 
 if TYPE_CHECKING:
     from fedlite.compose.rollout_search import Found, Searched
@@ -51,7 +52,11 @@ def optimise(
 
     chosen, allowed = load_rollout(plan), Allowed(float(blast), detect)
     settings = running.Settings(backend=backend, actors=actors)
-    done = shown(as_json, lambda say: searched(chosen, allowed, rehearsals, settings=settings, progress=say))
+    done = shown_count(
+        as_json,
+        "rehearsals",
+        lambda say: searched(chosen, allowed, rehearsals, settings=settings, progress=say),
+    )
     if as_json:
         print(json.dumps(_plain(done)))
     else:
@@ -77,12 +82,11 @@ def _plain(done: Searched) -> dict[str, Any]:
 
 
 def _show(done: Searched) -> None:
-    from rich.console import Console
 
     from fedlite.compose.rollout_budget import WRONG
     from fedlite.report.console import rich_table
 
-    console = Console()
+    console = terminal()
     console.print(rich_table(_table(done), console.width))
     best = done.best
     console.print(

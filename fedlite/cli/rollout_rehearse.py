@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from fedlite.cli.console import terminal
+from fedlite.cli.following import shown_count
 from fedlite.cli.rollout_compare import told_ranking
 from fedlite.errors import FedliteError
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from fedlite.runner import Settings
     from fedlite.scenario.rollout.plan import RolloutPlan
 
-T = TypeVar("T")
+_WHAT: Final = "rehearsals"
 PlanFiles = Annotated[list[Path], typer.Argument(help="A rollout plan; with --compare several.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Change a key: audience.opt_out='5 %' (repeatable).")
@@ -63,17 +65,17 @@ def rehearse(
         page = out or Path("compare.html")
         if page.is_dir():
             raise FedliteError(f"--out: got {out}, which is a folder, expected the name of a page; add '/compare.html'")
-        told_ranking([shown(as_json, partial(_played, play, one, None, settings)) for one in chosen], page, as_json)
+        played = [shown_count(as_json, _WHAT, partial(_played, play, one, None, settings)) for one in chosen]
+        told_ranking(played, page, as_json)
         return
-    finished = shown(as_json, partial(_played, play, chosen[0], out, settings))
+    finished = shown_count(as_json, _WHAT, partial(_played, play, chosen[0], out, settings))
     if as_json:
         print(json.dumps(finished.summary))
         return
-    from rich.console import Console
 
     from fedlite.report.rollout_console import tables
 
-    console = Console()
+    console = terminal()
     for table in tables(finished.summary, console.width):
         console.print(table, "")
     for remark in finished.summary["remarks"]:
@@ -95,15 +97,3 @@ def _played(
     finished = play(plan, out=out, settings=settings, progress=say)
     write_rollout_report(finished.path)
     return finished
-
-
-def shown(quiet: bool, work: Callable[[Callable[[int, int], None] | None], T]) -> T:
-    """Do the work behind a progress bar; programs get none."""
-    if quiet:
-        return work(None)
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True)) as bar:
-        row = bar.add_task("rehearsals", total=None)
-        return work(lambda done, total: bar.update(row, completed=done, total=total))

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from fedlite.cli import stopping
+from fedlite.cli.console import terminal
+from fedlite.cli.following import Quiet, shown
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fedlite.compose.finished import Run
-    from fedlite.compose.progress import Progress
 
 NO_GOOD: Final = 7
 """Exit code of a run that is written, but of which nothing came: nobody replied, or what they learned diverged."""
@@ -41,6 +38,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Run directory; default: the next free runs/NAME-001.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the interrupted run in this directory.")] = None,
     overrides: Overrides = None,
+    quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON, last.")] = False,
 ) -> None:
     """Run a scenario: real training, real bytes, virtual time; leaves a run directory with a report."""
@@ -53,12 +51,12 @@ def run(
             raise FedliteError(
                 "--resume: got a scenario, --set, --seed or --out beside it; the run has its own already"
             )
-        finished = shown(as_json, lambda say: running.resume(resume, settings=settings, progress=say))
+        finished = shown(as_json or quiet, lambda say: running.resume(resume, settings=settings, progress=say))
     else:
         if scenario is None:
             raise FedliteError("run: got no scenario, expected a file; write 'fedlite run scenarios/quickstart.yaml'")
         chosen = load_scenario(scenario, changes_of(overrides or [], seed))
-        finished = shown(as_json, lambda say: running.run(chosen, out=out, settings=settings, progress=say))
+        finished = shown(as_json or quiet, lambda say: running.run(chosen, out=out, settings=settings, progress=say))
     tell(finished, as_json)
 
 
@@ -107,57 +105,11 @@ def changes_of(overrides: list[str], seed: int | None = None) -> dict[str, str]:
     return changes | ({} if seed is None else {"seed": str(seed)})
 
 
-def shown(quiet: bool, work: Callable[[Callable[[Progress], None] | None], Run]) -> Run:
-    """Do the work behind a progress bar; programs get none. Whoever stops it is told how to go on."""
-    with stopping.told():
-        return work(None) if quiet else _behind_bar(work)
-
-
-def _behind_bar(work: Callable[[Callable[[Progress], None] | None], Run]) -> Run:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns: list[Any] = [
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[state]}", markup=False),
-    ]
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        row = bar.add_task("starting", total=None, state="")
-
-        def say(now: Progress) -> None:
-            if now.doing:
-                bar.update(row, state=now.doing)
-                return
-            kind = "rounds" if now.trains else "rounds of queries"
-            bar.update(row, description=kind, completed=now.round_, total=now.rounds or None, state=_state(now))
-
-        try:
-            return work(say)
-        except Exception:
-            # Nothing is swallowed: whatever it is goes on to where it is told, and no bar stands above what is said.
-            bar.remove_task(row)
-            raise
-
-
-def _state(now: Progress) -> str:
-    from fedlite.units import show
-
-    value = "" if math.isnan(now.value) else f"{now.metric.replace('_', ' ')} {now.value:.3f} · "
-    state = f"{value}virtual {show(now.virtual_time_s, 'time')} · {show(now.energy_j, 'energy')}"
-    return state if now.trains else f"nothing trained · {state}"
-
-
 def show_outcome(finished: Run) -> None:
     """Show what came of a run, and where its report is."""
-    from rich.console import Console
-
     from fedlite.report.console import summary_table
 
-    console = Console()
+    console = terminal()
     console.print(summary_table(finished.path))
     if why := finished.summary.get("backend_why"):  # runs of earlier versions do not say
         console.print(f"backend: {finished.summary['backend']} ({why})", markup=False, highlight=False)

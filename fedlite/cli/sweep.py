@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedlite.cli import stopping
+from fedlite.cli.console import terminal
+from fedlite.cli.following import Quiet, shown_sweep
 from fedlite.cli.run import Accelerator, Backend
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from fedlite.sweeper import Sweep, SweepProgress
 
-_WIDE = 160
-"""Columns where the output is no terminal."""
 SOME_FAILED = 5
 """Exit code of a study of which at least one run failed; the others are finished."""
 
@@ -32,6 +31,7 @@ def sweep(
     seed_free: Annotated[
         bool, typer.Option("--seed-free", help="Run each variant once, with the base scenario's own seed.")
     ] = False,
+    quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON, last.")] = False,
 ) -> None:
     """Run every variant and seed of a study, or what is left of it, and write one page with the trade-offs.
@@ -46,8 +46,7 @@ def sweep(
     def work(say: Callable[[SweepProgress], None] | None) -> Sweep:
         return sweep_study(study, out=out, settings=settings, seed_free=seed_free, progress=say)
 
-    with stopping.told():
-        done = work(None) if as_json else _behind_bars(work)
+    done = shown_sweep(as_json or quiet, work)
     if as_json:
         print(json.dumps(done.summary))
     else:
@@ -56,45 +55,12 @@ def sweep(
         raise SystemExit(SOME_FAILED)
 
 
-def _behind_bars(work: Callable[[Callable[[SweepProgress], None] | None], Sweep]) -> Sweep:
-    """Do the work behind two progress bars: runs of the study, rounds of the run."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns: list[Any] = [
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    ]
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        study = bar.add_task("runs", total=None, note="")
-        rounds = bar.add_task("rounds", total=None, note="")
-
-        def say(now: SweepProgress) -> None:
-            over = now.state in ("finished", "failed")
-            note = f"{now.label}, seed {now.seed}" + (" failed" if now.state == "failed" else "")
-            bar.update(study, total=now.runs, completed=now.number if over else now.number - 1, note=note)
-            if now.within is not None and now.within.doing:
-                bar.update(rounds, note=now.within.doing)
-            elif now.within is not None:
-                bar.update(rounds, total=now.within.rounds, completed=now.within.round_)
-            elif not over:
-                bar.reset(rounds, note="")
-
-        return work(say)
-
-
 def _show(done: Sweep) -> None:
-    from rich.console import Console
 
     from fedlite.report.console import rich_table
     from fedlite.report.study_page import settings_table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
+    console = terminal()
     if done.page is not None:
         study = done.study
         console.print(rich_table(settings_table(study.settings, study.metric), console.width), "")

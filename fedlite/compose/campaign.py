@@ -15,7 +15,7 @@ from fedlite.compose.backend import START_S, choose
 from fedlite.compose.finished import Run, completed, damage
 from fedlite.compose.pools import Lasting, check_backend, open_pool
 from fedlite.compose.program import ProgramRecord
-from fedlite.compose.progress import Progress
+from fedlite.compose.progress import Progress, noted
 from fedlite.compose.record import Particulars, Record, Trained
 from fedlite.compose.round_log import RoundLog
 from fedlite.compose.scenario_campaign import ScenarioCampaign
@@ -206,7 +206,7 @@ def _finish(
     try:
         runtime = campaign.runtime(pool)
         grid = FleetGrid(campaign.fleet, runtime, ledger, policy=campaign.policy, start_s=scenario.fleet.start_s)
-        log = RoundLog(grid, campaign.metrics, progress)
+        log = RoundLog(grid, campaign.metrics, noted(directory, progress))
         trained = campaign.serve(grid, log, accelerator)
         log.settle()
         record = Record(
@@ -227,6 +227,7 @@ def _finish(
     finally:
         pool.close()
     finished = record.write(campaign.name, campaign.particulars(record, runtime))
+    directory.forget_progress()
     if trained.failure is not None:
         again = f"try again with another --out, or, if no file of the app had to change, with --resume {directory.path}"
         trained.failure.args = (f"{trained.failure}\nwhat happened until then: {directory.report}; {again}",)

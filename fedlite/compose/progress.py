@@ -1,8 +1,18 @@
-"""How far a run is, for those who watch it."""
+"""How far a run is, for those who watch it: in the process, and in its directory from any other."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from fedlite.results.directory import PROGRESS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fedlite.results.directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -21,3 +31,23 @@ class Progress:
     energy_j: float
     trains: bool = True
     doing: str = ""
+
+
+def noted(directory: RunDirectory, also: Callable[[Progress], None] | None) -> Callable[[Progress], None]:
+    """Return what notes each progress in the directory of its run, and tells it on."""
+
+    def tell(now: Progress) -> None:
+        directory.write_json(PROGRESS, asdict(now))
+        if also is not None:
+            also(now)
+
+    return tell
+
+
+def read_progress(directory: RunDirectory) -> Progress | None:
+    """Return the last progress of a run that is under way; None before the first."""
+    try:
+        told = json.loads((directory.path / PROGRESS).read_text(encoding="utf-8"))
+        return Progress(**{**told, "value": math.nan if told["value"] is None else told["value"]})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -170,7 +170,8 @@ def read(path: Path) -> list[Measurement]:
     Raises
     ------
     InvalidFileError
-        If the file cannot be read, a column is missing, or a target row has no positive number, with file and line.
+        If the file cannot be read, a column is missing, there is no row, or a target row has no positive number, with
+        file and line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -178,6 +179,8 @@ def read(path: Path) -> list[Measurement]:
         raise InvalidFileError(
             [Problem(str(path), 0, 0, "file", f"cannot be read ({error})", "give a UTF-8 CSV file of measurements")]
         ) from error
+    if not text.strip():
+        raise InvalidFileError([Problem(str(path), 1, 1, "file", "empty", f"write a header of {', '.join(REQUIRED)}")])
     reader = csv.DictReader(text.splitlines())
     missing = [name for name in REQUIRED if name not in (reader.fieldnames or [])]
     if missing:
@@ -190,6 +193,8 @@ def read(path: Path) -> list[Measurement]:
         )
     problems: list[Problem] = []
     rows = [_measurement(path, reader.line_num, record, problems) for record in reader]
+    if not rows:
+        problems.append(Problem(str(path), 1, 1, "file", "a header and no row", "write a measurement a line below it"))
     if problems:
         raise InvalidFileError(problems)
     return rows

@@ -51,6 +51,10 @@ _STORABLE = frozenset({"b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2
 _log = logging.getLogger(__name__)
 
 
+PROGRESS = "progress.json"
+"""How far a run is that is under way; gone when it ends."""
+
+
 BEGINNING = ("program.json", "app.json", "scenario.yaml")
 """What it writes before it trains."""
 
@@ -146,14 +150,30 @@ class RunDirectory:
         finally:
             os.close(handle)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a run is at work here."""
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
     def forget_beginning(self) -> None:
         """Remove what a run leaves that failed before anything was computed; what has been, stays."""
         if self.journal.exists() and self.journal.stat().st_size:
             return
-        for name in (*BEGINNING, self.journal.name):
+        for name in (*BEGINNING, self.journal.name, PROGRESS):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):  # somebody else's files are in it
             self.path.rmdir()
+
+    def forget_progress(self) -> None:
+        """Remove what says how far the run is: it is at its end."""
+        (self.path / PROGRESS).unlink(missing_ok=True)
 
     @property
     def has_summary(self) -> bool:

@@ -195,7 +195,12 @@ def test_control_c_says_how_to_continue(fedlite, tiny, monkeypatch):
         return real(self, **named)
 
     monkeypatch.setattr(Rounds, "close", close)
-    code, told = fedlite("run", "tiny.yaml", "--backend", "local", "--json", "--out", "cut")
+    # Whoever started the tests may have had the signal ignored, as nohup has.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code, told = fedlite("run", "tiny.yaml", "--backend", "local", "--json", "--out", "cut")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (code, told) == (130, "Stopped. Continue with --resume cut\n")
     assert not (tiny / "cut" / "summary.json").exists()
 

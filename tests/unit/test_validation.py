@@ -131,7 +131,7 @@ def test_a_file_that_is_not_there_is_told_as_one_problem(tmp_path):
 
 def test_an_empty_file_asks_for_its_columns(tmp_path):
     (tmp_path / "m.csv").write_text("")
-    with pytest.raises(InvalidFileError, match="no header"):
+    with pytest.raises(InvalidFileError, match="file: empty; write a header of"):
         validate_file(tmp_path / "m.csv", 1)
 
 
