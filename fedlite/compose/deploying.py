@@ -192,10 +192,11 @@ def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path, remark: str) -
 
 def _which_state(shipped: Shipped) -> list[str]:
     """Return of which state of the battery the numbers are that stand alone; nothing if there is one state."""
-    if shipped.charge_from is None:
+    low = shipped.charge_from
+    if low is None:
         return []
-    from_here = f"a battery of {shipped.charge_from:.0%} or more"
-    return [f"what stands without a charge (accuracy, time, energy) holds from {from_here} up to the next state"]
+    high = min((charge for charge, _ in shipped.bands if charge > low), default=1.0)
+    return [f"accuracy, time and energy that stand without a charge hold with a battery of {low:.0%} to {high:.0%}"]
 
 
 def _tested_by_charge(shipped: Shipped, ware: Ware) -> list[dict[str, Any]]:

@@ -159,7 +159,7 @@ def test_what_follows_the_battery_is_tested_in_each_state_and_says_which_one_sta
     found, learning = on_battery
     plain, made = found["artefacts"]
     assert "by_charge" not in plain
-    assert any("from a battery of 20% or more" in one for one in made["remarks"])
+    assert any("hold with a battery of 20% to 50%" in one for one in made["remarks"])
     tested = {one["charge_from"]: one["metrics"]["loss"] for one in made["by_charge"]}
     assert list(tested) == [0.5, 0.2, 0.0]
     assert tested[0.2] == made["metrics"]["loss"]
@@ -187,7 +187,7 @@ def test_the_terminal_has_a_row_for_each_state(on_battery, tmp_path, capsys):
     states = [line for line in shown.splitlines() if "from 20% charge" in line]
     assert len(states) == 1 + len(on_battery[0]["classes"])
     assert f"{on_battery[0]['classes'][0]['artefacts'][1]['latency_ms']['value']:.3g} ms" in states[1]
-    assert "battery-width: what stands without a charge" in shown
+    assert "battery-width: accuracy, time and energy that stand without a charge" in shown
 
 
 def test_the_command_writes_what_a_rollout_takes(trained, tmp_path):
