@@ -80,12 +80,15 @@ ONLY = {
     "subnet": {"family"},
     "supernet": {"family"},
     "skip": {"exits", "batch statistics", "family"},
-    "quantised-net": {"perceptron", "batch statistics"},
 }
 """Name -> the nets that it applies to; others apply to all but "exits" and "family", which tell nothing new of them."""
 
 
-REFUSED = {("channels", "gates"): "'lstm'", ("tied", "gates"): "; "}
+REFUSED = {
+    ("channels", "gates"): "'lstm'",
+    ("tied", "gates"): "; ",
+    ("quantised-net", "gates"): "got a net with embedding.weight, lstm.weight_ih_l0",
+}
 """Structures by name with nets that they do not apply to -> what they say of it."""
 
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from fedlite.cli import main
+from fedlite.cli.following import _state
 from fedlite.cli.init import write_app
-from fedlite.cli.run import _state
 from fedlite.compose.app_request import Declared
 from fedlite.report.console import summary_table
 from fedlite.report.run_data import read_run

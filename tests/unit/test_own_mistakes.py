@@ -89,7 +89,7 @@ def told(written, ended, tmp_path):
 
     def run(kind, body, *, backend=("local",), **settings):
         path = written(kind, body, **settings)
-        said = ended("run", path, "--backend", *backend, "--out", str(tmp_path / backend[0]))
+        said = ended("run", path, "--quiet", "--backend", *backend, "--out", str(tmp_path / backend[0]))
         return re.sub(r"mistaken_\w{8}", "MODULE", said)
 
     return run

@@ -37,7 +37,7 @@ def test_shorthand_and_parts_are_the_same_plan():
     scenario = parse_scenario(HEAD + fences(PLANS, "yaml")[0])
     short, parts, _ = (rule.plan.plan(("fp32",), ("fp32",)) for rule in scenario.clients)
     assert short == parts
-    assert short.name == "width 0.5, 90% sparse, 8 bits"
+    assert short.name == "width 0.5, 90% sparse, 8 bits, nonzero+zstd up"
 
 
 @pytest.mark.parametrize(

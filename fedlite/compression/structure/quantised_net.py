@@ -19,6 +19,7 @@ sections 2.2 to 3 (biases on the grid of the sum; simulated quantisation). Norma
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from fedlite.compression.part import Effects, PartError
@@ -103,7 +104,14 @@ class QuantisedNet(Structure):
 
     def place(self, spec: NetSpec, full: Sequence[Array]) -> Whole:
         """Return that every tensor lies where it is."""
+        _check_fit(self, spec)
         return Whole(full)
+
+
+@lru_cache(maxsize=64)
+def _check_fit(structure: QuantisedNet, spec: NetSpec) -> None:
+    """Refuse the same nets as `build`; once, for it is asked in every round."""
+    structure.build(spec)
 
 
 def _check_all_rounded(net: nn.Module) -> None:
