@@ -41,10 +41,13 @@ def plans(fleet: pl.DataFrame, jobs: pl.LazyFrame, remarks: Mapping[str, str], f
         "Jobs" if several else "Devices",
         "Training per round",
         "Memory of a job",
-        "Up of the full model in float32",
-        "Down of the full model in float32",
+        "Up",
+        "Down",
     )
-    content = TextTable("What each device class trains, and whether it fits", head, rows, frozenset({2, 3}))
+    # Named once, for columns that name it would run off the page.
+    against = f"; bytes against the {quantity(full_bytes, 'bytes')} of the full model in float32" if full_bytes else ""
+    title = f"What each device class trains, and whether it fits{against}"
+    content = TextTable(title, head, rows, frozenset({2, 3}))
     return tag(
         "div",
         table(content),
@@ -174,4 +177,4 @@ def _memory(peak: int, budget: int) -> Safe:
 def _ratio(job_bytes: float | None, full_bytes: int) -> str:
     if not full_bytes or job_bytes is None:
         return NOTHING
-    return f"{percent(job_bytes / full_bytes)} ({quantity(job_bytes, 'bytes')} of {quantity(full_bytes, 'bytes')})"
+    return f"{percent(job_bytes / full_bytes)} ({quantity(job_bytes, 'bytes')})"

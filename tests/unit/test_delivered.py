@@ -285,6 +285,6 @@ def test_bytes_of_a_submodel_are_compared_with_the_full_model_in_float32(tmp_pat
     own_bytes, raw_bytes = mine["up_bytes"][0], mine["up_raw_bytes"][0]
     assert 0.45 < own_bytes / raw_bytes < 0.55
     assert own_bytes / full_bytes < 0.3
-    assert "Up of the full model in float32" in page
-    assert f"{percent(own_bytes / full_bytes)} ({quantity(own_bytes, 'bytes')} of " in page
+    assert f"bytes against the {quantity(full_bytes, 'bytes')} of the full model in float32" in page
+    assert f"{percent(own_bytes / full_bytes)} ({quantity(own_bytes, 'bytes')})" in page
     assert f"{percent(own_bytes / raw_bytes)} (" not in page
