@@ -42,6 +42,7 @@ def campaign(
 ) -> None:
     """Plan a campaign: days to the target, users' data and battery, whom it never hears, what the server sends."""
     from fedlite import runner as running
+    from fedlite.compose.campaign_answers import answers
     from fedlite.report.run_data import fitting, read_run
 
     settings = running.Settings(backend=backend, actors=actors, accelerator=accelerator)
@@ -56,8 +57,10 @@ def campaign(
         path = _trained(source, changes, out, settings, quiet=as_json or quiet)
     with fitting(path):
         run = read_run(path)
+        # Before the rehearsals, which take long: what cannot be answered is told at once.
+        found = answers(run, wanted)
         rehearsal = None if plan is None else _rehearsed(plan, settings, quiet=as_json or quiet)
-        _tell(run, wanted, rehearsal, page or path / "campaign.html", as_json=as_json)
+        _tell(run, found, rehearsal, page or path / "campaign.html", as_json=as_json)
 
 
 def _value(text: str) -> float:
@@ -89,14 +92,12 @@ def _trained(source: Path, changes: dict[str, str], out: Path | None, settings: 
     return shown(quiet, lambda say: running.run(scenario, out=out, settings=settings, progress=say)).path
 
 
-def _tell(run: RunData, target: float | None, rehearsal: Rollout | None, page: Path, *, as_json: bool) -> None:
-    from fedlite.compose.campaign_answers import answers
+def _tell(run: RunData, found: dict[str, Any], rehearsal: Rollout | None, page: Path, *, as_json: bool) -> None:
     from fedlite.report.campaign_page import campaign_page
     from fedlite.report.markup import finite
     from fedlite.report.page import write_page
     from fedlite.report.rollout_data import read_rollout
 
-    found = answers(run, target)
     rehearsed, rehearsal_dir = (None, None) if rehearsal is None else (rehearsal.summary, str(rehearsal.path))
     rollout = None if rehearsal is None else read_rollout(rehearsal.path)
     written = write_page(campaign_page(run, found, rollout), page)
@@ -118,7 +119,6 @@ def _rehearsed(plan: RolloutPlan, settings: Wanted, *, quiet: bool) -> Rollout:
 
 
 def _show(run: RunData, found: dict[str, Any], rehearsed: dict[str, Any] | None) -> None:
-
     from fedlite.report import rollout_console
     from fedlite.report.campaign_page import text_tables
     from fedlite.report.console import rich_table

@@ -178,7 +178,6 @@ def _stages(codec: str | None) -> tuple[str, ...]:
 
 
 def _show(title: str, rows: list[PlanRow]) -> None:
-
     console = terminal()
     sets = [[*_BYTES, *_ON_DEVICE]] if console.width >= _ROOM_FOR_ALL else [_BYTES, _ON_DEVICE]
     for columns in sets:

@@ -16,9 +16,7 @@ def terminal(*, stderr: bool = False) -> Console:
     """Return a console on standard output, or on standard error; with NO_COLOR it is plain, bold and dim included."""
     from rich.console import Console
 
-    made = Console(
-        stderr=stderr, highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto", soft_wrap=False
-    )
+    made = Console(stderr=stderr, highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = WIDE
     return made

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
@@ -16,6 +16,8 @@ from fedlite.cli.console import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from rich.progress import Progress as Bar
 
     from fedlite.compose.progress import Progress
     from fedlite.sweeper import SweepProgress
@@ -130,18 +132,23 @@ def _runs_in_lines() -> SaySweep:
     return say
 
 
-def _behind_bar(work: Callable[[Say | None], T]) -> T:
+def _bar() -> Bar:
+    """Return a bar whose tasks have a field `state` of words behind it."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns: list[Any] = [
+    return Bar(
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[state]}", markup=False),
-    ]
-    with Bar(*columns, console=terminal(stderr=True)) as bar:
+        console=terminal(stderr=True),
+    )
+
+
+def _behind_bar(work: Callable[[Say | None], T]) -> T:
+    with _bar() as bar:
         row = bar.add_task("starting", total=None, state="")
 
         def say(now: Progress) -> None:
@@ -160,30 +167,20 @@ def _behind_bar(work: Callable[[Say | None], T]) -> T:
 
 def _behind_bars(work: Callable[[SaySweep | None], T]) -> T:
     """Do the work behind two progress bars: runs of the study, rounds of the run."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns: list[Any] = [
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    ]
-    with Bar(*columns, console=terminal(stderr=True)) as bar:
-        study = bar.add_task("runs", total=None, note="")
-        rounds = bar.add_task("rounds", total=None, note="")
+    with _bar() as bar:
+        study = bar.add_task("runs", total=None, state="")
+        rounds = bar.add_task("rounds", total=None, state="")
 
         def say(now: SweepProgress) -> None:
             over = now.state in ("finished", "failed")
             note = f"{now.label}, seed {now.seed}" + (" failed" if now.state == "failed" else "")
-            bar.update(study, total=now.runs, completed=now.number if over else now.number - 1, note=note)
+            bar.update(study, total=now.runs, completed=now.number if over else now.number - 1, state=note)
             if now.within is not None and now.within.doing:
-                bar.update(rounds, note=now.within.doing)
+                bar.update(rounds, state=now.within.doing)
             elif now.within is not None:
                 bar.update(rounds, total=now.within.rounds, completed=now.within.round_)
             elif not over:
-                bar.reset(rounds, note="")
+                bar.reset(rounds, state="")
 
         return work(say)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlite.cli.console import terminal
-from fedlite.cli.following import shown_count
+from fedlite.cli.following import Quiet, shown_count
 from fedlite.cli.rollout_compare import record
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def optimise(
     actors: Annotated[
         int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")
     ] = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Search first waves, growth and pauses for the fastest plan that is shown to stay within what is allowed."""
@@ -53,7 +54,7 @@ def optimise(
     chosen, allowed = load_rollout(plan), Allowed(float(blast), detect)
     settings = running.Settings(backend=backend, actors=actors)
     done = shown_count(
-        as_json,
+        as_json or quiet,
         "rehearsals",
         lambda say: searched(chosen, allowed, rehearsals, settings=settings, progress=say),
     )
@@ -82,7 +83,6 @@ def _plain(done: Searched) -> dict[str, Any]:
 
 
 def _show(done: Searched) -> None:
-
     from fedlite.compose.rollout_budget import WRONG
     from fedlite.report.console import rich_table
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from fedlite.cli.console import terminal
-from fedlite.cli.following import shown_count
+from fedlite.cli.following import Quiet, shown_count
 from fedlite.cli.rollout_compare import told_ranking
 from fedlite.errors import FedliteError
 
@@ -47,6 +47,7 @@ def rehearse(
         ),
     ] = None,
     overrides: Overrides = None,
+    quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Rehearse a rollout plan: coverage, bytes, energy, what gates catch, and whom a bad model reaches."""
@@ -65,10 +66,10 @@ def rehearse(
         page = out or Path("compare.html")
         if page.is_dir():
             raise FedliteError(f"--out: got {out}, which is a folder, expected the name of a page; add '/compare.html'")
-        played = [shown_count(as_json, _WHAT, partial(_played, play, one, None, settings)) for one in chosen]
+        played = [shown_count(as_json or quiet, _WHAT, partial(_played, play, one, None, settings)) for one in chosen]
         told_ranking(played, page, as_json)
         return
-    finished = shown_count(as_json, _WHAT, partial(_played, play, chosen[0], out, settings))
+    finished = shown_count(as_json or quiet, _WHAT, partial(_played, play, chosen[0], out, settings))
     if as_json:
         print(json.dumps(finished.summary))
         return

@@ -56,7 +56,6 @@ def sweep(
 
 
 def _show(done: Sweep) -> None:
-
     from fedlite.report.console import rich_table
     from fedlite.report.study_page import settings_table
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fedlite.results.directory import RunDirectory
 
 LOOK_S: Final = 1.0
+"""Between two looks: a person reads what is shown, and no result waits for it."""
 
 
 def watch(
