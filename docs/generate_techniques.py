@@ -47,7 +47,6 @@ def _families() -> Iterator[str]:
 
 
 def _technique(one: Technique) -> Iterator[str]:
-    example = " ".join(f"--set {name}={value}" for name, value in one.example.set.items())
     yield f"### `{one.name}`\n"
     yield f"{one.does}\n"
     yield f"* Saves: {', '.join(one.saves) or 'nothing by itself'}; where: {', '.join(one.where)}"
@@ -56,8 +55,7 @@ def _technique(one: Technique) -> Iterator[str]:
     yield f"* Options: {', '.join(f'`{name}={value}`' for name, value in one.options.items()) or 'none'}"
     yield f"* Sources: {', '.join(f'`{key}`' for key in one.cites)}"
     yield f"* Covers: {'; '.join(f'{row} ({ROWS[row]})' for row in one.rows)}"
-    command = f"fedlite compress {one.example.model} --technique {one.name} {example}".rstrip()
-    yield f"* Example: `{command} --device {one.example.device} --dataset {one.example.dataset}`\n"
+    yield f"* Example: `{one.command}`\n"
 
 
 def _rows() -> Iterator[str]:

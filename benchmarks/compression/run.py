@@ -37,9 +37,13 @@ from fedlite.scenario.study import load_study
 HERE = Path(__file__).resolve().parent
 STUDIES = HERE.parents[1] / "scenarios" / "studies"
 DATA = ("watch", "fashion")
-FAMILIES = ("pruning", "quantization", "wire", "low-rank", "submodels", "sharing")
+FAMILIES = (
+    *("pruning", "quantization", "wire", "low-rank", "submodels", "sharing"),
+    *("distillation", "search", "choosing", "inference"),
+)
 EVERY = [f"compression-{family}-{data}" for data in DATA for family in FAMILIES]
 BASE = "fp32"
+SHIPPED = ("stored_bytes", "latency_ms", "energy_mj")
 FRONTS = {"up_bytes": "bytes", "energy_j": "energy", "virtual_time_s": "time"}
 
 
@@ -49,7 +53,8 @@ scenarios are scenarios/compression-watch.yaml and scenarios/compression-fashion
 
 * Accuracy is that of what the devices get in the end: means over the seeds, and in brackets what the same seed loses or
   gains against float32, least and most, in points.
-* File: the mean length over the fleet. Up, down, energy (with the device model's band), fleet time: of the whole run.
+* File: the mean length over the fleet. An inference: its time and energy by the device model, the mean over the fleet;
+  with the radio where a server is asked. Up, down, energy (with its band), fleet time: of the whole run.
 * To target: the fleet time at which the server's whole model first had the accuracy that the scenario wants. Where all
   devices train only a part of it, the server's model is not what they have.
 * On the front: no other variant of the study is as accurate for less."""
@@ -136,7 +141,7 @@ def variants(runs: list[StudyRun]) -> list[dict[str, object]]:
                 "accuracy_by_seed": list(accuracy.values()),
                 "trained_accuracy": fmean(run.summary["metrics"]["accuracy"] for run in mine.values()),
                 "difference_by_seed": [value - base[seed] for seed, value in accuracy.items()] if base else None,
-                "stored_bytes": fmean(stored_bytes(run) for run in mine.values()),
+                **{name: fmean(shipped(run, name) for run in mine.values()) for name in SHIPPED},
                 **{key: row[key] for key in (*costs, "reached", "time_to_target_s")},
                 "jobs_arrived": row["arrived"],
                 "fronts": [cost for cost, labels in best.items() if row["label"] in labels],
@@ -146,12 +151,12 @@ def variants(runs: list[StudyRun]) -> list[dict[str, object]]:
     return rows
 
 
-def stored_bytes(run: RunData) -> float:
-    """Return the length of the file on a device, the mean over the fleet; of the whole model where it gets that."""
-    whole = (run.path / "model.safetensors").stat().st_size
-    told = {profile: one["stored_bytes"] for one in run.summary["delivered"] for profile in one["profiles"]}
+def shipped(run: RunData, name: str) -> float:
+    """Return what the file on a device takes, or one inference of it, the mean over the fleet."""
+    told = {one["profile"]: one[name] for one in run.summary["inference"]}
     fleet = run.fleet.filter(pl.col("excluded_reason").fill_null("") == "")
-    return float(np.average([told.get(profile, whole) for profile in fleet["profile"]], weights=fleet["devices"]))
+    values = [told[profile] if name == "stored_bytes" else told[profile]["value"] for profile in fleet["profile"]]
+    return float(np.average(values, weights=fleet["devices"]))
 
 
 def machine() -> dict[str, object]:
@@ -176,14 +181,18 @@ def page(found: dict[str, object]) -> str:
 
 
 def table(rows: list[dict[str, object]]) -> list[str]:
-    head = ("variant", "accuracy", "file", "up", "down", "energy", "fleet time", "to target", "on the front of")
-    lines = ["", "| " + " | ".join(head) + " |", "|---|" + "---:|" * 7 + "---|"]
+    head = (
+        *("variant", "accuracy", "file", "an inference", "up", "down"),
+        *("energy", "fleet time", "to target", "on the front of"),
+    )
+    lines = ["", "| " + " | ".join(head) + " |", "|---|" + "---:|" * 8 + "---|"]
     for row in rows:
         energy = f"{quantity(row['energy_j'], 'energy')} ({band(row['energy_low_j'], row['energy_high_j'], 'energy')})"
         cells = (
             row["label"],
             f"{100 * row['accuracy']:.1f} %{against(row)}",
             quantity(row["stored_bytes"], "bytes"),
+            f"{quantity(1e-3 * row['latency_ms'], 'time')}, {quantity(1e-3 * row['energy_mj'], 'energy')}",
             quantity(row["up_bytes"], "bytes"),
             quantity(row["down_bytes"], "bytes"),
             energy,

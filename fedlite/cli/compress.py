@@ -69,7 +69,7 @@ def compress(  # noqa: PLR0917 -- typer reads the options from the signature
         if not math.isfinite(price):
             raise FedliteError(f"{option}: got {price}, expected a price in dollars; write for example {option} 0.5")
     if listed:
-        compress_technique.show_list(as_json=as_json)
+        compress_technique.show_list(technique or [], as_json=as_json)
     elif technique:
         effort = Effort(rows=rows, epochs=epochs, rounds=rounds, seed=seed)
         asked = compress_technique.asked(model, device, dataset, technique, settings or [], effort, (server_hour, kwh))

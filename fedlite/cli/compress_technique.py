@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from fedlite.cli.console import terminal
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fedlite.compose.bench_task import Effort
     from fedlite.compose.toolbox import Asked
@@ -35,33 +36,53 @@ _WHOLE: Final = 1e4
 """Numbers from here on are told without digits behind the point."""
 
 
-def show_list(*, as_json: bool) -> None:
-    """Print every technique."""
+def show_list(names: list[str], *, as_json: bool) -> None:
+    """Print every technique in a line or two, or all that is known of those that are named."""
     from fedlite.compose.toolbox import catalogue
 
-    found = catalogue()
+    found = catalogue(names)
     if as_json:
         print(json.dumps(found))
-        return
+    elif names:
+        _show_each(found)
+    else:
+        _show_all(found)
+
+
+def _show_all(found: Sequence[Mapping[str, Any]]) -> None:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("technique", "family", "what it does", "saves", "where", "options"):
-        table.add_column(column, overflow="fold")
-    for one in found:
-        options = ", ".join(f"{name}={value}" for name, value in one["options"].items())
-        table.add_row(
-            one["technique"] if one["in_plans"] else f"{one['technique']} *",
-            one["family"],
-            one["does"],
-            " ".join(one["saves"]),
-            " ".join(one["where"]),
-            options,
-        )
+    table.add_column("technique", no_wrap=True)
+    table.add_column("what it does")
+    table.add_column("saves", max_width=14)
+    for family, members in groupby(found, lambda one: one["family"]):
+        table.add_section()
+        table.add_row(f"[bold]{family}[/bold]")
+        for one in members:
+            mark = "" if one["in_plans"] else " *"
+            table.add_row(f"{one['technique']}{mark}", one["does"], " ".join(one["saves"]))
     console = terminal()
     console.print(table)
     console.print("* no name for a scenario's plan, which searches by 'plan: auto' and chooses by 'choose'")
+    console.print("'fedlite compress --list --technique NAME' tells its options, sources and an example.")
+
+
+def _show_each(found: Sequence[Mapping[str, Any]]) -> None:
+    console = terminal()
+    for one in found:
+        console.print(f"[bold]{one['technique']}[/bold]: {one['does']}")
+        for name, value in (
+            ("family", one["family"]),
+            ("saves", ", ".join(one["saves"]) or "nothing by itself"),
+            ("where", ", ".join(one["where"])),
+            ("options", ", ".join(f"{name}={value}" for name, value in one["options"].items()) or "none"),
+            ("sources", one["source"]),
+            ("in a plan", "by its name" if one["in_plans"] else "no: a search, a choice, or work of a server"),
+            ("example", one["command"]),
+        ):
+            console.print(f"  {name:<10}{value}", markup=False)
 
 
 def asked(

@@ -368,11 +368,11 @@ class Bench:
     def _ware(self, spec: ModelSpec, arrays: list[Array]) -> Ware:
         task = self._task
         calibration = task.shares[0][:CALIBRATION_ROWS]
-        return Ware(spec, arrays, task.data, calibration, task.held, self._effort.seed, self._objective(spec))
+        return Ware(spec, arrays, task.data, calibration, task.held, self._effort.seed, self.objective_of(spec))
 
     def _trainer(self, net: nn.Module, spec: ModelSpec) -> Trainer:
-        return Trainer(net, objective=objectives.objective(self._objective(spec)), mode="sequential")
+        return Trainer(net, objective=objectives.objective(self.objective_of(spec)), mode="sequential")
 
-    def _objective(self, spec: ModelSpec) -> str:
+    def objective_of(self, spec: ModelSpec) -> str:
         """Return what is learned: the data's own task, by every exit where the net gives them all."""
         return "exits" if dict(spec.params).get("outputs") == "all" else self._task.data.objective

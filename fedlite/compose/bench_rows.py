@@ -52,11 +52,11 @@ def quantities(outcome: Outcome, profile: DeviceProfile, batch: int) -> dict[str
         "up_bytes": outcome.up_bytes,
         "down_bytes": outcome.down_bytes,
         **{name: value for name, value in outcome.metrics.items() if name != "loss"},
-        "latency_ms": _band(latency, _MILLI),
-        "training_step_ms": _mean([(share, _band(work.time, _MILLI)) for share, work in works]),
-        "energy_mj": _band(shipped.energy(profile), _MILLI),
-        "peak_memory_bytes": _band(max((work.peak for _, work in works), key=lambda peak: float(peak.value))),
-        "inference_memory_bytes": _band(shipped.memory(profile)),
+        "latency_ms": latency.record(_MILLI),
+        "training_step_ms": _mean([(share, work.time.record(_MILLI)) for share, work in works]),
+        "energy_mj": shipped.energy(profile).record(_MILLI),
+        "peak_memory_bytes": max((work.peak for _, work in works), key=lambda peak: float(peak.value)).record(),
+        "inference_memory_bytes": shipped.memory(profile).record(),
     }
 
 
@@ -107,15 +107,6 @@ def _on_battery(shipped: Shipped, profile: DeviceProfile) -> dict[str, Any]:
         "asked_per_s": use.per_s,
         "hours_to_empty": hours_by_charge(hours, [charge for charge, _ in states]),
         "hours_to_empty_if_full": hours[0],
-    }
-
-
-def _band(quantity: Estimate, factor: float = 1.0) -> dict[str, Any]:
-    return {
-        "value": factor * float(quantity.value),
-        "low": factor * float(quantity.low),
-        "high": factor * float(quantity.high),
-        "calibration": str(quantity.calibration),
     }
 
 

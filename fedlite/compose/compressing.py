@@ -105,9 +105,9 @@ class PlanRow:
             "down_bytes": self.down_bytes,
             "up_bytes": self.up_bytes,
             "inference_precision": self.precision,
-            "inference_s": _band(self.inference_s),
-            "training_step_s": _band(self.step_s),
-            "training_peak_bytes": _band(self.peak_bytes),
+            "inference_s": self.inference_s.record(),
+            "training_step_s": self.step_s.record(),
+            "training_peak_bytes": self.peak_bytes.record(),
             "memory_budget_bytes": self.budget_bytes,
             "fits": self.fits,
             "remarks": list(self.remarks),
@@ -206,12 +206,3 @@ def _remarks(row: PlanRow, first: PlanRow | None, target: Target) -> list[str]:
     if not row.fits:
         remarks.append(f"does not fit: a job may take {show(row.budget_bytes, 'bytes')}")
     return remarks
-
-
-def _band(quantity: Estimate) -> dict[str, Any]:
-    return {
-        "value": float(quantity.value),
-        "low": float(quantity.low),
-        "high": float(quantity.high),
-        "calibration": str(quantity.calibration),
-    }

@@ -1,12 +1,13 @@
-"""What the devices of each plan of a run get in the end, and how good it is: not always the model that was trained."""
+"""What the devices of a run get in the end, how good it is and what it takes: not always what was trained."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from fedlite.compose.shipping import Shipped, ship
+from fedlite.compose.shipping import Packed, Shipped, pack, ship
 from fedlite.compression.part import PartError
+from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,42 +43,59 @@ def plan_shipped(plans: Sequence[Plan], one: DeviceClass, ledger: Ledger) -> Pla
     return max(plans, key=lambda plan: jobs[plan.name]) if jobs else one.plan
 
 
-def delivered_models(
+def what_is_shipped(
     scenario: Scenario,
     classes: Sequence[DeviceClass],
     learning: Learning,
     final: Sequence[NDArray[Any]],
     ledger: Ledger,
-) -> list[dict[str, Any]]:
-    """Return one record for each plan whose devices get something else than the full model as it was trained.
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what devices get in the end, and what an inference of it takes.
 
     Returns
     -------
-    list of dict
+    dict
+        delivered : one record for each plan whose devices get something else than the full model as it was trained.
         plan, profiles, those of them whose plan is that of most of their jobs, for there were several
         (`by_most_jobs`), stored_bytes, the metrics of the task on its test rows, and what the deliveries found out;
         only the first three and `why` where the trained model turned out to be none that this can be done to.
+        inference : one record for each class that is shipped something. profile, plan, stored_bytes, and latency_ms,
+        energy_mj and peak_memory_bytes with their bands; only the first two and `why` where it cannot run there.
     """
-    by_plan: dict[Plan, dict[str, bool]] = {}
+    by_plan: dict[Plan, list[tuple[DeviceClass, bool]]] = {}
     for one in classes:
         plans = plans_of(scenario, one)
-        plan = plan_shipped(plans, one, ledger)
-        if plan is not None and (plan.deliveries or not plan.is_full):
-            by_plan.setdefault(plan, {})[one.profile.name] = len(plans) > 1
+        if (plan := plan_shipped(plans, one, ledger)) is not None:
+            by_plan.setdefault(plan, []).append((one, len(plans) > 1))
     ware = learning.ware(final)
-    made = []
+    delivered: list[dict[str, Any]] = []
+    inference: list[dict[str, Any]] = []
     for plan, several in by_plan.items():
         said = {
             "plan": plan.name,
-            "profiles": list(several),
-            "by_most_jobs": [profile for profile, chosen in several.items() if chosen],
+            "profiles": [one.profile.name for one, _ in several],
+            "by_most_jobs": [one.profile.name for one, chosen in several if chosen],
         }
         try:
-            made.append({**said, **_record(learning, ship(ware, plan))})
+            if plan.deliveries or not plan.is_full:
+                made = ship(ware, plan)
+                delivered.append({**said, **_record(learning, made)})
+                inference += [_on(one, made) for one, _ in several]
+            else:
+                whole = pack(ware, plan)
+                inference += [_on(one, whole) for one, _ in several]
         except PartError as error:
             # Found out by the values of the trained model alone; what was trained is not lost by it.
-            made.append({**said, "why": str(error)})
-    return made
+            delivered.append({**said, "why": str(error)})
+    return {"delivered": delivered, "inference": inference}
+
+
+def _on(one: DeviceClass, made: Packed) -> dict[str, Any]:
+    said = {"profile": one.profile.name, "plan": made.plan.name}
+    try:
+        return {**said, "stored_bytes": len(made.file), **made.inference_on(one.profile)}
+    except FedliteError as error:
+        return {**said, "why": str(error)}
 
 
 def _record(learning: Learning, shipped: Shipped) -> dict[str, Any]:

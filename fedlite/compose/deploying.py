@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 
 USUAL: Final = ("fp32", "static-int8", "weight-only", "clustering")
 """Artefacts that are made unless others are asked for, where they apply."""
-_CLASSES: Final = "cross-entropy"
-_MILLI: Final = 1e3
+_CLASSES: Final = ("cross-entropy", "exits")
 
 
 @dataclass(frozen=True)
@@ -167,12 +166,7 @@ def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path, remark: str) -
     """Write a file, and return what holds of it on every device."""
     path = out / f"{name}.fedlite"
     path.write_bytes(shipped.file)
-    metrics: dict[str, Any] = dict(shipped.score.metrics)
     data = ware.data
-    if ware.objective == _CLASSES:
-        metrics |= _by_class(predicted(shipped, ware), data.y_test)
-    elif ware.objective == Detection.name:
-        metrics["by_class"] = _by_object(predicted(shipped, ware))
     return {
         "artefact": name,
         "plan": shipped.plan.label,
@@ -181,13 +175,25 @@ def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path, remark: str) -
         "stored_bytes": path.stat().st_size,
         "params": shipped.params,
         "macs": shipped.macs,
-        "metrics": metrics,
+        "metrics": _metrics(shipped, ware),
         "corrupted": {
             kind: score_of(shipped, ware, spoil(data.x_test, ware.seed)).metrics for kind, spoil in CORRUPTIONS.items()
         },
         "facts": dict(shipped.artefact.facts),
         **({"by_charge": _tested_by_charge(shipped, ware)} if shipped.bands else {}),
     }
+
+
+def _metrics(shipped: Shipped, ware: Ware) -> dict[str, Any]:
+    """Return how good the file is on the test rows, over all and class by class where there are classes."""
+    metrics: dict[str, Any] = dict(shipped.score.metrics)
+    if ware.objective in _CLASSES:
+        # Beside what all exits say together, which comes first, there is what single ones say.
+        said = predicted(shipped, ware)
+        metrics |= _by_class(said if said.ndim == 1 else said[:, 0], ware.data.y_test)
+    elif ware.objective == Detection.name:
+        metrics["by_class"] = _by_object(predicted(shipped, ware))
+    return metrics
 
 
 def _which_state(shipped: Shipped) -> list[str]:
@@ -202,7 +208,7 @@ def _which_state(shipped: Shipped) -> list[str]:
 def _tested_by_charge(shipped: Shipped, ware: Ware) -> list[dict[str, Any]]:
     """Execute what runs in each state of the battery on the test rows."""
     return [
-        {"charge_from": charge, "metrics": dict(ship(ware, _at(shipped.plan, charge)).score.metrics)}
+        {"charge_from": charge, "metrics": _metrics(ship(ware, _at(shipped.plan, charge)), ware)}
         for charge, _ in shipped.bands
     ]
 
@@ -240,7 +246,7 @@ def _by_object(scores: Any) -> list[dict[str, Any]]:
 def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment, spec: ModelSpec) -> dict[str, Any]:
     """Return what an artefact comes to on a class; only a reason where the class cannot run it."""
     try:
-        latency = shipped.latency(profile)
+        latency, takes = shipped.latency(profile), shipped.inference_on(profile)
     except FedliteError as error:
         return {"artefact": name, "runs": False, "why": [str(error)]}
     peak = shipped.memory(profile)
@@ -250,9 +256,7 @@ def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment, 
         "artefact": name,
         "runs": not why,
         "why": why,
-        "latency_ms": _band(latency, _MILLI),
-        "energy_mj": _band(shipped.energy(profile), _MILLI),
-        "peak_memory_bytes": _band(peak),
+        **takes,
         "per_s": found.per_s,
         "sustained_per_s": found.sustained_per_s,
         "busy": found.busy,
@@ -268,8 +272,7 @@ def _priced_by_charge(profile: DeviceProfile, shipped: Shipped) -> list[dict[str
     return [
         {
             "charge_from": charge,
-            "latency_ms": _band(one.latency(profile), _MILLI),
-            "energy_mj": _band(one.energy(profile), _MILLI),
+            **one.inference_on(profile),
         }
         for charge, one in shipped.by_charge
     ]
@@ -309,11 +312,6 @@ def _ranked(made: Sequence[Mapping[str, Any]], main: Mapping[str, str]) -> list[
 
 def _finite(value: float) -> float | None:
     return None if math.isinf(value) else value
-
-
-def _band(quantity: Estimate, factor: float = 1.0) -> dict[str, float]:
-    parts = (("value", quantity.value), ("low", quantity.low), ("high", quantity.high))
-    return {name: factor * float(part) for name, part in parts}
 
 
 def variants(told: Mapping[str, Any], asked: Deployment) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from fedlite.compose.learning import Learning, prepare
 from fedlite.errors import FedliteError
+from fedlite.report.run_data import NotARunError, check_model
 from fedlite.scenario.loader import load_scenario
 
 if TYPE_CHECKING:
@@ -47,9 +48,10 @@ def final_arrays(run: Path, learning: Learning, asked: str) -> list[NDArray[Any]
         If there is none, or it is damaged or of another model.
     """
     try:
+        check_model(run)
         tensors = load_file(run / "model.safetensors")
         return [tensors[name] for name in learning.names]
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, KeyError, NotARunError) as error:
         raise FedliteError(
             f"{asked}: got the run {run}, whose model.safetensors is damaged, missing or of another model ({error});"
             " train it again"

@@ -32,13 +32,17 @@ def plan_remarks(
     if macs < 1 or params < 1:
         left = f"{macs:.0%} of the multiplications and {params:.0%} of the parameters"
         said.append(left + ("" if faster is None else _speed(faster, macs)))
-    if on_net := plan.structure.remark_in(spec, objective):
-        said.append(on_net)
-    said += [part.remark for part in plan.parts if part.remark and part is not plan.structure]
+    said += part_remarks(plan, spec, objective)
     acts = plan.constraints or plan.terms or plan.deliveries or not plan.structure.is_full
     if not acts and not _is_plain(plan):
         said.append("saves bytes on the way, nothing else")
     return said
+
+
+def part_remarks(plan: Plan, spec: NetSpec, objective: str) -> list[str]:
+    """Return what the parts of a plan save and what they do not where this net learns this, a sentence each."""
+    others = [part.remark for part in plan.parts if part is not plan.structure]
+    return [remark for remark in (plan.structure.remark_in(spec, objective), *others) if remark]
 
 
 def said_of(plan: Plan, spec: NetSpec, objective: str, *, macs: float, params: float) -> str:

@@ -123,6 +123,7 @@ class Record:
             "name": name,
             "format": FORMAT,
             "digest": self.digest,
+            "model_sha256": self.directory.model_sha256,
             "seed": self.scenario.seed,
             "rounds": len(self.rounds.rows) - 1,
             "virtual_time_s": self.end_s - start_s,

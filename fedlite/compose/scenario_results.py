@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlite.compose.delivered import delivered_models, plans_of
+from fedlite.compose.delivered import plans_of, what_is_shipped
 from fedlite.compose.fleet import round_s
 from fedlite.compose.fleet_rows import ClassFacts, device_counts, fleet_rows
 from fedlite.compose.plan_remarks import said_of
@@ -68,10 +68,10 @@ def scenario_particulars(
             **({"auto": told} if (told := _chosen(classes)) else {}),
             # Of an app its plans are no more than codecs.
             **({"plan_remarks": _remarks(scenario, classes, learning)} if scenario.task.app is None else {}),
-            "delivered": (
-                delivered_models(scenario, classes, learning, record.trained.final, record.ledger.columns())
+            **(
+                what_is_shipped(scenario, classes, learning, record.trained.final, record.ledger.columns())
                 if scenario.task.app is None
-                else []
+                else {"delivered": [], "inference": []}
             ),
             "privacy": spent,
             "epsilon": spent,  # the key that summaries of version 0.1 had

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _MATRIX: Final = 2
+_MILLI: Final = 1e3
 _FLOATS: Final = ("fp32", "fp16", "bf16")
 CALIBRATION_ROWS: Final = 256
 
@@ -159,6 +160,20 @@ class Packed:
             return inference_memory(profile, self.workload, self.precision)
         held = max((way.asks.bytes for way in self.ways if way.asks is not None), default=0.0)
         return Estimate(held, held, held, Known.MEASURED)
+
+    def inference_on(self, profile: DeviceProfile) -> dict[str, dict[str, Any]]:
+        """Return what an inference takes on a device, each with its band, as JSON values.
+
+        Raises
+        ------
+        FedliteError
+            If the device does not compute in its precision.
+        """
+        return {
+            "latency_ms": self.latency(profile).record(_MILLI),
+            "energy_mj": self.energy(profile).record(_MILLI),
+            "peak_memory_bytes": self.memory(profile).record(),
+        }
 
     def _latency(self, way: Way, profile: DeviceProfile) -> list[Estimate]:
         computed = [] if way.workload is None else [inference(profile, way.workload, self.precision)]

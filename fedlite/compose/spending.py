@@ -85,11 +85,11 @@ class Spent:
     def record(self, prices: Prices) -> dict[str, Any]:
         """Return hours, joules and money as JSON values, each with its band."""
         return {
-            "device_hours": _band(self.device.scaled(1.0 / HOUR_S)),
-            "device_j": _band(self.device_energy),
-            "server_hours": _band(self.server.scaled(1.0 / HOUR_S)),
-            "server_j": _band(self.server_energy),
-            "money": _band(prices.of(self.server, self.device_energy)),
+            "device_hours": self.device.scaled(1.0 / HOUR_S).record(),
+            "device_j": self.device_energy.record(),
+            "server_hours": self.server.scaled(1.0 / HOUR_S).record(),
+            "server_j": self.server_energy.record(),
+            "money": prices.of(self.server, self.device_energy).record(),
         }
 
 
@@ -155,11 +155,6 @@ def bill(parts: dict[str, Spent], prices: Prices) -> dict[str, Any]:
         "parts": {name: part.record(prices) for name, part in parts.items()},
         "prices": _prices(prices),
     }
-
-
-def _band(quantity: Estimate) -> dict[str, float]:
-    parts = (("value", quantity.value), ("low", quantity.low), ("high", quantity.high))
-    return {name: float(part) for name, part in parts}
 
 
 @lru_cache(maxsize=1024)

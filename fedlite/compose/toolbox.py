@@ -10,11 +10,12 @@ from fedlite import wire
 from fedlite.compose.bench import Bench
 from fedlite.compose.bench_rows import on_the_device, quantities
 from fedlite.compose.bench_task import Effort, bench_task, uplinks
+from fedlite.compose.plan_remarks import part_remarks
 from fedlite.compose.spending import bill, spent
 from fedlite.compose.trials import Trials
 from fedlite.compression.part import PartError
 from fedlite.devices.server import US_PRICES
-from fedlite.errors import FedliteError
+from fedlite.errors import FedliteError, UnknownNameError
 from fedlite.planning.budgets import plain
 from fedlite.techniques import TECHNIQUES, technique
 from fedlite.techniques.pipeline import joined
@@ -61,23 +62,23 @@ def compare(asked: Asked) -> dict[str, Any]:
         If a technique does not apply to the model, two do not go together, or the data cannot be had.
     """
     names = [name for name, _ in asked.techniques]
+    if asked.effort.rounds < len(names):
+        raise PartError(
+            f"rounds: got {asked.effort.rounds} for {len(names)} techniques, which act one after the other,"
+            f" expected one for each; write --rounds {len(names)} or more"
+        )
+    made = [technique(name).made(options) for name, options in asked.techniques]
+    task = bench_task(asked.data, _nets(asked.model, made), asked.effort)
     try:
-        return _compared(asked)
-    except (PartError, wire.CodecError) as error:
+        return _compared(asked, made, task)
+    except (PartError, wire.CodecError, UnknownNameError) as error:
         # Parts know their own names only.
-        if str(error).startswith((*names, "rounds")):
+        if str(error).startswith(tuple(names)):
             raise
         raise PartError(f"{', '.join(names)}: {error}") from error
 
 
-def _compared(asked: Asked) -> dict[str, Any]:
-    if asked.effort.rounds < len(asked.techniques):
-        raise PartError(
-            f"rounds: got {asked.effort.rounds} for {len(asked.techniques)} techniques, which act one after the other,"
-            f" expected one for each; write --rounds {len(asked.techniques)} or more"
-        )
-    made = [technique(name).made(options) for name, options in asked.techniques]
-    task = bench_task(asked.data, _nets(asked.model, made), asked.effort)
+def _compared(asked: Asked, made: Sequence[Recipe | Search], task: BenchTask) -> dict[str, Any]:
     bench = Bench(asked.model, task, asked.effort, uplinks(asked.profile, asked.effort.clients))
     trials = Trials(bench, asked.profile, asked.effort.batch)
     # What the model as it is took is not the techniques' cost.
@@ -110,7 +111,10 @@ def _compared(asked: Asked) -> dict[str, Any]:
         **columns,
         "facts": {**facts, **dict(after.shipped.artefact.facts), **on_the_device(after, asked.profile)},
         "cost": {"forward_samples": after.shipped.artefact.forward_samples, **cost},
-        "remarks": [*_remarks(task, after.shipped.plan.remarks), *_no_room(columns, asked.profile)],
+        "remarks": [
+            *_remarks(task, part_remarks(after.shipped.plan, after.spec, bench.objective_of(after.spec))),
+            *_no_room(columns, asked.profile),
+        ],
         "effort": asdict(asked.effort),
     }
 
@@ -181,8 +185,14 @@ def _no_room(columns: Mapping[str, Mapping[str, Any]], profile: DeviceProfile) -
     ]
 
 
-def catalogue() -> list[dict[str, Any]]:
-    """Return every technique as JSON values: what it is, saves, takes, and a setting that shows it."""
+def catalogue(names: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return every technique, or those that are named, as JSON values: what it is, saves, takes, and an example.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no technique of a name.
+    """
     return [
         {
             "technique": one.name,
@@ -200,8 +210,9 @@ def catalogue() -> list[dict[str, Any]]:
                 "device": one.example.device,
                 "set": dict(one.example.set),
             },
+            "command": one.command,
         }
-        for one in TECHNIQUES.values()
+        for one in (map(technique, names) if names else TECHNIQUES.values())
     ]
 
 

@@ -137,11 +137,6 @@ class Plan:
         return ", ".join((*parts, *codecs))
 
     @property
-    def remarks(self) -> tuple[str, ...]:
-        """What the parts save and what they do not, a sentence each."""
-        return tuple(part.remark for part in self.parts if part.remark)
-
-    @property
     def record(self) -> dict[str, Any]:
         """The plan as JSON values; `Plan.from_record` undoes it."""
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,11 @@ class Estimate:
         order = list(Calibration)
         worse = max(self.calibration, other.calibration, key=order.index)
         return Estimate(self.value + other.value, self.low + other.low, self.high + other.high, worse)
+
+    def record(self, factor: float = 1.0) -> dict[str, Any]:
+        """Return a scalar times a factor, such as 1e3 for ms, as JSON values: value, low, high, calibration."""
+        band = (("value", self.value), ("low", self.low), ("high", self.high))
+        return {**{name: factor * float(part) for name, part in band}, "calibration": str(self.calibration)}
 
     def scaled(self, factor: Number) -> Estimate:
         """Return the estimate times an exactly known non-negative factor."""

@@ -11,13 +11,14 @@ from fedlite.report import measure, tables
 from fedlite.report.figure import TextTable
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import table
-from fedlite.report.words import NOTHING, capitalised, count, decimal, percent, quantity
+from fedlite.report.words import NOTHING, band, capitalised, count, decimal, percent, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fedlite.learning.objectives import Metric
 
+_MILLI: Final = 1e-3
 _FLOAT32: Final = 4
 """Bytes of a value."""
 
@@ -143,6 +144,29 @@ def delivered(summary: dict[str, Any], metrics: Sequence[Metric]) -> Safe | None
     reasons = TextTable("What could not be made of the model", ("Plan", "Classes", "Why"), not_made, frozenset())
     tables = [table(content, prose=True), *([table(reasons, prose=True)] if not_made else [])]
     return tag("div", *tables, class_="card", id="delivered")
+
+
+def inference(summary: dict[str, Any]) -> Safe | None:
+    """Return what one inference of what is shipped takes on each class; None in runs that do not tell."""
+    told = summary.get("inference")
+    if not told:
+        return None
+    rows = tuple(
+        (one["profile"], one["plan"], *((one["why"], "", "", "") if "why" in one else _takes(one))) for one in told
+    )
+    head = ("Class", "Plan", "Stored", "Time", "Energy", "Memory")
+    content = TextTable("One inference of what is shipped, by the device model", head, rows, frozenset(range(2, 6)))
+    return tag("div", table(content, prose=True), class_="card", id="inference")
+
+
+def _takes(one: dict[str, Any]) -> tuple[str, ...]:
+    bands = (("latency_ms", _MILLI, "time"), ("energy_mj", _MILLI, "energy"), ("peak_memory_bytes", 1.0, "bytes"))
+    return (quantity(one["stored_bytes"], "bytes"), *(_with_band(one[key], unit, kind) for key, unit, kind in bands))
+
+
+def _with_band(told: dict[str, Any], unit: float, kind: str) -> str:
+    value, low, high = (unit * told[part] for part in ("value", "low", "high"))
+    return quantity(value, kind) if low == high else f"{quantity(value, kind)} ({band(low, high, kind)})"
 
 
 def _classes(one: dict[str, Any]) -> str:

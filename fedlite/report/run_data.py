@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from fedlite.errors import FedliteError
 from fedlite.report.measure import metrics_of
-from fedlite.results.directory import FORMAT
+from fedlite.results.directory import FORMAT, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -158,10 +158,14 @@ def check_model(path: Path) -> None:
     Raises
     ------
     DamagedRunError
-        If it is missing or cut off.
+        If it is missing, cut off, or not the one that the run wrote.
     """
     model = path / "model.safetensors"
     _check_file(model)
+    # Runs of versions that did not write it down cannot be told from others.
+    written = _json(path / "summary.json").get("model_sha256")
+    if written is not None and sha256_of(model) != written:
+        raise _damaged(model, "not the bytes that the run wrote, by their SHA-256 in summary.json")
     try:
         with safe_open(model, "np"):
             pass

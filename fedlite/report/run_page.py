@@ -25,7 +25,7 @@ from fedlite.report.figures import (
 )
 from fedlite.report.markup import Safe, tag
 from fedlite.report.page import Page, Section, write_page
-from fedlite.report.plan_chapter import delivered, plans, rejected
+from fedlite.report.plan_chapter import delivered, inference, plans, rejected
 from fedlite.report.run_data import RunData, read_run
 from fedlite.report.run_sets import settings
 from fedlite.report.words import plural, quantity
@@ -120,6 +120,7 @@ def run_page(run: RunData) -> Page:
                     rejected(run.summary),
                     downloads(run.summary),
                     delivered(run.summary, run.metrics),
+                    inference(run.summary),
                 ],
             ),
             honesty(found.everything, run, found.column),

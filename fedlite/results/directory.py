@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -253,6 +254,11 @@ class RunDirectory:
             _log.warning("model.safetensors: the array %r of type %s is left out", name, tensors.pop(name).dtype)
         self._replace("model.safetensors", lambda path: save_file(tensors, path))
 
+    @property
+    def model_sha256(self) -> str:
+        """SHA-256 of the file of the final model; raises OSError if there is none."""
+        return sha256_of(self.path / "model.safetensors")
+
     def read_model(self) -> dict[str, NDArray[Any]]:
         """Read the final model."""
         tensors: dict[str, NDArray[Any]] = load_file(self.path / "model.safetensors")
@@ -266,6 +272,12 @@ class RunDirectory:
             part.replace(path)
         except (OSError, PolarsError, SafetensorError) as error:
             raise unwritten(path, error) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unwritable(path: Path, error: OSError) -> FedliteError:

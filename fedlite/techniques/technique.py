@@ -176,6 +176,13 @@ class Technique:
         return (inspect.getdoc(self.make) or "").partition("\n")[0]
 
     @property
+    def command(self) -> str:
+        """What runs the example."""
+        settings = [f"--set {name}={value}" for name, value in self.example.set.items()]
+        shown = ["fedlite compress", self.example.model, "--technique", self.name, *settings]
+        return " ".join([*shown, "--device", self.example.device, "--dataset", self.example.dataset])
+
+    @property
     def options(self) -> dict[str, Any]:
         """Option -> its default; None where one has to be written."""
         every = inspect.signature(self.make).parameters

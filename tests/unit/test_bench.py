@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from fedlite import wire
 from fedlite.cli.compress_technique import _fact
@@ -29,7 +30,7 @@ from fedlite.errors import FedliteError
 from fedlite.learning.models.spec import spec_of
 from fedlite.learning.tracing import trace
 from fedlite.scenario.profiles import load_profile
-from fedlite.techniques import technique
+from fedlite.techniques import TECHNIQUES, technique
 from fedlite.techniques.technique import Recipe
 
 SMALL = Effort(rows=400, epochs=2, rounds=2)
@@ -220,8 +221,6 @@ def test_what_does_not_apply_is_said_by_layer():
 
 
 def test_the_command_prints_both_columns_and_one_json_object(capsys):
-    from typer.testing import CliRunner
-
     few = ["--rows", "300", "--epochs", "1", "--rounds", "1"]
     found = CliRunner().invoke(
         app, ["compress", "mlp", "--technique", "weight-only", "--set", "bits=2", *few, "--json"]
@@ -233,8 +232,22 @@ def test_the_command_prints_both_columns_and_one_json_object(capsys):
     shown = CliRunner().invoke(app, ["compress", "mlp", "--technique", "weight-only", *few])
     assert "energy of an inference" in shown.output
     assert "Int4 weights are unpacked to float32 before use" in shown.output
-    listed = CliRunner().invoke(app, ["compress", "--list"])
-    assert "static-int8" in listed.output
+
+
+def test_the_list_tells_all_briefly_and_what_is_named_whole():
+    every = CliRunner().invoke(app, ["compress", "--list"]).output
+    assert all(name in every for name in TECHNIQUES)
+    assert "distillation *" in every
+    assert "calibration=client" not in every
+    one = CliRunner().invoke(app, ["compress", "--list", "--technique", "static-int8"]).output
+    assert "options   calibration=client, rows=64" in one
+    assert "fedlite compress cnn --technique static-int8 --device pi-4b --dataset digits" in one
+    assert "top-k" not in one
+    told = json.loads(CliRunner().invoke(app, ["compress", "--list", "--technique", "auto", "--json"]).output)
+    assert [(one["technique"], one["in_plans"]) for one in told] == [("auto", False)]
+    assert "technique: got 'x', expected one of" in str(
+        CliRunner().invoke(app, ["compress", "--list", "--technique", "x"]).exception
+    )
 
 
 def test_what_is_tested_is_what_a_device_reads_from_the_file(monkeypatch):
@@ -252,8 +265,6 @@ def test_what_is_tested_is_what_a_device_reads_from_the_file(monkeypatch):
     ],
 )
 def test_options_that_would_do_nothing_are_refused(written, told):
-    from typer.testing import CliRunner
-
     assert told in str(CliRunner().invoke(app, ["compress", "mlp", *written]).exception)
 
 
@@ -267,16 +278,12 @@ def test_options_that_would_do_nothing_are_refused(written, told):
     ],
 )
 def test_whose_mistake_it_is_is_said(written, told):
-    from typer.testing import CliRunner
-
     few = ["--rows", "100", "--epochs", "1", "--rounds", "1"]
     assert told in str(CliRunner().invoke(app, ["compress", "mlp", *written, *few]).exception)
 
 
 @pytest.mark.parametrize("json_", [[], ["--json"]])
 def test_orders_that_are_all_refused_are_a_failure(json_):
-    from typer.testing import CliRunner
-
     both = ["--technique", "dynamic-int8", "--technique", "static-int8", "--orders"]
     found = CliRunner().invoke(
         app, ["compress", "mlp", *both, "--rows", "100", "--epochs", "1", "--rounds", "2", *json_]
@@ -302,6 +309,27 @@ def test_a_model_on_a_server_takes_no_other_delivery():
     plans = [Plan(deliveries=(AskServer(),)), Plan(deliveries=(StaticQuantization(rows=16),))]
     with pytest.raises(PartError, match="no model lies on the device"):
         told(Plan(deliveries=(*plans[0].deliveries, *plans[1].deliveries)))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("bandit", {"arms": "nope"}, "bandit: technique: got 'nope', expected one of"),
+        (
+            "architecture-search",
+            {"devices": "nope", "rounds": "1", "alone": "2"},
+            "architecture-search: device profile",
+        ),
+    ],
+)
+def test_names_that_a_search_does_not_know_are_told_with_its_own(name, options, said):
+    with pytest.raises(PartError, match=said):
+        compare(Asked("cnn", "digits", load_profile("pi-4b"), [(name, options)], SMALL))
+
+
+def test_a_remark_that_the_net_meets_is_not_made():
+    told_ = compare(Asked("resnet8-exits", "digits", load_profile("pi-4b"), [("depthfl", {})], SMALL))["remarks"]
+    assert not [one for one in told_ if "outputs: all" in one]
 
 
 def test_what_a_device_has_no_memory_to_train_is_said():

@@ -13,13 +13,17 @@ from rich.console import Console
 
 from fedlite import wire
 from fedlite.compose import delivered
+from fedlite.compose.deploying import Deployment, deploy
 from fedlite.compose.learning import prepare
+from fedlite.compose.shipping import Packed
 from fedlite.compression.constraint.fake_quant import FakeQuant, fake_quantize
 from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
+from fedlite.devices.duty import Use
 from fedlite.errors import FedliteError, InvalidFileError
 from fedlite.learning.data.load import load
 from fedlite.report.console import summary_table
+from fedlite.report.plan_chapter import inference
 from fedlite.report.run_data import read_run
 from fedlite.report.run_page import run_page
 from fedlite.report.words import percent, quantity
@@ -167,6 +171,50 @@ def test_what_is_shipped_is_tested_and_in_the_summary(finished):
     assert integers["facts"] == {"int8_layers": 2}
 
 
+def test_an_inference_of_what_each_class_is_shipped_is_priced(finished, tmp_path):
+    told = {one["profile"]: one for one in finished.summary["inference"]}
+    assert {name: one["plan"] for name, one in told.items()} == {
+        "pixel-8": "static int8",
+        "pi-4b": "width 0.5",
+        "galaxy-a52": "full",
+    }
+    techniques = {"pixel-8": ["static-int8"], "pi-4b": ["width-slicing"], "galaxy-a52": []}
+    asked = [(name, [(one, {}) for one in names]) for name, names in techniques.items()]
+    offered = deploy(Deployment(finished.path, asked, Use(), float("inf"), tmp_path))
+    for one in offered["classes"]:
+        (same,) = [made for made in one["artefacts"] if made["artefact"] == one["profile"]]
+        keys = ("latency_ms", "energy_mj", "peak_memory_bytes")
+        assert {key: told[one["profile"]][key] for key in keys} == {key: same[key] for key in keys}
+    sizes = {one["artefact"]: one["stored_bytes"] for one in offered["artefacts"]}
+    assert sizes == {name: one["stored_bytes"] for name, one in told.items()}
+
+
+def test_the_page_tells_what_an_inference_takes_and_where_there_is_none(finished):
+    rows = str(inference(finished.summary))
+    for one in finished.summary["inference"]:
+        assert one["profile"] in rows
+        assert f"{quantity(1e-3 * one['latency_ms']['value'], 'time')} (" in rows
+        assert f"{quantity(1e-3 * one['energy_mj']['value'], 'energy')} (" in rows
+        assert quantity(one["stored_bytes"], "bytes") in rows
+    refused = {"profile": "board", "plan": "static int8", "why": "it computes no integers"}
+    assert "it computes no integers" in str(inference({"inference": [refused]}))
+    assert inference({}) is None
+
+
+def test_a_class_that_cannot_run_what_it_is_shipped_says_so(tmp_path, monkeypatch):
+    def refuses(self, profile):
+        raise FedliteError(f"{profile.name}: no kernels")
+
+    monkeypatch.setattr(Packed, "inference_on", refuses)
+    done = run(scenario("{techniques: [static-int8]}"), out=tmp_path / "run", settings=Settings("local"))
+    assert {one["why"] for one in done.summary["inference"]} == {
+        "pixel-8: no kernels",
+        "pi-4b: no kernels",
+        "galaxy-a52: no kernels",
+    }
+    assert "pi-4b: no kernels" in (done.path / "report.html").read_text()
+
+
 def test_report_and_terminal_tell_it(finished):
     data = read_run(finished.path)
     page = json.dumps([str(block) for section in run_page(data).sections for block in section.blocks])
@@ -239,6 +287,7 @@ def test_a_class_that_is_left_out_is_shipped_nothing(tmp_path):
     done, page, shown = several(tmp_path, rules)
     assert [one["profile"] for one in done.summary["excluded"]] == ["pixel-8"]
     assert done.summary["delivered"] == []
+    assert [one["profile"] for one in done.summary["inference"]] == ["pi-4b"]
     assert "What is shipped under each plan" not in page
     assert "Shipped under" not in shown
     (last,) = done.fleet.filter(profile="pixel-8")["plan"]

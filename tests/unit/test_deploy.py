@@ -86,6 +86,26 @@ def test_precision_recall_and_f1_are_those_of_the_predictions(trained, deployed)
     assert sum(one["rows"] for one in metrics["by_class"]) == len(wanted)
 
 
+def test_classes_that_several_exits_say_have_precision_and_recall_too(tmp_path):
+    model = "model: {name: cnn-exits, options: {outputs: all}}, objective: exits"
+    done = run(parse_scenario(SCENARIO.replace("model: mlp", model)), out=tmp_path / "run", settings=Settings("local"))
+    metrics = told(done, tmp_path / "deploy", ("fp32", []))["artefacts"][0]["metrics"]
+    assert metrics["macro_f1"] == pytest.approx(done.summary["metrics"]["macro_f1"], abs=1e-9)
+    assert sum(one["recall"] * one["rows"] for one in metrics["by_class"]) == pytest.approx(
+        metrics["accuracy"] * sum(one["rows"] for one in metrics["by_class"])
+    )
+
+
+def test_a_model_that_was_altered_after_the_run_is_refused(tmp_path):
+    done = run(parse_scenario(SCENARIO), out=tmp_path / "run", settings=Settings("local"))
+    file = done.path / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(FedliteError, match=r"model\.safetensors.*not the bytes that the run wrote, by their SHA-256"):
+        told(done, tmp_path / "deploy", ("fp32", []))
+
+
 def test_spoiled_inputs_are_worse(deployed):
     whole = deployed[1]["artefacts"][0]
     assert set(whole["corrupted"]) == {"noise", "weak", "holes"}
@@ -169,6 +189,8 @@ def test_what_follows_the_battery_is_tested_in_each_state_and_says_which_one_sta
     narrow = ship(ware, Plan(structure=Width(0.5))).score.metrics["loss"]
     assert tested[0.0] == pytest.approx(narrow)
     assert tested[0.0] != tested[0.5]
+    for one in made["by_charge"]:
+        assert {"precision", "recall", "macro_f1", "by_class"} <= set(one["metrics"])
 
 
 def test_each_state_of_the_battery_is_priced_on_each_class(on_battery):

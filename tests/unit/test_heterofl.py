@@ -128,10 +128,17 @@ def test_full_width_clients_are_federated_averaging_bit_for_bit(tmp_path):
     assert all(np.array_equal(scaled[name], plain[name]) for name in plain)
 
 
+def test_whole_nets_written_as_slices_beside_plain_ones_are_federated_averaging_too(tmp_path):
+    first, any_, _ = SCENARIO.replace("SHARE", "1.0").partition("  - for: any\n")
+    _, mixed = final(tmp_path, f"{first}{any_}    plan: full\n")
+    _, plain = final(tmp_path, SCENARIO.partition("clients:\n")[0])
+    assert all(np.array_equal(mixed[name], plain[name]) for name in plain)
+
+
 def test_a_fleet_of_two_widths_learns(tmp_path):
     done, _ = final(tmp_path, SCENARIO.replace("SHARE", "0.25"))
     assert done.rounds["accuracy"][-1] > 0.85
-    assert set(done.clients["plan"]) == {"width 0.25, scaled", "width 1, scaled"}
+    assert set(done.clients["plan"]) == {"width 0.25, scaled", "full"}
 
 
 STATIC = spec_of("resnet8", (3, 16, 16), 5, 1, norm="static")

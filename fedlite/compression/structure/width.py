@@ -58,6 +58,11 @@ class Width(Structure):
             raise PartError(f"width: got {self.share}, expected above 0 and at most 1; 0.5 trains half of the channels")
 
     @property
+    def is_full(self) -> bool:
+        """Whether all channels are kept: averaged as the full model is, bit for bit."""
+        return self.share == 1
+
+    @property
     def label(self) -> str:
         """Such as "width 0.5"."""
         return f"width {self.share:g}"
