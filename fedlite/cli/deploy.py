@@ -53,11 +53,11 @@ def deploy(
     asked = replace(asked, formats=tuple(export or ()), exports=tuple(artefact or ()))
     told = deploy(asked)
     (asked.out / "deploy.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    (asked.out / "variants.yaml").write_text(dump({"model": variants(told, asked)}), encoding="utf-8")
     if as_json:
         print(json.dumps(told))
     else:
         _show(told, asked.out)
+    (asked.out / "variants.yaml").write_text(dump({"model": variants(told, asked)}), encoding="utf-8")
 
 
 def _asked(
@@ -189,7 +189,8 @@ def _of_class(told: Mapping[str, Any]) -> Table:
     for one in told["artefacts"]:
         table.add_row(one["artefact"], *(_numbers(one) if "latency_ms" in one else [""] * 8), "; ".join(one["why"]))
         for state in one.get("by_charge", ()):
-            table.add_row(_state(state), *_inference(state))
+            hours = state["hours_to_empty"]
+            table.add_row(_state(state), *_inference(state), *[""] * 5, "" if hours is None else f"{hours:.3g}")
     return table
 
 

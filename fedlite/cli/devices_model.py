@@ -66,6 +66,7 @@ def _sentences(profile: DeviceProfile, result: Prediction) -> str:
     for label, quantity, dimension in (
         ("time", result.time, "time"),
         ("energy", result.energy, "energy"),
+        ("above idle", result.energy_above_idle, "energy"),
         ("peak memory", result.peak, "bytes"),
     ):
         value, low, high = (show(float(x), dimension) for x in (quantity.value, quantity.low, quantity.high))

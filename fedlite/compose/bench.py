@@ -35,6 +35,7 @@ from fedlite.compose.spending import Done
 from fedlite.compression.overlap import OverlapSum
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.base import net_of
+from fedlite.compression.structure.width import check_share
 from fedlite.delivery.base import Delivery
 from fedlite.learning import objectives
 from fedlite.learning.models.spec import ModelSpec, spec_of
@@ -188,6 +189,8 @@ class Bench:
         data = self._task.data
         name = recipe.model or self._model
         shape, classes, options = data.input_shape, data.num_classes, dict(recipe.options)
+        if recipe.width < 1:
+            check_share("width", spec_of(name, shape, classes, self._effort.seed, **options), recipe.width)
         spec = spec_of(name, shape, classes, self._effort.seed, recipe.width, **options)
         if recipe.layers is None:
             return spec

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from sklearn.metrics import precision_recall_fscore_support
 
 from fedlite.compose.exporting import exported
@@ -13,7 +15,6 @@ from fedlite.compose.final_model import final_arrays, learning_of, scenario_of
 from fedlite.compose.shipping import predicted, score_of, ship
 from fedlite.compose.spending import Done, spent
 from fedlite.compression.plan import Plan
-from fedlite.devices.duty import duty
 from fedlite.devices.server import US_PRICES
 from fedlite.errors import FedliteError
 from fedlite.export import format_of
@@ -92,7 +93,15 @@ def deploy(asked: Deployment) -> dict[str, Any]:
     made = [_artefact(name, one, ware, asked.out, _untrained(one.plan, scenario)) for name, one in shipped.items()]
     profiles = [load_profile(name) for name in scenario.fleet.mix]
     main = {"metric": learning.goal.main.name, "goal": learning.goal.main.goal}
-    leaving = _to_export(asked, made, main)
+    classes = [
+        {
+            "profile": profile.name,
+            "tier": str(profile.tier),
+            "artefacts": [_on(profile, name, one, asked, ware.spec) for name, one in shipped.items()],
+        }
+        for profile in profiles
+    ]
+    leaving = _to_export(asked, [one for one in made if one["stored_bytes"] <= asked.storage_bytes], main)
     return {
         "run": str(asked.run),
         "model": learning.spec.name,
@@ -101,14 +110,7 @@ def deploy(asked: Deployment) -> dict[str, Any]:
         "artefacts": made,
         "not_made": refused,
         "exports": [exported(name, shipped[name], ware, form, asked.out) for form in formats for name in leaving],
-        "classes": [
-            {
-                "profile": profile.name,
-                "tier": str(profile.tier),
-                "artefacts": [_on(profile, name, one, asked, ware.spec) for name, one in shipped.items()],
-            }
-            for profile in profiles
-        ],
+        "classes": classes,
         "use": {"per_s": asked.use.per_s, "deadline_s": _finite(asked.use.deadline_s)},
     }
 
@@ -164,15 +166,17 @@ def _of_training(plan: Plan) -> Sequence[Part]:
 
 def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path, remark: str) -> dict[str, Any]:
     """Write a file, and return what holds of it on every device."""
-    path = out / f"{name}.fedlite"
-    path.write_bytes(shipped.file)
+    path = out / f"{name}.fedlite" if shipped.file else None
+    if path is not None:
+        path.write_bytes(shipped.file)
     data = ware.data
     return {
         "artefact": name,
         "plan": shipped.plan.label,
         "remarks": [*([remark] if remark else []), *_which_state(shipped)],
-        "file": str(path),
-        "stored_bytes": path.stat().st_size,
+        # What asks a server has none.
+        "file": None if path is None else str(path),
+        "stored_bytes": len(shipped.file),
         "params": shipped.params,
         "macs": shipped.macs,
         "metrics": _metrics(shipped, ware),
@@ -202,7 +206,10 @@ def _which_state(shipped: Shipped) -> list[str]:
     if low is None:
         return []
     high = min((charge for charge, _ in shipped.bands if charge > low), default=1.0)
-    return [f"accuracy, time and energy that stand without a charge hold with a battery of {low:.0%} to {high:.0%}"]
+    return [
+        f"accuracy, time and energy that stand without a charge hold with a battery of {low:.0%} to {high:.0%}",
+        "hours of a battery that stand without a charge are those of all its states, one after the other",
+    ]
 
 
 def _tested_by_charge(shipped: Shipped, ware: Ware) -> list[dict[str, Any]]:
@@ -220,14 +227,17 @@ def _at(plan: Plan, charge: float) -> Plan:
 
 
 def _by_class(said: Any, wanted: Any) -> dict[str, Any]:
-    precision, recall, f1, support = precision_recall_fscore_support(wanted, said, average=None, zero_division=0.0)
+    classes = np.union1d(said, wanted)
+    precision, recall, f1, support = precision_recall_fscore_support(
+        wanted, said, labels=classes, average=None, zero_division=0.0
+    )
     return {
         "precision": float(precision.mean()),
         "recall": float(recall.mean()),
         "macro_f1": float(f1.mean()),
         "by_class": [
-            {"precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
-            for p, r, f, n in zip(precision, recall, f1, support, strict=True)
+            {"class": int(kind), "precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
+            for kind, p, r, f, n in zip(classes, precision, recall, f1, support, strict=True)
         ],
     }
 
@@ -246,11 +256,11 @@ def _by_object(scores: Any) -> list[dict[str, Any]]:
 def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment, spec: ModelSpec) -> dict[str, Any]:
     """Return what an artefact comes to on a class; only a reason where the class cannot run it."""
     try:
-        latency, takes = shipped.latency(profile), shipped.inference_on(profile)
+        takes = shipped.inference_on(profile)
     except FedliteError as error:
         return {"artefact": name, "runs": False, "why": [str(error)]}
     peak = shipped.memory(profile)
-    found = duty(profile, latency, asked.use)
+    found = shipped.duty(profile, asked.use)
     why = _obstacles(profile, len(shipped.file), peak, asked.storage_bytes)
     return {
         "artefact": name,
@@ -263,16 +273,17 @@ def _on(profile: DeviceProfile, name: str, shipped: Shipped, asked: Deployment, 
         "late": found.late,
         "hours_to_empty": _finite(found.hours_to_empty),
         "making": _making(profile, shipped, spec),
-        **({"by_charge": _priced_by_charge(profile, shipped)} if shipped.bands else {}),
+        **({"by_charge": _priced_by_charge(profile, shipped, asked.use)} if shipped.bands else {}),
     }
 
 
-def _priced_by_charge(profile: DeviceProfile, shipped: Shipped) -> list[dict[str, Any]]:
-    """Return time and energy of an inference in each state of the battery."""
+def _priced_by_charge(profile: DeviceProfile, shipped: Shipped, use: Use) -> list[dict[str, Any]]:
+    """Return what an inference takes in each state of the battery, and how long a full one lasts in it alone."""
     return [
         {
             "charge_from": charge,
             **one.inference_on(profile),
+            "hours_to_empty": _finite(one.duty(profile, use).hours_to_empty),
         }
         for charge, one in shipped.by_charge
     ]
@@ -300,7 +311,7 @@ def _obstacles(profile: DeviceProfile, stored_bytes: int, peak: Estimate, limit_
 
 def _to_export(asked: Deployment, made: Sequence[Mapping[str, Any]], main: Mapping[str, str]) -> list[str]:
     names = [str(one["artefact"]) for one in _ranked(made, main)]
-    wanted = asked.exports or [names[0], "fp32"]
+    wanted = asked.exports or [*names[:1], "fp32"]
     return [name for name in names if name in wanted]
 
 
@@ -315,9 +326,21 @@ def _finite(value: float) -> float | None:
 
 
 def variants(told: Mapping[str, Any], asked: Deployment) -> dict[str, Any]:
-    """Return the `model` section of a rollout plan that offers these artefacts, the best one that fits first."""
-    best = _ranked(told["artefacts"], told["main"])
-    techniques, run = dict(asked.artefacts), str(asked.run)
+    """Return the `model` section of a rollout plan that offers what runs somewhere, the best one first.
+
+    The plan is to lie beside the files, from where the run is named.
+
+    Raises
+    ------
+    FedliteError
+        If nothing runs on any class.
+    """
+    running = {one["artefact"] for kind in told["classes"] for one in kind["artefacts"] if one["runs"]}
+    best = [one for one in _ranked(told["artefacts"], told["main"]) if one["artefact"] in running]
+    if not best:
+        why = {reason for kind in told["classes"] for one in kind["artefacts"] for reason in one["why"]}
+        raise FedliteError(f"deploy: no artefact runs on any class: {'; '.join(sorted(why))}; add a smaller one")
+    techniques, run = dict(asked.artefacts), os.path.relpath(asked.run.resolve(), asked.out.resolve())
     names = [str(one["artefact"]) for one in best]
     # A plan names its variants in letters, digits and hyphens.
     return {

@@ -42,7 +42,8 @@ def plan_remarks(
 def part_remarks(plan: Plan, spec: NetSpec, objective: str) -> list[str]:
     """Return what the parts of a plan save and what they do not where this net learns this, a sentence each."""
     others = [part.remark for part in plan.parts if part is not plan.structure]
-    return [remark for remark in (plan.structure.remark_in(spec, objective), *others) if remark]
+    layers = [spec.layers.remark] if spec.layers is not None else []
+    return [remark for remark in (*layers, plan.structure.remark_in(spec, objective), *others) if remark]
 
 
 def said_of(plan: Plan, spec: NetSpec, objective: str, *, macs: float, params: float) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from fedlite.compression.structure.base import net_of
 from fedlite.delivery.base import Artefact, Calibration, delivered
+from fedlite.devices.duty import Duty, duty, hours_by_charge
 from fedlite.devices.estimate import Calibration as Known
 from fedlite.devices.estimate import Estimate
 from fedlite.devices.power import compute_energy
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from fedlite.compression.plan import Plan
     from fedlite.delivery.path import Path
+    from fedlite.devices.duty import Use
     from fedlite.devices.profile import DeviceProfile
     from fedlite.devices.workload import Workload
     from fedlite.learning.data.dataset import Dataset
@@ -160,6 +162,18 @@ class Packed:
             return inference_memory(profile, self.workload, self.precision)
         held = max((way.asks.bytes for way in self.ways if way.asks is not None), default=0.0)
         return Estimate(held, held, held, Known.MEASURED)
+
+    def duty(self, profile: DeviceProfile, use: Use) -> Duty:
+        """Return what a use comes to on a device; how long a battery lasts, too, if what runs follows its charge."""
+        latency, energy_j = self.latency(profile), float(self.energy(profile).value)
+        asked = [(way.share, ask(profile, profile.radios[0], way.asks)) for way in self.ways if way.asks is not None]
+        waits_s = sum(share * float(one.time.value) for share, one in asked)
+        found = duty(profile, latency, use, waits_s=waits_s, energy_j=energy_j)
+        states = self.by_charge
+        if not states:
+            return found
+        hours = [one.duty(profile, use).hours_to_empty for _, one in states]
+        return replace(found, hours_to_empty=hours_by_charge(hours, [charge for charge, _ in states]))
 
     def inference_on(self, profile: DeviceProfile) -> dict[str, dict[str, Any]]:
         """Return what an inference takes on a device, each with its band, as JSON values.

@@ -25,6 +25,7 @@ from fedlite.units import show
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fedlite.compose.bench import Outcome
     from fedlite.compose.bench_task import BenchTask
     from fedlite.compose.spending import Done
     from fedlite.devices.profile import DeviceProfile
@@ -107,7 +108,7 @@ def _compared(asked: Asked, made: Sequence[Recipe | Search], task: BenchTask) ->
         "dataset": asked.data,
         "device": asked.profile.name,
         "techniques": [{"technique": name, **dict(options)} for name, options in asked.techniques],
-        "plan": after.shipped.plan.label_beside(),
+        "plan": _made_of(before, after),
         **columns,
         "facts": {**facts, **dict(after.shipped.artefact.facts), **on_the_device(after, asked.profile)},
         "cost": {"forward_samples": after.shipped.artefact.forward_samples, **cost},
@@ -117,6 +118,15 @@ def _compared(asked: Asked, made: Sequence[Recipe | Search], task: BenchTask) ->
         ],
         "effort": asdict(asked.effort),
     }
+
+
+def _made_of(before: Outcome, after: Outcome) -> str:
+    """Return what was made of a model in words: another net, other layers, a plan."""
+    own, old = after.spec, before.spec
+    net = [f"a net of {after.shipped.workload.params:,} parameters"] if replace(own, layers=old.layers) != old else []
+    layers = [own.layers.label] if own.layers is not None else []
+    plan = after.shipped.plan.label_beside()
+    return ", ".join([*net, *layers, *([plan] if plan != "full" or not (net or layers) else [])])
 
 
 def _cost(

@@ -56,7 +56,7 @@ class AskServer(Delivery):
         """What it takes instead."""
         return (
             f"nothing lies on the device, which asks a server each time; {self.offline:.0%} of the times it is offline"
-            " and gets no answer"
+            " and gets no answer: how good it is, is told of the answers that come"
         )
 
     def deliver(self, artefact: Artefact, rows: Calibration) -> Artefact:

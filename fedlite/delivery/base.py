@@ -222,7 +222,7 @@ def delivered(start: Artefact, deliveries: Sequence[Part], rows: Calibration) ->
             # What torch says of shapes that do not meet.
             before = ", ".join(["the structure", *(one.name for one in deliveries[:place])])
             raise PartError(
-                f"{delivery.name}: got a model as {before} left it, which does not compute any more"
+                f"{delivery.name}: got a model as {before} left it, with which it does not go together"
                 f" ({str(error).splitlines()[0]}), expected parts that fit each other; leave one of them out"
             ) from error
     return artefact

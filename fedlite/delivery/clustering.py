@@ -78,4 +78,6 @@ class Clustering(Delivery):
                 from_nothing if book is None else SharedWeights(layer, self.clusters, book.numpy(), settled=_SETTLED)
             )
         taken = sum(one.iterations for one in made.values())
-        return artefact.with_layers(made, None, iterations=taken, iterations_from_nothing=cold)
+        return artefact.with_layers(
+            made, None, iterations=taken, iterations_from_nothing=cold, share_of_time=taken / cold
+        )

@@ -71,6 +71,11 @@ class DiverseNeurons(Delivery):
         net = artefact.as_trained(self.name)
         first, following = self._pair(net)
         answers = _inputs_of(net, following, rows.x)
+        if self.keep * answers.shape[1] < 1 / 2:
+            raise PartError(
+                f"keep: got {self.keep:g}, which leaves layer {first!r} none of its {answers.shape[1]} neurons;"
+                f" write {1 / answers.shape[1]:.3g} or more"
+            )
         kept = self._kept(answers, max(1, round(self.keep * answers.shape[1])), rows.rng)
         made = _narrower(net, first, following, kept, fuse(answers, kept, intercept=True) if self.fused else None)
         return artefact.with_net(

@@ -120,7 +120,15 @@ class StructuredPruning(Delivery):
         )  # fmt: skip
         # Of each layer how many stay, of how many.
         facts = {**facts, "channels_removed": sum(of - stay for stay, of in facts["channels"].values())}
-        spent = {"calibration_rows": len(x), "calibration_rows_from_nothing": len(rows.x)} if self.warm else {}
+        spent = (
+            {
+                "calibration_rows": len(x),
+                "calibration_rows_from_nothing": len(rows.x),
+                "share_of_time": len(x) / len(rows.x),
+            }
+            if self.warm
+            else {}
+        )
         # The answers, and a pass forward with one back, of twice its work.
         made = artefact.with_net(small, forward_samples=4 * len(x) * looks, **{self.name: facts}, **spent)
         return replace(made, masks=_left(state, maps))

@@ -68,22 +68,37 @@ class Duty:
     hours_to_empty: float
 
 
-def duty(profile: DeviceProfile, latency: Estimate, use: Use) -> Duty:
+def duty(
+    profile: DeviceProfile, latency: Estimate, use: Use, *, waits_s: float = 0.0, energy_j: float | None = None
+) -> Duty:
     """Return what a use comes to on a profile whose inference takes `latency` when it is cold.
 
-    A device gets warm if the use keeps it busy for all of its time, or would when it is slow.
+    A device gets warm if the use keeps it computing for all of its time, or would when it is slow.
+
+    Parameters
+    ----------
+    profile : DeviceProfile
+    latency : Estimate
+    use : Use
+    waits_s : float
+        How much of the latency is no computing of its own, such as waiting for a server: heat does not lengthen it.
+    energy_j : float, optional
+        Of one inference above idle; that of computing for the whole latency if not given.
     """
     cold_s = float(latency.value)
     sustained = 1.0 if profile.thermal is None else float(profile.thermal.sustained.value)
-    warm_s = cold_s / sustained
-    hot = use.per_s * cold_s >= 1.0
-    slow = 1.0 / sustained if hot else 1.0
+    computes_s = cold_s - waits_s
+    warm_s = waits_s + computes_s / sustained
+    hot = use.per_s * computes_s >= 1.0
+    now_s = warm_s if hot else cold_s
+    computing_j = float(compute_energy(profile, latency.scaled(computes_s / cold_s), above_idle=True).value)
+    cold_j = computing_j if energy_j is None else energy_j
     return Duty(
         per_s=1.0 / cold_s,
         sustained_per_s=1.0 / warm_s,
-        busy=use.per_s * (warm_s if hot else cold_s),
-        late=_late(latency, slow, use.deadline_s),
-        hours_to_empty=_hours(profile, latency, slow, use),
+        busy=use.per_s * now_s,
+        late=_late(latency, now_s / cold_s, use.deadline_s),
+        hours_to_empty=_hours(profile, now_s, cold_j + computing_j * ((1.0 / sustained if hot else 1.0) - 1.0), use),
     )
 
 
@@ -113,9 +128,8 @@ def _late(latency: Estimate, slow: float, deadline_s: float) -> float:
     return 1.0 - NormalDist().cdf(math.log(deadline_s / value) / width)
 
 
-def _hours(profile: DeviceProfile, latency: Estimate, slow: float, use: Use) -> float:
+def _hours(profile: DeviceProfile, takes_s: float, takes_j: float, use: Use) -> float:
     if profile.battery_j is None:
         return math.inf
-    done_per_s = min(use.per_s, 1.0 / (slow * float(latency.value)))
-    power_w = slow * float(compute_energy(profile, latency, above_idle=True).value) * done_per_s
+    power_w = takes_j * min(use.per_s, 1.0 / takes_s)
     return float(profile.battery_j.value) / (float(profile.idle_w.value) + power_w) / HOUR_S

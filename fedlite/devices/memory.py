@@ -88,12 +88,16 @@ def tensor_bytes(
 def moving_bytes(workload: Workload) -> float:
     """Return what grows with the batch in a training engine, bytes of one sample (fp32).
 
-    That is what weighted layers read and write, and the matrices that dense convolutions unfold their inputs into.
+    That is what weighted layers read and write, and the matrices that dense convolutions unfold their inputs into. In a
+    net with frozen weights it is what autograd keeps of all layers but those that learn: without weights to learn their
+    inputs are needed for no gradient of weights, and before the first that learns for nothing at all.
     """
     growing = [layer for layer in workload.layers if not layer.per_step]
-    dense = [layer for layer in growing if layer.op in _UNFOLDING and layer.out_channels]
+    learning = [layer for layer in growing if layer.params or not workload.frozen]
+    dense = [layer for layer in learning if layer.op in _UNFOLDING and layer.out_channels]
     unfolded = FP32_BYTES * sum(layer.macs / layer.out_channels for layer in dense)
-    return unfolded + MILLION * float(sum(layer_terms(layer)[ACTIVATIONS] for layer in growing))
+    kept = FP32_BYTES * float(sum(layer.saved_elements for layer in growing if workload.frozen and not layer.params))
+    return unfolded + kept + MILLION * float(sum(layer_terms(layer)[ACTIVATIONS] for layer in learning))
 
 
 def linear_params(workload: Workload) -> int:

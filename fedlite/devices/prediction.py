@@ -33,6 +33,8 @@ class Prediction:
     threads: int
     time: Estimate
     energy: Estimate
+    """Of all that the device draws in that time."""
+    energy_above_idle: Estimate
     peak: Estimate
     budget_bytes: float
     slowdown: float
@@ -50,6 +52,7 @@ class Prediction:
             "threads": self.threads,
             "latency_ms": _band(self.time, 1e3),
             "energy_mj": _band(self.energy, 1e3),
+            "energy_above_idle_mj": _band(self.energy_above_idle, 1e3),
             "peak_memory_bytes": _band(self.peak, 1.0),
             "calibration": str(self.time.calibration),
             "memory_budget_bytes": self.budget_bytes,
@@ -110,6 +113,7 @@ def predict(
         threads=profile.threads if threads is None else threads,
         time=time,
         energy=compute_energy(profile, time),
+        energy_above_idle=compute_energy(profile, time, above_idle=True),
         peak=peak,
         budget_bytes=budget,
         slowdown=float(memory.memory_slowdown(float(peak.high), budget, swaps=not on_mcu)),

@@ -45,8 +45,11 @@ def agreement(first: Sequence[float], second: Sequence[float], rng: np.random.Ge
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     places = rng.integers(len(a), size=(_DRAWS, len(a)))
     drawn = np.array([tau_b(a[rows], b[rows]) for rows in places])
-    known = drawn[np.isfinite(drawn)]
-    low, high = np.percentile(known, _LEVELS).tolist() if known.size else (np.nan, np.nan)
+    # Draws of one net alone have no order: with them tau may be anything.
+    low, high = (
+        float(np.percentile(np.nan_to_num(drawn, nan=edge), level))
+        for edge, level in zip((-1.0, 1.0), _LEVELS, strict=True)
+    )
     return Agreement(tau_b(a, b), low, high, len(a))
 
 

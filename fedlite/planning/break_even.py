@@ -8,7 +8,7 @@ way down; the radio is paid for its ramp, for both transfers and for the tail th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -81,15 +81,14 @@ class Asked:
         Seconds, from the device's wish to the answer; the band is that of the links of eight in ten devices.
     energy : Estimate
         Joules of the radio.
-    rate_bps, rtt_s : float
-        Of the uplink and of the round trip, at the median.
+    rtt_s : float
+        Of the round trip, at the median.
     trips : float
         Round trips that one inference waits for.
     """
 
     time: Estimate
     energy: Estimate
-    rate_bps: float
     rtt_s: float
     trips: float
 
@@ -122,7 +121,6 @@ def ask(profile: DeviceProfile, access: str, request: Request) -> Asked:
     return Asked(
         Estimate(float(time_s[0]), float(time_s[1]), float(time_s[2]), Calibration.ASSUMED),
         Estimate(float(energy_j[0]), float(low * energy_j.min()), float(high * energy_j.max()), Calibration.ASSUMED),
-        float(up_bps[0]),
         float(rtt_s[0]),
         trips,
     )
@@ -150,21 +148,21 @@ def break_even(
         request up to which asking is as fast; even_rtt_ms : the round trip; None for both where no value is small
         enough; fallback_ms : mean time if the device computes itself while there is no network.
     """
-    return [_compared(ask(profile, access, request), request, workload, price, access) for access in profile.radios]
+    return [_compared(profile, access, request, workload, price) for access in profile.radios]
 
 
 def _compared(
-    asked: Asked,
+    profile: DeviceProfile,
+    access: str,
     request: Request,
     workload: Workload,
     price: Callable[[Workload], tuple[Estimate, Estimate]],
-    access: str,
 ) -> dict[str, Any]:
+    asked = ask(profile, access, request)
     time, energy = price(workload)
     here_s, there_s = float(time.value), float(asked.time.value)
     here_j, there_j = float(energy.value), float(asked.energy.value)
     spare_s = here_s - there_s
-    even_bytes = request.up_bytes + spare_s * asked.rate_bps / 8.0
     even_rtt_s = asked.rtt_s + spare_s / asked.trips if asked.trips else -1.0
     return {
         "access": access,
@@ -174,10 +172,27 @@ def _compared(
         "cheaper": "server" if there_j < here_j else "device",
         "even_time_macs": _even(lambda net: float(price(net)[0].value), workload, there_s),
         "even_energy_macs": _even(lambda net: float(price(net)[1].value), workload, there_j),
-        "even_bytes": even_bytes if even_bytes >= 0 else None,
+        "even_bytes": _even_bytes(profile, access, request, here_s),
         "even_rtt_ms": 1e3 * even_rtt_s if even_rtt_s >= 0 else None,
         "fallback_ms": 1e3 * ((1.0 - request.offline) * there_s + request.offline * here_s),
     }
+
+
+def _even_bytes(profile: DeviceProfile, access: str, request: Request, most_s: float) -> float | None:
+    """Return the longest request that is answered in time, by halving: some radios send in packets, or seldom."""
+
+    def late(up_bytes: float) -> bool:
+        return float(ask(profile, access, replace(request, up_bytes=up_bytes)).time.value) > most_s
+
+    if late(0.0):
+        return None
+    low, high = 0.0, 1.0
+    while not late(high):
+        low, high = high, 2.0 * high
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if late(middle) else (middle, high)
+    return low
 
 
 def _even(price: Callable[[Workload], float], workload: Workload, most: float) -> float | None:

@@ -158,7 +158,10 @@ def adaptive_codec(
 ) -> Recipe:
     """Send coarser updates on slow links and while the loss still falls, finer ones on fast links and later."""
     plans = tuple(Plan(codec, up=tuple(codec.split("+"))) for codec in _listed(codecs))
-    rates = tuple(float(rate) for rate in _listed(links))
+    try:
+        rates = tuple(float(rate) for rate in _listed(links))
+    except ValueError:
+        raise PartError(f"links: got {links!r}, expected rates in bit/s; write for example '2e6 25e6'") from None
     return Recipe(Plan("adaptive-codec"), among=Among(ByUpdate(patience, smoothing, rates), plans))
 
 

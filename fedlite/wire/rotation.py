@@ -1,9 +1,10 @@
 """A random rotation of a flat vector: afterwards every coordinate looks normal, whatever the vector looked like.
 
 The vector is cut into chunks of 4096 coordinates, and what is left into chunks of smaller powers of two, so that at
-most 255 zeros are appended. Each chunk is rotated by random signs and a Hadamard transform, three times over: once, as
-is usual, leaves vectors with few large coordinates on a few distinct values, and what is quantised to one bit then
-comes back biased by as much as half of a coordinate (`tests/unit/test_wire_eden.py` has the numbers).
+most 255 zeros are appended. Each chunk is rotated by random signs and a Hadamard transform, three times over, small
+ones five times: once, as is usual, leaves vectors with few large coordinates on a few distinct values, and what is
+quantised to one bit then comes back biased by as much as half of a coordinate, three times in a chunk of 256 by one or
+two percent (`tests/unit/test_wire_eden.py` has the numbers).
 
 A transform is two products of small matrices of ones and minus ones, for which there are fast routines. They add in
 whatever order suits the machine, so what they are given are whole numbers, small enough that every sum is exact: the
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 LARGEST: Final = 4096
 SMALLEST: Final = 256
 _ROUNDS: Final = 3
+_MORE: Final = 2
+"""Rounds of chunks smaller than the largest, whose sums take fewer distinct values."""
 _AT_ONCE: Final = 32
 """Chunks rotated at a time: 512 KiB, which stay in the cache."""
 _INTEGER_BITS: Final = 17
@@ -69,8 +72,11 @@ class Rotation:
     def __init__(self, seed: int, count: int) -> None:
         self.count = count
         # Raw words of the counter-based generator: unlike numpy's methods they are the same in every version.
-        words = np.random.Philox(key=seed).random_raw(_ROUNDS * padded(count) // 64)
-        self._bits = words.astype("<u8", copy=False).view(np.uint8).reshape(_ROUNDS, -1)
+        length, self._whole = padded(count), padded(count) // LARGEST * LARGEST
+        words = np.random.Philox(key=seed).random_raw((_ROUNDS * length + _MORE * (length - self._whole)) // 64)
+        signs = words.astype("<u8", copy=False).view(np.uint8)
+        every, self._more = signs[: _ROUNDS * length // 8], signs[_ROUNDS * length // 8 :].reshape(_MORE, -1)
+        self._bits = every.reshape(_ROUNDS, -1)
 
     def parts(self) -> Iterator[tuple[slice, int]]:
         """Yield where some chunks of one size lie, and their size; together they are all coordinates."""
@@ -84,22 +90,29 @@ class Rotation:
     def forward(self, chunks: Floats, where: slice) -> Floats:
         """Return chunks (M, size), at `where`, one of `parts`, rotated; the argument is overwritten."""
         exponents = np.zeros(len(chunks), np.int32)
-        for number in range(_ROUNDS):
+        rounds = _rounds(chunks)
+        for number in range(rounds):
             self._flip(chunks, number, where)
             chunks = _hadamard(chunks, exponents)
-        return _shrunk(chunks, exponents)
+        return _shrunk(chunks, exponents, rounds)
 
     def backward(self, chunks: Floats, where: slice) -> Floats:
         """Return chunks rotated back; the argument is overwritten."""
         exponents = np.zeros(len(chunks), np.int32)
-        for number in reversed(range(_ROUNDS)):
+        rounds = _rounds(chunks)
+        for number in reversed(range(rounds)):
             chunks = _hadamard(chunks, exponents)
             self._flip(chunks, number, where)
-        return _shrunk(chunks, exponents)
+        return _shrunk(chunks, exponents, rounds)
 
     def _flip(self, chunks: Floats, number: int, where: slice) -> None:
-        signs = np.take(_signs(), self._bits[number, where.start // 8 : where.stop // 8], axis=0)
+        bits, start = (self._bits[number], 0) if number < _ROUNDS else (self._more[number - _ROUNDS], self._whole)
+        signs = np.take(_signs(), bits[(where.start - start) // 8 : (where.stop - start) // 8], axis=0)
         chunks.view(np.uint32).reshape(-1, 8)[...] ^= signs
+
+
+def _rounds(chunks: Floats) -> int:
+    return _ROUNDS if chunks.shape[1] == LARGEST else _ROUNDS + _MORE
 
 
 @cache
@@ -129,10 +142,11 @@ def _integers(chunks: Floats, exponents: NDArray[np.int32]) -> Floats:
     return np.rint(chunks, out=chunks)
 
 
-def _shrunk(chunks: Floats, exponents: NDArray[np.int32]) -> Floats:
-    """Return rows without the powers of two, and without what three transforms lengthen by."""
+def _shrunk(chunks: Floats, exponents: NDArray[np.int32], rounds: int) -> Floats:
+    """Return rows without the powers of two, and without what so many transforms lengthen by."""
     size = chunks.shape[1]
-    chunks *= (np.ldexp(1.0, -exponents) / (size * math.sqrt(size)))[:, None].astype(np.float32)
+    longer = size ** (rounds // 2) * math.sqrt(size)
+    chunks *= (np.ldexp(1.0, -exponents) / longer)[:, None].astype(np.float32)
     return chunks
 
 

@@ -30,10 +30,10 @@ CODECS = {
     "randk:0.25": (298, "7e2461825db2b92e", "41eb5ea1cefb32ff"),
     "randk:0.5+int4": (152, "380a27f1707c5e50", "cca7ab09db999839"),
     "threshold:1": (130, "fc228093439cf5e5", "2c986c858832f921"),
-    "drive": (104, "6d63c60f85e7b9b6", "7c0b42734ec30003"),
-    "drive:biased": (111, "cb33dc7fb99ee22b", "fedfb79377ab92f4"),
-    "eden:2": (137, "ce3d24ce2c587f10", "d48a1d448d01c097"),
-    "eden:4": (201, "171953f1fa770424", "1770d5e1a1d6985c"),
+    "drive": (104, "fc590da208dc8acc", "7cd448fa83dbb0f3"),
+    "drive:biased": (111, "e18bcf96a59d00de", "931ef71ceb745da3"),
+    "eden:2": (137, "0aea7d9214f53f49", "99bdf92dab1cf995"),
+    "eden:4": (201, "1b4ea28b8614a022", "23f9d223f98dcf78"),
 }
 """Codec -> length of the packet, digest of the packet, digest of what is read back."""
 MOST = {

@@ -124,6 +124,9 @@ def test_the_interval_holds_the_value_and_narrows_with_more_nets():
     assert many.high - many.low < 0.4 * (few.high - few.low)
     assert (agreement([1, 2, 3], [3, 4, 5], dice).tau, agreement([1, 2, 3], [5, 4, 3], dice).tau) == (1.0, -1.0)
     assert math.isnan(agreement([1, 1, 1], [1, 2, 3], dice).tau)
+    # Two nets are in one order or the other: that tells nothing.
+    two = agreement([1, 2], [3, 4], dice)
+    assert (two.tau, two.low, two.high) == (1.0, -1.0, 1.0)
 
 
 SMALL = Effort(rows=1200, epochs=3, rounds=2)

@@ -327,6 +327,30 @@ def test_names_that_a_search_does_not_know_are_told_with_its_own(name, options, 
         compare(Asked("cnn", "digits", load_profile("pi-4b"), [(name, options)], SMALL))
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "options", "layer"),
+    [
+        ("cnn", "width-slicing", {"share": "0.001"}, "'0'"),
+        ("cnn", "heterofl", {"share": "0.001"}, "'0'"),
+        ("cnn", "fjord", {"shares": "0.001,1"}, "'0'"),
+        ("cnn", "distillation", {"width": "0.001"}, "'0'"),
+        ("cnn", "low-rank", {"share": "0.0001"}, "'7'"),
+        ("cnn", "diverse-neurons", {"keep": "0.0001"}, "'7'"),
+    ],
+)
+def test_a_ratio_that_empties_a_layer_is_refused_by_its_name(model, name, options, layer):
+    with pytest.raises(PartError, match=rf"{name}.*leaves layer {layer} none of its \d+ .*; write 0\.\d+ or more"):
+        compare(Asked(model, "digits", load_profile("pi-4b"), [(name, options)], SMALL))
+
+
+def test_what_layers_of_the_whole_net_do_not_save_is_said():
+    told_ = compare(Asked("mlp", "digits", load_profile("pi-4b"), [("fedpara", {})], SMALL))
+    assert any("no faster" in one for one in told_["remarks"])
+    assert told_["plan"].startswith("fedpara")
+    student = compare(Asked("cnn", "digits", load_profile("pi-4b"), [("distillation", {"width": "0.25"})], SMALL))
+    assert student["plan"] == f"a net of {student['after']['params']:,} parameters"
+
+
 def test_a_remark_that_the_net_meets_is_not_made():
     told_ = compare(Asked("resnet8-exits", "digits", load_profile("pi-4b"), [("depthfl", {})], SMALL))["remarks"]
     assert not [one for one in told_ if "outputs: all" in one]

@@ -117,6 +117,19 @@ def test_who_wins_and_by_how_much_the_net_would_have_to_grow():
     assert small["even_rtt_ms"] is None
 
 
+@pytest.mark.parametrize(
+    ("name", "access"), [("wileyfox-swift", "lte"), ("nucleo-h7a3zi", "wifi"), ("nucleo-g0b1re", "lorawan")]
+)
+def test_the_longest_request_is_as_fast_where_the_radio_is_slower_than_the_link(name, access):
+    profile, request = load_profile(name), {"up_bytes": 50.0, "down_bytes": 8.0}
+    here_s = 1.5 * float(ask(profile, access, Request(**request, server_s=0.005)).time.value)
+    row = compared(here_s, 1.0, profile, fixed=1.0, **request)[access]
+    at, beyond = (
+        float(ask(profile, access, Request(factor * row["even_bytes"], 8.0, 0.005)).time.value) for factor in (1.0, 1.3)
+    )
+    assert 0.6 * here_s < at <= here_s * (1 + 1e-9) < beyond
+
+
 def test_at_the_bytes_and_the_round_trip_that_are_told_both_are_equal(monkeypatch):
     here_s = 1.7
     row = compared(here_s, 1.0)["wifi"]

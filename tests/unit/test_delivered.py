@@ -66,7 +66,7 @@ def mistakes(plan, model="mlp"):
     ("plan", "model", "said"),
     [
         ("{techniques: [channel-gating, static-int8]}", "cnn", "got a model as the structure, channel-gating left it"),
-        ("{techniques: [structured-pruning, early-exit]}", "cnn-exits", "which does not compute any more"),
+        ("{techniques: [structured-pruning, early-exit]}", "cnn-exits", "with which it does not go together"),
         ("{techniques: [one-shot-pruning, battery-width]}", "cnn", "expected parts that fit each other"),
         ("{techniques: [top-k], up: int8}", "cnn", "up: got 'int8' beside the technique 'top-k'"),
         ("{techniques: [depthfl]}", "cnn", "{name: cnn-exits, options: {outputs: all}}, objective: exits}'"),

@@ -25,6 +25,7 @@ from fedlite.learning.corruptions import CORRUPTIONS
 from fedlite.rng import stream
 from fedlite.runner import Settings, run
 from fedlite.scenario.loader import parse_scenario
+from fedlite.scenario.profiles import load_profile
 from fedlite.scenario.rollout.loading import parse_rollout
 
 SCENARIO = """
@@ -84,6 +85,8 @@ def test_precision_recall_and_f1_are_those_of_the_predictions(trained, deployed)
     for name, score in (("precision", precision_score), ("recall", recall_score), ("macro_f1", f1_score)):
         assert metrics[name] == pytest.approx(score(wanted, said, average="macro", zero_division=0.0))
     assert sum(one["rows"] for one in metrics["by_class"]) == len(wanted)
+    classes = sorted({*said.tolist(), *wanted.tolist()})
+    assert [one["class"] for one in metrics["by_class"]] == classes
 
 
 def test_classes_that_several_exits_say_have_precision_and_recall_too(tmp_path):
@@ -225,7 +228,65 @@ def test_the_command_writes_what_a_rollout_takes(trained, tmp_path):
     plan = (tmp_path / "variants.yaml").read_text() + (
         "name: small\nfleet: {devices: 100, mix: {galaxy-a52: 100 %}}\nstrategy: {preset: play-staged}\n"
     )
-    assert {one.name for one in parse_rollout(plan).model.variants} == {"fp32", "unstructured-pruning-static-int8"}
+    assert {one.name for one in parse_rollout(plan, folder=tmp_path).model.variants} == {
+        "fp32",
+        "unstructured-pruning-static-int8",
+    }
+
+
+def test_what_is_beyond_the_limit_is_neither_offered_nor_exported(trained, tmp_path):
+    small = ["--artefact", "weight-only", "--set", "bits=2"]
+    limit = ["--limit", "8 kB", "--out", str(tmp_path)]
+    found = CliRunner().invoke(app, ["deploy", str(trained.path), "--artefact", "fp32", *small, *limit])
+    assert found.exit_code == 0, found.output
+    assert "limit: takes" in found.output
+    plan = (tmp_path / "variants.yaml").read_text()
+    assert "weight-only" in plan
+    assert "fp32" not in plan
+    none = CliRunner().invoke(
+        app, ["deploy", str(trained.path), "--artefact", "fp32", "--limit", "1 B", "--out", str(tmp_path)]
+    )
+    assert "deploy: no artefact runs on any class: limit: takes" in str(none.exception)
+
+
+def test_a_relative_run_is_found_from_beside_the_files(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(trained.path.parent)
+    found = CliRunner().invoke(app, ["deploy", trained.path.name, "--artefact", "fp32"])
+    assert found.exit_code == 0, found.output
+    monkeypatch.chdir(tmp_path)
+    folder = trained.path / "deploy"
+    plan = (folder / "variants.yaml").read_text() + (
+        "name: small\nfleet: {devices: 100, mix: {galaxy-a52: 100 %}}\nstrategy: {preset: play-staged}\n"
+    )
+    (one,) = parse_rollout(plan, folder=folder).model.variants
+    assert one.name == "fp32"
+
+
+def test_a_battery_lasts_as_long_as_its_states_one_after_the_other(trained, tmp_path):
+    width = ("battery-width", [("battery-width", {"charge": "0.15"})])
+    found = told(trained, tmp_path, ("fp32", []), width, use=Use(5000.0))
+    (phone,) = [one for one in found["classes"] if one["profile"] == "pixel-4"]
+    plain, made = phone["artefacts"]
+    hours = [state["hours_to_empty"] for state in made["by_charge"]]
+    assert hours[0] == pytest.approx(plain["hours_to_empty"])
+    assert made["hours_to_empty"] == pytest.approx(0.5 * hours[0] + 0.3 * hours[1] + 0.2 * hours[2])
+    assert hours[0] < made["hours_to_empty"] < hours[2]
+
+
+def test_what_a_server_answers_costs_the_radio_and_no_computing(trained, tmp_path):
+    asks = ("cloud-break-even", [("cloud-break-even", {})])
+    found = told(trained, tmp_path, ("fp32", []), asks)
+    assert (found["artefacts"][1]["file"], found["artefacts"][1]["stored_bytes"]) == (None, 0)
+    assert not (tmp_path / "cloud-break-even.fedlite").exists()
+    (phone,) = [one for one in found["classes"] if one["profile"] == "pixel-4"]
+    plain, asked = phone["artefacts"]
+
+    def power_w(one):
+        return load_profile("pixel-4").battery_j.value / (3600.0 * one["hours_to_empty"])
+
+    extra_w = power_w(asked) - power_w(plain)
+    assert extra_w == pytest.approx(1e-3 * (asked["energy_mj"]["value"] - plain["energy_mj"]["value"]), rel=1e-6)
+    assert asked["sustained_per_s"] == asked["per_s"]
 
 
 @pytest.mark.parametrize(("option", "text"), [("--deadline", "5"), ("--limit", "abc")])

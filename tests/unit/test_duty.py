@@ -53,6 +53,17 @@ def test_a_battery_lasts_as_long_as_idle_and_inferences_let_it():
     assert math.isinf(duty(replace(PHONE, battery_j=None), TENTH, Use(2.0)).hours_to_empty)
 
 
+def test_waiting_for_a_server_takes_the_energy_that_is_told_and_is_not_slowed_by_heat():
+    asked = duty(PHONE, TENTH, Use(2.0), waits_s=0.1, energy_j=0.05)
+    power_w = PHONE.idle_w.value + 2.0 * 0.05
+    assert asked.hours_to_empty == pytest.approx(PHONE.battery_j.value / power_w / 3600.0)
+    assert asked.sustained_per_s == asked.per_s
+    assert duty(PHONE, TENTH, Use(50.0), waits_s=0.1, energy_j=0.05).busy == pytest.approx(5.0)
+    half = duty(PHONE, TENTH, Use(1.0), waits_s=0.05)
+    slow = 1.0 / PHONE.thermal.sustained.value
+    assert half.sustained_per_s == pytest.approx(1.0 / (0.05 + 0.05 * slow))
+
+
 def test_a_use_of_nothing_is_refused():
     with pytest.raises(FedliteError, match="rate: got 0, expected above 0"):
         Use(0.0)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fedlite.devices.features import ACTIVATIONS, CONV_OTHER, LINEAR, LINEAR_REUSE
-from fedlite.devices.memory import inference_peak_bytes, tensor_bytes, training_peak_bytes
+from fedlite.devices.memory import inference_peak_bytes, moving_bytes, tensor_bytes, training_peak_bytes
 from fedlite.devices.training import per_sample_terms, step_model
 from fedlite.learning.counting import OpCounter
 from fedlite.learning.models import build
@@ -24,6 +24,20 @@ def net_of(*frozen):
     for index in frozen:
         net[index].requires_grad_(requires_grad=False)
     return net
+
+
+def test_a_phone_holds_what_the_backward_pass_needs_and_no_more():
+    def moving(*frozen):
+        net = nn.Sequential(nn.Linear(30, 40), nn.ReLU(), nn.Linear(40, 50), nn.ReLU(), nn.Linear(50, 5))
+        for index in frozen:
+            net[index].requires_grad_(requires_grad=False)
+        return moving_bytes(trace(net, (30,), name="net"))
+
+    whole, last, first = moving(), moving(0, 2), moving(2, 4)
+    # Only the last learns: what it reads and writes, for nothing before it is asked for a gradient.
+    assert last == pytest.approx(4 * (50 + 5))
+    assert whole == pytest.approx(4 * (30 + 40 + 40 + 50 + 50 + 5))
+    assert last < first < whole
 
 
 def traced(net):

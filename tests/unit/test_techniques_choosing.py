@@ -96,6 +96,7 @@ def test_a_reward_is_accuracy_for_each_byte_and_nothing_below_the_least():
         ("bandit", {"least": "2"}, "least: got 2.0, expected a share"),
         ("q-learning", {"arms": "none |"}, "arms: got an empty list"),
         ("adaptive-codec", {"links": "2e6 1e6"}, "links: got .* expected rising rates"),
+        ("adaptive-codec", {"links": "abc"}, "links: got 'abc', expected rates in bit/s"),
     ],
 )
 def test_options_out_of_range_are_told(name, options, said):

@@ -51,9 +51,9 @@ class Bandit(Chooser):
 def check_learning(explore: float, step: float) -> None:
     """Raise PartError unless these are a probability and a step."""
     if not 0.0 <= explore <= 1.0:
-        raise PartError(f"explore: got {explore}, expected a share of 0 to 1; 0.1 is the default")
+        raise PartError(f"explore: got {explore}, expected a share of 0 to 1; write for example 0.1")
     if not 0.0 < step <= 1.0:
-        raise PartError(f"step: got {step}, expected above 0 up to 1; 0.3 is the default")
+        raise PartError(f"step: got {step}, expected above 0 up to 1; write for example 0.3")
 
 
 class _ByRound(Choice):

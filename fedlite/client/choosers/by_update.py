@@ -46,9 +46,9 @@ class ByUpdate(Chooser):
 
     def __post_init__(self) -> None:
         if self.patience < 1:
-            raise PartError(f"patience: got {self.patience}, expected 1 or more; 5 is the default")
+            raise PartError(f"patience: got {self.patience}, expected 1 or more; write for example 5")
         if not 0.0 <= self.smoothing < 1.0:
-            raise PartError(f"smoothing: got {self.smoothing}, expected 0 up to below 1; 0.9 is the default")
+            raise PartError(f"smoothing: got {self.smoothing}, expected 0 up to below 1; write for example 0.9")
         check_rates(self.links)
 
     def begin(self, setting: Setting) -> Choice:

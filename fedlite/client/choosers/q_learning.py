@@ -53,9 +53,9 @@ class QLearning(Chooser):
     def __post_init__(self) -> None:
         check_learning(self.explore, self.step)
         if not 0.0 <= self.discount < 1.0:
-            raise PartError(f"discount: got {self.discount}, expected 0 up to below 1; 0.5 is the default")
+            raise PartError(f"discount: got {self.discount}, expected 0 up to below 1; write for example 0.5")
         if self.phases < 1:
-            raise PartError(f"phases: got {self.phases}, expected 1 or more; 3 is the default")
+            raise PartError(f"phases: got {self.phases}, expected 1 or more; write for example 3")
         check_rates(self.links)
 
     def begin(self, setting: Setting) -> Choice:

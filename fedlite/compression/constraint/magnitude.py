@@ -106,7 +106,7 @@ class Magnitude(Masked):
     @property
     def label(self) -> str:
         """Such as "90% sparse"."""
-        return f"{self.sparsity:.0%} sparse"
+        return f"{100 * self.sparsity:.6g}% sparse"
 
     def masks(self, received: Received) -> list[Mask | None]:
         """Return the masks of the smallest weights."""

@@ -28,6 +28,10 @@ class NetSpec(Protocol):
     def input_shape(self) -> tuple[int, ...]:
         """Of one sample."""
 
+    @property
+    def layers(self) -> Part | None:
+        """What puts other layers in the place of the net's own; None for the net as it is."""
+
     def build(self, share: float = 1.0) -> nn.Module:
         """Return the net at a share of its own width, freshly initialised, the same bits each time."""
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from fedlite.compression.structure.width import Width
+from fedlite.compression.structure.width import Width, check_share, outputs_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,6 +49,7 @@ class HeteroFL(Width):
 
     def build(self, spec: NetSpec) -> nn.Module:
         """Return the net at this share of its width, whose narrower layers are scaled in training."""
+        check_share(self.name, spec, self.share)
         net = spec.build(self.share)
         full = dict(spec.build().named_modules())
         for name, layer in net.named_modules():
@@ -72,14 +73,3 @@ class Scaler:
     def __call__(self, layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor | None:
         """Return the outputs scaled, or nothing for outputs as they are."""
         return outputs * self.factor if layer.training else None
-
-
-def outputs_of(layer: nn.Module) -> int:
-    """Return how many channels a layer gives that adds up its inputs or looks them up; 0 for all others."""
-    from torch import nn
-
-    if isinstance(layer, nn.Conv1d | nn.Conv2d):
-        return layer.out_channels if layer.groups == 1 else 0
-    if isinstance(layer, nn.Linear):
-        return layer.out_features
-    return layer.embedding_dim if isinstance(layer, nn.Embedding) else 0

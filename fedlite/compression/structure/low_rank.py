@@ -13,6 +13,7 @@ Eckart, Young 1936 (singular values give the nearest matrix of a rank).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -94,6 +95,13 @@ class LowRank(Structure):
         """Return the rank of every layer that is cut."""
         if self.ranks:
             return self._named(layers)
+        largest = max(layers, key=lambda name: min(_matrix(layers[name])), default=None)
+        # Small layers keep a rank of one; where the largest has none, nothing is left of the net.
+        if largest is not None and self.share * (most := min(_matrix(layers[largest]))) < 1 / 2:
+            raise PartError(
+                f"low-rank: got share {self.share:g}, which leaves layer {largest!r} none of its {most} ranks;"
+                f" write {math.ceil(500 / most) / 1e3:g} or more"
+            )
         ranks = {name: max(1, round(self.share * min(_matrix(layer)))) for name, layer in layers.items()}
         smaller = {name: rank for name, rank in ranks.items() if is_smaller(_matrix(layers[name]), rank)}
         if not smaller:

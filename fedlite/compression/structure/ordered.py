@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fedlite.compression.part import PartError
 from fedlite.compression.structure.base import Array, NetSpec, Structure
-from fedlite.compression.structure.width import Slice, slice_maps
+from fedlite.compression.structure.width import Slice, check_share, slice_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +85,7 @@ class Ordered(Structure):
         """Return the widest net, which draws a narrower one for each step."""
         from fedlite.compression.structure.ordered_net import OrderedNet
 
+        check_share(self.name, spec, self.shares[0])
         narrower = [(spec.build(share), slice_maps(spec, share, self.widest)) for share in self.shares[:-1]]
         return OrderedNet(spec.build(self.widest), narrower, self.shares, self.distillation, self.temperature)
 

@@ -12,6 +12,7 @@ Clients", section 3 (nested width slices).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from fedlite.compression.overlap import Held, IndexMap, OverlapSum, Shape
 
+_HALF = 0.5
 Blocks = Mapping[int, tuple[int, ...]]
 """Dimension -> sizes of its consecutive blocks; a dimension that is left out is one block."""
 
@@ -68,12 +70,57 @@ class Width(Structure):
         return f"width {self.share:g}"
 
     def build(self, spec: NetSpec) -> nn.Module:
-        """Return the net at this share of its width."""
+        """Return the net at this share of its width.
+
+        Raises
+        ------
+        PartError
+            If a layer would have none of its channels.
+        """
+        check_share(self.name, spec, self.share)
         return spec.build(self.share)
 
     def place(self, spec: NetSpec, full: Sequence[Array]) -> Slice:
         """Return the coordinates that the slice holds, whatever the values."""
         return Slice(full, slice_maps(spec, self.share))
+
+
+@lru_cache(maxsize=256)
+def check_share(name: str, spec: NetSpec, share: float) -> None:
+    """Refuse a share that leaves a layer less than half of a channel, which would be rounded up to a whole one.
+
+    Parameters
+    ----------
+    name : str
+        Of what asks for the share.
+    spec : NetSpec
+    share : float
+
+    Raises
+    ------
+    PartError
+        With the layer's name.
+    """
+    narrow = dict(spec.build(share).named_modules())
+    for layer, module in spec.build().named_modules():
+        whole = outputs_of(module)
+        if outputs_of(narrow[layer]) < whole and share * whole < _HALF:
+            least = math.ceil(1e3 * _HALF / whole) / 1e3
+            raise PartError(
+                f"{name}: got {share:g}, which leaves layer {layer!r} none of its {whole} channels;"
+                f" write {least:g} or more"
+            )
+
+
+def outputs_of(layer: nn.Module) -> int:
+    """Return how many channels a layer gives that adds up its inputs or looks them up; 0 for all others."""
+    from torch import nn
+
+    if isinstance(layer, nn.Conv1d | nn.Conv2d):
+        return layer.out_channels if layer.groups == 1 else 0
+    if isinstance(layer, nn.Linear):
+        return layer.out_features
+    return layer.embedding_dim if isinstance(layer, nn.Embedding) else 0
 
 
 @dataclass(frozen=True)

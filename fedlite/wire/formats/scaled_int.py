@@ -84,5 +84,7 @@ class ScaledInt:
             raise WireError(f"corrupt packet: a scale or integer out of range for {self.text}; send the packet again")
         values = fields.astype(np.float32)
         values -= np.float32(self.levels)
-        values *= segments.spread(scales / np.float32(self.levels))
+        # No integer times a step is beyond float32, as rounding would have it for the largest magnitude there is.
+        most = np.nextafter(np.finfo(np.float32).max / np.float32(self.levels), np.float32(0))
+        values *= segments.spread(np.minimum(scales / np.float32(self.levels), most))
         return values

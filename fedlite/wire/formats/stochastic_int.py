@@ -75,8 +75,9 @@ class StochasticInt(ScaledInt):
     def _round(self, steps: Floats, rng: np.random.Generator | None) -> None:
         if rng is not None:  # `encode` has asked for it
             steps += rng.random(steps.size, np.float32)
-        steps += np.float32(self.levels)
+        # Before L is added: beside 127 a u just below 1 would be rounded to 1, and make something of zeros.
         np.floor(steps, out=steps)
+        steps += np.float32(self.levels)
         np.minimum(steps, np.float32(2 * self.levels), out=steps)  # x = m with u near 1 can round up to L + 1
 
     def _scaled(self, segments: Segments) -> Segments:
