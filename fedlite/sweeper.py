@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import polars as pl
 
 import fedlite
 from fedlite.compose.finished import Run
@@ -16,8 +15,8 @@ from fedlite.compose.study_runs import State, StudyRun, study_runs
 from fedlite.errors import EngineLostError, FedliteError
 from fedlite.learning.training.accelerator import find
 from fedlite.report import run_sets
-from fedlite.report.figures import fronts
-from fedlite.report.study_page import Study, read_study, write_study_page
+from fedlite.report.study_data import Study, read_study
+from fedlite.report.study_page import write_study_page
 from fedlite.results.directory import FORMAT, RunDirectory, without_nan
 from fedlite.runner import Settings, resume
 from fedlite.runner import run as run_scenario
@@ -26,8 +25,11 @@ from fedlite.scenario.study import load_study
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import polars as pl
+
     from fedlite.compose.backend import Wanted
     from fedlite.compose.progress import Progress
+    from fedlite.report.trade_off import TradeOffs
     from fedlite.scenario.study import LoadedStudy
 
 PAGE = "study.html"
@@ -71,12 +73,15 @@ class Sweep:
     failed : tuple of Failure
     reran : int
         How many of the finished runs this sweep ran or continued; the others were found finished.
+    axes : tuple of str
+        Two values of the summary that the study's file wants to see against each other.
     """
 
     path: Path
     finished: tuple[StudyRun, ...]
     failed: tuple[Failure, ...]
     reran: int
+    axes: tuple[str, ...] = ()
 
     @property
     def page(self) -> Path | None:
@@ -91,11 +96,11 @@ class Sweep:
     @property
     def study(self) -> Study:
         """The finished runs, read."""
-        return read_study(_as_rows(self.finished))
+        return read_study(_as_rows(self.finished), self.axes)
 
     @property
     def settings(self) -> pl.DataFrame:
-        """One row per variant: mean, least and greatest value over its seeds (`report.run_sets.over_seeds`)."""
+        """One row per variant: mean, range over its seeds and interval (`report.run_sets.over_seeds`)."""
         return self.study.settings
 
     @property
@@ -109,7 +114,10 @@ class Sweep:
                 "runs": len(self.finished),
                 "reran": self.reran,
                 "main_metric": vars(study.metric) if study else None,
+                "best": study.trade_offs.best if study else None,
                 "variants": _variants(study) if study else [],
+                "pairs": _pairs(study.trade_offs) if study else [],
+                "same_result": study.same_result.to_dicts() if study else [],
                 "failed": [vars(failure) for failure in self.failed],
             }
         )
@@ -170,10 +178,13 @@ def sweep(
             _write_manifest(directory, loaded, runs, failures)
     finished = tuple(run for run in runs if run.state is State.FINISHED)
     failed = tuple(Failure(run.label, run.seed, failures[run.path]) for run in runs if run.path in failures)
+    axes = loaded.study.axes
     if finished:
         not_finished = [(failure.label, failure.seed, failure.error) for failure in failed]
-        write_study_page(_as_rows(finished), directory.path / PAGE, name=loaded.study.name, failed=not_finished)
-    return Sweep(directory.path, finished, failed, len(todo) - len(failed))
+        write_study_page(
+            _as_rows(finished), directory.path / PAGE, name=loaded.study.name, failed=not_finished, axes=axes
+        )
+    return Sweep(directory.path, finished, failed, len(todo) - len(failed), axes)
 
 
 @contextmanager
@@ -247,23 +258,20 @@ def _write_manifest(
 def _variants(study: Study) -> list[dict[str, Any]]:
     """Return the variants as `--json` prints them, with the fronts that each lies on."""
     name = study.metric.name
-    known = study.settings.filter(pl.col(name).is_not_null())
-    best = {cost: set(fronts.winners(known, cost, study.metric)) for cost in run_sets.COSTS}
+    best = {cost: study.trade_offs.front(cost) for cost in _COSTS_OF_FRONTS}
     rows = study.settings.to_dicts()
     return [_variant(row, name, [cost for cost, labels in best.items() if row["label"] in labels]) for row in rows]
 
 
 def _variant(row: dict[str, Any], name: str, on: list[str]) -> dict[str, Any]:
-    costs = {key: value for key, value in row.items() if key.removesuffix("_min").removesuffix("_max") in _COSTS}
+    ends = ("", "_min", "_max", "_low", "_high")
     return {
         "label": row["label"],
         "seeds": row["seeds"],
-        f"{name}_mean": row[name],
-        f"{name}_low": row[f"{name}_min"],
-        f"{name}_high": row[f"{name}_max"],
+        **{f"{name}{end or '_mean'}": row[f"{name}{end}"] for end in ends},
         "energy_low_j": row["energy_low_j"],
         "energy_high_j": row["energy_high_j"],
-        **costs,
+        **{f"{cost}{end}": row[f"{cost}{end}"] for cost in _COSTS for end in ends},
         **(
             {"reached": row["reached"], "time_to_target_s": row["time_to_target_s"]}
             if row["reached"] is not None
@@ -274,4 +282,14 @@ def _variant(row: dict[str, Any], name: str, on: list[str]) -> dict[str, Any]:
     }
 
 
-_COSTS = (*run_sets.COSTS, "down_bytes")
+def _pairs(trade_offs: TradeOffs) -> list[dict[str, Any]]:
+    """Return by how much each setting is better than each that follows, on the same seeds."""
+    return [
+        {"better": one, "than": other, **vars(found), "told_apart": found.is_told_apart}
+        for one, other in combinations(trade_offs.labels, 2)
+        for found in [trade_offs.better(one, other)]
+    ]
+
+
+_COSTS_OF_FRONTS = (*run_sets.COSTS, "epsilon")
+_COSTS = (*_COSTS_OF_FRONTS, "down_bytes")

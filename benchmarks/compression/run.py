@@ -24,11 +24,10 @@ import polars as pl
 
 from fedlite import Settings, sweep
 from fedlite.compose.study_runs import StudyRun, directory_name
-from fedlite.report.figures import fronts
 from fedlite.report.run_data import RunData, read_run
 from fedlite.report.run_sets import COSTS
 from fedlite.report.shipped import shipped_metric
-from fedlite.report.study_page import read_study
+from fedlite.report.study_data import read_study
 from fedlite.report.words import band, quantity
 from fedlite.scenario.dump import dump_scenario
 from fedlite.scenario.loader import load_scenario
@@ -124,7 +123,7 @@ def is_whole(run: StudyRun) -> bool:
 def variants(runs: list[StudyRun]) -> list[dict[str, object]]:
     """Return a row for each label: means over its seeds, each seed's accuracy, and what is lost seed by seed."""
     study = read_study([(run.label, run.seed, run.path) for run in runs])
-    best = {cost: set(fronts.winners(study.settings, cost, study.metric)) for cost in COSTS}
+    best = {cost: study.trade_offs.front(cost) for cost in COSTS}
     by_label: dict[str, dict[int, RunData]] = {}
     for run in runs:
         by_label.setdefault(run.label, {})[run.seed] = read_run(run.path)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import chain, count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from fedlite.cli.console import terminal
 
+_LONGEST: Final = 80
+"""Characters of a file's name."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
@@ -67,23 +71,28 @@ def _report_rollout(path: Path, out: Path | None, as_json: bool) -> None:
 
 def compare(
     run_dirs: Annotated[list[Path], typer.Argument(help="Two or more run directories.")],
-    out: Annotated[Path, typer.Option("--out", help="Where to write the page.")] = Path("compare.html"),
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where to write the page; default: named after the runs, a new file.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set runs side by side: what they cost, what differs between them, and the cost of the same result."""
+    """Set runs side by side: what they cost, what differs between them, and the cost of the same result.
+
+    Nothing is overwritten: the page is called after the runs, with a number where there is one already.
+    """
     from fedlite.report.run_data import fitting
 
     with fitting(*run_dirs):
         _compare(run_dirs, out, as_json)
 
 
-def _compare(run_dirs: list[Path], out: Path, as_json: bool) -> None:
+def _compare(run_dirs: list[Path], out: Path | None, as_json: bool) -> None:
     from fedlite.report import run_sets
     from fedlite.report.compare_page import comparison_page, even_table, read_runs, settings_table, totals_table
     from fedlite.report.page import write_page
 
     runs, names = read_runs(run_dirs)
-    page = write_page(comparison_page(runs, names), out)
+    page = write_page(comparison_page(runs, names), _unused(out, names))
     totals, even, metric = run_sets.totals(runs, names), run_sets.same_result(runs, names), run_sets.metric_of(runs)
     if as_json:
         differing = [dict(zip(("setting", *names), row, strict=True)) for row in run_sets.difference(runs)]
@@ -104,6 +113,19 @@ def _compare(run_dirs: list[Path], out: Path, as_json: bool) -> None:
         if content is not None:
             console.print(rich_table(content, console.width), "")
     typer.echo(f"Report: {page}")
+
+
+def _unused(out: Path | None, names: list[str]) -> Path:
+    """Return where a comparison goes without overwriting anything."""
+    from fedlite.errors import FedliteError
+
+    if out is None:
+        plain = re.sub(r"[^A-Za-z0-9._+]+", "-", "-vs-".join(names)).strip("-.")[:_LONGEST]
+        pages = (Path(f"compare-{plain}{mark}.html") for mark in chain([""], (f"-{place}" for place in count(2))))
+        return next(page for page in pages if not page.exists())
+    if out.exists():
+        raise FedliteError(f"--out: got {out}, which is there already; remove it or name another file")
+    return out
 
 
 def _finite(value: object) -> object:

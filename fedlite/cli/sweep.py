@@ -57,12 +57,14 @@ def sweep(
 
 def _show(done: Sweep) -> None:
     from fedlite.report.console import rich_table
-    from fedlite.report.study_page import settings_table
+    from fedlite.report.study_tables import apart_table, settings_table
 
     console = terminal()
     if done.page is not None:
         study = done.study
-        console.print(rich_table(settings_table(study.settings, study.metric), console.width), "")
+        for content in (settings_table(study), apart_table(study.trade_offs)):
+            if content is not None:
+                console.print(rich_table(content, console.width), "")
     for failure in done.failed:
         console.print(f"failed: {failure.label}, seed {failure.seed}: {failure.error}", markup=False)
     found = len(done.finished) - done.reran

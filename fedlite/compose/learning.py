@@ -60,7 +60,9 @@ class Learning:
     data : Dataset
         What the clients have.
     judge : Dataset
-        What the global model is tested on: `data`, or the same with a test split of people held out.
+        Whom the global model is tested on: `data`, or the same with a test split of people held out.
+    tested : index array
+        Test rows of `judge` on which it is.
     rows, test_rows : lists of index arrays
         Rows of each client's own training and test share.
     public : index array
@@ -77,6 +79,7 @@ class Learning:
 
     data: Dataset
     judge: Dataset
+    tested: Ints
     rows: list[Ints]
     test_rows: list[Ints]
     public: Ints
@@ -93,8 +96,21 @@ class Learning:
 
     @property
     def scored_on(self) -> str:
-        """Whose rows the test set is of; empty if the data records nobody."""
-        return scored_on(self.judge, self.rows)
+        """Whose rows the test set is of, and how many where that is not all; empty if the data records nobody."""
+        whose, every = scored_on(self.judge, self.rows), len(self.judge.y_test)
+        if len(self.tested) == every:
+            return whose
+        some = f"{len(self.tested):,} of {every:,} test rows"
+        return f"{some}, {whose}" if whose else some
+
+    @property
+    def test_set(self) -> Dataset:
+        """The judge with those test rows alone on which the global model is tested."""
+        if len(self.tested) == len(self.judge.y_test):
+            return self.judge
+        owners = None if self.judge.client_test is None else self.judge.client_test[self.tested]
+        x, y = self.judge.x_test[self.tested], self.judge.y_test[self.tested]
+        return replace(self.judge, x_test=x, y_test=y, client_test=owners)
 
     def build(self) -> nn.Module:
         """Build the full net."""
@@ -120,7 +136,7 @@ class Learning:
         """Return a trained full model with what it may be calibrated and judged by: rows of the first client."""
         rows = self.rows[0]
         return Ware(
-            self.spec, arrays, self.judge, rows[:CALIBRATION_ROWS], rows[-_HELD:], self.spec.seed, self.objective
+            self.spec, arrays, self.test_set, rows[:CALIBRATION_ROWS], rows[-_HELD:], self.spec.seed, self.objective
         )
 
     def downlink_bytes(self, plan: Plan) -> int:
@@ -165,13 +181,38 @@ def prepare(scenario: Scenario) -> Learning:
     net = spec.build()
     state = {name: value.detach().numpy().copy() for name, value in net.state_dict().items()}
     _check(net, objective, data, scenario)
-    return Learning(data, judge, rows, test_rows, public, spec, tuple(state), list(state.values()), {}, objective)
+    return Learning(
+        data,
+        judge,
+        _tested(scenario, judge),
+        rows,
+        test_rows,
+        public,
+        spec,
+        tuple(state),
+        list(state.values()),
+        {},
+        objective,
+    )
 
 
 def _splits(scenario: Scenario) -> tuple[Dataset, Dataset]:
     """Return the data of those who take part, and that which the model is tested on."""
     data, split = load(scenario.task.data), scenario.task.split
     return hold_out(data, split.share, scenario.seed) if isinstance(split, People) else (data, data)
+
+
+def _tested(scenario: Scenario, judge: Dataset) -> Ints:
+    """Return the test rows that judge the global model: no matter by which seed, so that seeds differ in training."""
+    asked, every = scenario.training.evaluate_on, len(judge.y_test)
+    if asked is None:
+        return np.arange(every)
+    if asked > every:
+        raise FedliteError(
+            f"training.evaluate_on: got {asked}, expected at most the {every} test rows of {judge.name!r};"
+            " write fewer, or leave it out"
+        )
+    return np.sort(stream(0, "tested rows").permutation(every)[:asked])
 
 
 def _public(scenario: Scenario, data: Dataset) -> tuple[Ints, Ints]:

@@ -172,7 +172,7 @@ class ScenarioCampaign:
 
     def _tester(self, grid: FleetGrid, trainer: Trainer, log: RoundLog) -> serving.Tester:
         every, last = self.scenario.training.evaluate_every, self.scenario.training.rounds
-        data = self.learning.judge
+        data = self.learning.test_set
         x, y = trainer.table(data.x_test), trainer.table(data.y_test)
 
         def test(round_: int, arrays: Sequence[Array]) -> dict[str, float]:

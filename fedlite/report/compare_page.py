@@ -85,9 +85,9 @@ def _answer(totals: pl.DataFrame, even: pl.DataFrame, metric: Metric) -> Safe:
     best = evaluated.row(0, named=True)
     said: list[Safe | str] = [
         tag("strong", best["run"]),
-        f" has the best {measure.words(metric)} with ",
+        f" ended with the {'highest' if metric.goal == 'max' else 'lowest'} {measure.words(metric)}, ",
         tag("strong", measure.text(metric, best[metric.name])),
-        ".",
+        "; single runs do not tell how much of a difference is noise.",
     ]
     if even.height:
         target = measure.phrase(metric, even["target"][0], 0)

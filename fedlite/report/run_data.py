@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -13,10 +14,11 @@ from safetensors import SafetensorError, safe_open
 
 from fedlite.errors import FedliteError
 from fedlite.report.measure import metrics_of
+from fedlite.report.words import number
 from fedlite.results.directory import FORMAT, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from fedlite.learning.objectives import Metric
@@ -150,6 +152,15 @@ def read_run(path: Path) -> RunData:
         fleet=tables["fleet"].collect(),
         metrics=metrics,
     )
+
+
+def summary_value(summary: Mapping[str, Any], name: str) -> float:
+    """Return a number of a run's summary by its dotted name, or a metric by its own; not-a-number if there is none."""
+    value: Any = summary
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    found = number(value)
+    return found if math.isfinite(found) else number((summary.get("metrics") or {}).get(name))
 
 
 def check_model(path: Path) -> None:

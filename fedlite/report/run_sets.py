@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from fedlite.learning.objectives.base import SHARE
 from fedlite.report import measure, tables
+from fedlite.report.noise import interval
 from fedlite.report.run_data import NotARunError, RunData
 from fedlite.report.words import number
 from fedlite.scenario.strict_yaml import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fedlite.learning.objectives import Metric
 
 COSTS: Final = ("up_bytes", "energy_j", "virtual_time_s")
 """What the main metric is weighed against."""
 TIME_TO_TARGET: Final = "time_to_target_s"
+_PRICES: Final = ("time_s", "up_bytes", "energy_j")
+_BESIDE: Final = ("energy_low_j", "energy_high_j", "down_bytes", "arrived", "epsilon")
 _TOTALS: Final = (
     *("rounds", "virtual_time_s", "energy_j", "energy_low_j", "energy_high_j", "radio_j", "tail_j"),
     *("carbon_g", "up_bytes", "down_bytes", "metered_bytes"),
@@ -126,40 +131,87 @@ def same_result(runs: Sequence[RunData], names: Sequence[str]) -> pl.DataFrame:
     )
 
 
-def over_seeds(rows: pl.DataFrame, metric: Metric) -> pl.DataFrame:
-    """Return one row per `label` of `totals`-like rows: seeds, and of each number its mean, `_min` and `_max`.
+def at_same_result(runs: Sequence[RunData], labels: Sequence[str]) -> pl.DataFrame:
+    """Return what each setting had spent when it first reached the best round value that half of all runs reached.
 
-    `reached` is in how many seeds the target was (null without one), `time_to_target_s` the mean if it was in all.
+    Columns: label, target, seeds, reached (in how many of them), and of time_s, up_bytes and energy_j the mean, `_low`
+    and `_high`. Where a seed did not reach it, all that it spent stands for it: the mean is then the least that it can
+    be, and has no interval. Empty if there is no such value.
     """
-    columns = (metric.name, *COSTS, "energy_low_j", "energy_high_j", "down_bytes", "arrived")
+    metric = metric_of(runs)
+    curves = [tables.learning_curve(run.rounds, metric) for run in runs]
+    targets = measure.levels(metric, [value for curve in curves for value in curve[metric.name]])
+    reached = [tables.first_reached(curve, metric, targets, at_most=99) for curve in curves]
+    counts = {level: sum(level in found["target"] for found in reached) for level in targets}
+    common = [level for level in targets if 2 * counts[level] >= len(runs)]
+    if not common:
+        return pl.DataFrame(schema={"label": pl.String, "target": pl.Float64})
+    rows: dict[str, list[dict[str, float]]] = {}
+    for label, run, found in zip(labels, runs, reached, strict=True):
+        there = found.filter(pl.col("target") == common[-1])
+        spent = there if there.height else _all_spent(run)
+        rows.setdefault(label, []).append({"reached": there.height, **spent.select(_PRICES).row(0, named=True)})
+    return pl.DataFrame([_at(label, common[-1], several) for label, several in rows.items()])
+
+
+def _all_spent(run: RunData) -> pl.DataFrame:
+    """Return what a run had spent in the end, tested or not."""
+    return run.rounds.select(
+        (pl.col("end_s").max() - pl.col("start_s").min()).alias("time_s"),
+        *(pl.col(name).fill_null(0).sum() for name in _PRICES if name != "time_s"),
+    )
+
+
+def _at(label: str, target: float, seeds: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    came = sum(int(seed["reached"]) for seed in seeds)
+    row: dict[str, Any] = {"label": label, "target": target, "seeds": len(seeds), "reached": came}
+    for name in _PRICES:
+        found = interval([float(seed[name]) for seed in seeds])
+        known = came == len(seeds) and math.isfinite(found.low)
+        row |= {
+            name: found.mean,
+            f"{name}_low": max(found.low, 0.0) if known else None,
+            f"{name}_high": found.high if known else None,
+        }
+    return row
+
+
+def over_seeds(rows: pl.DataFrame, metric: Metric, axes: Sequence[str] = ()) -> pl.DataFrame:
+    """Return one row per `label` of `totals`-like rows: seeds, and of each number mean, `_min`, `_max` and interval.
+
+    `_low` and `_high` are the ends of the mean's 95 % interval, null for a single seed; shares keep within 0 and 1, all
+    others but the metric above 0. `reached` is in how many seeds the target was (null without one),
+    `time_to_target_s` the mean if it was in all.
+    """
+    extra = [name for name in axes if name in rows.columns]
+    columns = tuple(dict.fromkeys((metric.name, *COSTS, *_BESIDE, *extra)))
     clean = rows.with_columns(pl.col(name).fill_nan(None) for name in columns)
+    ends = {
+        f"{name}_{end}": pl.col(name).map_batches(
+            partial(_end, end=end, within=_bounds(name, metric)), return_dtype=pl.Float64, returns_scalar=True
+        )
+        for name in columns
+        for end in ("low", "high")
+    }
     return clean.group_by("label", maintain_order=True).agg(
         pl.len().alias("seeds"),
         *(pl.col(name).mean() for name in columns),
         *(pl.col(name).min().alias(f"{name}_min") for name in columns),
         *(pl.col(name).max().alias(f"{name}_max") for name in columns),
+        *(found.alias(name) for name, found in ends.items()),
         pl.col(metric.name).std().alias(f"{metric.name}_std"),
         pl.when(pl.col("aimed").all()).then(pl.col(TIME_TO_TARGET).is_not_nan().sum()).alias("reached"),
         pl.when(pl.col(TIME_TO_TARGET).is_not_nan().all()).then(pl.col(TIME_TO_TARGET).mean()).alias(TIME_TO_TARGET),
     )
 
 
-def on_front(gain: Sequence[float | None], cost: Sequence[float | None]) -> list[bool]:
-    """Return which points no other beats: none has at least the gain for at most the cost, one of them better.
+def _end(values: pl.Series, *, end: str, within: tuple[float, float]) -> float | None:
+    found = getattr(interval(values.drop_nulls().to_list()), end)
+    return min(max(found, within[0]), within[1]) if math.isfinite(found) else None
 
-    Points without a number are never on the front.
-    """
-    points = list(zip(gain, cost, strict=True))
-    return [
-        mine is not None
-        and price is not None
-        and not any(
-            other is not None
-            and paid is not None
-            and other >= mine
-            and paid <= price
-            and (other > mine or paid < price)
-            for other, paid in points
-        )
-        for mine, price in points
-    ]
+
+def _bounds(name: str, metric: Metric) -> tuple[float, float]:
+    """Return between which values a number lies, whatever its spread over seeds."""
+    if name != metric.name:
+        return (0.0, math.inf)
+    return (0.0, 1.0) if metric.unit == SHARE else (-math.inf, math.inf)

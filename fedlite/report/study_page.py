@@ -3,87 +3,37 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import polars as pl
 
-from fedlite.errors import FedliteError
 from fedlite.report import measure, run_sets, tables
 from fedlite.report.figure import TextTable
 from fedlite.report.figures import fronts
 from fedlite.report.markup import Safe, safe_join, tag
+from fedlite.report.noise import FEWEST
 from fedlite.report.page import Page, Section, table, write_page
-from fedlite.report.run_data import RunData, read_run
-from fedlite.report.shipped import shipped_metric
-from fedlite.report.words import NOTHING, band, count, decimal, listed, plural, quantity
+from fedlite.report.study_data import read_study
+from fedlite.report.study_tables import apart_table, interval_text, same_result_table, settings_table
+from fedlite.report.words import NOTHING, decimal, listed, plural, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fedlite.learning.objectives import Metric
-
-StudyRun = tuple[str, int, Path]
-"""Label of the setting, seed, run directory."""
-FailedRun = tuple[str, int, str]
-"""Label of the setting, seed, what went wrong."""
-
-
-class EmptyStudyError(FedliteError):
-    """A study without a single finished run has no page."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """The finished runs of a study and what is derived from them."""
-
-    labels: tuple[str, ...]
-    seeds: tuple[int, ...]
-    runs: tuple[RunData, ...]
-    rows: pl.DataFrame
-    """`run_sets.totals` of every run with its label; the main metric is that of what devices get."""
-    settings: pl.DataFrame
-    """`run_sets.over_seeds`: one row per label."""
-    metric: Metric
-    """By which the runs are compared."""
-
-
-def read_study(runs: Sequence[StudyRun]) -> Study:
-    """Read the runs of a study.
-
-    Raises
-    ------
-    EmptyStudyError
-        If there are none.
-    NotARunError
-        If a directory is not a finished run of this version.
-    """
-    if not runs:
-        raise EmptyStudyError("got no finished run, expected at least one; run the study first")
-    found = tuple(read_run(path) for _, _, path in runs)
-    labels = tuple(text for text, _, _ in runs)
-    rows = run_sets.totals(found, [path.name for _, _, path in runs]).with_columns(
-        pl.Series("label", labels, dtype=pl.String)
-    )
-    metric = run_sets.metric_of(found)
-    rows = rows.with_columns(_shipped(found, rows, metric))
-    seeds = tuple(seed for _, seed, _ in runs)
-    return Study(labels, seeds, found, rows, run_sets.over_seeds(rows, metric), metric)
-
-
-def _shipped(runs: Sequence[RunData], rows: pl.DataFrame, metric: Metric) -> pl.Series:
-    """Return the metric by which settings are compared: of what devices get, where runs tell of their main one."""
-    trained = rows[metric.name].to_list()
-    values = [
-        shipped_metric(run) if run.main.name == metric.name else value for run, value in zip(runs, trained, strict=True)
-    ]
-    return pl.Series(metric.name, values, dtype=pl.Float64)
+    from fedlite.report.run_data import RunData
+    from fedlite.report.study_data import FailedRun, Study, StudyRun
+    from fedlite.report.trade_off import TradeOffs
 
 
 def write_study_page(
-    runs: Sequence[StudyRun], path: Path, *, name: str = "A study", failed: Sequence[FailedRun] = ()
+    runs: Sequence[StudyRun],
+    path: Path,
+    *,
+    name: str = "A study",
+    failed: Sequence[FailedRun] = (),
+    axes: Sequence[str] = (),
 ) -> Path:
     """Write the page of a study and return its path.
 
@@ -97,8 +47,10 @@ def write_study_page(
         The heading.
     failed : sequence of (label, seed, message)
         Runs without a result, and why.
+    axes : two names, optional
+        Values of the summary that are wanted against each other.
     """
-    study = read_study(runs)
+    study = read_study(runs, axes)
     return write_page(study_page(study, path, name, failed), path)
 
 
@@ -112,14 +64,19 @@ def study_page(study: Study, path: Path, name: str, failed: Sequence[FailedRun] 
     return Page(
         title=name,
         kind=f"A study: {kind}",
-        answer=_answer(study.settings, metric),
+        answer=_answer(study),
         tiles=[],
         sections=[
             Section(
                 "fronts",
                 "Trade-offs",
                 None,
-                [fronts.fronts(study.settings, metric), _card(settings_table(study.settings, metric))],
+                [
+                    fronts.fronts(study.settings, study.trade_offs, study.axes),
+                    _card(settings_table(study), prose=True),
+                    _optional(apart_table(study.trade_offs)),
+                    _optional(same_result_table(study)),
+                ],
             ),
             Section("curves", "Learning", None, [fronts.curves(curves, metric)]),
             Section("differences", "What the settings change", None, [_differences(study)]),
@@ -128,85 +85,55 @@ def study_page(study: Study, path: Path, name: str, failed: Sequence[FailedRun] 
     )
 
 
-def _answer(settings: pl.DataFrame, metric: Metric) -> Safe:
-    known = settings.drop_nulls(metric.name).sort(metric.name, descending=metric.goal == "max")
-    if known.is_empty():
+def _answer(study: Study) -> Safe:
+    trade_offs, metric = study.trade_offs, study.metric
+    leader = trade_offs.leader
+    if leader is None:
         return safe_join(["None of these runs was evaluated, so only their costs can be compared."])
-    best = known.row(0, named=True)
+    row = study.settings.row(by_predicate=pl.col("label") == leader, named=True)
+    seeds = plural(row["seeds"], "seed")
     said: list[Safe | str] = [
-        tag("strong", best["label"]),
-        f" has the best {measure.words(metric)} with ",
-        tag("strong", measure.text(metric, best[metric.name])),
-        f" (mean of {plural(best['seeds'], 'seed')}). ",
+        tag("strong", leader),
+        f" has the {'best' if trade_offs.best else 'highest mean'} {measure.words(metric)}: ".replace(
+            "highest", "highest" if metric.goal == "max" else "lowest"
+        ),
+        tag("strong", measure.text(metric, row[metric.name])),
+        f" ({interval_text(metric, row) or 'one seed'}).",
+        *_how_sure(trade_offs, leader, seeds),
     ]
-    everywhere = [
-        text
-        for text in fronts.winners(known, "up_bytes", metric)
-        if all(text in fronts.winners(known, c, metric) for c in run_sets.COSTS)
-    ]
+    fronts_of = [trade_offs.front(cost.column) for cost in fronts.COSTS]
+    everywhere = [text for text in fronts_of[0] if all(text in found for found in fronts_of)]
     said.append(
-        f"On the front for bytes, energy and time alike: {listed(everywhere, 5)}."
+        f" On the front for bytes, energy and time alike: {listed(everywhere, 5)}."
         if everywhere
-        else "No setting is on all three fronts."
+        else " No setting is on all three fronts."
     )
     return safe_join(said)
 
 
-def settings_table(settings: pl.DataFrame, metric: Metric) -> TextTable:
-    """Return the settings of a study as text: means over seeds, ranges, and the fronts each lies on."""
-    best = {name.lower(): set(fronts.winners(settings, column, metric)) for name, column, _, _ in fronts.FRONTS}
-    aimed = settings["reached"].count() > 0
-    rows = tuple(
-        (
-            row["label"],
-            count(row["seeds"]),
-            measure.text(metric, row[metric.name]),
-            _range(metric, row[f"{metric.name}_min"], row[f"{metric.name}_max"]),
-            quantity(row["up_bytes"], "bytes"),
-            quantity(row["energy_j"], "energy"),
-            band(row["energy_low_j"], row["energy_high_j"], "energy") or NOTHING,
-            quantity(row["virtual_time_s"], "time"),
-            *([_to_target(row)] if aimed else []),
-            _fronts([name for name, found in best.items() if row["label"] in found]),
-        )
-        for row in settings.sort(
-            metric.name, descending=metric.goal == "max", nulls_last=True, maintain_order=True
-        ).iter_rows(named=True)
-    )
-    head = (
-        "Setting",
-        "Seeds",
-        measure.heading(metric),
-        "Over seeds",
-        "Uplink",
-        "Energy",
-        "Energy band",
-        "Virtual time",
-        *(["To the target"] if aimed else []),
-        "On the front of",
-    )
-    return TextTable("Settings, means over their seeds", head, rows, frozenset(range(1, len(head) - 1)))
+def _how_sure(trade_offs: TradeOffs, leader: str, seeds: str) -> list[str]:
+    """Say whether the leader may be called best."""
+    others = [label for label in trade_offs.labels if label != leader]
+    if not others:
+        return []
+    if trade_offs.best:
+        return [f" It is told apart from all others on {seeds}."]
+    if max(trade_offs.better(leader, label).seeds for label in others) < FEWEST:
+        return [" From one seed nothing is told apart: run several, such as 'seeds: [1, 2, 3]'."]
+    level = trade_offs.level_with_leader
+    return [
+        f" It is not told apart from {listed(level, 5)} on {seeds}."
+        if level
+        else f" On {seeds} it is told apart from each of the others, but not from all of them at once."
+    ]
 
 
-def _to_target(row: dict[str, Any]) -> str:
-    """Say when the server's model was as good as wanted, or in how many of the seeds it was."""
-    if row["time_to_target_s"] is not None:
-        return quantity(row["time_to_target_s"], "time")
-    return NOTHING if row["reached"] is None else f"{row['reached']} of {plural(row['seeds'], 'seed')}"
+def _optional(content: TextTable | None) -> Safe | None:
+    return None if content is None else _card(content, prose=True)
 
 
-def _fronts(names: Sequence[str]) -> str:
-    return "all three" if len(names) == len(fronts.FRONTS) else ",\u00a0".join(names) or NOTHING
-
-
-def _range(metric: Metric, low: float | None, high: float | None) -> str:
-    if low is None or high is None or low == high:
-        return NOTHING
-    return f"{measure.text(metric, low)} to {measure.text(metric, high)}"
-
-
-def _card(content: TextTable) -> Safe:
-    return tag("div", table(content), class_="card")
+def _card(content: TextTable, *, prose: bool = False) -> Safe:
+    return tag("div", table(content, prose=prose), class_="card")
 
 
 def _differences(study: Study) -> Safe | None:

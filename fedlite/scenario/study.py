@@ -63,11 +63,15 @@ class Study(Section):
     """Sets of changes, run one after another; with a grid, each meets every combination."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] = (1,)
     """Every variant is run once with each."""
+    axes: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Two values of a run's summary to draw against each other: the first to the right, the second upwards."""
 
     @model_validator(mode="after")
     def _is_of_sensible_size(self) -> Study:
         if len(set(self.seeds)) != len(self.seeds):
             raise mistake("got a seed twice", "keep each seed once")
+        if len(self.axes) not in {0, 2}:
+            raise mistake(f"got {len(self.axes)} axes, expected two", "write for example 'axes: [energy_j, accuracy]'")
         return self
 
 

@@ -57,6 +57,8 @@ class Training(Section):
     """What a client does."""
     evaluate_every: Annotated[int, Field(ge=0)] = 1
     """Test the global model after every so many rounds, and after the last; 0 means after the last only."""
+    evaluate_on: Count | None = None
+    """Test it on so many of the test rows, the same in every round, run and seed; without it on all of them."""
     mode: Literal["auto", "sequential", "batched"] = "auto"
     """How clients are executed: one by one, or many at once in stacked tensors."""
     replies: Literal["auto", "reduced", "separate"] = "auto"

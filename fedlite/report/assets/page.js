@@ -49,6 +49,12 @@
     return made;
   }
 
+  // Names of points have their places for a wide figure; on a narrow one they are told beside the pointer alone.
+  function named(traces, width) {
+    const bare = (trace) => (trace.mode === "markers+text" ? Object.assign({}, trace, { mode: "markers" }) : trace);
+    return width < 520 ? traces.map(bare) : traces;
+  }
+
   function draw(plot) {
     const spec = figures[plot.dataset.figure];
     const chosen = document.querySelector(`input[name="view-${plot.dataset.figure}"]:checked`);
@@ -57,7 +63,7 @@
     const config = { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false, showTips: false };
     drawn.add(plot);
     return Plotly.react(
-      plot, resolve(view.traces, colours), layout(view.layout, spec.height, plot.clientWidth, colours), config,
+      plot, named(resolve(view.traces, colours), plot.clientWidth), layout(view.layout, spec.height, plot.clientWidth, colours), config,
     );
   }
 

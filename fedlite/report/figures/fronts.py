@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from fedlite.report import measure, run_sets
+from fedlite.learning.objectives import Metric
+from fedlite.report import measure
 from fedlite.report.figure import DASHES, SERIES, SYMBOLS, Figure, Scale, View, label, scale_for
 from fedlite.report.figures import placing
 from fedlite.report.figures.learning import AXES
@@ -17,31 +19,80 @@ from fedlite.report.words import listed, plural
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fedlite.learning.objectives import Metric
+    from fedlite.report.trade_off import TradeOffs
 
-FRONTS = (
-    ("Bytes", "up_bytes", "bytes", "bytes sent up by all devices"),
-    ("Energy", "energy_j", "energy", "energy of all devices"),
-    ("Time", "virtual_time_s", "time", "virtual time"),
-)
 GRID = 120
 MOST_LINES = 14
 
 
-def fronts(settings: pl.DataFrame, metric: Metric) -> Figure | None:
-    """Return the metric against bytes, joules and time with the Pareto fronts; `settings` is `run_sets.over_seeds`."""
+@dataclass(frozen=True)
+class Cost:
+    """A column of costs that the metric is drawn against.
+
+    Attributes
+    ----------
+    name : str
+        Of the view.
+    column : str
+    dimension : str
+        One of `units.UNITS`; "" for a plain number.
+    words : str
+        Of the axis.
+    """
+
+    name: str
+    column: str
+    dimension: str
+    words: str
+
+
+COSTS = (
+    Cost("Bytes", "up_bytes", "bytes", "bytes sent up by all devices"),
+    Cost("Energy", "energy_j", "energy", "energy of all devices"),
+    Cost("Time", "virtual_time_s", "time", "virtual time"),
+)
+EPSILON = Cost("Privacy", "epsilon", "", "ε of what was released")
+_SUFFIXES = (("_j", "energy"), ("_bytes", "bytes"), ("_s", "time"))
+
+
+def costs_of(settings: pl.DataFrame) -> tuple[Cost, ...]:
+    """Return the costs of a study's settings: bytes, joules, time, and epsilon where some state one."""
+    return (*COSTS, *([EPSILON] if settings["epsilon"].count() else []))
+
+
+def fronts(settings: pl.DataFrame, trade_offs: TradeOffs, axes: Sequence[str] = ()) -> Figure | None:
+    """Return the metric against each cost with the fronts, and one value of the summary against another if asked.
+
+    Parameters
+    ----------
+    settings : DataFrame
+        `run_sets.over_seeds`.
+    trade_offs : TradeOffs
+    axes : two names of columns, optional
+        What is drawn to the right, and upwards.
+    """
+    metric = trade_offs.metric
     known = settings.drop_nulls(metric.name)
     if known.is_empty():
         return None
-    best = {name: winners(known, column, metric) for name, column, _, _ in FRONTS}
+    costs = costs_of(known)
+    drawn = [cost for cost in costs if _differ(known, cost.column)]
+    alike = [cost.name.lower() for cost in costs if cost not in drawn]
+    best = {cost.name: trade_offs.front(cost.column) for cost in drawn}
+    views = [_front(known, trade_offs, cost) for cost in drawn]
+    if axes:
+        views = [_told(known, metric, *axes), *views]
+    if not views:
+        return None
     return Figure(
         id="fronts",
         title=f"{measure.heading(metric)} against cost",
-        views=tuple(_front(known, metric, *choice) for choice in FRONTS),
+        views=tuple(views),
         caption=(
-            "One point per setting, the mean over its seeds; the whiskers span the seeds. Filled "
-            "points lie on the front: no "
-            "other setting is as good for less. Hollow points are beaten by another."
+            "One point per setting, the mean over its seeds; the whiskers are 95 % intervals of the mean, where there "
+            "are several seeds. Filled points lie on the front: no other setting is as good for less, as far as the "
+            "seeds tell. Hollow points are beaten, or not told apart from one that is much cheaper."
+            + (f" All settings are alike in {listed(alike)}." if alike else "")
         ),
         alt="Scatter chart of settings. On the front: "
         + "; ".join(f"against {name.lower()} {listed(found, 6)}" for name, found in best.items())
@@ -50,16 +101,35 @@ def fronts(settings: pl.DataFrame, metric: Metric) -> Figure | None:
     )
 
 
-def winners(settings: pl.DataFrame, column: str, metric: Metric) -> list[str]:
-    """Return the labels on the front of the metric against one cost, cheapest first."""
-    gains = measure.gains(metric, settings[metric.name].to_list())
-    kept = settings.filter(pl.Series(run_sets.on_front(gains, settings[column].to_list()), dtype=pl.Boolean))
-    return [str(name) for name in kept.sort(column)["label"]]
+def _differ(settings: pl.DataFrame, column: str) -> bool:
+    """Return whether settings differ in a cost: points above each other would be no trade-off."""
+    return settings[column].drop_nulls().n_unique() > 1
 
 
-def _front(settings: pl.DataFrame, metric: Metric, name: str, column: str, dimension: str, words: str) -> View:
-    scale = scale_for(settings[f"{column}_max"].to_list(), dimension)
-    front = set(winners(settings, column, metric))
+def _told(settings: pl.DataFrame, metric: Metric, right: str, up: str) -> View:
+    """Return one value of the summary against another, without a front: nobody has said which is better."""
+    scale = (
+        scale_for(settings[f"{right}_max"].to_list(), dimension) if (dimension := _dimension(right)) else Scale(1, "")
+    )
+    upright = Metric(up, "max") if up != metric.name else metric
+    placed = _placed(settings, upright, right)
+    layout = {
+        "xaxis": axis(f"{right} ({scale.unit})" if scale.unit else right),
+        "yaxis": {**measure.value_axis(upright), "rangemode": "normal"},
+        "showlegend": False,
+    }
+    return View("As asked", [_points("settings", placed, "$blue", "circle", "$text", upright, right, scale)], layout)
+
+
+def _dimension(column: str) -> str:
+    return next((dimension for suffix, dimension in _SUFFIXES if column.endswith(suffix)), "")
+
+
+def _front(settings: pl.DataFrame, trade_offs: TradeOffs, cost: Cost) -> View:
+    column, metric = cost.column, trade_offs.metric
+    settings = settings.drop_nulls(column)
+    scale = scale_for(settings[f"{column}_max"].to_list(), cost.dimension) if cost.dimension else Scale(1.0, "")
+    front = set(trade_offs.front(column))
     line = settings.filter(pl.col("label").is_in(list(front))).sort(column)
     stairs = {
         "type": "scatter",
@@ -75,27 +145,31 @@ def _front(settings: pl.DataFrame, metric: Metric, name: str, column: str, dimen
     placed = _placed(pl.concat([settings.filter(on_front), settings.filter(~on_front)]), metric, column)
     parts = (
         ("on the front", placed.filter(on_front), "$blue", "circle", "$text"),
-        ("beaten", placed.filter(~on_front), "$grey", "circle-open", "$soft"),
+        ("off the front", placed.filter(~on_front), "$grey", "circle-open", "$soft"),
     )
     traces = [stairs, *(_points(*part, metric, column, scale) for part in parts if part[1].height)]
     layout = {
-        "xaxis": axis(f"{words} ({scale.unit})"),
+        "xaxis": axis(f"{cost.words} ({scale.unit})" if scale.unit else cost.words),
         "yaxis": {**measure.value_axis(metric), "rangemode": "normal"},
         "showlegend": True,
     }
-    return View(name, traces, layout)
+    return View(cost.name, traces, layout)
 
 
 def _placed(settings: pl.DataFrame, metric: Metric, column: str) -> pl.DataFrame:
     """Return the settings with the place of each one's name, null where there is none left."""
-    low, high = settings[f"{metric.name}_min"].min(), settings[f"{metric.name}_max"].max()
+    whiskers = settings.with_columns(
+        pl.col(f"{metric.name}_low").fill_null(pl.col(metric.name)).alias("low"),
+        pl.col(f"{metric.name}_high").fill_null(pl.col(metric.name)).alias("high"),
+    )
+    low, high = whiskers["low"].min(), whiskers["high"].max()
     end = settings[f"{column}_max"].max()
-    shares = settings.select(
+    shares = whiskers.select(
         pl.col("label").cast(pl.String),
         (pl.col(column) / (end or 1.0)).alias("x"),
         *(
             ((pl.col(name) - low) / ((high - low) or 1.0)).alias(part)  # type: ignore[operator]  # columns of floats
-            for part, name in (("y", metric.name), ("low", f"{metric.name}_min"), ("high", f"{metric.name}_max"))
+            for part, name in (("y", metric.name), ("low", "low"), ("high", "high"))
         ),
     )
     places = placing.positions([placing.Point(*row) for row in shares.iter_rows()])
@@ -137,8 +211,9 @@ def _whiskers(rows: pl.DataFrame, column: str, factor: float, colour: str) -> di
     return {
         "type": "data",
         "symmetric": False,
-        "array": ((rows[f"{column}_max"] - rows[column]) / factor).to_list(),
-        "arrayminus": ((rows[column] - rows[f"{column}_min"]) / factor).to_list(),
+        # A single seed has no interval.
+        "array": ((rows[f"{column}_high"] - rows[column]) / factor).fill_null(0.0).to_list(),
+        "arrayminus": ((rows[column] - rows[f"{column}_low"]) / factor).fill_null(0.0).to_list(),
         "color": colour,
         "thickness": 1,
         "width": 3,

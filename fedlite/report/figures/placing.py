@@ -13,6 +13,8 @@ WIDTH_PX: Final = 600
 HEIGHT_PX: Final = 300
 CHARACTER_PX: Final = 6.5
 LINE_PX: Final = 15
+_MARGIN_PX: Final = 30
+"""To the right of the last point that a page shows."""
 GAP_PX: Final = 7
 """Between a point's middle and its name."""
 
@@ -51,7 +53,8 @@ def positions(points: Sequence[Point]) -> list[str | None]:
     for point in points:
         sides = ("left", "right") if point.x > 1 / 2 else ("right", "left")
         places = {f"{height} {side}": _text(point, height, side) for side in sides for height in ("bottom", "top")}
-        free = (p for p, box in places.items() if box.left >= 0 and not any(box.meets(other) for other in taken))
+        inside = {p: box for p, box in places.items() if box.left >= 0 and box.right <= WIDTH_PX + _MARGIN_PX}
+        free = (p for p, box in inside.items() if not any(box.meets(other) for other in taken))
         found = next(free, None)
         chosen.append(found)
         if found is not None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fedlite.report import run_sets, tails
 from fedlite.report.compare_page import TooFewRunsError, totals_table, write_comparison
 from fedlite.report.run_data import NotARunError, read_run
-from fedlite.report.study_page import EmptyStudyError, read_study, write_study_page
+from fedlite.report.study_data import EmptyStudyError, read_study
+from fedlite.report.study_page import write_study_page
 
 
 def test_only_the_settings_that_differ_are_shown(write_run):
@@ -95,21 +94,6 @@ def test_every_pair_gives_a_page(write_run, tmp_path, changes):
     )
     assert "2 runs side by side" in text
     assert '"costs":' in text
-
-
-def test_the_front_keeps_what_nobody_beats():
-    gains, costs = [0.5, 0.7, 0.6, 0.7, None, 0.9], [1.0, 2.0, 3.0, 2.5, 0.1, None]
-    assert run_sets.on_front(gains, costs) == [True, True, False, False, False, False]
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=20))
-def test_every_point_is_on_the_front_or_beaten_by_one_that_is(points):
-    front = run_sets.on_front([gain for gain, _ in points], [cost for _, cost in points])
-    assert any(front)
-    best = [point for point, kept in zip(points, front, strict=True) if kept]
-    for point, kept in zip(points, front, strict=True):
-        beaten = any(g >= point[0] and c <= point[1] and (g, c) != point for g, c in best)
-        assert kept != beaten
 
 
 @pytest.fixture

@@ -11,11 +11,13 @@ import pytest
 from fedlite.learning.objectives import LOSS, Metric
 from fedlite.report import measure, run_sets, tables
 from fedlite.report.compare_page import comparison_page, totals_table
-from fedlite.report.figures import fairness, fronts, learning, side_by_side
+from fedlite.report.figures import fairness, learning, side_by_side
 from fedlite.report.page import write_page
 from fedlite.report.run_data import NotARunError, read_run
 from fedlite.report.run_page import write_report
-from fedlite.report.study_page import read_study, settings_table, write_study_page
+from fedlite.report.study_data import read_study
+from fedlite.report.study_page import write_study_page
+from fedlite.report.study_tables import settings_table
 
 ACCURACY = Metric("accuracy", "max", "share")
 RMSE = Metric("rmse", "min", "m")
@@ -127,16 +129,6 @@ def test_the_worst_tenth_has_the_largest_errors():
     assert bars[0]["y"] == [0.9, 0.7]
 
 
-def _settings(**columns):
-    return pl.DataFrame({"label": ["a", "b", "c"], **{name: list(values) for name, values in columns.items()}})
-
-
-def test_a_front_of_errors_holds_those_that_are_small_for_their_cost():
-    settings = _settings(rmse=(0.5, 0.3, 0.6), up_bytes=(1.0, 2.0, 3.0))
-    assert fronts.winners(settings, "up_bytes", RMSE) == ["a", "b"]
-    assert fronts.winners(settings, "up_bytes", Metric("rmse", "max")) == ["a", "c"]
-
-
 def test_the_best_run_of_a_comparison_has_the_least_error(write_error_run, tmp_path):
     runs = [read_run(write_error_run(name, level=level)) for name, level in (("bad", 0.6), ("good", 0.9))]
     curves = [tables.learning_curve(run.rounds, RMSE) for run in runs]
@@ -147,7 +139,7 @@ def test_the_best_run_of_a_comparison_has_the_least_error(write_error_run, tmp_p
     assert even["target"][0] == pytest.approx(max(curve["rmse"].min() for curve in curves), abs=0.05)
     assert even["round"][1] < even["round"][0]
     text = write_page(comparison_page(runs, ["bad", "good"]), tmp_path / "c.html").read_text(encoding="utf-8")
-    assert "<strong>good</strong> has the best rmse" in text
+    assert "<strong>good</strong> ended with the lowest rmse" in text
     assert "accura" not in _own(text)
 
 
@@ -155,9 +147,9 @@ def test_a_study_of_errors_is_sorted_from_the_least(write_error_run, tmp_path):
     runs = [(name, 1, write_error_run(name, level=level)) for name, level in (("bad", 0.6), ("good", 0.9))]
     study = read_study(runs)
     assert study.metric == RMSE
-    assert [row[0] for row in settings_table(study.settings, study.metric).rows] == ["good", "bad"]
+    assert [row[0] for row in settings_table(study).rows] == ["good", "bad"]
     text = write_study_page(runs, tmp_path / "s.html").read_text(encoding="utf-8")
-    assert "<strong>good</strong> has the best rmse" in text
+    assert "<strong>good</strong> has the lowest mean rmse" in text
     assert "accura" not in _own(text)
 
 

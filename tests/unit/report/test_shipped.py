@@ -8,7 +8,8 @@ import pytest
 
 from fedlite.report.run_data import read_run
 from fedlite.report.shipped import shipped_metric
-from fedlite.report.study_page import read_study, settings_table
+from fedlite.report.study_data import read_study
+from fedlite.report.study_tables import settings_table
 
 
 def altered(path, *, delivered=None, to_target=None):
@@ -62,7 +63,7 @@ def test_a_study_tells_the_time_to_the_target_or_in_how_many_seeds_it_was_reache
     study = read_study(paths)
     told = {row["label"]: (row["reached"], row["time_to_target_s"]) for row in study.settings.to_dicts()}
     assert told == {"sure": (2, 120.0), "luck": (1, None)}
-    shown = settings_table(study.settings, study.metric)
+    shown = settings_table(study)
     column = shown.head.index("To the target")
     assert {row[0]: row[column] for row in shown.rows} == {"sure": "2\N{NO-BREAK SPACE}min", "luck": "1 of 2 seeds"}
 
@@ -70,4 +71,4 @@ def test_a_study_tells_the_time_to_the_target_or_in_how_many_seeds_it_was_reache
 def test_a_study_without_a_target_has_no_such_column(write_run):
     study = read_study([("a", 1, write_run("a")), ("b", 1, write_run("b"))])
     assert study.settings["reached"].to_list() == [None, None]
-    assert "To the target" not in settings_table(study.settings, study.metric).head
+    assert "To the target" not in settings_table(study).head
