@@ -56,7 +56,7 @@ scenarios are scenarios/compression-watch.yaml and scenarios/compression-fashion
   with the radio where a server is asked. Up, down, energy (with its band), fleet time: of the whole run.
 * To target: the fleet time at which the server's whole model first had the accuracy that the scenario wants. Where all
   devices train only a part of it, the server's model is not what they have.
-* On the front: no other variant of the study is as accurate for less."""
+* On the front: no other variant of the study is as accurate for less, as far as its seeds tell."""
 
 
 def main() -> None:
