@@ -78,7 +78,7 @@ def compare(
 ) -> None:
     """Set runs side by side: what they cost, what differs between them, and the cost of the same result.
 
-    Nothing is overwritten: the page is called after the runs, with a number where there is one already.
+    Without --out nothing is overwritten: the page is called after the runs, with a number where there is one already.
     """
     from fedlite.report.run_data import fitting
 
@@ -92,7 +92,7 @@ def _compare(run_dirs: list[Path], out: Path | None, as_json: bool) -> None:
     from fedlite.report.page import write_page
 
     runs, names = read_runs(run_dirs)
-    page = write_page(comparison_page(runs, names), _unused(out, names))
+    page = write_page(comparison_page(runs, names), out or _unused(names))
     totals, even, metric = run_sets.totals(runs, names), run_sets.same_result(runs, names), run_sets.metric_of(runs)
     if as_json:
         differing = [dict(zip(("setting", *names), row, strict=True)) for row in run_sets.difference(runs)]
@@ -115,17 +115,11 @@ def _compare(run_dirs: list[Path], out: Path | None, as_json: bool) -> None:
     typer.echo(f"Report: {page}")
 
 
-def _unused(out: Path | None, names: list[str]) -> Path:
-    """Return where a comparison goes without overwriting anything."""
-    from fedlite.errors import FedliteError
-
-    if out is None:
-        plain = re.sub(r"[^A-Za-z0-9._+]+", "-", "-vs-".join(names)).strip("-.")[:_LONGEST]
-        pages = (Path(f"compare-{plain}{mark}.html") for mark in chain([""], (f"-{place}" for place in count(2))))
-        return next(page for page in pages if not page.exists())
-    if out.exists():
-        raise FedliteError(f"--out: got {out}, which is there already; remove it or name another file")
-    return out
+def _unused(names: list[str]) -> Path:
+    """Return where a comparison goes that nobody has named a file for: called after its runs, over no other."""
+    plain = re.sub(r"[^A-Za-z0-9._+]+", "-", "-vs-".join(names)).strip("-.")[:_LONGEST]
+    pages = (Path(f"compare-{plain}{mark}.html") for mark in chain([""], (f"-{place}" for place in count(2))))
+    return next(page for page in pages if not page.exists())
 
 
 def _finite(value: object) -> object:

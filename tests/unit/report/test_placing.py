@@ -13,6 +13,11 @@ def test_a_lone_point_has_its_name_on_the_side_where_there_is_room():
     assert positions([Point("int8", 0.9, 0.5, 0.5, 0.5)]) == ["bottom left"]
 
 
+def test_names_keep_within_the_figure():
+    crowd = [Point("a rather long name", 0.97, 0.5, 0.5, 0.5)] * 3
+    assert positions(crowd) == ["bottom left", "top left", None]
+
+
 def test_of_two_points_in_one_place_each_keeps_its_name():
     here, there = Point("top 10 %", 0.1, 0.3, 0.2, 0.4), Point("top 10 % with feedback", 0.1, 0.3, 0.1, 0.6)
     found = positions([here, there])

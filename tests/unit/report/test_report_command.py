@@ -68,3 +68,10 @@ def test_a_summary_shows_names_as_they_are(write_run, changes):
         console.quiet = False
         console.print(summary_table(path))
     assert changes.get("name", "watch-fleet") in captured.get()
+
+
+def test_a_comparison_is_called_after_its_runs_and_overwrites_nothing(write_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = [write_run(name, lr=lr) for name, lr in (("a", 0.01), ("b", 0.05), ("c", 0.1))]
+    pages = [json.loads(invoke("compare", *runs, "--json").output)["report"] for _ in range(2)]
+    assert pages == ["compare-a-vs-b-vs-c.html", "compare-a-vs-b-vs-c-2.html"]
