@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy import linalg
 
 from fedlite.rng import stream
 from fedlite.wire import CodecError, WireError, decode, encode, inspect, parse_codec
@@ -17,7 +18,7 @@ CODECS = {"drive": 1, "eden:2": 2, "eden:4": 4}
 
 
 def hadamard(size):
-    return np.array([[(-1) ** (i & j).bit_count() for j in range(size)] for i in range(size)]) / math.sqrt(size)
+    return linalg.hadamard(size) / math.sqrt(size)
 
 
 def signs(seed, count):
