@@ -285,7 +285,7 @@ def _variant(row: dict[str, Any], name: str, on: list[str]) -> dict[str, Any]:
 def _pairs(trade_offs: TradeOffs) -> list[dict[str, Any]]:
     """Return by how much each setting is better than each that follows, on the same seeds."""
     return [
-        {"better": one, "than": other, **vars(found), "told_apart": found.is_told_apart}
+        {"setting": one, "against": other, **vars(found), "told_apart": found.is_told_apart}
         for one, other in combinations(trade_offs.labels, 2)
         for found in [trade_offs.better(one, other)]
     ]

@@ -77,13 +77,11 @@ def what_is_shipped(
             "by_most_jobs": [one.profile.name for one, chosen in several if chosen],
         }
         try:
-            if plan.deliveries or not plan.is_full:
-                made = ship(ware, plan)
+            made = ship(ware, plan) if plan.deliveries or not plan.is_full else None
+            if made is not None:
                 delivered.append({**said, **_record(learning, made)})
-                inference += [_on(one, made) for one, _ in several]
-            else:
-                whole = pack(ware, plan)
-                inference += [_on(one, whole) for one, _ in several]
+            packed = made or pack(ware, plan)
+            inference += [_on(one, packed) for one, _ in several]
         except PartError as error:
             # Found out by the values of the trained model alone; what was trained is not lost by it.
             delivered.append({**said, "why": str(error)})

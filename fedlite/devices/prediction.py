@@ -50,22 +50,14 @@ class Prediction:
             "precision": self.precision,
             "arithmetic": self.arithmetic,
             "threads": self.threads,
-            "latency_ms": _band(self.time, 1e3),
-            "energy_mj": _band(self.energy, 1e3),
-            "energy_above_idle_mj": _band(self.energy_above_idle, 1e3),
-            "peak_memory_bytes": _band(self.peak, 1.0),
+            "latency_ms": self.time.record(1e3),
+            "energy_mj": self.energy.record(1e3),
+            "energy_above_idle_mj": self.energy_above_idle.record(1e3),
+            "peak_memory_bytes": self.peak.record(),
             "calibration": str(self.time.calibration),
             "memory_budget_bytes": self.budget_bytes,
             "fits": float(self.peak.high) <= self.budget_bytes,
         }
-
-
-def _band(quantity: Estimate, factor: float) -> dict[str, float]:
-    return {
-        "value": float(quantity.value) * factor,
-        "low": float(quantity.low) * factor,
-        "high": float(quantity.high) * factor,
-    }
 
 
 def predict(

@@ -117,10 +117,7 @@ def same_result(runs: Sequence[RunData], names: Sequence[str]) -> pl.DataFrame:
 
     Columns: run, target and those of `tables.learning_curve`. Empty if no target was reached by all.
     """
-    metric = metric_of(runs)
-    curves = [tables.learning_curve(run.rounds, metric) for run in runs]
-    targets = measure.levels(metric, [value for curve in curves for value in curve[metric.name]])
-    reached = [tables.first_reached(curve, metric, targets, at_most=99) for curve in curves]
+    targets, reached = _reached(runs)
     common = set.intersection(*(set(found["target"].to_list()) for found in reached)) if reached else set()
     if not common:
         return pl.DataFrame({"run": [], "target": []}, schema={"run": pl.String, "target": pl.Float64})
@@ -138,10 +135,7 @@ def at_same_result(runs: Sequence[RunData], labels: Sequence[str]) -> pl.DataFra
     and `_high`. Where a seed did not reach it, all that it spent stands for it: the mean is then the least that it can
     be, and has no interval. Empty if there is no such value.
     """
-    metric = metric_of(runs)
-    curves = [tables.learning_curve(run.rounds, metric) for run in runs]
-    targets = measure.levels(metric, [value for curve in curves for value in curve[metric.name]])
-    reached = [tables.first_reached(curve, metric, targets, at_most=99) for curve in curves]
+    targets, reached = _reached(runs)
     counts = {level: sum(level in found["target"] for found in reached) for level in targets}
     common = [level for level in targets if 2 * counts[level] >= len(runs)]
     if not common:
@@ -152,6 +146,14 @@ def at_same_result(runs: Sequence[RunData], labels: Sequence[str]) -> pl.DataFra
         spent = there if there.height else _all_spent(run)
         rows.setdefault(label, []).append({"reached": there.height, **spent.select(_PRICES).row(0, named=True)})
     return pl.DataFrame([_at(label, common[-1], several) for label, several in rows.items()])
+
+
+def _reached(runs: Sequence[RunData]) -> tuple[Sequence[float], list[pl.DataFrame]]:
+    """Return round values of the metric, the easiest first, and what each run had spent when it first reached each."""
+    metric = metric_of(runs)
+    curves = [tables.learning_curve(run.rounds, metric) for run in runs]
+    targets = measure.levels(metric, [value for curve in curves for value in curve[metric.name]])
+    return targets, [tables.first_reached(curve, metric, targets, at_most=99) for curve in curves]
 
 
 def _all_spent(run: RunData) -> pl.DataFrame:
@@ -179,9 +181,9 @@ def _at(label: str, target: float, seeds: Sequence[Mapping[str, float]]) -> dict
 def over_seeds(rows: pl.DataFrame, metric: Metric, axes: Sequence[str] = ()) -> pl.DataFrame:
     """Return one row per `label` of `totals`-like rows: seeds, and of each number mean, `_min`, `_max` and interval.
 
-    `_low` and `_high` are the ends of the mean's 95 % interval, null for a single seed; shares keep within 0 and 1, all
-    others but the metric above 0. `reached` is in how many seeds the target was (null without one),
-    `time_to_target_s` the mean if it was in all.
+    `_low` and `_high` are the ends of the mean's 95 % interval, null for a single seed; a metric that is a share keeps
+    within 0 and 1, costs above 0, and `axes`, other columns that are wanted, within nothing. `reached` is in how many
+    seeds the target was (null without one), `time_to_target_s` the mean if it was in all.
     """
     extra = [name for name in axes if name in rows.columns]
     columns = tuple(dict.fromkeys((metric.name, *COSTS, *_BESIDE, *extra)))
@@ -212,6 +214,6 @@ def _end(values: pl.Series, *, end: str, within: tuple[float, float]) -> float |
 
 def _bounds(name: str, metric: Metric) -> tuple[float, float]:
     """Return between which values a number lies, whatever its spread over seeds."""
-    if name != metric.name:
-        return (0.0, math.inf)
-    return (0.0, 1.0) if metric.unit == SHARE else (-math.inf, math.inf)
+    if name == metric.name:
+        return (0.0, 1.0) if metric.unit == SHARE else (-math.inf, math.inf)
+    return (0.0, math.inf) if name in {*COSTS, *_BESIDE} else (-math.inf, math.inf)

@@ -92,11 +92,10 @@ def _answer(study: Study) -> Safe:
         return safe_join(["None of these runs was evaluated, so only their costs can be compared."])
     row = study.settings.row(by_predicate=pl.col("label") == leader, named=True)
     seeds = plural(row["seeds"], "seed")
+    mean = "highest mean" if metric.goal == "max" else "lowest mean"
     said: list[Safe | str] = [
         tag("strong", leader),
-        f" has the {'best' if trade_offs.best else 'highest mean'} {measure.words(metric)}: ".replace(
-            "highest", "highest" if metric.goal == "max" else "lowest"
-        ),
+        f" has the {'best' if trade_offs.best else mean} {measure.words(metric)}: ",
         tag("strong", measure.text(metric, row[metric.name])),
         f" ({interval_text(metric, row) or 'one seed'}).",
         *_how_sure(trade_offs, leader, seeds),

@@ -157,7 +157,7 @@ def test_the_summary_holds_means_ranges_and_fronts(study):
     assert "up_bytes" in int8["fronts"]
     assert int8["front"]
     (pair,) = done.summary["pairs"]
-    assert (pair["better"], pair["than"], pair["seeds"]) == ("full precision", "wire.up=int8", 2)
+    assert (pair["setting"], pair["against"], pair["seeds"]) == ("full precision", "wire.up=int8", 2)
     assert pair["mean"] == pytest.approx(full["accuracy_mean"] - int8["accuracy_mean"])
     assert pair["told_apart"] == (done.summary["best"] is not None)
     assert [row["label"] for row in done.summary["same_result"]] == ["full precision", "wire.up=int8"]

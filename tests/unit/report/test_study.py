@@ -125,6 +125,15 @@ def test_two_values_of_the_summary_are_drawn_against_each_other(study_of, tmp_pa
         read_study(runs, ("calendar.weeks", "accuracy"))
 
 
+def test_only_costs_are_known_to_be_above_zero(study_of):
+    falls = {"a": {"x": -2.0}, "b": {"x": -1.0}}
+    settings = read_study(
+        study_of({"a": (0.80, 0.82), "b": (0.70, 0.72)}, extra=falls), ("extra.x", "accuracy")
+    ).settings
+    assert settings["extra.x_low"].to_list() == settings["extra.x_high"].to_list() == [-2.0, -1.0]
+    assert min(settings["energy_j_low"]) >= 0
+
+
 def test_settings_that_cost_the_same_are_no_vertical_line(study_of):
     costs = {"up_bytes": {"a": 1000, "b": 1000}, "energy_j": {"a": 3.0, "b": 2.0}}
     runs = study_of({"a": (0.80, 0.82), "b": (0.70, 0.72)}, **costs)
