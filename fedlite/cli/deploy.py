@@ -24,7 +24,10 @@ def deploy(
     run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
     artefact: Annotated[
         list[str] | None,
-        typer.Option(help="fp32, a technique, or several in their order: unstructured-pruning+static-int8."),
+        typer.Option(
+            help="fp32, of-the-run (what its own classes get), a technique, or several in their order:"
+            " unstructured-pruning+static-int8; may be repeated."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="An option of a technique: weight-only.bits=2; may be repeated.")
@@ -64,13 +67,14 @@ def _asked(
     run: Path, names: list[str], settings: list[str], use: tuple[float, str | None, str | None], out: Path
 ) -> Deployment:
     from fedlite.cli.compress_technique import setting
-    from fedlite.compose.deploying import Deployment
+    from fedlite.compose.deploying import OF_THE_RUN, Deployment
+    from fedlite.compose.offers import AS_TRAINED
     from fedlite.compose.toolbox import with_options
     from fedlite.devices.duty import Use
     from fedlite.errors import FedliteError
 
     rate, deadline, limit = use
-    parts = {name: [] if name == "fp32" else name.split("+") for name in names}
+    parts = {name: [] if name in {AS_TRAINED, OF_THE_RUN} else name.split("+") for name in names}
     told = dict(setting(text) for text in settings)
     if idle := [key for key in told if not any(_is_for(key, own) for own in parts.values())]:
         raise FedliteError(
@@ -114,6 +118,9 @@ def _show(told: Mapping[str, Any], out: Path) -> None:
     if told["exports"]:
         console.print(_exports(told["exports"]))
     for one in told["exports"]:
+        if "charge_from" in one:
+            state = f"the state from {one['charge_from']:.0%} charge alone"
+            console.print(f"{one['artefact']}, {one['format']}: {state}", markup=False)
         if not one["executed"]:
             console.print(f"{one['artefact']}, {one['format']}: {one['why']}", markup=False)
     for one in told["artefacts"]:
@@ -187,7 +194,8 @@ def _of_class(told: Mapping[str, Any]) -> Table:
     for column in ("artefact", "inference", "energy", "memory", "a second", "warm", "busy", "late", "battery, h", ""):
         table.add_column(column, justify="left" if column in {"artefact", ""} else "right")
     for one in told["artefacts"]:
-        table.add_row(one["artefact"], *(_numbers(one) if "latency_ms" in one else [""] * 8), "; ".join(one["why"]))
+        name = f"{one['artefact']} (as in the run)" if one["artefact"] == told["shipped"] else one["artefact"]
+        table.add_row(name, *(_numbers(one) if "latency_ms" in one else [""] * 8), "; ".join(one["why"]))
         for state in one.get("by_charge", ()):
             hours = state["hours_to_empty"]
             table.add_row(_state(state), *_inference(state), *[""] * 5, "" if hours is None else f"{hours:.3g}")

@@ -10,7 +10,6 @@ import numpy as np
 
 from fedlite import wire
 from fedlite.compose.shipping import pack
-from fedlite.compression.plan import Plan
 from fedlite.devices import network, power
 from fedlite.devices.channels import Channels, infeasible
 from fedlite.devices.cost import Cost
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from fedlite.compose.learning import Learning
     from fedlite.compose.shipping import Packed
+    from fedlite.compression.plan import Plan
     from fedlite.devices.profile import DeviceProfile
     from fedlite.fleet.rules import Budgets
     from fedlite.scenario.schema import Scenario
@@ -51,7 +51,7 @@ class Shipments:
         FedliteError
             If a delivery does not apply to the model.
         """
-        key = Plan(structure=plan.structure, constraints=plan.constraints, deliveries=plan.deliveries)
+        key = plan.shipment
         if key not in self._made:
             try:
                 self._made[key] = pack(self._ware, key)

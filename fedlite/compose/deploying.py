@@ -12,6 +12,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from fedlite.compose.exporting import exported
 from fedlite.compose.final_model import final_arrays, learning_of, scenario_of
+from fedlite.compose.offers import AS_TRAINED, asked_for, of_the_run
 from fedlite.compose.shipping import predicted, score_of, ship
 from fedlite.compose.spending import Done, spent
 from fedlite.compression.plan import Plan
@@ -23,14 +24,13 @@ from fedlite.learning.detection.average_precision import average_precisions
 from fedlite.learning.detection.boxes import kept
 from fedlite.learning.objectives.detection import Detection
 from fedlite.scenario.profiles import load_profile
-from fedlite.techniques import technique
-from fedlite.techniques.pipeline import joined
-from fedlite.techniques.technique import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from fedlite.compose.learning import Learning
+    from fedlite.compose.offers import Offer
     from fedlite.compose.shipping import Shipped, Ware
     from fedlite.compression.part import Part
     from fedlite.devices.duty import Use
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from fedlite.learning.models.spec import ModelSpec
     from fedlite.scenario.schema import Scenario
 
-USUAL: Final = ("fp32", "static-int8", "weight-only", "clustering")
+OF_THE_RUN: Final = "of-the-run"
+"""Names the forms under which the run's own classes were shipped the model."""
+USUAL: Final = (AS_TRAINED, OF_THE_RUN, "static-int8", "weight-only", "clustering")
 """Artefacts that are made unless others are asked for, where they apply."""
 _CLASSES: Final = ("cross-entropy", "exits")
 
@@ -52,7 +54,8 @@ class Deployment:
     ----------
     run : Path
     artefacts : sequence of (name, techniques with their options)
-        A name such as "unstructured-pruning+static-int8"; no techniques for the model as it was trained.
+        A name such as "unstructured-pruning+static-int8"; no techniques for the model as it was trained, and for
+        `OF_THE_RUN`.
     use : Use
     storage_bytes : float
         The most that an artefact may take, such as an app store's limit.
@@ -61,7 +64,7 @@ class Deployment:
     formats : sequence of str
         Names of `fedlite.export.FORMATS` that artefacts are exported to as well.
     exports : sequence of str, optional
-        The artefacts that are; the best one and fp32 if none is named.
+        The artefacts that are; the best one and fp32 if none is named. `OF_THE_RUN` names those of the classes.
     """
 
     run: Path
@@ -88,20 +91,32 @@ def deploy(asked: Deployment) -> dict[str, Any]:
     scenario = scenario_of(asked.run, "run")
     learning = learning_of(asked.run, "run")
     ware = learning.ware(final_arrays(asked.run, learning, "run"))
-    shipped, refused = _shipped(asked, ware)
+    offers, followed, refused = _offers(asked, scenario, learning)
+    shipped = _shipped(offers, ware, refused)
     asked.out.mkdir(parents=True, exist_ok=True)
-    made = [_artefact(name, one, ware, asked.out, _untrained(one.plan, scenario)) for name, one in shipped.items()]
+    made = [
+        {
+            **_artefact(
+                name, one, ware, asked.out, "" if name in followed.values() else _untrained(one.plan, scenario)
+            ),
+            "written": offers[name].written,
+        }
+        for name, one in shipped.items()
+    ]
     profiles = [load_profile(name) for name in scenario.fleet.mix]
     main = {"metric": learning.goal.main.name, "goal": learning.goal.main.goal}
     classes = [
         {
             "profile": profile.name,
             "tier": str(profile.tier),
+            # What its devices get in the run; None for a class that is left out.
+            "shipped": followed.get(profile.name),
             "artefacts": [_on(profile, name, one, asked, ware.spec) for name, one in shipped.items()],
         }
         for profile in profiles
     ]
-    leaving = _to_export(asked, [one for one in made if one["stored_bytes"] <= asked.storage_bytes], main)
+    wanted = [own for name in asked.exports for own in (followed.values() if name == OF_THE_RUN else [name])]
+    leaving = _to_export(wanted, [one for one in made if one["stored_bytes"] <= asked.storage_bytes], main)
     return {
         "run": str(asked.run),
         "model": learning.spec.name,
@@ -115,36 +130,37 @@ def deploy(asked: Deployment) -> dict[str, Any]:
     }
 
 
-def _shipped(asked: Deployment, ware: Ware) -> tuple[dict[str, Shipped], list[dict[str, str]]]:
-    """Return the artefacts that can be made, and why the others cannot."""
-    made: dict[str, Shipped] = {}
+def _offers(
+    asked: Deployment, scenario: Scenario, learning: Learning
+) -> tuple[dict[str, Offer], dict[str, str], list[dict[str, str]]]:
+    """Return the artefacts by name, which of them each class follows in the run, and why others are none."""
+    offers: dict[str, Offer] = {}
     refused = []
     for name, techniques in asked.artefacts:
+        if name == OF_THE_RUN:
+            continue
         try:
-            made[name] = ship(ware, _plan(name, techniques))
+            offers[name] = asked_for(name, techniques)
+        except FedliteError as error:
+            refused.append({"artefact": name, "why": str(error)})
+    own = of_the_run(asked.run, scenario, learning, list(offers.values()))
+    if OF_THE_RUN in dict(asked.artefacts):
+        offers |= {one.name: one for one in own.values()}
+    return offers, {profile: one.name for profile, one in own.items() if one.name in offers}, refused
+
+
+def _shipped(offers: Mapping[str, Offer], ware: Ware, refused: list[dict[str, str]]) -> dict[str, Shipped]:
+    """Return the artefacts that can be made; why the others cannot is added to `refused`."""
+    made: dict[str, Shipped] = {}
+    for name, offer in offers.items():
+        try:
+            made[name] = ship(ware, offer.plan)
         except FedliteError as error:
             refused.append({"artefact": name, "why": str(error)})
     if not made:
-        raise FedliteError(f"deploy: none of the artefacts can be made: {refused[0]['why']}")
-    return made, refused
-
-
-def _plan(name: str, techniques: Sequence[tuple[str, Mapping[str, Any]]]) -> Plan:
-    recipe = Recipe(Plan(name))
-    for one, options in techniques:
-        made = technique(one).made(options)
-        if not isinstance(made, Recipe) or made.model or made.layers or made.lesson or made.among:
-            raise FedliteError(
-                f"artefact {name!r}: got {one!r}, which chooses a net or searches for a plan, expected what can be done"
-                " to a trained model; leave it out"
-            )
-        if not (made.plan.deliveries or made.plan.constraints or not made.plan.structure.is_full):
-            raise FedliteError(
-                f"artefact {name!r}: got {one!r}, which acts in training or on the wire and leaves a trained model as"
-                " it is, expected what changes it; leave it out"
-            )
-        recipe = joined(recipe, made)
-    return recipe.plan
+        why = refused[0]["why"] if refused else "all of the run's classes are left out; name artefacts"
+        raise FedliteError(f"deploy: none of the artefacts can be made: {why}")
+    return made
 
 
 def _untrained(plan: Plan, scenario: Scenario) -> str:
@@ -309,10 +325,9 @@ def _obstacles(profile: DeviceProfile, stored_bytes: int, peak: Estimate, limit_
     return [said.format(what, show(need, "bytes"), show(have, "bytes")) for what, need, have in checks if need > have]
 
 
-def _to_export(asked: Deployment, made: Sequence[Mapping[str, Any]], main: Mapping[str, str]) -> list[str]:
+def _to_export(wanted: Sequence[str], made: Sequence[Mapping[str, Any]], main: Mapping[str, str]) -> list[str]:
     names = [str(one["artefact"]) for one in _ranked(made, main)]
-    wanted = asked.exports or [*names[:1], "fp32"]
-    return [name for name in names if name in wanted]
+    return [name for name in names if name in (wanted or [*names[:1], AS_TRAINED])]
 
 
 def _ranked(made: Sequence[Mapping[str, Any]], main: Mapping[str, str]) -> list[Mapping[str, Any]]:
@@ -340,13 +355,7 @@ def variants(told: Mapping[str, Any], asked: Deployment) -> dict[str, Any]:
     if not best:
         why = {reason for kind in told["classes"] for one in kind["artefacts"] for reason in one["why"]}
         raise FedliteError(f"deploy: no artefact runs on any class: {'; '.join(sorted(why))}; add a smaller one")
-    techniques, run = dict(asked.artefacts), os.path.relpath(asked.run.resolve(), asked.out.resolve())
-    names = [str(one["artefact"]) for one in best]
-    # A plan names its variants in letters, digits and hyphens.
-    return {
-        "variants": [{"name": name.replace("+", "-"), "run": run, "plan": _written(techniques[name])} for name in names]
-    }
-
-
-def _written(techniques: Sequence[tuple[str, Mapping[str, Any]]]) -> Any:
-    return {"techniques": [{"name": name, **options} for name, options in techniques]} if techniques else "full"
+    run = os.path.relpath(asked.run.resolve(), asked.out.resolve())
+    # A plan names its variants in letters, digits, dots and hyphens.
+    named = [(str(one["artefact"]).replace("+", "-"), one["written"]) for one in best]
+    return {"variants": [{"name": name, "run": run, "plan": written} for name, written in named]}

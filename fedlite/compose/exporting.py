@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import sys
 from collections import Counter
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 ROWS: Final = 1000
 """Test rows, from the first on, that an exported file is executed on: one at a time, as on a device."""
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 LOG: Final = "export.log"
 """File of what converters say, which say much."""
 
@@ -57,10 +59,13 @@ def exported(name: str, shipped: Shipped, ware: Ware, form: Format, out: Path) -
         written, `precision` names these kinds. Where it was executed: `runtime`, `rows`, and over all outputs of all
         rows `max_relative_error` (largest difference over largest magnitude) and `sqnr_db` (None if there is no
         difference) against the artefact's own; `metrics` through the runtime and `own_metrics` of fedlite on the same
-        rows. Else `why` not.
+        rows. Else `why` not. `charge_from` where what runs follows the battery: the state that is written.
     """
     file = out / f"{name}{form.suffix}"
     told: dict[str, Any] = {"artefact": name, "format": form.name, "written": False, "executed": False}
+    if shipped.charge_from is not None:
+        # Other runtimes know no battery: the file has one of the states.
+        told["charge_from"] = shipped.charge_from
     if not shipped.artefact.on_device:
         return {**told, "why": "no model lies on the device"}
     # torch's switch, eval: nothing drops out, batch statistics stay.
@@ -133,7 +138,7 @@ def _bytes(file: Path) -> int:
 
 def _line(error: Exception) -> str:
     """Return what an error says, in one line."""
-    said = " ".join(str(error).split()) or "no reason given"
+    said = " ".join(_COLOUR.sub("", str(error)).split()) or "no reason given"
     return f"{type(error).__name__}: {said}"[:300]
 
 

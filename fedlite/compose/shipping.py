@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
+from fedlite.compression.constraint.magnitude import Masked
+from fedlite.compression.part import PartError
 from fedlite.compression.structure.base import net_of
 from fedlite.delivery.base import Artefact, Calibration, delivered
 from fedlite.devices.duty import Duty, duty, hours_by_charge
@@ -306,11 +308,23 @@ def artefact_of(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Art
 
 
 def _seen(net: nn.Module, ware: Ware, plan: Plan) -> nn.Module:
-    """Return the net as training under the plan's constraints sees it: what its devices are shipped, and tested on."""
+    """Return the net as training under the plan's constraints sees it: what its devices are shipped, and tested on.
+
+    Raises
+    ------
+    PartError
+        If masks leave a layer no weight.
+    """
     if not plan.constraints:
         return net
-    job = ClientJob(np.arange(0), ware.seed)
-    return filled(net, _trainer(net, ware).seen(state_of(net), plan.constraints, job))
+    found = _trainer(net, ware).seen(state_of(net), plan.constraints, ClientJob(np.arange(0), ware.seed))
+    masks = ", ".join(part.label for part in plan.constraints if isinstance(part, Masked))
+    for name, weights in zip(net.state_dict(), found, strict=True):
+        if masks and weights.ndim >= _MATRIX and not weights.any():
+            raise PartError(
+                f"{masks}: leaves none of the {weights.size:,} weights of {name}; take away a smaller share"
+            )
+    return filled(net, found)
 
 
 def _loss(net: nn.Module, ware: Ware) -> float:

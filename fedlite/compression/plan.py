@@ -120,6 +120,11 @@ class Plan:
         return self.structure.is_full and not self.constraints
 
     @property
+    def shipment(self) -> Plan:
+        """The part of the plan that decides which file a device gets of a trained model."""
+        return Plan(structure=self.structure, constraints=self.constraints, deliveries=self.deliveries)
+
+    @property
     def label(self) -> str:
         """Short, of all that changes net, training and update, such as "width 0.5, 8 bits"; "full" if nothing does."""
         changing = [] if self.structure.is_full else [self.structure]

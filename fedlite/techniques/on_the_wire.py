@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from fedlite.client.downlink import EXACT
 from fedlite.client.stages.error_feedback import ErrorFeedback
+from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
 from fedlite.techniques.technique import DOWNLINK, UPLINK, WIRE, Technique
+from fedlite.wire import CodecError, parse_codec
 
 
 def top_k(share: float = 0.1, numbers: str = "int8", *, feedback: bool = True) -> Plan:
@@ -53,7 +56,13 @@ def codebooks(clusters: int = 16) -> Plan:
 
 def delta_downlink(delta: str = "exact", down: str = "fp16") -> Plan:
     """Send a device that holds an earlier version of the model the difference to it, not the whole model again."""
-    return Plan("delta-downlink", down=tuple(down.split("+")), delta=tuple(delta.split("+")))
+    stages = tuple(delta.split("+"))
+    try:
+        if stages != EXACT:
+            parse_codec(stages)
+    except CodecError as error:
+        raise PartError(f"delta: {error}") from error
+    return Plan("delta-downlink", down=tuple(down.split("+")), delta=stages)
 
 
 def _wire(

@@ -194,13 +194,13 @@ class Technique:
         made = self.made(self.example.set)
         return isinstance(made, Recipe) and made.among is None and made.lesson is None and made.width == 1.0
 
-    def made(self, options: Mapping[str, Any]) -> Recipe | Search:
-        """Return the recipe, or the search for one, under these options.
+    def read(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options as their types; texts, as the command line has them, are read as what the type asks for.
 
         Raises
         ------
         PartError
-            If an option is unknown, of the wrong type or out of range.
+            If one is unknown, missing or of the wrong type.
         """
         known = self.options
         if unknown := sorted(set(options) - set(known)):
@@ -214,19 +214,28 @@ class Technique:
         if missing := [name for name, one in every.items() if one.default is one.empty and name not in options]:
             raise PartError(f"{self.name}: got no {missing[0]!r}, expected a value; add '{missing[0]}=...'")
         hints = get_type_hints(self.make)
-        checked = {name: _checked(f"{self.name}.{name}", value, hints[name]) for name, value in options.items()}
+        return {name: _checked(f"{self.name}.{name}", value, hints[name]) for name, value in options.items()}
+
+    def made(self, options: Mapping[str, Any]) -> Recipe | Search:
+        """Return the recipe, or the search for one, under these options.
+
+        Raises
+        ------
+        PartError
+            If an option is unknown, of the wrong type or out of range.
+        """
         try:
-            found = self.make(**checked)
+            found = self.make(**self.read(options))
         except PartError as error:
             # A part knows its own names only; options of a technique mostly are those of its parts.
-            if str(error).partition(":")[0] not in known:
+            if str(error).partition(":")[0] not in self.options:
                 raise
             raise PartError(f"{self.name}.{error}") from error
         return Recipe(found) if isinstance(found, Plan) else found
 
 
 def _checked(where: str, value: Any, hint: Any) -> Any:
-    """Return an option as its type; texts, as the command line has them, are read as what the type asks for."""
+    """Return an option as its type."""
     from pydantic import TypeAdapter, ValidationError
 
     if isinstance(value, list):

@@ -16,6 +16,7 @@ from fedlite.cli.main import app
 from fedlite.compose import deploying
 from fedlite.compose.deploying import Deployment, deploy
 from fedlite.compose.final_model import final_arrays, learning_of
+from fedlite.compose.offers import asked_for
 from fedlite.compose.shipping import predicted, ship
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.width import Width
@@ -156,14 +157,14 @@ def test_what_the_run_did_not_train_for_is_said(trained, deployed):
     (remark,) = said.pop(PRUNED[0])
     assert remark.startswith("this model was not trained under 50% sparse, and may lose what it learned otherwise;")
     assert set(map(tuple, said.values())) == {()}
-    plan = deploying._plan(*PRUNED)
+    plan = asked_for(*PRUNED).plan
     named = "clients: [{for: any, plan: {techniques: [{name: unstructured-pruning, sparsity: 0.5}]}}]\n"
     assert not deploying._untrained(plan, parse_scenario(SCENARIO + named))
     assert deploying._untrained(plan, parse_scenario(SCENARIO + named.replace("0.5", "0.6")))
 
 
 def test_a_term_of_training_that_the_run_did_not_have_is_said():
-    plan = deploying._plan("group-sparsity", [("group-sparsity", {})])
+    plan = asked_for("group-sparsity", [("group-sparsity", {})]).plan
     assert deploying._untrained(plan, parse_scenario(SCENARIO)).startswith(
         "this model was not trained under group lasso 0.003,"
     )
@@ -303,13 +304,12 @@ def test_a_setting_that_no_artefact_has_is_refused(trained, tmp_path):
 @pytest.mark.parametrize(
     ("named", "expected"), [((), ["good", "fp32"]), (("poor",), ["poor"]), (("fp32", "good"), ["good", "fp32"])]
 )
-def test_the_best_artefact_and_fp32_are_exported_or_those_that_are_named(tmp_path, named, expected):
+def test_the_best_artefact_and_fp32_are_exported_or_those_that_are_named(named, expected):
     made = [
         {"artefact": name, "metrics": {"accuracy": accuracy}}
         for name, accuracy in (("poor", 0.5), ("fp32", 0.8), ("good", 0.9))
     ]
-    asked = Deployment(tmp_path, [], Use(), 1e9, tmp_path, ("onnx",), named)
-    assert deploying._to_export(asked, made, {"metric": "accuracy", "goal": "max"}) == expected
+    assert deploying._to_export(named, made, {"metric": "accuracy", "goal": "max"}) == expected
 
 
 def test_each_format_exports_what_was_made(trained, tmp_path, monkeypatch):
@@ -324,3 +324,60 @@ def test_each_format_exports_what_was_made(trained, tmp_path, monkeypatch):
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(FedliteError, match=r"run: got the run .*nothing, expected that of a scenario"):
         deploy(Deployment(tmp_path / "nothing", [("fp32", [])], Use(), 1e9, tmp_path))
+
+
+OWN = """clients:
+  - {for: {profile: nrf52840}, plan: {width: 0.5, techniques: [{name: static-int8, rows: 32}]}}
+  - {for: {profile: galaxy-a52}, plan: auto, limits: {stored: 10 kB}}
+"""
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    mix = "{pixel-4: 25 %, nrf52840: 50 %, galaxy-a52: 25 %}"
+    text = SCENARIO.replace("{pixel-4: 50 %, nrf52840: 50 %}", mix) + OWN
+    done = run(parse_scenario(text), out=tmp_path_factory.mktemp("mixed") / "run", settings=Settings("local"))
+    out = tmp_path_factory.mktemp("own")
+    found = CliRunner().invoke(app, ["deploy", str(done.path), "--out", str(out)])
+    assert found.exit_code == 0, found.output
+    return done, out, found.output
+
+
+def test_what_the_runs_own_classes_get_is_made_unless_others_are_asked_for(mixed):
+    done, out, shown = mixed
+    told = json.loads((out / "deploy.json").read_text())
+    made = {one["artefact"]: one for one in told["artefacts"]}
+    shipped = {one["profile"]: one["shipped"] for one in told["classes"]}
+    assert shipped["pixel-4"] == "fp32"
+    assert len(set(shipped.values())) == 3
+    delivered = {profile: one for one in done.summary["delivered"] for profile in one["profiles"]}
+    for profile in ("nrf52840", "galaxy-a52"):
+        mine = made[shipped[profile]]
+        # It is what the run's own summary tells of, and it was trained like that.
+        assert mine["stored_bytes"] == delivered[profile]["stored_bytes"] < made["fp32"]["stored_bytes"]
+        assert mine["metrics"]["accuracy"] == delivered[profile]["metrics"]["accuracy"]
+        assert not mine["remarks"]
+        assert f"{shipped[profile]} (as in the run)"[:12] in shown
+
+
+def test_a_rollout_takes_what_the_runs_own_classes_get(mixed):
+    done, out, _ = mixed
+    told = json.loads((out / "deploy.json").read_text())
+    plan = (out / "variants.yaml").read_text() + (
+        "name: small\nfleet: {devices: 100, mix: {galaxy-a52: 100 %}}\nstrategy: {preset: play-staged}\n"
+    )
+    learning = learning_of(done.path, "run")
+    ware = learning.ware(final_arrays(done.path, learning, "run"))
+    variants = {one.name: one for one in parse_rollout(plan, folder=out).model.variants}
+    for name in {one["shipped"] for one in told["classes"]}:
+        made = ship(ware, variants[name].plan.plan(("fp32",), ("fp32",)))
+        assert made.file == (out / f"{name}.fedlite").read_bytes()
+
+
+def test_what_the_classes_get_is_not_made_where_others_are_asked_for(mixed, tmp_path):
+    done, _, _ = mixed
+    found = told(done, tmp_path, ("weight-only", [("weight-only", {})]))
+    assert [one["artefact"] for one in found["artefacts"]] == ["weight-only"]
+    assert {one["shipped"] for one in found["classes"]} == {None}
+    own = told(done, tmp_path, (deploying.OF_THE_RUN, []))
+    assert {one["artefact"] for one in own["artefacts"]} == {one["shipped"] for one in own["classes"]}

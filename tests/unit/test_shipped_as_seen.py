@@ -13,6 +13,7 @@ from fedlite.compose.shipping import Ware, artefact_of, pack, state_of
 from fedlite.compose.trials import Trials
 from fedlite.compression.constraint.binary import Binary, binarised
 from fedlite.compression.constraint.fake_quant import FakeQuant, fake_quantize
+from fedlite.compression.constraint.magnitude import Magnitude
 from fedlite.compression.constraint.mixed_bits import MixedBits
 from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
@@ -49,6 +50,15 @@ def delivered(of, *names):
         made = technique(name).made({}).plan
         plan = Plan("plan", constraints=(*plan.constraints, *made.constraints), deliveries=made.deliveries)
     return pack(of, plan)
+
+
+def test_masks_that_leave_a_layer_no_weight_are_refused_by_its_name():
+    plan = Plan("plan", constraints=(Magnitude(0.9999, "local"),))
+    with pytest.raises(
+        PartError, match=r"99\.99% sparse: leaves none of the 384 weights of 1\.weight; take away fewer"
+    ):
+        pack(PERCEPTRON, plan)
+    assert pack(PERCEPTRON, Plan("plan", constraints=(Magnitude(0.9, "local"),))).file
 
 
 def tensors(of):

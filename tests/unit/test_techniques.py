@@ -65,6 +65,9 @@ def test_options_are_checked_by_name_type_and_range():
         technique("weight-only").made({"bits": "3"})
     with pytest.raises(FedliteError, match=r"static-int8"):
         technique("static-int9")
+    with pytest.raises(PartError, match=r"^delta-downlink\.delta: codec: got the stage 'nope'"):
+        technique("delta-downlink").made({"delta": "nope"})
+    assert technique("weight-only").read({"bits": "2", "keep": "fc"}) == {"bits": 2, "keep": ("fc",)}
     assert technique("static-int8").made({"keep": "fc,features.0"}) == technique("static-int8").made(
         {"keep": ("fc", "features.0")}
     )

@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 
 from fedlite.cli.main import app
 from fedlite.compose.exporting import LOG, exported
+from fedlite.compose.shipping import ship
 from fedlite.delivery.ask_server import AskServer
 from fedlite.delivery.static_quantization import StaticQuantization
 from fedlite.errors import UnknownNameError
 from fedlite.export import FORMATS, base, format_of
 from fedlite.export.base import ExtraMissingError, Format
+from fedlite.techniques import technique
 
 
 class Doubling(Format):
@@ -104,6 +106,15 @@ def test_what_a_converter_or_a_runtime_raises_is_told_in_a_line(shipped, ware, t
     told = exported("not", shipped(), ware, form, tmp_path)
     assert (told["why"], told["written"], told["executed"]) == (why, refuses == "open", False)
     assert "metrics" not in told
+
+
+def test_colours_of_a_converter_are_left_out_and_the_state_of_the_battery_is_named(shipped, ware, tmp_path):
+    form = Doubling()
+    form.write = lambda *_: (_ for _ in ()).throw(ValueError("\x1b[31mfft\x1b[0m is not known"))
+    told = exported("slim", ship(ware, technique("battery-width").made({"charge": 0.3}).plan), ware, form, tmp_path)
+    assert told["why"] == "not converted: ValueError: fft is not known"
+    assert told["charge_from"] == 0.2
+    assert "charge_from" not in exported("one", shipped(), ware, form, tmp_path)
 
 
 def test_what_executes_elsewhere_is_written_and_not_scored(shipped, ware, tmp_path):
