@@ -321,9 +321,7 @@ def _seen(net: nn.Module, ware: Ware, plan: Plan) -> nn.Module:
     masks = ", ".join(part.label for part in plan.constraints if isinstance(part, Masked))
     for name, weights in zip(net.state_dict(), found, strict=True):
         if masks and weights.ndim >= _MATRIX and not weights.any():
-            raise PartError(
-                f"{masks}: leaves none of the {weights.size:,} weights of {name}; take away a smaller share"
-            )
+            raise PartError(f"{masks}: leaves none of the {weights.size:,} weights of {name}; take away fewer")
     return filled(net, found)
 
 
