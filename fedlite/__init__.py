@@ -9,11 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedlite.api import Settings, load_run, load_scenario, resume, run, sweep
+    from fedlite.api import Settings, estimate, estimate_study, load_run, load_scenario, resume, run, sweep
 
 __version__ = "0.1.0"
 
-__all__ = ["Settings", "__version__", "load_run", "load_scenario", "resume", "run", "sweep"]
+__all__ = [
+    "Settings",
+    "__version__",
+    "estimate",
+    "estimate_study",
+    "load_run",
+    "load_scenario",
+    "resume",
+    "run",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> Any:

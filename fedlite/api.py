@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from fedlite.compose.finished import Run, load_run
 from fedlite.compose.progress import Progress
+from fedlite.estimating import Estimate, StudyEstimate, estimate, estimate_study
 from fedlite.runner import Settings, resume, run
 from fedlite.scenario.loader import load_scenario
 from fedlite.sweeper import Sweep, SweepProgress, sweep
 
 __all__ = [
+    "Estimate",
     "Progress",
     "Run",
     "Settings",
+    "StudyEstimate",
     "Sweep",
     "SweepProgress",
+    "estimate",
+    "estimate_study",
     "load_run",
     "load_scenario",
     "resume",

@@ -38,26 +38,36 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Run directory; default: the next free runs/NAME-001.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the interrupted run in this directory.")] = None,
     overrides: Overrides = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Run the first rounds only, and tell what the whole will take.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON, last.")] = False,
 ) -> None:
-    """Run a scenario: real training, real bytes, virtual time; leaves a run directory with a report."""
+    """Run a scenario: real training, real bytes, virtual time; leaves a run directory with a report.
+
+    With --estimate it leaves nothing: wall time, memory and disk of the whole are told from its first rounds.
+    """
     from fedlite import runner as running
     from fedlite.scenario.loader import load_scenario
 
     settings = running.Settings(backend=backend, actors=actors, ray_address=ray_address, accelerator=accelerator)
     if resume is not None:
-        if scenario is not None or overrides or seed is not None or out is not None:
+        if scenario is not None or overrides or seed is not None or out is not None or estimate:
             raise FedliteError(
-                "--resume: got a scenario, --set, --seed or --out beside it; the run has its own already"
+                "--resume: got a scenario, --set, --seed, --out or --estimate beside it; the run has its own already"
             )
         finished = shown(as_json or quiet, lambda say: running.resume(resume, settings=settings, progress=say))
     else:
         if scenario is None:
             raise FedliteError("run: got no scenario, expected a file; write 'fedlite run scenarios/quickstart.yaml'")
         chosen = load_scenario(scenario, changes_of(overrides or [], seed))
+        if estimate:
+            from fedlite.cli.estimates import tell_run
+
+            return tell_run(chosen, settings, quiet=as_json or quiet, as_json=as_json)
         finished = shown(as_json or quiet, lambda say: running.run(chosen, out=out, settings=settings, progress=say))
-    tell(finished, as_json)
+    return tell(finished, as_json)
 
 
 def tell(finished: Run, as_json: bool) -> None:

@@ -31,6 +31,10 @@ def sweep(
     seed_free: Annotated[
         bool, typer.Option("--seed-free", help="Run each variant once, with the base scenario's own seed.")
     ] = False,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Run the first rounds of each setting only, and tell what is left will take."),
+    ] = False,
     quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON, last.")] = False,
 ) -> None:
@@ -42,6 +46,10 @@ def sweep(
     from fedlite.sweeper import sweep as sweep_study
 
     settings = Settings(backend=backend, actors=actors, ray_address=ray_address, accelerator=accelerator)
+    if estimate:
+        from fedlite.cli.estimates import tell_study
+
+        return tell_study(study, out, settings, seed_free=seed_free, quiet=as_json or quiet, as_json=as_json)
 
     def work(say: Callable[[SweepProgress], None] | None) -> Sweep:
         return sweep_study(study, out=out, settings=settings, seed_free=seed_free, progress=say)
@@ -53,6 +61,7 @@ def sweep(
         _show(done)
     if done.failed:
         raise SystemExit(SOME_FAILED)
+    return None
 
 
 def _show(done: Sweep) -> None:
