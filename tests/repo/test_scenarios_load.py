@@ -44,6 +44,8 @@ def test_every_variant_of_a_shipped_study_loads(path):
     loaded = load_study(path)
     assert loaded.study.name == path.stem
     assert len({(variant.label, variant.seed) for variant in loaded.variants}) == len(loaded.variants) > 1
+    # Fewer tell no spread.
+    assert len(loaded.study.seeds) >= 3
 
 
 @pytest.mark.parametrize("path", [*SCENARIOS, *STUDIES], ids=lambda path: path.stem)
