@@ -59,8 +59,10 @@ def deploy(
     if as_json:
         print(json.dumps(told))
     else:
-        _show(told, asked.out)
+        _show(told)
     (asked.out / "variants.yaml").write_text(dump({"model": variants(told, asked)}), encoding="utf-8")
+    if not as_json:
+        terminal().print(f"files, deploy.json and variants.yaml: {asked.out}", markup=False)
 
 
 def _asked(
@@ -97,9 +99,12 @@ def _read(option: str, text: str | None, dimension: str) -> float:
     from fedlite.units import parse
 
     try:
-        return math.inf if text is None else parse(text, dimension)
+        found = math.inf if text is None else parse(text, dimension)
     except UnitError as error:
         raise FedliteError(f"{option}: {error}") from error
+    if found <= 0:
+        raise FedliteError(f"{option}: got {text!r}, expected above 0; leave it out for none")
+    return found
 
 
 def _is_for(key: str, techniques: Sequence[str]) -> bool:
@@ -109,12 +114,13 @@ def _is_for(key: str, techniques: Sequence[str]) -> bool:
     return owner in techniques if dot else any(option in technique(name).options for name in techniques)
 
 
-def _show(told: Mapping[str, Any], out: Path) -> None:
-
+def _show(told: Mapping[str, Any]) -> None:
     console = terminal()
     console.print(_quality(told))
     for one in told["classes"]:
         console.print(_of_class(one))
+        if one["left_out"]:
+            console.print(f"{one['profile']} took no part in the run: {one['left_out']}", markup=False)
     if told["exports"]:
         console.print(_exports(told["exports"]))
     for one in told["exports"]:
@@ -129,7 +135,6 @@ def _show(told: Mapping[str, Any], out: Path) -> None:
     for one in told["not_made"]:
         console.print(f"{one['artefact']}: not made: {one['why']}", markup=False)
     console.print("In brackets the 80 % band. Times are the device model's, not this computer's.", style="dim")
-    console.print(f"files, deploy.json and variants.yaml: {out}", markup=False)
 
 
 def _quality(told: Mapping[str, Any]) -> Table:
@@ -195,7 +200,8 @@ def _of_class(told: Mapping[str, Any]) -> Table:
         table.add_column(column, justify="left" if column in {"artefact", ""} else "right")
     for one in told["artefacts"]:
         name = f"{one['artefact']} (as in the run)" if one["artefact"] == told["shipped"] else one["artefact"]
-        table.add_row(name, *(_numbers(one) if "latency_ms" in one else [""] * 8), "; ".join(one["why"]))
+        why = [*one["why"], *(["does not keep up"] if one.get("busy", 0.0) > 1.0 else [])]
+        table.add_row(name, *(_numbers(one) if "latency_ms" in one else [""] * 8), "; ".join(why))
         for state in one.get("by_charge", ()):
             hours = state["hours_to_empty"]
             table.add_row(_state(state), *_inference(state), *[""] * 5, "" if hours is None else f"{hours:.3g}")

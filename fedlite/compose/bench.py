@@ -371,7 +371,8 @@ class Bench:
     def _ware(self, spec: ModelSpec, arrays: list[Array]) -> Ware:
         task = self._task
         calibration = task.shares[0][:CALIBRATION_ROWS]
-        return Ware(spec, arrays, task.data, calibration, task.held, self._effort.seed, self.objective_of(spec))
+        effort, objective = self._effort, self.objective_of(spec)
+        return Ware(spec, arrays, task.data, calibration, task.held, effort.seed, objective, effort.rounds)
 
     def _trainer(self, net: nn.Module, spec: ModelSpec) -> Trainer:
         return Trainer(net, objective=objectives.objective(self.objective_of(spec)), mode="sequential")

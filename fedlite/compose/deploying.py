@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from sklearn.metrics import precision_recall_fscore_support
 
-from fedlite.compose.exporting import exported
+from fedlite.compose.exporting import exported, not_exported
 from fedlite.compose.final_model import final_arrays, learning_of, scenario_of
 from fedlite.compose.offers import AS_TRAINED, asked_for, of_the_run
 from fedlite.compose.shipping import predicted, score_of, ship
@@ -91,8 +91,9 @@ def deploy(asked: Deployment) -> dict[str, Any]:
     scenario = scenario_of(asked.run, "run")
     learning = learning_of(asked.run, "run")
     ware = learning.ware(final_arrays(asked.run, learning, "run"))
-    offers, followed, refused = _offers(asked, scenario, learning)
+    offers, followed, left_out, refused = _offers(asked, scenario, learning)
     shipped = _shipped(offers, ware, refused)
+    _joined(shipped, followed, [name for name in shipped if name not in dict(asked.artefacts)])
     asked.out.mkdir(parents=True, exist_ok=True)
     made = [
         {
@@ -109,14 +110,17 @@ def deploy(asked: Deployment) -> dict[str, Any]:
         {
             "profile": profile.name,
             "tier": str(profile.tier),
-            # What its devices get in the run; None for a class that is left out.
+            # What its devices get in the run, if it is among the artefacts, and why they get nothing.
             "shipped": followed.get(profile.name),
+            "left_out": left_out.get(profile.name, ""),
             "artefacts": [_on(profile, name, one, asked, ware.spec) for name, one in shipped.items()],
         }
         for profile in profiles
     ]
     wanted = [own for name in asked.exports for own in (followed.values() if name == OF_THE_RUN else [name])]
-    leaving = _to_export(wanted, [one for one in made if one["stored_bytes"] <= asked.storage_bytes], main)
+    fitting = [one for one in made if one["stored_bytes"] <= asked.storage_bytes]
+    leaving = _to_export(wanted, fitting, main)
+    staying = [name for name in _to_export(wanted, made, main) if name not in leaving] if wanted else []
     return {
         "run": str(asked.run),
         "model": learning.spec.name,
@@ -124,16 +128,23 @@ def deploy(asked: Deployment) -> dict[str, Any]:
         "main": main,
         "artefacts": made,
         "not_made": refused,
-        "exports": [exported(name, shipped[name], ware, form, asked.out) for form in formats for name in leaving],
+        "exports": [
+            *(exported(name, shipped[name], ware, form, asked.out) for form in formats for name in leaving),
+            *(not_exported(name, form, "it takes more than the limit") for form in formats for name in staying),
+        ],
         "classes": classes,
-        "use": {"per_s": asked.use.per_s, "deadline_s": _finite(asked.use.deadline_s)},
+        "use": {
+            "per_s": asked.use.per_s,
+            "deadline_s": _finite(asked.use.deadline_s),
+            "limit_bytes": _finite(asked.storage_bytes),
+        },
     }
 
 
 def _offers(
     asked: Deployment, scenario: Scenario, learning: Learning
-) -> tuple[dict[str, Offer], dict[str, str], list[dict[str, str]]]:
-    """Return the artefacts by name, which of them each class follows in the run, and why others are none."""
+) -> tuple[dict[str, Offer], dict[str, str], dict[str, str], list[dict[str, str]]]:
+    """Return the artefacts by name, which of them each class follows or why none, and why others cannot be made."""
     offers: dict[str, Offer] = {}
     refused = []
     for name, techniques in asked.artefacts:
@@ -143,10 +154,11 @@ def _offers(
             offers[name] = asked_for(name, techniques)
         except FedliteError as error:
             refused.append({"artefact": name, "why": str(error)})
-    own = of_the_run(asked.run, scenario, learning, list(offers.values()))
+    own, left_out = of_the_run(asked.run, scenario, learning, list(offers.values()))
     if OF_THE_RUN in dict(asked.artefacts):
         offers |= {one.name: one for one in own.values()}
-    return offers, {profile: one.name for profile, one in own.items() if one.name in offers}, refused
+    followed = {profile: one.name for profile, one in own.items() if one.name in offers}
+    return offers, followed, left_out, refused
 
 
 def _shipped(offers: Mapping[str, Offer], ware: Ware, refused: list[dict[str, str]]) -> dict[str, Shipped]:
@@ -178,6 +190,17 @@ def _untrained(plan: Plan, scenario: Scenario) -> str:
 
 def _of_training(plan: Plan) -> Sequence[Part]:
     return (*(() if plan.structure.is_full else (plan.structure,)), *plan.constraints, *plan.terms)
+
+
+def _joined(shipped: dict[str, Shipped], followed: dict[str, str], own: Sequence[str]) -> None:
+    """Leave out what classes follow where its file is that of another artefact: they follow that then."""
+    for name in own:
+        mine = shipped[name]
+        kind = mine.file, mine.macs, mine.precision
+        same = [one for one, it in shipped.items() if one != name and (it.file, it.macs, it.precision) == kind]
+        if same:
+            del shipped[name]
+            followed |= {profile: same[0] for profile, one in followed.items() if one == name}
 
 
 def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path, remark: str) -> dict[str, Any]:

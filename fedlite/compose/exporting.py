@@ -67,7 +67,7 @@ def exported(name: str, shipped: Shipped, ware: Ware, form: Format, out: Path) -
         # Other runtimes know no battery: the file has one of the states.
         told["charge_from"] = shipped.charge_from
     if not shipped.artefact.on_device:
-        return {**told, "why": "no model lies on the device"}
+        return not_exported(name, form, "no model lies on the device")
     # torch's switch, eval: nothing drops out, batch statistics stay.
     net = filled(copy.deepcopy(shipped.artefact.net), shipped.artefact.read(shipped.file)).eval()
     counted: Counter[str] = Counter()
@@ -98,6 +98,11 @@ def exported(name: str, shipped: Shipped, ware: Ware, form: Format, out: Path) -
             return {**told, "why": f"not executed: {_line(error)}"}
         here = _outputs(_own(net), x)
     return {**told, "executed": True, "runtime": form.runtime_version, **_compared(here, there, ware)}
+
+
+def not_exported(name: str, form: Format, why: str) -> dict[str, Any]:
+    """Return the record of an artefact that is not written in a format."""
+    return {"artefact": name, "format": form.name, "written": False, "executed": False, "why": why}
 
 
 def _compared(here: Floats, there: Floats, ware: Ware) -> dict[str, Any]:

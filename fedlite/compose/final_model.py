@@ -29,6 +29,8 @@ def scenario_of(run: Path, asked: str) -> Scenario:
         If the directory holds no run of a scenario.
     """
     file = run / "scenario.yaml"
+    if not run.is_dir():
+        raise FedliteError(f"{asked}: got {run}, which is no directory, expected that of a run; mend the path")
     if (run / "app.json").exists() or not file.is_file():
         raise FedliteError(f"{asked}: got the run {run}, expected that of a scenario; name the directory of one")
     return load_scenario(file)

@@ -75,6 +75,7 @@ class Learning:
         The traced net of every structure that was asked for so far.
     objective : str
         Name of what is learned.
+    rounds : int
     """
 
     data: Dataset
@@ -88,6 +89,7 @@ class Learning:
     arrays: list[Array]
     workloads: dict[str, Workload]
     objective: str
+    rounds: int
 
     @property
     def goal(self) -> Objective:
@@ -136,7 +138,14 @@ class Learning:
         """Return a trained full model with what it may be calibrated and judged by: rows of the first client."""
         rows = self.rows[0]
         return Ware(
-            self.spec, arrays, self.test_set, rows[:CALIBRATION_ROWS], rows[-_HELD:], self.spec.seed, self.objective
+            self.spec,
+            arrays,
+            self.test_set,
+            rows[:CALIBRATION_ROWS],
+            rows[-_HELD:],
+            self.spec.seed,
+            self.objective,
+            self.rounds,
         )
 
     def downlink_bytes(self, plan: Plan) -> int:
@@ -193,6 +202,7 @@ def prepare(scenario: Scenario) -> Learning:
         list(state.values()),
         {},
         objective,
+        scenario.training.rounds,
     )
 
 

@@ -56,6 +56,10 @@ def asked_for(name: str, techniques: Sequence[tuple[str, Mapping[str, Any]]]) ->
     FedliteError
         If one of them is nothing that can be done to a trained model.
     """
+    if AS_TRAINED in dict(techniques) or not name:
+        raise FedliteError(
+            f"--artefact: got {name!r}, expected {AS_TRAINED} alone, or techniques with + between them; mend the name"
+        )
     recipe = Recipe(Plan(name))
     for one, options in techniques:
         made = technique(one).made(options)
@@ -74,33 +78,37 @@ def asked_for(name: str, techniques: Sequence[tuple[str, Mapping[str, Any]]]) ->
     return Offer(name, recipe.plan, written if techniques else "full")
 
 
-def of_the_run(run: Path, scenario: Scenario, learning: Learning, taken: Sequence[Offer]) -> dict[str, Offer]:
-    """Return under what each device class was shipped the model in a run, by profile.
+def of_the_run(
+    run: Path, scenario: Scenario, learning: Learning, taken: Sequence[Offer]
+) -> tuple[dict[str, Offer], dict[str, str]]:
+    """Return under what each device class was shipped the model in a run, and why others were left out, by profile.
 
-    One of `taken` where it comes to the same; classes that were left out are missing, and so are all of a run whose
-    clients are an app, which has models of its own.
+    One of `taken` where it comes to the same. A run whose clients are an app has models of its own, and none of these.
     """
     if scenario.task.app is not None:
-        return {}
+        return {}, {}
     ledger = pl.read_parquet(run / "clients.parquet", columns=["plan", "kind", "profile"])
     columns = {name: ledger[name].to_numpy() for name in ledger.columns}
-    offers, found = list(taken), {}
+    offers, found, left_out = list(taken), {}, {}
     for one in fleet.classes(scenario, learning):
         plan = plan_shipped(plans_of(scenario, one), one, columns)
         if plan is None:
+            left_out[one.profile.name] = one.excluded
             continue
         known = next((offer for offer in offers if offer.plan.shipment == plan.shipment), None)
         if known is None:
             known = _own(plan, [offer.name for offer in offers])
             offers.append(known)
         found[one.profile.name] = known
-    return found
+    return found, left_out
 
 
 def _own(plan: Plan, taken: Sequence[str]) -> Offer:
     if plan.shipment == Plan():
         return Offer(AS_TRAINED, plan, "full")
-    name = _NO_NAME.sub("-", plan.name).strip("-.") or "own"
+    # Of a name that says what the plan is made of, that which is in the file.
+    told = plan.shipment.label if plan.name.startswith(plan.label) else plan.name
+    name = _NO_NAME.sub("-", told).strip("-.") or "own"
     while name in taken:
         name += "-own"
     section = PlanSection(

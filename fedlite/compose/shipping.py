@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from fedlite.devices.workload import Workload
     from fedlite.learning.data.dataset import Dataset
     from fedlite.learning.models.spec import ModelSpec
-    from fedlite.planning.break_even import Request
+    from fedlite.planning.break_even import Asked, Request
 
     Array = NDArray[Any]
 
@@ -65,6 +66,8 @@ class Ware:
         Training rows by which deliveries may search.
     seed : int
     objective : str
+    round_ : int
+        The last, after which it is shipped: constraints may ask for more from round to round.
     """
 
     spec: ModelSpec
@@ -74,6 +77,7 @@ class Ware:
     held: NDArray[np.int64]
     seed: int
     objective: str
+    round_: int = 0
 
 
 @dataclass(frozen=True)
@@ -167,10 +171,18 @@ class Packed:
 
     def duty(self, profile: DeviceProfile, use: Use) -> Duty:
         """Return what a use comes to on a device; how long a battery lasts, too, if what runs follows its charge."""
-        latency, energy_j = self.latency(profile), float(self.energy(profile).value)
-        asked = [(way.share, ask(profile, profile.radios[0], way.asks)) for way in self.ways if way.asks is not None]
-        waits_s = sum(share * float(one.time.value) for share, one in asked)
-        found = duty(profile, latency, use, waits_s=waits_s, energy_j=energy_j)
+        # A radio that is asked again before it sleeps takes less than one that is asked once.
+        latency, energy = (self._mean(parts, profile, use.per_s) for parts in (self._latency, self._energy))
+        alone = [replace(way, workload=None) for way in self.ways if way.asks is not None]
+        waits = [self._latency(way, profile, use.per_s)[0].scaled(way.share) for way in alone]
+        found = duty(
+            profile,
+            latency,
+            use,
+            waits_s=float(sum(one.value for one in waits)),
+            energy_j=float(energy.value),
+            flat_out_s=float(self._mean(self._latency, profile, math.inf).value),
+        )
         states = self.by_charge
         if not states:
             return found
@@ -191,19 +203,29 @@ class Packed:
             "peak_memory_bytes": self.memory(profile).record(),
         }
 
-    def _latency(self, way: Way, profile: DeviceProfile) -> list[Estimate]:
+    def _latency(self, way: Way, profile: DeviceProfile, per_s: float) -> list[Estimate]:
         computed = [] if way.workload is None else [inference(profile, way.workload, self.precision)]
-        return computed + ([] if way.asks is None else [ask(profile, profile.radios[0], way.asks).time])
+        return computed + [one.time for one in _asked(way, profile, per_s)]
 
-    def _energy(self, way: Way, profile: DeviceProfile) -> list[Estimate]:
-        asked = [] if way.asks is None else [ask(profile, profile.radios[0], way.asks).energy]
+    def _energy(self, way: Way, profile: DeviceProfile, per_s: float) -> list[Estimate]:
+        asked = [one.energy for one in _asked(way, profile, per_s)]
         if way.workload is None:
             return asked
         return [compute_energy(profile, inference(profile, way.workload, self.precision), above_idle=True), *asked]
 
-    def _mean(self, parts: Callable[[Way, DeviceProfile], list[Estimate]], profile: DeviceProfile) -> Estimate:
-        found = [one.scaled(way.share) for way in self.ways for one in parts(way, profile)]
+    def _mean(
+        self, parts: Callable[[Way, DeviceProfile, float], list[Estimate]], profile: DeviceProfile, per_s: float = 0.0
+    ) -> Estimate:
+        """Return the mean over ways of an inference that is alone, or one of so many a second."""
+        found = [one.scaled(way.share) for way in self.ways for one in parts(way, profile, per_s)]
         return reduce(Estimate.__add__, found)
+
+
+def _asked(way: Way, profile: DeviceProfile, per_s: float) -> list[Asked]:
+    """Return what a way asks over the preferred link; it has its share of so many inferences a second."""
+    if way.asks is None:
+        return []
+    return [ask(profile, profile.radios[0], way.asks, 1.0 / (per_s * way.share) if per_s else math.inf)]
 
 
 @dataclass(frozen=True)
@@ -304,7 +326,14 @@ def artefact_of(ware: Ware, plan: Plan, previous: Artefact | None = None) -> Art
         {} if previous is None else previous.masks,
         (ware.data.x_train[ware.held], ware.data.y_train[ware.held]),
     )
-    return delivered(start, plan.deliveries, rows)
+    made = delivered(start, plan.deliveries, rows)
+    if not (made.on_device or plan.structure.is_full):
+        # What answers is on the server, and need not be a part.
+        raise PartError(
+            f"{plan.structure.label}: got it beside {plan.deliveries[-1].label!r}, which has nothing on the device to"
+            " be made smaller, expected the full net; leave one of them out"
+        )
+    return made
 
 
 def _seen(net: nn.Module, ware: Ware, plan: Plan) -> nn.Module:
@@ -317,7 +346,8 @@ def _seen(net: nn.Module, ware: Ware, plan: Plan) -> nn.Module:
     """
     if not plan.constraints:
         return net
-    found = _trainer(net, ware).seen(state_of(net), plan.constraints, ClientJob(np.arange(0), ware.seed))
+    job = ClientJob(np.arange(0), ware.seed)
+    found = _trainer(net, ware).seen(state_of(net), plan.constraints, job, ware.round_)
     masks = ", ".join(part.label for part in plan.constraints if isinstance(part, Masked))
     for name, weights in zip(net.state_dict(), found, strict=True):
         if masks and weights.ndim >= _MATRIX and not weights.any():

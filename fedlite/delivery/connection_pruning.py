@@ -52,7 +52,7 @@ class ConnectionPruning(Delivery):
     @property
     def label(self) -> str:
         """Such as "50% of connections cut"."""
-        return f"{self.share:.0%} of connections cut"
+        return f"{100 * self.share:.6g}% of connections cut"
 
     @property
     def remark(self) -> str:
@@ -73,9 +73,15 @@ class ConnectionPruning(Delivery):
             raise PartError(f"layer: got {chosen!r}, expected one of {', '.join(layers)}; mend the name")
         inputs = weight_of(layers[chosen]).shape[1]
         parts = [part.tolist() for part in np.array_split(np.arange(inputs), min(self.groups, inputs))]
+        count = max(1, round(self.share * len(parts)))
+        if count == len(parts):
+            raise PartError(
+                f"share: got {self.share}, which leaves {chosen} none of its {count} groups of inputs, expected to"
+                f" leave one; {(count - 1) / count:.4g} does"
+            )
         worth = worth_of_connections(net, f"{chosen}.weight", parts, lambda one: -rows.loss(one))
         shares = estimated(len(parts), worth, rows.rng, self.permutations)
-        gone = shares.least(max(1, round(self.share * len(parts))))
+        gone = shares.least(count)
         cut = copy.deepcopy(net)
         with torch.no_grad():
             for group in gone:

@@ -56,9 +56,10 @@ class Duty:
         Share of the time that the use takes of the warm device; above 1 it does not keep up.
     late : float
         Share of the devices of this kind whose every answer comes after the deadline when they are warm, by the
-        band of the latency.
+        band of the latency; all of them if they do not keep up.
     hours_to_empty : float
-        How long a full battery lasts at this use with the screen off; infinite on the mains.
+        How long a full battery lasts at this use, or as much of it as the device keeps up with, with the screen off;
+        infinite on the mains.
     """
 
     per_s: float
@@ -69,11 +70,17 @@ class Duty:
 
 
 def duty(
-    profile: DeviceProfile, latency: Estimate, use: Use, *, waits_s: float = 0.0, energy_j: float | None = None
+    profile: DeviceProfile,
+    latency: Estimate,
+    use: Use,
+    *,
+    waits_s: float = 0.0,
+    energy_j: float | None = None,
+    flat_out_s: float | None = None,
 ) -> Duty:
     """Return what a use comes to on a profile whose inference takes `latency` when it is cold.
 
-    A device gets warm if the use keeps it computing for all of its time, or would when it is slow.
+    A device gets warm if the use keeps it computing for all of its time.
 
     Parameters
     ----------
@@ -84,9 +91,12 @@ def duty(
         How much of the latency is no computing of its own, such as waiting for a server: heat does not lengthen it.
     energy_j : float, optional
         Of one inference above idle; that of computing for the whole latency if not given.
+    flat_out_s : float, optional
+        How long one takes where the next follows at once; as long as `latency` if not given.
     """
     cold_s = float(latency.value)
     sustained = 1.0 if profile.thermal is None else float(profile.thermal.sustained.value)
+    pressed_s = cold_s if flat_out_s is None else flat_out_s
     computes_s = cold_s - waits_s
     warm_s = waits_s + computes_s / sustained
     hot = use.per_s * computes_s >= 1.0
@@ -94,10 +104,10 @@ def duty(
     computing_j = float(compute_energy(profile, latency.scaled(computes_s / cold_s), above_idle=True).value)
     cold_j = computing_j if energy_j is None else energy_j
     return Duty(
-        per_s=1.0 / cold_s,
-        sustained_per_s=1.0 / warm_s,
+        per_s=1.0 / pressed_s,
+        sustained_per_s=1.0 / (pressed_s + warm_s - cold_s),
         busy=use.per_s * now_s,
-        late=_late(latency, now_s / cold_s, use.deadline_s),
+        late=_late(latency, now_s / cold_s, use),
         hours_to_empty=_hours(profile, now_s, cold_j + computing_j * ((1.0 / sustained if hot else 1.0) - 1.0), use),
     )
 
@@ -116,11 +126,13 @@ def hours_by_charge(hours: Sequence[float], charges: Sequence[float]) -> float:
     return sum(lasts * (top - least) for lasts, top, least in zip(hours, above, charges, strict=True))
 
 
-def _late(latency: Estimate, slow: float, deadline_s: float) -> float:
+def _late(latency: Estimate, slow: float, use: Use) -> float:
     """Return the share of devices beyond a deadline: lognormal, its median the estimate, by the side of the band."""
+    deadline_s, value = use.deadline_s, slow * float(latency.value)
     if math.isinf(deadline_s):
         return 0.0
-    value = slow * float(latency.value)
+    if use.per_s * value > 1.0:
+        return 1.0  # what waits grows without end
     edge = slow * float(latency.high if deadline_s >= value else latency.low)
     width = abs(math.log(edge / value)) / _BAND
     if not width:

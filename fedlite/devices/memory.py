@@ -5,7 +5,9 @@
 Weights that are frozen count once: they have no gradient and no state.
 
 Saved activations are those that autograd keeps (`Layer.saved_elements`; the batch itself is among them), so
-`tensor_bytes` equals what torch allocates for tensors. A phone's training engine takes more: 66 MB before the first
+`tensor_bytes` equals what torch allocates for tensors, but for nets that train in integers: what they keep are bytes,
+and an engine that multiplies bytes is priced. torch multiplies floats here, and holds their float copies for a moment,
+up to 2.3 times as much as is priced (docs/log.md). A phone's training engine takes more: 66 MB before the first
 tensor, the inputs that convolutions unfold into matrices, and copies of both; its factor and band are fitted on the
 memory of the MNN suite (`coefficients/training.json`). What decides whether a job fits is the upper end of the band.
 """

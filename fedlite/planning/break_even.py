@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fedlite.devices import network
 from fedlite.devices.channels import HANDSHAKES, Channels
 from fedlite.devices.estimate import Calibration, Estimate
+from fedlite.devices.radio import radio
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Request:
     server_s : float
         From the last byte of the sample to the first of the answer.
     at_once : int
-        Inferences in a row over one connection: the handshake, the ramp and the tail are shared by so many.
+        Inferences in a row over one connection: the handshake, the ramp and the tail are shared by so many. Each but
+        the first waits for a round trip of its own, in which the radio listens.
     offline : float
         Share of the times at which there is no network.
     """
@@ -93,8 +95,17 @@ class Asked:
     trips: float
 
 
-def ask(profile: DeviceProfile, access: str, request: Request) -> Asked:
+def ask(profile: DeviceProfile, access: str, request: Request, every_s: float = math.inf) -> Asked:
     """Return what asking takes a device over an access type.
+
+    Parameters
+    ----------
+    profile : DeviceProfile
+    access : str
+    request : Request
+    every_s : float
+        From the begin of an inference to that of the next, in the mean over those in a row: a radio that is still
+        awake needs no ramp and cuts its tail. 0 where they follow each other at once.
 
     Raises
     ------
@@ -107,15 +118,20 @@ def ask(profile: DeviceProfile, access: str, request: Request) -> Asked:
     up_bps, down_bps = kind.up_bps.at(_BAND), kind.down_bps.at(_BAND)
     rtt_s = kind.rtt_s.at(1.0 - _BAND)
     sent, heard = np.full(len(_BAND), n * request.up_bytes), np.full(len(_BAND), n * request.down_bytes)
-    awake_s = np.zeros(len(_BAND))
-    up = channels.transfers(only, sent, up_bps, rtt_s, awake_s=awake_s, uplink=True)
+    tail_s = channels.tail_s[only]
     # The answer comes over the connection that is there, while the radio still listens.
-    awake_s = channels.tail_s[only] - request.server_s
-    down = channels.transfers(only, heard, down_bps, np.zeros(len(_BAND)), awake_s=awake_s, uplink=False)
-    # The handshake's last trip is the first request; each further one waits for a trip of its own.
-    more_s = (n - 1) * rtt_s
-    time_s = (up.time_s + down.time_s + more_s) / n + request.server_s
-    energy_j = (up.energy_j + down.energy_j) / n
+    left_s = tail_s - request.server_s
+    down = channels.transfers(only, heard, down_bps, np.zeros(len(_BAND)), awake_s=left_s, uplink=False)
+    # The handshake's last trip is the first request; each further one waits for a trip of its own, and for the server.
+    model = radio(access, profile.radio_generation)
+    wakes = request.server_s >= model.tail_s
+    waited_j = model.tail_w * min(request.server_s, model.tail_s) + wakes * model.ramp_w * model.ramp_s
+    rest_s = down.time_s + (n - 1) * (rtt_s + wakes * model.ramp_s) + n * request.server_s
+    up = channels.transfers(only, sent, up_bps, rtt_s, awake_s=tail_s, uplink=True)
+    awake_s = tail_s - np.maximum(n * every_s - up.time_s - rest_s, 0.0)
+    up = channels.transfers(only, sent, up_bps, rtt_s, awake_s=awake_s, uplink=True)
+    time_s = (up.time_s + rest_s) / n
+    energy_j = (up.energy_j + down.energy_j + (n - 1) * (model.down_base_w * rtt_s + waited_j)) / n
     low, high = channels.band[0]
     trips = (HANDSHAKES.get(access, _TRIPS) + n - 1) / n
     return Asked(
@@ -184,9 +200,10 @@ def _even_bytes(profile: DeviceProfile, access: str, request: Request, most_s: f
     def late(up_bytes: float) -> bool:
         return float(ask(profile, access, replace(request, up_bytes=up_bytes)).time.value) > most_s
 
-    if late(0.0):
+    # Nothing to send is no transfer, which neither greets nor wakes the radio.
+    low, high = 1.0, 2.0
+    if late(low):
         return None
-    low, high = 0.0, 1.0
     while not late(high):
         low, high = high, 2.0 * high
     for _ in range(_HALVINGS):

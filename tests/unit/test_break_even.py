@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +79,60 @@ def test_bands_hold_the_value_and_several_in_a_row_share_what_is_paid_once(acces
     rtt = at(network.ACCESS[access].rtt_s)
     # Every one of them waits for its own round trip.
     assert many.time.value > rtt + request.server_s
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda one: one.name)
+@pytest.mark.parametrize("server_s", [0.01, 30.0])
+def test_each_further_one_waits_for_a_round_trip_and_the_server_and_pays_for_both(profile, server_s):
+    """Handshake, ramp and the last tail once; what each sends, and what the radio draws while it waits, each time."""
+    for access in profile.radios:
+        request = Request(5_000.0, 60.0, server_s)
+        model, rtt = radio(access, profile.radio_generation), at(network.ACCESS[access].rtt_s)
+        greet = HANDSHAKES.get(access, 3) * rtt
+        time_s, energy_j = by_hand(profile, access, request)
+        once_s = model.ramp_s + greet
+        once_j = model.ramp_w * model.ramp_s + model.down_base_w * greet + model.tail_w * model.tail_s
+        more_s, more_j = time_s - once_s + rtt, energy_j - once_j + model.down_base_w * rtt
+        found = ask(profile, access, replace(request, at_once=8))
+        assert 8 * float(found.time.value) == pytest.approx(once_s + 8 * more_s - rtt, rel=1e-9)
+        assert 8 * float(found.energy.value) == pytest.approx(once_j + 8 * more_j - model.down_base_w * rtt, rel=1e-9)
+
+
+def drawn_j(profile, access, request, every_s, count=400):
+    """Joules and seconds of each of many after the first, by the clock: the radio is on air, awake, or asleep."""
+    model = radio(access, profile.radio_generation)
+    alone_s, alone_j = by_hand(profile, access, request)
+    ends_s = total_j = 0.0
+    for number in range(count):
+        starts_s = max(number * every_s, ends_s)
+        gap_s = starts_s - ends_s if number else math.inf
+        awake = gap_s < model.tail_s
+        # Each is charged its own tail; what it cuts of the last one is given back.
+        total_j += alone_j
+        if awake:
+            total_j -= model.ramp_w * model.ramp_s + model.tail_w * (model.tail_s - gap_s)
+        ends_s = starts_s + alone_s - awake * model.ramp_s
+    return (total_j - alone_j) / (count - 1), (ends_s - alone_s) / (count - 1)
+
+
+@pytest.mark.parametrize("per_s", [0.05, 1.0, 5.0, 1000.0])
+def test_a_radio_that_is_asked_again_before_it_sleeps_neither_wakes_nor_ends_its_tail(per_s):
+    for profile in PROFILES:
+        for access in set(profile.radios) & {"wifi", "lte"}:
+            request = Request(5_000.0, 60.0, 0.01)
+            found = ask(profile, access, request, 1.0 / per_s)
+            energy_j, each_s = drawn_j(profile, access, request, 1.0 / per_s)
+            assert float(found.energy.value) == pytest.approx(energy_j, rel=2e-3)
+            if per_s == 1000.0:
+                # One follows the other.
+                assert float(found.time.value) == pytest.approx(each_s, rel=2e-3)
+
+
+def test_nothing_is_small_enough_where_greeting_alone_takes_too_long():
+    greeting_s = float(ask(PHONE, "wifi", Request(1.0, 0.0)).time.value)
+    rows = [compared(factor * greeting_s, 1.0, up_bytes=50.0, down_bytes=0.0, server_s=0.0) for factor in (0.9, 1.1)]
+    assert rows[0]["wifi"]["even_bytes"] is None
+    assert rows[1]["wifi"]["even_bytes"] > 1.0
 
 
 def test_asking_takes_longer_with_more_bytes_and_a_slower_server():

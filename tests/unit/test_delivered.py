@@ -160,6 +160,13 @@ def finished(tmp_path_factory):
     return run(scenario("{techniques: [static-int8]}"), out=out, settings=Settings("local"))
 
 
+def test_masks_that_leave_a_layer_nothing_are_refused_before_anything_is_trained(tmp_path):
+    plan = scenario("{constraints: [{name: magnitude, sparsity: 0.99999, scope: local}]}", data="digits")
+    with pytest.raises(FedliteError, match=r"leaves none of the [\d,]+ weights of "):
+        run(plan, out=tmp_path / "run", settings=Settings("local"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_is_shipped_is_tested_and_in_the_summary(finished):
     integers, half = sorted(finished.summary["delivered"], key=lambda one: one["plan"])
     assert (integers["plan"], integers["profiles"]) == ("static int8", ["pixel-8"])

@@ -207,8 +207,8 @@ def test_each_state_of_the_battery_is_priced_on_each_class(on_battery):
             assert takes[0.2] == made[key]["value"]
 
 
-def test_the_terminal_has_a_row_for_each_state(on_battery, tmp_path, capsys):
-    command._show(on_battery[0], tmp_path)
+def test_the_terminal_has_a_row_for_each_state(on_battery, capsys):
+    command._show(on_battery[0])
     shown = capsys.readouterr().out
     states = [line for line in shown.splitlines() if "from 20% charge" in line]
     assert len(states) == 1 + len(on_battery[0]["classes"])
@@ -224,7 +224,7 @@ def test_the_command_writes_what_a_rollout_takes(trained, tmp_path):
     assert found.exit_code == 0, found.output
     assert "executed here" in found.output
     written = json.loads((tmp_path / "deploy.json").read_text())
-    assert written["use"] == {"per_s": 1.0, "deadline_s": 0.001}
+    assert written["use"] == {"per_s": 1.0, "deadline_s": 0.001, "limit_bytes": None}
     assert written["artefacts"][1]["plan"] == "50% sparse, static int8"
     plan = (tmp_path / "variants.yaml").read_text() + (
         "name: small\nfleet: {devices: 100, mix: {galaxy-a52: 100 %}}\nstrategy: {preset: play-staged}\n"
@@ -248,6 +248,36 @@ def test_what_is_beyond_the_limit_is_neither_offered_nor_exported(trained, tmp_p
         app, ["deploy", str(trained.path), "--artefact", "fp32", "--limit", "1 B", "--out", str(tmp_path)]
     )
     assert "deploy: no artefact runs on any class: limit: takes" in str(none.exception)
+
+
+def test_an_artefact_that_is_named_and_too_large_is_not_exported_and_told(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(deploying, "format_of", lambda _: types.SimpleNamespace(name="x", check_installed=lambda: None))
+    small = [("fp32", []), ("weight-only", [("weight-only", {"bits": "2"})])]
+    monkeypatch.setattr(deploying, "exported", lambda name, *_: {"artefact": name})
+    found = deploy(Deployment(trained.path, small, Use(), 8e3, tmp_path, ("x",), ("fp32", "weight-only")))
+    assert [one["artefact"] for one in found["exports"]] == ["weight-only", "fp32"]
+    assert found["exports"][1]["why"] == "it takes more than the limit"
+    assert found["use"]["limit_bytes"] == 8e3
+
+
+@pytest.mark.parametrize(("option", "text"), [("--limit", "-5MB"), ("--limit", "0 B"), ("--deadline", "0 s")])
+def test_nothing_is_made_under_a_limit_that_is_none(trained, tmp_path, option, text):
+    found = CliRunner().invoke(app, ["deploy", str(trained.path), option, text, "--out", str(tmp_path / "out")])
+    assert f"{option}: got {text!r}, expected above 0" in str(found.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_who_does_not_keep_up_says_so(trained, tmp_path):
+    options = ["--artefact", "fp32", "--rate", "1e7", "--out", str(tmp_path)]
+    assert "does not keep up" in CliRunner().invoke(app, ["deploy", str(trained.path), *options]).output.replace(
+        "\n", " "
+    )
+
+
+@pytest.mark.parametrize("name", ["", "fp32+static-int8"])
+def test_what_is_no_artefact_is_told_as_the_option_that_named_it(name):
+    with pytest.raises(FedliteError, match=r"--artefact: got .*, expected fp32 alone, or techniques with"):
+        asked_for(name, [(one, {}) for one in name.split("+") if one])
 
 
 def test_a_relative_run_is_found_from_beside_the_files(trained, tmp_path, monkeypatch):
@@ -287,7 +317,7 @@ def test_what_a_server_answers_costs_the_radio_and_no_computing(trained, tmp_pat
 
     extra_w = power_w(asked) - power_w(plain)
     assert extra_w == pytest.approx(1e-3 * (asked["energy_mj"]["value"] - plain["energy_mj"]["value"]), rel=1e-6)
-    assert asked["sustained_per_s"] == asked["per_s"]
+    assert asked["sustained_per_s"] == pytest.approx(asked["per_s"])
 
 
 @pytest.mark.parametrize(("option", "text"), [("--deadline", "5"), ("--limit", "abc")])
@@ -322,19 +352,20 @@ def test_each_format_exports_what_was_made(trained, tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
-    with pytest.raises(FedliteError, match=r"run: got the run .*nothing, expected that of a scenario"):
+    with pytest.raises(FedliteError, match=r"run: got .*nothing, which is no directory, expected that of a run"):
         deploy(Deployment(tmp_path / "nothing", [("fp32", [])], Use(), 1e9, tmp_path))
 
 
 OWN = """clients:
-  - {for: {profile: nrf52840}, plan: {width: 0.5, techniques: [{name: static-int8, rows: 32}]}}
+  - {for: {profile: nrf52840}, plan: {width: 0.5, up: int8, techniques: [{name: static-int8, rows: 32}]}}
+  - {for: {profile: pi-4b}, plan: {structure: {name: ordered, shares: [0.5, 1.0]}}}
   - {for: {profile: galaxy-a52}, plan: auto, limits: {stored: 10 kB}}
 """
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
-    mix = "{pixel-4: 25 %, nrf52840: 50 %, galaxy-a52: 25 %}"
+    mix = "{pixel-4: 25 %, nrf52840: 25 %, galaxy-a52: 25 %, pi-4b: 25 %}"
     text = SCENARIO.replace("{pixel-4: 50 %, nrf52840: 50 %}", mix) + OWN
     done = run(parse_scenario(text), out=tmp_path_factory.mktemp("mixed") / "run", settings=Settings("local"))
     out = tmp_path_factory.mktemp("own")
@@ -348,7 +379,9 @@ def test_what_the_runs_own_classes_get_is_made_unless_others_are_asked_for(mixed
     told = json.loads((out / "deploy.json").read_text())
     made = {one["artefact"]: one for one in told["artefacts"]}
     shipped = {one["profile"]: one["shipped"] for one in told["classes"]}
-    assert shipped["pixel-4"] == "fp32"
+    # The widest of the widths is the whole net, and the same file.
+    assert shipped["pixel-4"] == shipped["pi-4b"] == "fp32"
+    assert shipped["nrf52840"] == "width-0.5-static-int8"
     assert len(set(shipped.values())) == 3
     delivered = {profile: one for one in done.summary["delivered"] for profile in one["profiles"]}
     for profile in ("nrf52840", "galaxy-a52"):

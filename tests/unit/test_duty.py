@@ -39,6 +39,19 @@ def test_who_comes_late_follows_from_the_band(deadline, late):
     assert duty(PHONE, TENTH, Use(1.0, deadline)).late == pytest.approx(late, abs=1e-9)
 
 
+def test_all_come_late_where_the_device_does_not_keep_up():
+    assert duty(PHONE, TENTH, Use(9.9, 10.0)).late < 1e-9
+    # Ten a second make it warm, and then it is too slow.
+    assert duty(PHONE, TENTH, Use(10.0, 10.0)).late == 1.0
+    assert duty(PHONE, TENTH, Use(10.0)).late == 0.0
+
+
+def test_a_device_that_is_asked_without_a_pause_may_be_quicker():
+    found = duty(PHONE, TENTH, Use(2.0), waits_s=0.1, flat_out_s=0.02)
+    assert (found.per_s, found.busy) == (50.0, 0.2)
+    assert found.sustained_per_s == pytest.approx(50.0)
+
+
 def test_a_latency_without_a_band_is_late_or_not():
     exact = Estimate(0.1, 0.1, 0.1, Calibration.MEASURED)
     assert [duty(PHONE, exact, Use(1.0, d)).late for d in (0.09, 0.11)] == [1.0, 0.0]

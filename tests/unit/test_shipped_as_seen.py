@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,8 +17,12 @@ from fedlite.compression.constraint.binary import Binary, binarised
 from fedlite.compression.constraint.fake_quant import FakeQuant, fake_quantize
 from fedlite.compression.constraint.magnitude import Magnitude
 from fedlite.compression.constraint.mixed_bits import MixedBits
+from fedlite.compression.constraint.progressive import Progressive
 from fedlite.compression.part import PartError
 from fedlite.compression.plan import Plan
+from fedlite.compression.structure.width import Width
+from fedlite.delivery.ask_server import AskServer
+from fedlite.delivery.connection_pruning import ConnectionPruning
 from fedlite.delivery.entropy_coding import EntropyCoding
 from fedlite.delivery.recurrent import IntegerRecurrent
 from fedlite.delivery.signs import BinaryWeights
@@ -59,6 +65,31 @@ def test_masks_that_leave_a_layer_no_weight_are_refused_by_its_name():
     ):
         pack(PERCEPTRON, plan)
     assert pack(PERCEPTRON, Plan("plan", constraints=(Magnitude(0.9, "local"),))).file
+
+
+def test_what_is_shipped_is_seen_in_the_last_round():
+    """Masks that grow from round to round are those of the round after which the model is shipped."""
+    plan = Plan("plan", constraints=(Progressive(0.9, rounds=4, scope="local"),))
+    kept = []
+    for round_ in (0, 3, 5):
+        weights = artefact_of(replace(PERCEPTRON, round_=round_), plan).net.state_dict()["1.weight"]
+        kept.append(int(weights.count_nonzero()))
+    every = PERCEPTRON.arrays[0].size
+    assert kept[0] == every > kept[1] > kept[2]
+    with pytest.raises(PartError, match="leaves none of the 384 weights"):
+        pack(replace(PERCEPTRON, round_=5), Plan("plan", constraints=(Progressive(0.9999, rounds=4, scope="local"),)))
+
+
+def test_a_part_of_a_net_is_not_asked_from_a_server():
+    with pytest.raises(PartError, match=r"width 0.5: got it beside 'asked from a server', .* expected the full net"):
+        pack(PERCEPTRON, Plan("plan", structure=Width(0.5), deliveries=(AskServer(),)))
+
+
+def test_connections_are_not_all_cut():
+    with pytest.raises(
+        PartError, match=r"share: got 0.99, which leaves 1 none of its 12 groups of inputs, .*0.9167 does"
+    ):
+        pack(PERCEPTRON, Plan("plan", deliveries=(ConnectionPruning("1", 0.99),)))
 
 
 def tensors(of):

@@ -179,6 +179,15 @@ def test_relations_are_those_of_a_slow_reference_and_know_no_length():
     assert float(difference(torch.tensor(ours), torch.tensor(7.0 * ours + 2.0), 1.0, 1.0)) < 1e-12
 
 
+def test_relations_know_no_offset():
+    drawn = torch.Generator().manual_seed(1)
+    ours, theirs = (0.1 * torch.randn(32, 64, generator=drawn) for _ in range(2))
+    wanted = difference(ours.double(), theirs.double(), 1.0, 2.0)
+    for offset in (1.0, 100.0):
+        found = difference(ours + offset, theirs + offset, 1.0, 2.0)
+        assert float(found) == pytest.approx(float(wanted), rel=1e-3)
+
+
 def test_samples_in_one_place_and_single_samples_have_no_relations():
     same = torch.ones(3, 4, dtype=torch.float64, requires_grad=True)
     value = difference(same, torch.zeros(3, 2, dtype=torch.float64), 1.0, 1.0)

@@ -64,7 +64,7 @@ class Progressive(Masked):
     @property
     def label(self) -> str:
         """Such as "90% sparse by round 21"."""
-        return f"{self.sparsity:.0%} sparse by round {self.first + self.rounds}"
+        return f"{100 * self.sparsity:.6g}% sparse by round {self.first + self.rounds}"
 
     @property
     def remark(self) -> str:

@@ -109,7 +109,7 @@ class Regrow(Constraint):
     @property
     def label(self) -> str:
         """Such as "80% sparse, regrown"."""
-        return f"{self.sparsity:.0%} sparse, regrown"
+        return f"{100 * self.sparsity:.6g}% sparse, regrown"
 
     @property
     def remark(self) -> str:

@@ -134,11 +134,13 @@ class Trainer:
             gradients = self._gradients(arrays, capability, bound)
             return train_batched(self._template, gradients, tile, arrays, jobs, x, y, config, bound)
 
-    def seen(self, arrays: Sequence[Array], constraints: Sequence[Constraint], job: ClientJob) -> list[Array]:
-        """Return a model as the forward pass of a client under constraints sees it, before its first step."""
+    def seen(
+        self, arrays: Sequence[Array], constraints: Sequence[Constraint], job: ClientJob, round_: int = 0
+    ) -> list[Array]:
+        """Return a model as a client under constraints sees it in a round, before its first step."""
         self._template.check(arrays)
         with self._template.place.computing():
-            return constrained(constraints, self._template, arrays, [job], 0).seen_state(
+            return constrained(constraints, self._template, arrays, [job], round_).seen_state(
                 arrays, self._template.trainable
             )
 
