@@ -4,6 +4,7 @@
 # make check   lint and test: what continuous integration runs
 # make docs    write the generated reference pages; make docs-check only compares them
 # make mutants change the code in SAMPLE places and count how often the tests notice (half an hour; see benchmarks/mutants)
+# make plotly  the script for figures again, from the versions that packaging/plotly locks (needs node)
 # make compat  the Flower tests on the oldest, a middle and the newest supported flwr, each in its own environment
 #
 # The environment is made once, in .venv; stamp files in it remember what was installed from which pyproject.toml.
@@ -33,7 +34,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format docs docs-check mutants compat picture clean
+.PHONY: help demo test lint check format docs docs-check mutants compat plotly picture clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -91,6 +92,9 @@ mutants: $(VENV)/.mutants
 
 compat: $(VENV)/.dev
 	PYTHON=$(abspath $(BIN))/python tests/compat/run.sh
+
+plotly:
+	cd packaging/plotly && npm ci --ignore-scripts --no-audit --no-fund && node build.mjs
 
 # The picture in README.md: the top of the page that `make demo` leaves.
 picture: demo

@@ -14,7 +14,7 @@ from fedlite.compose.pools import open_engine
 from fedlite.compose.study_runs import State, StudyRun, study_runs
 from fedlite.errors import EngineLostError, FedliteError
 from fedlite.learning.training.accelerator import find
-from fedlite.report import run_sets
+from fedlite.report import drawing, run_sets
 from fedlite.report.study_data import Study, read_study
 from fedlite.report.study_page import write_study_page
 from fedlite.results.directory import FORMAT, RunDirectory, without_nan
@@ -164,6 +164,7 @@ def sweep(
     failures: dict[Path, str] = {}
     todo = [run for run in runs if run.state is not State.FINISHED]
     _write_manifest(directory, loaded, runs, failures)
+    drawing.share(directory.path)
     with _continued(directory), open_engine(chosen) if todo else nullcontext(chosen) as wanted:
         for run in todo:
             tell = _Narrator(progress, runs.index(run) + 1, len(runs), run)

@@ -98,9 +98,12 @@ class Figure:
     height: int = 340
 
     def spec(self) -> dict[str, Any]:
-        """Return what the page's script draws: `{height, views: [{traces, layout}]}`, free of not-a-numbers."""
+        """Return what the page's script draws: `{height, views: [{traces, layout}]}`, free of not-a-numbers.
+
+        Numbers have as many digits as anybody could see.
+        """
         views = [{"traces": view.traces, "layout": view.layout} for view in self.views]
-        return dict(finite({"height": self.height, "views": views}))
+        return dict(_short(finite({"height": self.height, "views": views})))
 
     def plotly(self, view: int = 0, *, dark: bool = False) -> Any:
         """Return one view as a `plotly.graph_objects.Figure`, for notebooks."""
@@ -116,6 +119,14 @@ class Figure:
             "plot_bgcolor": theme["$paper"],
         }
         return go.Figure(data=resolve(finite(chosen.traces), theme), layout=layout | resolve(chosen.layout, theme))
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
+    return [_short(item) for item in value] if isinstance(value, list) else value
 
 
 def resolve(value: Any, theme: dict[str, str]) -> Any:

@@ -1,7 +1,8 @@
 """The shell of every page: one file, no network, readable without scripts.
 
-plotly.js is inlined once. A content security policy in the page itself forbids every connection and every script but
-the two inlined ones, which it names by their hashes.
+plotly.js is inlined once, or linked where a study keeps it for the pages of all of its runs. A content security policy
+in the page itself forbids every connection and every script but the inlined ones, which it names by their hashes; a
+linked one is a file beside the page.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fedlite.errors import FedliteError
+from fedlite.report import drawing
 from fedlite.report.figure import DARK, LIGHT, Figure, TextTable
-from fedlite.report.markup import Child, Safe, data_script, safe_join, script, source_hash, tag
+from fedlite.report.markup import Child, Safe, data_script, plain, safe_join, script, source_hash, tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,32 +64,41 @@ def write_page(page: Page, path: Path) -> Path:
         raise FedliteError(f"--out: got {path}, which is a folder, expected the name of a page; add 'page.html' to it")
     # In one step, so that a full disk leaves no half a page that passes for a whole one.
     part = path.with_name(f".{path.name}.part")
-    part.write_text(render(page), encoding="utf-8")
+    part.write_text(render(page, drawing.link_from(path)), encoding="utf-8")
     part.replace(path)
     return path
 
 
-def render(page: Page) -> str:
-    """Return the page as HTML."""
+def render(page: Page, linked: str | None = None) -> str:
+    """Return the page as HTML; `linked` is the address of the script for figures that it shares with other pages."""
     sections = [section for section in page.sections if section.present()]
     figures = [block for section in sections for block in section.present() if isinstance(block, Figure)]
-    scripts = [plotly_source(), asset("page.js")] if figures else []
+    linked = linked if figures else None
+    own = [asset("page.js")] if linked else [drawing.source(), asset("page.js")] if figures else []
     body = (
         tag("a", "Skip to the report", class_="skip", href="#report"),
         _top(page),
+        drawing.missing() if linked else None,
         _contents(sections),
         tag("main", *(_section(section) for section in sections), id="report"),
-        tag("footer", "Written by fedlite. This page is one file and makes no connection to anything."),
+        tag("footer", "Written by fedlite. This page ", _made_of(linked), " and makes no connection to anything."),
         data_script("figures", {figure.id: figure.spec() for figure in figures}),
         data_script("themes", {"light": LIGHT, "dark": DARK}),
-        *(script(source) for source in scripts),
+        tag("script", src=linked) if linked else None,
+        *(script(source) for source in own),
     )
-    head = _head(page.title, scripts)
+    head = _head(page.title, own, linked)
     return "<!doctype html>\n" + tag("html", tag("head", *head), "\n", tag("body", *body), lang="en") + "\n"
 
 
-def _head(title: str, scripts: list[str]) -> list[Safe]:
-    admitted = " ".join(source_hash(source) for source in scripts) or "'none'"
+def _made_of(linked: str | None) -> str:
+    return f"takes the script for its figures from {linked}" if linked else "is one file"
+
+
+def _head(title: str, scripts: list[str], linked: str | None) -> list[Safe]:
+    hashes = [source_hash(source) for source in scripts]
+    # A browser checks no hash of a file that it opens from disk.
+    admitted = " ".join([*hashes, *(["'self'", "file:"] if linked else [])]) or "'none'"
     # plotly sets styles of single elements, so styles may be inline; images are those it makes from a figure itself.
     policy = (
         f"default-src 'none'; script-src {admitted}; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -177,38 +188,43 @@ def _views(figure: Figure) -> Safe | None:
 
 
 def table(content: TextTable, *, prose: bool = False) -> Safe:
-    """Return a table in a region that scrolls sideways on narrow screens.
+    """Return a table; on narrow screens each of its rows becomes a short list instead.
 
-    A `prose` table has sentences in it; on narrow screens each of its rows becomes a short list instead.
+    A `prose` table has sentences in it. What is narrow or very long stays a table everywhere, in a region that scrolls
+    sideways if it has to.
     """
+    stacked = prose or (len(content.head) > _NARROW and len(content.rows) <= _LONG)
 
     def style(column: int) -> str | None:
         return "n" if column in content.numeric else None
+
+    def told(column: int) -> str | None:
+        # The heading beside the value, where no row of headings stands above: a name in the first column needs none.
+        return plain(content.head[column]) if stacked and (column or column in content.numeric) else None
 
     head = tag("tr", *(tag("th", text, scope="col", class_=style(i)) for i, text in enumerate(content.head)))
     rows = (
         tag(
             "tr",
             *(
-                tag("th", cell, scope="row", class_=style(i))
+                tag("th", cell, scope="row", class_=style(i), data_head=told(i))
                 if i == 0
-                else tag("td", cell, class_=style(i), data_head=content.head[i] if prose else None)
+                else tag("td", cell, class_=style(i), data_head=told(i))
                 for i, cell in enumerate(row)
             ),
         )
         for row in content.rows
     )
     caption = tag("caption", tag("span", content.caption))
-    inner = tag("table", caption, tag("thead", head), tag("tbody", *rows), class_="prose" if prose else None)
+    kinds = " ".join(name for name, is_so in (("prose", prose), ("stack", stacked)) if is_so)
+    inner = tag("table", caption, tag("thead", head), tag("tbody", *rows), class_=kinds or None)
     return tag("div", inner, class_="wide", tabindex="0", role="region", aria_label=content.caption)
 
 
-@cache
-def plotly_source() -> str:
-    """Return plotly.js as the installed package ships it."""
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
+_NARROW: Final = 3
+"""So many columns fit a phone."""
+_LONG: Final = 60
+"""Rows; as many short lists would hide what comes after them."""
 
 
 @cache

@@ -42,6 +42,12 @@ def browser():
     started.close()
 
 
+def drawing_name():
+    from fedlite.report import drawing
+
+    return drawing.name()
+
+
 def _rehearsed(path):
     """Rehearse a shipped plan a few times on a small fleet."""
     from fedlite.compose.rollout_run import rehearse
@@ -56,12 +62,16 @@ def _rehearsed(path):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """One page of each kind."""
+    from fedlite.report import drawing
     from fedlite.report.compare_page import write_comparison
     from fedlite.report.rollout_page import write_rollout_report
     from fedlite.report.run_page import write_report
     from fedlite.report.study_page import write_study_page
 
     root = tmp_path_factory.mktemp("pages")
+    shared = root / "of-a-study"
+    shared.mkdir()
+    drawing.share(shared)
     evil = {"name": "</script><img src=x onerror='window.broken=1'>", "classes": [EVIL_CLASS]}
     a = synthetic_run.write_run(root / "a")
     b = synthetic_run.write_run(root / "b", seed=2, lr=0.1, level=0.6)
@@ -72,6 +82,7 @@ def pages(tmp_path_factory):
         "empty": write_report(synthetic_run.write_run(root / "empty", nothing=True)),
         "compare": write_comparison([a, b], root / "compare.html"),
         "rollout": write_rollout_report(_rehearsed(root / "rollout")),
+        "in-a-study": write_report(synthetic_run.write_run(shared / "run")),
         "study": write_study_page([("a", 7, a), ("b", 2, b)], root / "study.html"),
     }
 
@@ -87,6 +98,27 @@ def test_a_page_is_drawn_in_silence_and_fits_the_screen(browser, pages, name, wi
     assert browser.evaluate(undrawn) == 0
     assert browser.evaluate("window.broken") is None
     assert browser.evaluate("document.querySelectorAll('img').length") == 0
+
+
+def test_pages_of_a_studys_runs_draw_with_the_script_that_they_share(browser, pages):
+    page = pages["in-a-study"]
+    browser.open(page, width=1280)
+    assert browser.logged == []
+    script = (page.parent.parent / drawing_name()).resolve().as_uri()
+    assert browser.requested == [page.resolve().as_uri(), script]
+    assert browser.evaluate("document.querySelectorAll('.plot .main-svg').length") > 8
+    assert not browser.evaluate("document.getElementById('missing').checkVisibility()")
+
+
+def test_a_page_taken_away_from_its_script_says_so_and_opens_its_tables(browser, pages, tmp_path):
+    alone = tmp_path / "alone.html"
+    alone.write_bytes(pages["in-a-study"].read_bytes())
+    browser.send("Page.navigate", url=alone.resolve().as_uri())
+    browser.wait("document.readyState === 'complete' && document.getElementById('missing')")
+    assert "belongs into the folder above" in browser.evaluate("document.getElementById('missing').innerText")
+    shown = "Array.from(document.querySelectorAll('{}')).filter((one) => one.checkVisibility()).length"
+    assert browser.evaluate(shown.format("figure table")) >= browser.evaluate(shown.format("figure")) > 5
+    assert browser.evaluate(shown.format(".plot")) == 0
 
 
 @pytest.mark.parametrize("name", ["run", "rollout"])
@@ -105,6 +137,15 @@ def test_every_view_can_be_chosen(browser, pages, name):
         return
     title = "document.querySelector('#plot-learning .xtitle').textContent"
     assert browser.evaluate(title).startswith("energy of all devices")
+
+
+@pytest.mark.parametrize("name", ["run", "hostile", "compare", "study", "rollout"])
+def test_no_table_is_wider_than_a_phone(browser, pages, name):
+    browser.open(pages[name], width=390)
+    browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    wider = "Array.from(document.querySelectorAll('.wide')).filter((one) => one.scrollWidth > one.clientWidth)"
+    assert browser.evaluate(f"{wider}.map((one) => one.getAttribute('aria-label'))") == []
+    assert browser.evaluate("document.querySelectorAll('.wide').length") > 2
 
 
 def test_colours_follow_the_reader(browser, pages):

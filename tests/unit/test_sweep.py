@@ -12,6 +12,7 @@ import pytest
 from fedlite import sweeper
 from fedlite.compose.study_runs import directory_name
 from fedlite.errors import FedliteError
+from fedlite.report import drawing
 from fedlite.runner import Settings, run
 from fedlite.scenario.loader import load_scenario
 from fedlite.sweeper import sweep as sweep_study
@@ -75,6 +76,9 @@ def test_every_variant_runs_with_every_seed_and_equals_a_single_run(study):
     assert done.runs[3].summary["digest"] == alone.summary["digest"]
     assert len({run.summary["digest"] for run in done.runs}) == 4
     assert [row["digest"] for row in manifest(done)["runs"]] == [run.summary["digest"] for run in done.runs]
+    assert [path.name for path in done.path.glob("*.js")] == [drawing.name()]
+    assert all(f'src="../{drawing.name()}"' in (one.path / "report.html").read_text() for one in done.runs)
+    assert drawing.source() in done.page.read_text()
 
 
 def test_a_second_sweep_runs_nothing_and_tells_the_same(study):

@@ -8,6 +8,14 @@
   const plots = Array.from(document.querySelectorAll(".plot"));
   const drawn = new Set();
 
+  if (!window.Plotly) {
+    document.getElementById("missing").hidden = false;
+    plots.forEach((plot) => { plot.hidden = true; });
+    document.querySelectorAll("fieldset.views").forEach((views) => { views.hidden = true; });
+    document.querySelectorAll("figure details").forEach((numbers) => { numbers.open = true; });
+    return;
+  }
+
   const theme = () => (darkness.matches ? themes.dark : themes.light);
 
   function resolve(value, colours) {
