@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedlite.api import Settings, estimate, estimate_study, load_run, load_scenario, resume, run, sweep
+    from fedlite.api import Settings, estimate, estimate_study, load_run, load_scenario, load_study, resume, run, sweep
 
 __version__ = "0.1.0"
 
@@ -20,6 +20,7 @@ __all__ = [
     "estimate_study",
     "load_run",
     "load_scenario",
+    "load_study",
     "resume",
     "run",
     "sweep",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fedlite.compose.finished import Run, load_run
+from fedlite.compose.finished_study import Sweep, load_study
 from fedlite.compose.progress import Progress
 from fedlite.estimating import Estimate, StudyEstimate, estimate, estimate_study
 from fedlite.runner import Settings, resume, run
 from fedlite.scenario.loader import load_scenario
-from fedlite.sweeper import Sweep, SweepProgress, sweep
+from fedlite.sweeper import SweepProgress, sweep
 
 __all__ = [
     "Estimate",
@@ -21,6 +22,7 @@ __all__ = [
     "estimate_study",
     "load_run",
     "load_scenario",
+    "load_study",
     "resume",
     "run",
     "sweep",

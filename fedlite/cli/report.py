@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from fedlite.cli.console import terminal
+from fedlite.errors import FedliteError
 
 _LONGEST: Final = 80
 """Characters of a file's name."""
@@ -18,37 +19,71 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 
 
 def report(
-    run_dir: Annotated[Path, typer.Argument(help="A directory that 'fedlite run' or 'fedlite rollout' wrote.")],
+    run_dir: Annotated[
+        Path, typer.Argument(help="A directory that 'fedlite run', 'fedlite sweep' or 'fedlite rollout' wrote.")
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where to write the page; default RUN_DIR/report.html.")
+        Path | None, typer.Option("--out", help="Where to write the page; default: where it was, in RUN_DIR.")
     ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the tables as CSV files into this folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the page of a finished run, or of a rehearsed rollout, again and show its key numbers."""
+    """Write the page of a finished run, a study or a rehearsed rollout again and show its key numbers."""
+    from fedlite.compose.finished_study import is_study
     from fedlite.report.rollout_data import is_rollout
     from fedlite.report.run_data import fitting
 
     if is_rollout(run_dir):
+        if csv is not None:
+            raise FedliteError(
+                f"--csv: got {run_dir}, a rehearsed rollout, expected a run or a study; its numbers are in rollout.json"
+            )
         _report_rollout(run_dir, out, as_json)
-        return
-    with fitting(run_dir):
-        _report(run_dir, out, as_json)
+    elif is_study(run_dir):
+        _report_study(run_dir, out, csv, as_json)
+    else:
+        with fitting(run_dir):
+            _report(run_dir, out, csv, as_json)
 
 
-def _report(run_dir: Path, out: Path | None, as_json: bool) -> None:
-    from fedlite.report.run_data import read_run
+def _report(run_dir: Path, out: Path | None, csv: Path | None, as_json: bool) -> None:
+    from fedlite.compose.finished import load_run
     from fedlite.report.run_page import write_report
 
     page = write_report(run_dir, out)
-    run = read_run(run_dir)
+    run = load_run(run_dir)
+    files = [] if csv is None else run.write_csv(csv)
     if as_json:
-        typer.echo(json.dumps(_finite({**run.summary, "report": str(page)})))
+        typer.echo(json.dumps(_finite({**run.summary, "report": str(page), "files": [*map(str, files)]})))
         return
 
     from fedlite.report.console import summary
+    from fedlite.report.run_data import read_run
 
-    terminal().print(summary(run))
+    terminal().print(summary(read_run(run_dir)))
+    _tell_files(files)
     typer.echo(f"\nReport: {page}")
+
+
+def _report_study(path: Path, out: Path | None, csv: Path | None, as_json: bool) -> None:
+    from fedlite.cli.sweep import show_study
+    from fedlite.compose.finished_study import load_study
+
+    study = load_study(path)
+    page = study.write_page(out)
+    files = [] if csv is None else study.write_csv(csv)
+    if as_json:
+        typer.echo(json.dumps({**study.summary, "page": str(page), "files": [*map(str, files)]}))
+        return
+    show_study(study)
+    _tell_files(files)
+    typer.echo(f"Report: {page}")
+
+
+def _tell_files(files: list[Path]) -> None:
+    for folder in dict.fromkeys(file.parent for file in files):
+        names = ", ".join(file.name for file in files if file.parent == folder)
+        typer.echo(f"{folder}: {names}")
 
 
 def _report_rollout(path: Path, out: Path | None, as_json: bool) -> None:

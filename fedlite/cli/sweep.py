@@ -15,7 +15,8 @@ from fedlite.cli.run import Accelerator, Backend
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fedlite.sweeper import Sweep, SweepProgress
+    from fedlite.compose.finished_study import Sweep
+    from fedlite.sweeper import SweepProgress
 
 SOME_FAILED = 5
 """Exit code of a study of which at least one run failed; the others are finished."""
@@ -58,25 +59,32 @@ def sweep(
     if as_json:
         print(json.dumps(done.summary))
     else:
-        _show(done)
+        show_outcome(done)
     if done.failed:
         raise SystemExit(SOME_FAILED)
     return None
 
 
-def _show(done: Sweep) -> None:
+def show_outcome(done: Sweep) -> None:
+    """Show what came of a sweep, and where its page is."""
+    show_study(done)
+    found = len(done.finished) - done.reran
+    console = terminal()
+    console.print(f"{done.reran} runs done" + (f", {found} found finished" if found else ""))
+    if done.page is not None:
+        console.print(f"report: [link=file://{done.page.resolve()}]{done.page}[/link]")
+
+
+def show_study(done: Sweep) -> None:
+    """Show the tables of a study, and which of its runs failed."""
     from fedlite.report.console import rich_table
     from fedlite.report.study_tables import apart_table, settings_table
 
     console = terminal()
-    if done.page is not None:
+    if done.finished:
         study = done.study
         for content in (settings_table(study), apart_table(study.trade_offs)):
             if content is not None:
                 console.print(rich_table(content, console.width), "")
     for failure in done.failed:
         console.print(f"failed: {failure.label}, seed {failure.seed}: {failure.error}", markup=False)
-    found = len(done.finished) - done.reran
-    console.print(f"{done.reran} runs done" + (f", {found} found finished" if found else ""))
-    if done.page is not None:
-        console.print(f"report: [link=file://{done.page.resolve()}]{done.page}[/link]")

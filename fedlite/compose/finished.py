@@ -13,13 +13,14 @@ from fedlite.errors import FedliteError, UnknownNameError
 from fedlite.report.figure import Figure
 from fedlite.report.run_data import DamagedRunError, check_model, fitting, read_run
 from fedlite.report.run_page import run_page, write_report
+from fedlite.results.frames import Tables
 
 if TYPE_CHECKING:
     from fedlite.results.directory import RunDirectory
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Tables):
     """A finished run in its directory."""
 
     path: Path
@@ -49,6 +50,13 @@ class Run:
     def fleet(self) -> pl.DataFrame:
         """One row per device class."""
         return pl.read_parquet(self.path / "fleet.parquet")
+
+    @property
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The tables above; `check_ins`, one row per device, too, where a protocol has them."""
+        found = {"rounds": self.rounds, "clients": self.clients, "evaluation": self.evaluation, "fleet": self.fleet}
+        visits = self.path / "check_ins.parquet"
+        return found | ({"check_ins": pl.read_parquet(visits)} if visits.is_file() else {})
 
     @property
     def figures(self) -> dict[str, Figure]:
