@@ -6,12 +6,21 @@ import json
 import re
 from itertools import chain, count
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from fedlite.cli.console import terminal
 from fedlite.errors import FedliteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fedlite.compose.finished import Run
+    from fedlite.compose.finished_study import Sweep
+
+    Extras = Callable[[Run | Sweep], list[Path]]
+    """Writes what was asked for beside the page."""
 
 _LONGEST: Final = 80
 """Characters of a file's name."""
@@ -26,6 +35,11 @@ def report(
         Path | None, typer.Option("--out", help="Where to write the page; default: where it was, in RUN_DIR.")
     ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the tables as CSV files into this folder.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="Write the figures for a paper into this folder (extra figures).")
+    ] = None,
+    kind: Annotated[str, typer.Option("--format", help="Of figures: svg, pdf or png.")] = "svg",
+    width_mm: Annotated[float, typer.Option("--width", help="Of figures in millimetres; 85 is a column of two.")] = 85,
     as_json: AsJson = False,
 ) -> None:
     """Write the page of a finished run, a study or a rehearsed rollout again and show its key numbers."""
@@ -33,26 +47,31 @@ def report(
     from fedlite.report.rollout_data import is_rollout
     from fedlite.report.run_data import fitting
 
+    def extras(of: Run | Sweep) -> list[Path]:
+        tables = [] if csv is None else of.write_csv(csv)
+        return tables + ([] if figures is None else of.write_figures(figures, kind, width_mm))
+
     if is_rollout(run_dir):
-        if csv is not None:
+        if csv is not None or figures is not None:
             raise FedliteError(
-                f"--csv: got {run_dir}, a rehearsed rollout, expected a run or a study; its numbers are in rollout.json"
+                f"{'--figures' if csv is None else '--csv'}: got {run_dir}, a rehearsed rollout, expected a run or a"
+                " study; a rollout's numbers are in rollout.json, its figures on its page"
             )
         _report_rollout(run_dir, out, as_json)
     elif is_study(run_dir):
-        _report_study(run_dir, out, csv, as_json)
+        _report_study(run_dir, out, extras, as_json)
     else:
         with fitting(run_dir):
-            _report(run_dir, out, csv, as_json)
+            _report(run_dir, out, extras, as_json)
 
 
-def _report(run_dir: Path, out: Path | None, csv: Path | None, as_json: bool) -> None:
+def _report(run_dir: Path, out: Path | None, extras: Extras, as_json: bool) -> None:
     from fedlite.compose.finished import load_run
     from fedlite.report.run_page import write_report
 
     page = write_report(run_dir, out)
     run = load_run(run_dir)
-    files = [] if csv is None else run.write_csv(csv)
+    files = extras(run)
     if as_json:
         typer.echo(json.dumps(_finite({**run.summary, "report": str(page), "files": [*map(str, files)]})))
         return
@@ -65,13 +84,13 @@ def _report(run_dir: Path, out: Path | None, csv: Path | None, as_json: bool) ->
     typer.echo(f"\nReport: {page}")
 
 
-def _report_study(path: Path, out: Path | None, csv: Path | None, as_json: bool) -> None:
+def _report_study(path: Path, out: Path | None, extras: Extras, as_json: bool) -> None:
     from fedlite.cli.sweep import show_study
     from fedlite.compose.finished_study import load_study
 
     study = load_study(path)
     page = study.write_page(out)
-    files = [] if csv is None else study.write_csv(csv)
+    files = extras(study)
     if as_json:
         typer.echo(json.dumps({**study.summary, "page": str(page), "files": [*map(str, files)]}))
         return

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from fedlite.errors import FedliteError, UnknownNameError
-from fedlite.report.figure import Figure
+from fedlite.report.page import figures_of
+from fedlite.report.paper.write import Figures
 from fedlite.report.run_data import DamagedRunError, check_model, fitting, read_run
 from fedlite.report.run_page import run_page, write_report
 from fedlite.results.frames import Tables
 
 if TYPE_CHECKING:
+    from fedlite.report.figure import Figure
     from fedlite.results.directory import RunDirectory
 
 
 @dataclass(frozen=True)
-class Run(Tables):
+class Run(Tables, Figures):
     """A finished run in its directory."""
 
     path: Path
@@ -61,8 +63,7 @@ class Run(Tables):
     @property
     def figures(self) -> dict[str, Figure]:
         """The figures of the report, by their ids."""
-        sections = run_page(read_run(self.path)).sections
-        return {block.id: block for section in sections for block in section.blocks if isinstance(block, Figure)}
+        return figures_of(run_page(read_run(self.path)))
 
     def plot(self, name: str = "learning", view: int = 0) -> Any:
         """Return a figure of the report as a `plotly.graph_objects.Figure`.

@@ -13,12 +13,15 @@ import polars as pl
 from fedlite.compose.finished import Run
 from fedlite.errors import FedliteError
 from fedlite.report import run_sets
+from fedlite.report.page import figures_of
+from fedlite.report.paper.write import Figures
 from fedlite.report.study_data import Study, read_study
-from fedlite.report.study_page import write_study_page
+from fedlite.report.study_page import study_page, write_study_page
 from fedlite.results.directory import FORMAT, without_nan
 from fedlite.results.frames import Tables
 
 if TYPE_CHECKING:
+    from fedlite.report.figure import Figure
     from fedlite.report.trade_off import TradeOffs
 
 PAGE: Final = "study.html"
@@ -55,7 +58,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Sweep(Tables):
+class Sweep(Tables, Figures):
     """A study that was run.
 
     Attributes
@@ -114,6 +117,11 @@ class Sweep(Tables):
             "runs": runs.select(*first, pl.exclude(first)),
             "pairs": self.pairs,
         }
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """The figures of the page, by their ids."""
+        return figures_of(study_page(self.study, self.path / PAGE, self.name))
 
     def write_page(self, path: Path | None = None) -> Path:
         """Write the page for people, into the study's directory if not told where."""

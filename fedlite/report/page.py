@@ -57,6 +57,12 @@ class Page:
     remark: Safe = field(default_factory=lambda: Safe(""))
 
 
+def figures_of(page: Page) -> dict[str, Figure]:
+    """Return the figures of a page by their ids."""
+    blocks = (block for section in page.sections for block in section.present())
+    return {block.id: block for block in blocks if isinstance(block, Figure)}
+
+
 def write_page(page: Page, path: Path) -> Path:
     """Write the page as one HTML file and return its path. The same page gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +78,7 @@ def write_page(page: Page, path: Path) -> Path:
 def render(page: Page, linked: str | None = None) -> str:
     """Return the page as HTML; `linked` is the address of the script for figures that it shares with other pages."""
     sections = [section for section in page.sections if section.present()]
-    figures = [block for section in sections for block in section.present() if isinstance(block, Figure)]
+    figures = figures_of(page)
     linked = linked if figures else None
     own = [asset("page.js")] if linked else [drawing.source(), asset("page.js")] if figures else []
     body = (
@@ -82,7 +88,7 @@ def render(page: Page, linked: str | None = None) -> str:
         _contents(sections),
         tag("main", *(_section(section) for section in sections), id="report"),
         tag("footer", "Written by fedlite. This page ", _made_of(linked), " and makes no connection to anything."),
-        data_script("figures", {figure.id: figure.spec() for figure in figures}),
+        data_script("figures", {name: figure.spec() for name, figure in figures.items()}),
         data_script("themes", {"light": LIGHT, "dark": DARK}),
         tag("script", src=linked) if linked else None,
         *(script(source) for source in own),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polars.exceptions import PolarsError
@@ -10,8 +11,6 @@ from polars.exceptions import PolarsError
 from fedlite.errors import FedliteError, UnknownNameError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import polars as pl
 
 
@@ -44,7 +43,7 @@ class Tables(ABC):
                 " install the extra: pip install 'fedlite[pandas]'"
             ) from error
 
-    def write_csv(self, folder: Path) -> list[Path]:
+    def write_csv(self, folder: str | Path) -> list[Path]:
         """Write every table as `NAME.csv` into a folder, over what an earlier call wrote; return the files.
 
         Raises
@@ -52,7 +51,7 @@ class Tables(ABC):
         FedliteError
             If they cannot be written.
         """
-        return [_written(frame, folder / f"{name}.csv") for name, frame in self.tables.items()]
+        return [_written(frame, Path(folder) / f"{name}.csv") for name, frame in self.tables.items()]
 
 
 def _written(frame: pl.DataFrame, path: Path) -> Path:

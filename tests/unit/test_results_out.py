@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 
 import fedlite
 from fedlite.cli.report import compare, report
+from fedlite.compose.finished import Run
+from fedlite.compose.finished_study import Sweep
 from fedlite.errors import FedliteError, UnknownNameError
 
 BASE = """
@@ -124,11 +127,25 @@ def test_the_command_line_writes_csv_of_a_run_and_of_a_study(swept, tmp_path):
     assert told.exit_code == 0
 
 
-def test_a_rollout_has_no_tables(tmp_path):
+@pytest.mark.parametrize("option", ["--csv", "--figures"])
+def test_a_rollout_has_neither_tables_nor_figures_for_papers(tmp_path, option):
     (tmp_path / "rollout.json").write_text("{}")
-    error = invoke("report", tmp_path, "--csv", tmp_path).exception
+    error = invoke("report", tmp_path, option, tmp_path).exception
     assert isinstance(error, FedliteError)
-    assert "a rehearsed rollout, expected a run or a study" in str(error)
+    assert f"{option}: got {tmp_path}, a rehearsed rollout, expected a run or a study" in str(error)
+
+
+@pytest.mark.figures
+def test_the_command_line_writes_figures_of_a_run_and_of_a_study(swept, tmp_path, monkeypatch):
+    for kind, name in ((Run, "fairness"), (Sweep, "fronts")):
+        few = {name: (swept.runs[0] if kind is Run else swept).figures[name]}
+        monkeypatch.setattr(kind, "figures", few)
+    told = invoke("report", swept.runs[0].path, "--figures", tmp_path / "run", "--format", "pdf", "--width", "170")
+    names = ["fairness-every-client.pdf", "fairness-by-device-class.pdf"]
+    assert f"{tmp_path / 'run'}: {', '.join(names)}" in told.output.replace("\n", "")
+    found = json.loads(invoke("report", swept.path, "--figures", tmp_path / "study", "--json").output)
+    assert {Path(file).name for file in found["files"]} >= {"fronts-as-asked.svg", "fronts-energy.svg"}
+    assert all(Path(file).is_file() for file in found["files"])
 
 
 def test_without_pandas_the_extra_is_named(swept, monkeypatch):
