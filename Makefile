@@ -22,7 +22,7 @@ CHROMIUM := $(shell command -v chromium || command -v chromium-browser || comman
 # Asked when the tests begin, for then the environment is there: has it the module $(1)?
 has = $(shell $(BIN)/python -c "import importlib.util as u; print('yes' if u.find_spec('$(1)') else '')" 2>/dev/null)
 without = $(if $(call has,$(1)),, and not $(2))
-MARKS = not network$(if $(CHROMIUM),, and not browser)$(call without,onnxruntime,onnx)$(call without,executorch,mobile)$(call without,coremltools,coreml)$(call without,litert_torch,litert)$(call without,pandas,pandas)$(call without,matplotlib,figures)
+MARKS = not network$(if $(CHROMIUM),, and not browser)$(call without,onnxruntime,onnx)$(call without,executorch,mobile)$(call without,coremltools,coreml)$(call without,litert_torch,litert)$(call without,pandas,pandas)$(call without,matplotlib,figures)$(call without,tensorboard,tensorboard)$(call without,mlflow,mlflow)
 PYTEST_ARGS ?=
 # How many mutants `make mutants` draws, and the seed of the draw.
 SAMPLE ?= 500

@@ -197,6 +197,7 @@ def _estimated(scenario: Scenario, engine: Lasting, progress: Callable[[Progress
     start_s = _started(engine, backend)
     settings = copy.copy(engine)
     settings.backend = backend
+    settings.log_to = ()
     short = scenario.model_copy(update={"training": training.model_copy(update={"rounds": rounds})})
     with tempfile.TemporaryDirectory(prefix="fedlite-estimate-") as folder, _Memory() as memory:
         directory = Path(folder) / "run"

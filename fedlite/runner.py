@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedlite.compose import campaign
+from fedlite.compose import campaign, logs
 from fedlite.compose.app_campaign import AppCampaign
 from fedlite.compose.scenario_campaign import ScenarioCampaign
 from fedlite.errors import FedliteError
@@ -31,16 +31,19 @@ class Settings:
     `backend` is "ray", "local", or "auto": Ray where a round and the run are enough work for it (`compose.backend`),
     or where one of the other two is given. `actors` defaults to the processors of the machine (at most 8);
     `ray_address` joins an existing cluster. `accelerator` is "none", "cuda", "mps", or "auto": what torch sees here.
+    `log_to` are "tensorboard:FOLDER" or "mlflow:FOLDER": each round is written there when it ends.
     """
 
     backend: str = "auto"
     actors: int | None = None
     ray_address: str | None = None
     accelerator: str = "none"
+    log_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.actors is not None and self.actors < 1:
             raise FedliteError(f"actors: got {self.actors}, expected 1 or more; leave it out for one per processor")
+        logs.check(self.log_to)
 
 
 def run(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedlite.cli.following import Quiet, shown
-from fedlite.cli.run import Accelerator, Backend, tell
+from fedlite.cli.run import Accelerator, Backend, LogTo, tell
 from fedlite.errors import FedliteError, UnitError
 
 Fleet = Annotated[
@@ -43,6 +43,7 @@ def app(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed in place of the scenario's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default: the next free runs/APP-001.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the interrupted run in this directory.")] = None,
+    log_to: LogTo = None,
     quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON, last.")] = False,
 ) -> None:
@@ -52,7 +53,9 @@ def app(
     from fedlite.scenario.loader import load_fleet
     from fedlite.units import parse
 
-    settings = running.Settings(backend=backend, actors=actors, ray_address=ray_address, accelerator=accelerator)
+    settings = running.Settings(
+        backend=backend, actors=actors, ray_address=ray_address, accelerator=accelerator, log_to=tuple(log_to or ())
+    )
     if resume is not None:
         if directory or fleet or run_config or macs or memory or out or seed is not None:
             raise FedliteError("--resume: got further options beside it; the run has its own already")

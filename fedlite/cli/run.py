@@ -25,9 +25,15 @@ Accelerator = Annotated[
 ]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a key: training.rounds=5 (repeatable).")]
 
+LogTo = Annotated[
+    list[str] | None,
+    typer.Option("--log-to", help="Write each round as it ends: tensorboard:FOLDER or mlflow:FOLDER (repeatable)."),
+]
+
 
 def run(
     scenario: Annotated[Path | None, typer.Argument(help="Scenario file; left out with --resume.")] = None,
+    *,
     backend: Backend = "auto",
     actors: Annotated[
         int | None, typer.Option(min=1, help="Ray actors; default: one per processor, at most 8.")
@@ -41,6 +47,7 @@ def run(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Run the first rounds only, and tell what the whole will take.")
     ] = False,
+    log_to: LogTo = None,
     quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON, last.")] = False,
 ) -> None:
@@ -51,7 +58,9 @@ def run(
     from fedlite import runner as running
     from fedlite.scenario.loader import load_scenario
 
-    settings = running.Settings(backend=backend, actors=actors, ray_address=ray_address, accelerator=accelerator)
+    settings = running.Settings(
+        backend=backend, actors=actors, ray_address=ray_address, accelerator=accelerator, log_to=tuple(log_to or ())
+    )
     if resume is not None:
         if scenario is not None or overrides or seed is not None or out is not None or estimate:
             raise FedliteError(

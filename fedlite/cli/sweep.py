@@ -10,7 +10,7 @@ import typer
 
 from fedlite.cli.console import terminal
 from fedlite.cli.following import Quiet, shown_sweep
-from fedlite.cli.run import Accelerator, Backend
+from fedlite.cli.run import Accelerator, Backend, LogTo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,7 @@ def sweep(
         bool,
         typer.Option("--estimate", help="Run the first rounds of each setting only, and tell what is left will take."),
     ] = False,
+    log_to: LogTo = None,
     quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON, last.")] = False,
 ) -> None:
@@ -46,7 +47,9 @@ def sweep(
     from fedlite.runner import Settings
     from fedlite.sweeper import sweep as sweep_study
 
-    settings = Settings(backend=backend, actors=actors, ray_address=ray_address, accelerator=accelerator)
+    settings = Settings(
+        backend=backend, actors=actors, ray_address=ray_address, accelerator=accelerator, log_to=tuple(log_to or ())
+    )
     if estimate:
         from fedlite.cli.estimates import tell_study
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fedlite.engine.chunks import CHUNK_MACS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BACKENDS: Final = ("auto", "local", "ray")
 
@@ -42,6 +45,11 @@ class Wanted(Protocol):
     @property
     def accelerator(self) -> str:
         """One of `accelerator.WANTED`."""
+        ...
+
+    @property
+    def log_to(self) -> Sequence[str]:
+        """Where rounds are logged as they end: "tensorboard:FOLDER", "mlflow:FOLDER"."""
         ...
 
 

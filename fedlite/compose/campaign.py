@@ -9,10 +9,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from fedlite.compose import logs
 from fedlite.compose.app_campaign import AppCampaign
 from fedlite.compose.app_request import APP_FILE
 from fedlite.compose.backend import START_S, choose
 from fedlite.compose.finished import Run, completed, damage
+from fedlite.compose.logs import About
 from fedlite.compose.pools import Lasting, check_backend, open_pool
 from fedlite.compose.program import ProgramRecord
 from fedlite.compose.progress import Progress, noted
@@ -24,6 +26,7 @@ from fedlite.fleet.ledger import Ledger
 from fedlite.flower.exchange import Runtime
 from fedlite.flower.grid import FleetGrid, RoundPolicy
 from fedlite.learning.training.accelerator import find
+from fedlite.report.run_sets import flattened
 from fedlite.results.directory import RunDirectory
 from fedlite.scenario.dump import dump_scenario
 
@@ -113,7 +116,7 @@ def run(
     out : Path, optional
         Run directory, new or without a run in it; the next free `runs/NAME-001` if not given.
     settings : Wanted
-        Backend, actors, Ray address, accelerator.
+        Backend, actors, Ray address, accelerator, logs.
     progress : callable, optional
         Called as the engine starts and after every round.
 
@@ -201,14 +204,18 @@ def _finish(
     choice = choose(settings, campaign.load)
     if progress is not None and settings.backend != "local":
         progress(_starting(campaign, choice, up=isinstance(settings, Lasting) and settings.up))
+    journal = directory.journal
+    about = About(directory.path, not (journal.exists() and journal.stat().st_size), flattened(dump_scenario(scenario)))
     worker = replace(campaign.worker, where={"accelerator": asdict(accelerator)})
     pool = open_pool(worker, settings, choice.backend, directory.journal, begun.program.digest)
     try:
         runtime = campaign.runtime(pool)
         grid = FleetGrid(campaign.fleet, runtime, ledger, policy=campaign.policy, start_s=scenario.fleet.start_s)
-        log = RoundLog(grid, campaign.metrics, noted(directory, progress))
-        trained = campaign.serve(grid, log, accelerator)
-        log.settle()
+        with logs.opened(settings.log_to, about) as books:
+            watchers: list[Callable[[Progress], None]] = [*books, *([] if progress is None else [progress])]
+            log = RoundLog(grid, campaign.metrics, noted(directory, watchers))
+            trained = campaign.serve(grid, log, accelerator)
+            log.settle()
         record = Record(
             directory=directory,
             scenario=scenario,

@@ -32,6 +32,7 @@ class Lasting:
         self.actors = wanted.actors
         self.ray_address = wanted.ray_address
         self.accelerator = wanted.accelerator
+        self.log_to = tuple(wanted.log_to)
         self.up = False
         """Whether Ray has been started or joined."""
         self._stack = stack

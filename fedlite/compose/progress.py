@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fedlite.results.directory import PROGRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from fedlite.results.directory import RunDirectory
 
@@ -20,7 +20,8 @@ class Progress:
     """Finished rounds of `rounds` (0: unknown), virtual time, the main metric's latest value or NaN, energy so far.
 
     With `trains` false the rounds are of queries: nothing was trained so far. `doing` says what is under way where that
-    is no round: before the first one, on which backend and why.
+    is no round: before the first one, on which backend and why. `row` is that of the table of rounds that was closed
+    last, for those who log it; it is told again if it grows, as that of the last round may.
     """
 
     round_: int
@@ -31,15 +32,17 @@ class Progress:
     energy_j: float
     trains: bool = True
     doing: str = ""
+    row: Mapping[str, float | int] = field(default_factory=dict, repr=False)
 
 
-def noted(directory: RunDirectory, also: Callable[[Progress], None] | None) -> Callable[[Progress], None]:
-    """Return what notes each progress in the directory of its run, and tells it on."""
+def noted(directory: RunDirectory, others: Iterable[Callable[[Progress], None]]) -> Callable[[Progress], None]:
+    """Return what notes each progress in the directory of its run, but for the row, and tells it on."""
+    listeners = list(others)
 
     def tell(now: Progress) -> None:
-        directory.write_json(PROGRESS, asdict(now))
-        if also is not None:
-            also(now)
+        directory.write_json(PROGRESS, {name: value for name, value in vars(now).items() if name != "row"})
+        for listener in listeners:
+            listener(now)
 
     return tell
 

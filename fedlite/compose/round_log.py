@@ -108,9 +108,11 @@ class RoundLog:
         rows, name = self.table.rows, self.main.name
         known = (float(row[name]) for row in reversed(rows) if not math.isnan(row[name]))
         done, virtual_s = len(rows) - 1, self._grid.clock.now_s - self._began_s
-        now = Progress(done, self.expected, virtual_s, name, next(known, math.nan), self._energy_j, self.trains)
-        if repr(now) != self._told:  # not-a-number is never equal to itself, but is written alike
-            self._told = repr(now)
+        value = next(known, math.nan)
+        now = Progress(done, self.expected, virtual_s, name, value, self._energy_j, self.trains, row=dict(rows[-1]))
+        told = f"{now} {now.row}"  # not-a-number is never equal to itself, but is written alike
+        if told != self._told:
+            self._told = told
             self._progress(now)
 
 

@@ -79,7 +79,12 @@ def _total(run: RunData, name: str, columns: Iterable[str]) -> dict[str, Any]:
 
 def settings(run: RunData) -> dict[str, str]:
     """Return the resolved scenario flattened: "training.local.lr" -> "0.02". Lists of plain values are one setting."""
-    document = read(run.scenario, str(run.path / "scenario.yaml"))
+    return flattened(run.scenario, str(run.path / "scenario.yaml"))
+
+
+def flattened(scenario: str, place: str = "scenario.yaml") -> dict[str, str]:
+    """Return the settings of a resolved scenario's text, as `settings` does; `place` is where it stands."""
+    document = read(scenario, place)
     if document.problems:
         raise NotARunError(f"{document.problems[0]}; the run directory was changed, run the scenario again")
     return dict(_flat("", document.value))

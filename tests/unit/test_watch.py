@@ -47,7 +47,7 @@ def test_a_run_under_way_is_followed_until_there_is_a_summary(tmp_path, monkeypa
     monkeypatch.setattr(watch, "LOOK_S", 0.0)
     monkeypatch.setattr(following, "EVERY_S", 0.0)
     directory, left = RunDirectory(tmp_path), [1, 2, 3]
-    note = noted(directory, None)
+    note = noted(directory, [])
 
     def look(_):
         number = left.pop(0)
