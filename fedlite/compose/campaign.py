@@ -198,24 +198,39 @@ def _finish(
     progress: Watcher,
     began_s: float,
 ) -> Run:
-    """Train, as far as the journal does not have it already, and write what came of it."""
+    """Train, as far as the journal does not have it already, and write what came of it; tell those who log it."""
+    journal = directory.journal
+    is_new = not (journal.exists() and journal.stat().st_size)
+    about = About(directory.path, is_new, flattened(dump_scenario(campaign.scenario)))
+    with logs.opened(settings.log_to, about) as books:
+        return _train(campaign, directory, begun, settings, accelerator, progress, books, began_s)
+
+
+def _train(
+    campaign: Campaign[R],
+    directory: RunDirectory,
+    begun: ProgramRecord,
+    settings: Wanted,
+    accelerator: Accelerator,
+    progress: Watcher,
+    books: Sequence[logs.Log],
+    began_s: float,
+) -> Run:
+    """Train and write; a run of which nothing came is an error for those who log it, too."""
     scenario = campaign.scenario
     ledger = Ledger()
     choice = choose(settings, campaign.load)
     if progress is not None and settings.backend != "local":
         progress(_starting(campaign, choice, up=isinstance(settings, Lasting) and settings.up))
-    journal = directory.journal
-    about = About(directory.path, not (journal.exists() and journal.stat().st_size), flattened(dump_scenario(scenario)))
     worker = replace(campaign.worker, where={"accelerator": asdict(accelerator)})
     pool = open_pool(worker, settings, choice.backend, directory.journal, begun.program.digest)
     try:
         runtime = campaign.runtime(pool)
         grid = FleetGrid(campaign.fleet, runtime, ledger, policy=campaign.policy, start_s=scenario.fleet.start_s)
-        with logs.opened(settings.log_to, about) as books:
-            watchers: list[Callable[[Progress], None]] = [*books, *([] if progress is None else [progress])]
-            log = RoundLog(grid, campaign.metrics, noted(directory, watchers))
-            trained = campaign.serve(grid, log, accelerator)
-            log.settle()
+        watchers: list[Callable[[Progress], None]] = [*books, *([] if progress is None else [progress])]
+        log = RoundLog(grid, campaign.metrics, noted(directory, watchers))
+        trained = campaign.serve(grid, log, accelerator)
+        log.settle()
         record = Record(
             directory=directory,
             scenario=scenario,
