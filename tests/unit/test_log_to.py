@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from fedlite import Settings, resume, run
+from fedlite import Settings, estimate, resume, run, sweep
 from fedlite.compose import logs
 from fedlite.compose.logs import About, Log
 from fedlite.compose.progress import Progress
@@ -113,6 +113,15 @@ def test_a_resumed_run_goes_on_where_it_was_and_doubles_nothing(fake, tmp_path):
     assert fake.rounds == expected(done.rounds)
     assert [about.is_new for _, about in fake.abouts] == [True, False]
     assert fake.ends == [False, True]
+
+
+def test_every_run_of_a_study_is_logged_and_an_estimate_is_not(fake, tmp_path):
+    (tmp_path / "base.yaml").write_text(TINY)
+    (tmp_path / "study.yaml").write_text("name: s\nbase: base.yaml\nlist: [{wire.up: int8}]\nseeds: [1, 2]\n")
+    estimate(parse_scenario(TINY), settings("fake:x"))
+    assert fake.abouts == []
+    done = sweep(tmp_path / "study.yaml", out=tmp_path / "out", settings=settings("fake:x"))
+    assert [about.path for _, about in fake.abouts] == [run.path for run in done.finished]
 
 
 def test_a_round_that_grows_is_written_as_it_was_in_the_end():
