@@ -206,6 +206,8 @@ def test_runs_of_one_name_have_a_folder_each_and_a_new_run_takes_the_place_of_th
 def test_mlflow_has_every_round_once_also_of_a_resumed_run(tmp_path):
     from mlflow import MlflowClient
 
+    from fedlite.compose.logs.mlflow import Book
+
     path, to = tmp_path / "a 'run'", f"mlflow:{tmp_path / 'logs'}"
     stopped(path, to, after=2)
     client = MlflowClient(f"sqlite:///{tmp_path / 'logs' / 'mlflow.db'}")
@@ -220,3 +222,8 @@ def test_mlflow_has_every_round_once_also_of_a_resumed_run(tmp_path):
     for name in ("energy_j", "accuracy"):
         history = [(one.step, one.timestamp, one.value) for one in client.get_metric_history(found.info.run_id, name)]
         assert history == [(round_, round(end_s * 1000), values[name]) for round_, end_s, values in rounds]
+    # Another run in the same place, once that one was removed, is another run.
+    anew = Book(tmp_path / "logs", About(path, is_new=True, settings={}))
+    assert anew.last == -1
+    anew.write(0, 1.0, {"end_s": 1.0})
+    assert Book(tmp_path / "logs", About(path, is_new=False, settings={})).last == 0

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from fedlite.report import drawing
+from fedlite.report.figure import Figure, View
 from fedlite.report.run_page import write_report
 
 ROOT = Path(__file__).parents[3]
@@ -41,6 +42,12 @@ def test_a_runs_page_is_one_file_of_less_than_a_megabyte_and_a_half(write_run):
     page = write_report(write_run(rounds=600))
     assert page.stat().st_size < LARGEST_PAGE_BYTES
     assert drawing.source() in page.read_text(encoding="utf-8")
+
+
+def test_numbers_on_a_page_have_the_digits_that_anybody_could_see():
+    view = View("v", [{"type": "scatter", "x": [1 / 3, 123456789.25, None], "name": "1.23456789"}])
+    (trace,) = Figure(id="f", title="", views=(view,), caption="", alt="").spec()["views"][0]["traces"]
+    assert trace == {"type": "scatter", "x": [0.3333333, 123456800.0, None], "name": "1.23456789"}
 
 
 def test_runs_below_a_folder_that_keeps_the_script_link_it(write_run, tmp_path):

@@ -138,10 +138,10 @@ def test_the_same_figure_gives_the_same_bytes_whatever_the_house_style(tmp_path,
     import matplotlib as mpl
 
     (first,) = write({"f": figure()}, tmp_path / "a", kind)
-    monkeypatch.setitem(mpl.rcParams, "lines.linewidth", 9.0)
+    monkeypatch.setitem(mpl.rcParams, "xtick.color", "#ff0000")
     (second,) = write({"f": figure()}, tmp_path / "b", kind)
     assert first.read_bytes() == second.read_bytes()
-    assert mpl.rcParams["lines.linewidth"] == 9.0
+    assert mpl.rcParams["xtick.color"] == "#ff0000"
     assert b"CreationDate" not in first.read_bytes()
     assert b"<dc:date>" not in first.read_bytes()
 
