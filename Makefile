@@ -3,6 +3,7 @@
 # make lint    style, types, layers
 # make check   lint and test: what continuous integration runs
 # make docs    write the generated reference pages; make docs-check only compares them
+# make site    build the documentation as a site into build/site, strictly; it needs no network to be read
 # make mutants change the code in SAMPLE places and count how often the tests notice (half an hour; see benchmarks/mutants)
 # make compat  the Flower tests on the oldest, a middle and the newest supported flwr, each in its own environment
 #
@@ -33,7 +34,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format docs docs-check mutants compat picture clean
+.PHONY: help demo test lint check format docs docs-check site mutants compat picture clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -50,6 +51,10 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(VENV)/.site: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e ".[docs]"
 	@touch $@
 
 $(VENV)/.mutants: $(VENV)/.dev
@@ -85,6 +90,10 @@ docs-check: $(VENV)/.installed
 	$(BIN)/python docs/generate_reference.py --check
 	$(BIN)/python docs/generate_techniques.py --check
 	$(BIN)/python docs/generate_cli.py --check
+
+site: $(VENV)/.site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python docs/site/check.py build/site
 
 mutants: $(VENV)/.mutants
 	$(BIN)/python benchmarks/mutants/run.py --sample $(SAMPLE) --seed $(SEED)
