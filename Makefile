@@ -4,6 +4,7 @@
 # make check   lint and test: what continuous integration runs
 # make docs    write the generated reference pages; make docs-check only compares them
 # make site    build the documentation as a site into build/site, strictly; it needs no network to be read
+# make gallery run what docs/gallery.md shows, and take its pictures; `make site` then takes in the pages themselves
 # make mutants change the code in SAMPLE places and count how often the tests notice (half an hour; see benchmarks/mutants)
 # make compat  the Flower tests on the oldest, a middle and the newest supported flwr, each in its own environment
 #
@@ -34,7 +35,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format docs docs-check site mutants compat picture clean
+.PHONY: help demo test lint check format docs docs-check site mutants compat picture gallery clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -105,6 +106,16 @@ compat: $(VENV)/.dev
 picture: demo
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1180,1500 \
 	  --virtual-time-budget=8000 --screenshot=$(CURDIR)/docs/images/report.png file://$(CURDIR)/$(DEMO_OUT)/report.html
+
+# The pages of docs/gallery.md, and their pictures: two minutes on two cores, and needs chromium.
+GALLERY := runs/gallery
+gallery: $(VENV)/.installed
+	@rm -rf $(GALLERY)
+	$(BIN)/fedlite run scenarios/quickstart.yaml --out $(GALLERY)/run
+	$(BIN)/fedlite sweep scenarios/studies/wire-codecs.yaml --out $(GALLERY)/study
+	$(BIN)/fedlite compare $(GALLERY)/study/fp32-seed-1 $(GALLERY)/study/int4-seed-1 --out $(GALLERY)/compare.html
+	$(BIN)/fedlite rollout scenarios/rollout/kws-canary.yaml --replications 40 --out $(GALLERY)/rollout
+	CHROMIUM=$(CHROMIUM) docs/site/pictures.sh $(GALLERY) docs/images/gallery
 
 clean:
 	rm -rf $(VENV) dist build runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -94,6 +94,8 @@ def is_elsewhere(address: str) -> bool:
 def main(site: Path) -> int:
     """Check every file of a site."""
     files = [file for kind in ("html", "css", "js", "svg") for file in sorted(site.rglob(f"*.{kind}"))]
+    # Pages of runs are single files with plotly's whole script; tests/browser holds that they make no request.
+    files = [file for file in files if file.parent != site / "live"]
     found = [f"{file}: {one[:200]}" for file in files for one in fetched_elsewhere(file)]
     sys.stdout.write(
         "".join(f"{line}\n" for line in found) or f"{len(files)} files of {site} fetch nothing from elsewhere\n"

@@ -87,7 +87,7 @@ def _file(source: Path, place: str) -> Path | None:
 def _uri(target: Path) -> str:
     """Return where a file of the repository is among the sources of the site."""
     if target.is_relative_to(DOCS):
-        return target.relative_to(DOCS).as_posix()
+        return target.relative_to(DOCS).as_posix().replace(".ipynb", ".md")  # the page of a notebook
     path = f"{UNDER}/{target.relative_to(ROOT).as_posix()}"
     return f"{path}.md" if target.suffix in SHOWN else path
 

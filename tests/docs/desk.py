@@ -131,10 +131,22 @@ def provide(folder: Path, words: list[str], run: Path) -> None:
             shutil.copy(ROOT / "benchmarks/device_model/data/device_measurements_2.csv", folder / word)
 
 
+NUMBER = re.compile(r"[-−+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
+CLOSE = 0.05
+"""How far a number may be from what a page shows: kernels differ between processors, and training makes it more."""
+
+
 def agrees(printed: str, shown: str) -> bool:
-    """Return whether a page shows what was printed: word for word, `...` standing for anything."""
-    pattern = re.escape(" ".join(shown.split())).replace(r"\.\.\.", ".*").replace(r"\ ", " ")
-    return (
-        re.fullmatch(pattern.replace(".* ", "(?:.* )?").replace(" .*", "(?: .*)?"), " ".join(printed.split()))
-        is not None
-    )
+    """Return whether a page shows what was printed: word for word, numbers nearly, `...` standing for anything."""
+    words = [re.escape(word) for word in NUMBER.sub("\0", " ".join(shown.split())).split(" ")]
+    pattern = " ".join(words).replace(re.escape("\0"), f"({NUMBER.pattern})").replace(r"\.\.\.", ".*")
+    pattern = pattern.replace(".* ", "(?:.* )?").replace(" .*", "(?: .*)?")
+    found = re.fullmatch(pattern, " ".join(printed.split()))
+    return found is not None and all(map(_near, found.groups(), NUMBER.findall(shown)))
+
+
+def _near(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    a, b = (float(text.replace("−", "-").replace(",", "")) for text in (one, other))
+    return "." in other and abs(a - b) <= CLOSE * abs(b) + (1.0 if "−" in other or "+" in other else 0.0)

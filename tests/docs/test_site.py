@@ -4,6 +4,7 @@ The site itself is built in continuous integration (`make site`); here are the p
 """
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def tool(name):
     return module
 
 
-check, outside, docstrings = tool("check"), tool("outside"), tool("docstrings")
+check, outside, docstrings, notebooks = map(tool, ("check", "outside", "docstrings", "notebooks"))
 
 
 @pytest.mark.parametrize(
@@ -85,10 +86,11 @@ def test_the_reference_shows_the_docstring_of_every_public_name():
 
 def test_every_page_is_in_the_navigation_once():
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    named = re.findall(r"^ *- (?:[^:\n]+: )?([\w/-]+\.(?:md|ipynb))$", text[text.index("\nnav:") :], re.MULTILINE)
+    named = re.findall(r"^ *- (?:[^:\n]+: )?([\w/-]+\.md)$", text[text.index("\nnav:") :], re.MULTILINE)
     pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")}
+    pages |= {str(page.relative_to(ROOT / "docs").with_suffix(".md")) for page in ROOT.glob("docs/**/*.ipynb")}
     assert len(set(named)) == len(named)
-    assert {page for page in pages if not page.startswith("decisions/0")} == {n for n in named if n.endswith(".md")}
+    assert {page for page in pages if not page.startswith("decisions/0")} == set(named)
 
 
 def test_no_font_analytics_or_address_is_asked_for():
@@ -98,3 +100,19 @@ def test_no_font_analytics_or_address_is_asked_for():
     assert settings["theme"]["font"] is False
     assert "analytics" not in settings["extra"]
     assert "http" not in text
+
+
+def test_a_notebook_becomes_a_page(tmp_path):
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "words"]},
+        {
+            "cell_type": "code",
+            "source": ["print(1)\n", "2"],
+            "outputs": [{"text": ["1\n"]}, {"data": {"text/plain": ["2"]}}],
+        },
+    ]
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
+    assert notebooks.page(tmp_path / "a.ipynb") == (
+        '# Title\nwords\n\n<a href="a.ipynb" download>This page as a notebook</a>\n\n\n'
+        "```python\nprint(1)\n2\n```\n\n```text\n1\n2\n```\n"
+    )

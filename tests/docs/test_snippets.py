@@ -104,7 +104,7 @@ def check_yaml(snippet, folder):
     if "strategy" in keys:
         parse_rollout(snippet.text, where)
     elif "base" in keys:
-        study = folder / "scenarios/studies/shown.yaml"
+        study = folder / (snippet.file or "scenarios/studies/shown.yaml")
         study.write_text(snippet.text)
         assert load_study(study).variants
     else:
@@ -180,7 +180,11 @@ def test_every_output_that_is_not_compared_is_still_shown():
     ("printed", "shown", "same"),
     [
         ("one  line\nand 2.5 J", "one line\nand 2.5 J\n", True),
-        ("one line\nand 2.5 J", "one line\nand 2.6 J", False),
+        ("one line\nand 2.5 J", "one line\nand 2.9 J", False),
+        ("one line\nand 2.5 J", "one line\nand 2.51 J", True),
+        ("10 rounds", "11 rounds", False),
+        ("−5.2 % (−11.6 % to +1.2 %)", "−5.3 % (−12.1 % to +0.9 %)", True),
+        ("−5.2 %", "+5.2 %", False),
         ("one line\nand more\nto the end", "one line\n...\nto the end", True),
         ("it took 3.1 s", "it took ... s", True),
         ("one line\nand more", "one line", False),

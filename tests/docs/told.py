@@ -5,6 +5,8 @@ NOT_RUN = {
     "pip ": "fetches packages; continuous integration installs the same way in the Makefile",
     "python3 -m venv": "makes an environment",
     ". .venv/bin/activate": "enters an environment",
+    "export RAY_AUTH_MODE": "sets what Ray reads",
+    "ray ": "builds a cluster of several machines",
     "python benchmarks/": "minutes to hours; its results are committed",
     "pytest tests/contract --part": "`tests/contract` runs the same battery over the same parts",
     "fedlite doctor": "looks at this machine, and may start Ray",
