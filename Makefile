@@ -1,7 +1,7 @@
 # make demo    run the quickstart and say where its report is
 # make test    every test this machine can run (Ray always; browser tests where chromium is, exports where their extras are)
 # make lint    style, types, layers
-# make check   lint and test: what continuous integration runs
+# make check   lint, generated pages, site and test: what continuous integration runs
 # make docs    write the generated reference pages; make docs-check only compares them
 # make site    build the documentation as a site into build/site, strictly; it needs no network to be read
 # make gallery run what docs/gallery.md shows, and take its pictures; `make site` then takes in the pages themselves
@@ -76,7 +76,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint docs-check test
+check: lint docs-check site test
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

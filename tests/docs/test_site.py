@@ -116,3 +116,26 @@ def test_a_notebook_becomes_a_page(tmp_path):
         '# Title\nwords\n\n<a href="a.ipynb" download>This page as a notebook</a>\n\n\n'
         "```python\nprint(1)\n2\n```\n\n```text\n1\n2\n```\n"
     )
+
+
+LINK = re.compile(r"\]\(([^)\s#]+)")
+
+
+def linked(page):
+    """Return the files that a page links to."""
+    targets = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
+    return {(page.parent / target).resolve() for target in targets}
+
+
+def test_every_page_is_at_most_three_clicks_from_the_readme():
+    seen, last = set(), {ROOT / "README.md"}
+    for _ in range(3):
+        last = {target for page in last for target in linked(page) if target.suffix == ".md" and target.exists()} - seen
+        seen |= last
+    assert {page for page in ROOT.glob("docs/**/*.md") if page not in seen} == set()
+
+
+def test_every_page_but_decisions_is_the_answer_to_a_question():
+    answers = linked(ROOT / "docs/questions.md")
+    pages = {page for page in ROOT.glob("docs/**/*.md") if page.parent.name != "decisions"}
+    assert {page.name for page in pages - answers} == {"index.md", "questions.md"}
