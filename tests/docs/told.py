@@ -14,7 +14,8 @@ NOT_RUN = {
     "fedlite app my-app --fleet scenario.yaml --accelerator cuda": "needs a GPU",
     "fedlite run scenarios/quickstart.yaml --actors 2": "starts Ray",
     "fedlite run scenarios/quickstart.yaml --ray-address": "needs a cluster",
-    "fedlite rollout optimise scenarios/rollout/iot-groups.yaml": "the same search as that of `a.yaml`, which is run",
+    "fedlite rollout optimise": "hundreds of rehearsals; `tests/unit/rollout` runs smaller searches",
+    "fedlite deploy runs/mine --export onnx": "seconds, and needs an extra; `tests/unit/export` runs it where it is",
     "fedlite deploy runs/mine --artefact fp32 --artefact static-int8 --artefact weight-only": "needs three extras; "
     "`tests/unit/export` runs each of them where it is",
 }
@@ -32,8 +33,7 @@ EFFORT = {
     "fedlite app --resume": ["--backend", "local"],
     "fedlite app digits-app --fleet scenario.yaml --run-config": ["--run-config", "num-server-rounds=2"],
     "fedlite app ": ["--backend", "local", "--run-config", "num-server-rounds=1"],
-    "fedlite rollout plan.yaml": ["--replications", "3", "--set", "fleet.devices=400"],
-    "fedlite rollout optimise": ["--rehearsals", "1500"],
+    "fedlite rollout plan.yaml": ["--replications", "2", "--set", "fleet.devices=200"],
 }
 """How a command begins -> options that make it quick."""
 
