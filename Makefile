@@ -1,8 +1,10 @@
 # make demo    run the quickstart and say where its report is
 # make test    every test this machine can run (Ray always; browser tests where chromium is, exports where their extras are)
 # make lint    style, types, layers
-# make check   lint and test: what continuous integration runs
+# make check   lint, generated pages, site and test: what continuous integration runs
 # make docs    write the generated reference pages; make docs-check only compares them
+# make site    build the documentation as a site into build/site, strictly; it needs no network to be read
+# make gallery run what docs/gallery.md shows, and take its pictures; `make site` then takes in the pages themselves
 # make mutants change the code in SAMPLE places and count how often the tests notice (half an hour; see benchmarks/mutants)
 # make plotly  the script for figures again, from the versions that packaging/plotly locks (needs node)
 # make compat  the Flower tests on the oldest, a middle and the newest supported flwr, each in its own environment
@@ -34,7 +36,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format docs docs-check mutants compat plotly picture clean
+.PHONY: help demo test lint check format docs docs-check site mutants compat plotly picture gallery clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -51,6 +53,10 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(VENV)/.site: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e ".[docs]"
 	@touch $@
 
 $(VENV)/.mutants: $(VENV)/.dev
@@ -71,7 +77,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint docs-check test
+check: lint docs-check site test
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
@@ -87,6 +93,10 @@ docs-check: $(VENV)/.installed
 	$(BIN)/python docs/generate_techniques.py --check
 	$(BIN)/python docs/generate_cli.py --check
 
+site: $(VENV)/.site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python docs/site/check.py build/site
+
 mutants: $(VENV)/.mutants
 	$(BIN)/python benchmarks/mutants/run.py --sample $(SAMPLE) --seed $(SEED)
 
@@ -100,6 +110,16 @@ plotly:
 picture: demo
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1180,1500 \
 	  --virtual-time-budget=8000 --screenshot=$(CURDIR)/docs/images/report.png file://$(CURDIR)/$(DEMO_OUT)/report.html
+
+# The pages of docs/gallery.md, and their pictures: two minutes on two cores, and needs chromium.
+GALLERY := runs/gallery
+gallery: $(VENV)/.installed
+	@rm -rf $(GALLERY)
+	$(BIN)/fedlite run scenarios/quickstart.yaml --out $(GALLERY)/run
+	$(BIN)/fedlite sweep scenarios/studies/wire-codecs.yaml --out $(GALLERY)/study
+	$(BIN)/fedlite compare $(GALLERY)/study/fp32-seed-1 $(GALLERY)/study/int4-seed-1 --out $(GALLERY)/compare.html
+	$(BIN)/fedlite rollout scenarios/rollout/kws-canary.yaml --replications 40 --out $(GALLERY)/rollout
+	CHROMIUM=$(CHROMIUM) docs/site/pictures.sh $(GALLERY) docs/images/gallery
 
 clean:
 	rm -rf $(VENV) dist build runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

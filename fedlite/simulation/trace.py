@@ -7,7 +7,8 @@ The form (`docs/traces.md`) is one line per interval, with this header::
     phone-17,0,32400,unmetered
 
 `device` is any text, `start_s` and `end_s` are seconds from the beginning of the recording with start < end, `state`
-is plugged, unmetered or idle. Lines may come in any order; overlapping intervals of one device and state are united.
+is plugged, unmetered or idle. Second 0 is time 0 of the fleet: Monday 00:00 of its calendar. Lines may come in any
+order; overlapping intervals of one device and state are united.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
+from fedlite.compose.fleet import of_section
 from fedlite.errors import FedliteError, InvalidFileError
+from fedlite.scenario.loader import load_scenario
+from fedlite.scenario.profiles import load_profile
 from fedlite.simulation.trace import TraceReplay, build_trace, read_trace
 
 PLUGGED = frozenset({"plugged"})
@@ -87,3 +90,33 @@ def test_a_file_without_header_or_lines_is_refused(tmp_path, text):
 def test_a_missing_file_is_refused_with_its_path(tmp_path):
     with pytest.raises(FedliteError, match=r"none\.csv: cannot be read"):
         read_trace(tmp_path / "none.csv")
+
+
+HOUR_S = 3600.0
+EVENING = """
+name: evening
+fleet:
+  devices: 3
+  mix: {pixel-8: 1}
+  start: START
+  availability: {kind: trace, file: trace.csv}
+  rules: {charging: true, unmetered: false, idle: false}
+task: {data: digits, model: mlp}
+training: {rounds: 1, clients_per_round: 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "waits_h"), [("Mon 00:00", 20), ("Mon 19:00", 1), ("Mon 20:30", 0), ("Tue 00:00", 44), ("Wed 00:00", 20)]
+)
+def test_second_0_is_monday_midnight_and_a_run_begins_where_its_start_says(tmp_path, start, waits_h):
+    lines = ["device,start_s,end_s,state", f"a,{20 * HOUR_S},{21 * HOUR_S},plugged", f"a,0,{48 * HOUR_S},unmetered"]
+    (tmp_path / "trace.csv").write_text("\n".join(lines))
+    (tmp_path / "evening.yaml").write_text(EVENING.replace("START", start))
+    section = load_scenario(tmp_path / "evening.yaml").fleet
+    fleet = of_section(section, 1, [load_profile("pixel-8")])
+    assert len(fleet.eligible(section.start_s)) == (0 if waits_h else 3)
+    if waits_h:
+        begins_s = section.start_s + waits_h * HOUR_S
+        assert len(fleet.eligible(begins_s - 1)) == 0
+        assert len(fleet.eligible(begins_s)) == 3
