@@ -134,8 +134,9 @@ def _choice(
     for option in options:
         tag_key, tag = _tag(option)
         yield f"**`{tag_key}: {tag}`**: {_first_words(option)}\n"
-        if set(option.model_fields) - {tag_key}:
-            yield _table(option, leave_out=frozenset({tag_key}))
+        told = frozenset() if tag == _ANYTHING else frozenset({tag_key})
+        if set(option.model_fields) - told:
+            yield _table(option, leave_out=told)
     for option in options:
         yield from _inside(path, option, min(level + 1, 4), done)
 
@@ -162,7 +163,11 @@ def _tag(section: type[Section]) -> tuple[str, str]:
             if get_origin(field.annotation) is Literal:
                 return name, get_args(field.annotation)[0]
             return name, "pkg.mod:name"
-    return "kind", section.__name__.lower()
+    return next(iter(section.model_fields)), _ANYTHING
+
+
+_ANYTHING = "..."
+"""Stands for the value of a first key that makes a section what it is by being there."""
 
 
 def _words(field: FieldInfo) -> str:

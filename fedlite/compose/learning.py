@@ -208,7 +208,7 @@ def prepare(scenario: Scenario) -> Learning:
 
 def _splits(scenario: Scenario) -> tuple[Dataset, Dataset]:
     """Return the data of those who take part, and that which the model is tested on."""
-    data, split = load(scenario.task.data), scenario.task.split
+    data, split = load(scenario.task.source), scenario.task.split
     return hold_out(data, split.share, scenario.seed) if isinstance(split, People) else (data, data)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, model_validator
@@ -11,6 +10,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, mo
 from fedlite.errors import FedliteError, quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Section, at_most, mistake, unknown
+from fedlite.scenario.paths import beside, folder_of
 from fedlite.scenario.protocol import NoProtocol, Protocol
 from fedlite.scenario.quantities import (
     Bytes,
@@ -24,8 +24,6 @@ from fedlite.scenario.quantities import (
 )
 from fedlite.scenario.shorthand import expanding
 
-FOLDER: Final = "folder"
-"""Key of the validation context: the folder that paths in the file start from."""
 MAX_SHARE: Final = 1e12
 """A weight: more devices than there are."""
 MAX_PROFILES: Final = 200
@@ -35,14 +33,13 @@ MAX_PROFILES: Final = 200
 def _read_mix(value: Any, info: ValidationInfo) -> Any:
     """Return {profile: share}; a text is the name of a shipped mix or the path of one's own."""
     if isinstance(value, str):
-        folder = Path((info.context or {}).get(FOLDER, "."))
-        return names.mix(value, folder)
+        return names.mix(value, folder_of(info))
     return value
 
 
 def _check_mix(mix: dict[str, float]) -> dict[str, float]:
     if not mix:
-        raise mistake("got no profile, expected at least one", "write for example 'mix: phones-mixed'")
+        raise mistake("got no profile, expected at least one", "write for example 'mix: mixed'")
     total = math.fsum(mix.values())
     if abs(total - 1.0) > _SHARE_TOLERANCE and not all(share.is_integer() for share in mix.values()):
         raise mistake(
@@ -60,7 +57,7 @@ _SHARE_TOLERANCE: Final = 1e-6
 
 def _check_profile(name: str, info: ValidationInfo) -> str:
     if names.is_file(name):
-        return names.profile_file(name, Path((info.context or {}).get(FOLDER, ".")))
+        return names.profile_file(name, folder_of(info))
     known = names.profiles()
     if name not in known:
         raise unknown("a device profile", name, known)
@@ -137,27 +134,11 @@ class Diurnal(Section):
         return self
 
 
-def _find_trace(file: str, info: ValidationInfo) -> str:
-    """Return the path made absolute, so that the resolved scenario means the same file from anywhere."""
-    try:
-        path = Path((info.context or {}).get(FOLDER, "."), file).expanduser().resolve()
-        there, plain = path.exists(), path.is_file()
-    except ValueError as error:  # a null byte, say
-        raise mistake(
-            f"got the trace {quoted(file)}, which can be no path ({error})", "write the path of a file"
-        ) from None
-    if there and not plain:
-        raise mistake(f"got the trace {quoted(file)}, which is no plain file", "write the path of a file")
-    if not there:
-        raise mistake(f"got the trace {quoted(file)}, which is not there", f"put it at {path}, or mend the path")
-    return str(path)
-
-
 class Trace(Section):
     """Availability is replayed from a file."""
 
     kind: Literal["trace"] = "trace"
-    file: Annotated[str, names.after(_find_trace), Means("path, taken from the scenario's folder")]
+    file: Annotated[str, beside("the trace"), Means("path, taken from the scenario's folder")]
     """A trace in fedlite's CSV form."""
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from fedlite.errors import MOST_PROBLEMS, InvalidFileError, Problem
 from fedlite.scenario import overriding, problems
 from fedlite.scenario.base import Section
-from fedlite.scenario.fleet import FOLDER
+from fedlite.scenario.paths import FOLDER
 from fedlite.scenario.schema import FleetScenario, Scenario
 from fedlite.scenario.strict_yaml import Document, KeyPath, read, read_file
 

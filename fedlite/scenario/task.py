@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from fedlite.errors import FedliteError, quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Argument, Section, mistake, unknown
+from fedlite.scenario.data_files import CsvData, NpzData, kind_of, tell_kind
 from fedlite.scenario.parts import LayersPart
 from fedlite.scenario.quantities import Bytes, Means, PositiveFraction
 from fedlite.scenario.shorthand import expanding
+
+if TYPE_CHECKING:
+    from fedlite.learning.data.csv_file import CsvFile
+    from fedlite.learning.data.npz_file import NpzFile
 
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
@@ -36,6 +41,11 @@ def _check_reference(name: str) -> str:
 
 DataName = Annotated[
     str, names.after(_check_data), Means("dataset name (`fedlite data list`), `idx:FOLDER` or `pkg.mod:factory`")
+]
+Data = Annotated[
+    Annotated[DataName, Tag("name")] | Annotated[CsvData, Tag("CsvData")] | Annotated[NpzData, Tag("NpzData")],
+    Discriminator(kind_of),
+    BeforeValidator(tell_kind),
 ]
 Reference = Annotated[str, names.after(_check_reference), Means("`pkg.mod:name`")]
 ModelName = Annotated[
@@ -205,8 +215,8 @@ class App(Section):
 class Task(Section):
     """What is learned."""
 
-    data: DataName
-    """The dataset."""
+    data: Data
+    """The dataset, or a file of your own."""
     model: Annotated[Model, expanding("name")]
     """The model."""
     layers: LayersPart | None = None
@@ -221,3 +231,13 @@ class Task(Section):
     """What is learned and by which number it is judged; `auto` is what the data's labels ask for."""
     app: Annotated[App, expanding("client")] | None = None
     """A Flower ClientApp of your own; without it fedlite's trainer."""
+
+    @property
+    def data_name(self) -> str:
+        """What the data is called: its name, or that of its file."""
+        return self.data if isinstance(self.data, str) else self.data.path.name
+
+    @property
+    def source(self) -> str | CsvFile | NpzFile:
+        """Where the data is, as `fedlite.learning.data.load` takes it."""
+        return self.data if isinstance(self.data, str) else self.data.source

@@ -11,7 +11,7 @@ from fedlite.errors import quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Section, at_least_one, at_most, mistake
 from fedlite.scenario.clients import PlanSection, expand_plan
-from fedlite.scenario.fleet import FOLDER
+from fedlite.scenario.paths import folder_of
 from fedlite.scenario.quantities import Bytes, Fraction, Means, PartialFraction, Seconds
 from fedlite.scenario.rollout.devices import DeviceFilter, FractionByClass, SecondsByClass, stub
 
@@ -22,7 +22,7 @@ _RUN_HOLDS = "model.safetensors"
 
 def _find(name: str, info: ValidationInfo) -> Path:
     try:
-        path = Path((info.context or {}).get(FOLDER, "."), name).expanduser().resolve()
+        path = Path(folder_of(info), name).expanduser().resolve()
         there = path.exists()
     except ValueError as error:  # a null byte, say
         raise mistake(f"got {quoted(name)}, which can be no path ({error})", "write a path") from None

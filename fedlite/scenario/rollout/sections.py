@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo
 
 from fedlite.errors import InvalidFileError, quoted
 from fedlite.scenario.base import Section, at_least_one, at_most, mistake
-from fedlite.scenario.fleet import FOLDER, Fleet
+from fedlite.scenario.fleet import Fleet
+from fedlite.scenario.paths import folder_of
 from fedlite.scenario.quantities import Means, Seconds
 from fedlite.scenario.rollout.audience import Audience
 from fedlite.scenario.rollout.devices import stub
@@ -37,7 +38,7 @@ def _of_scenario(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(name, str):
         raise mistake(f"got {quoted(name)}, expected the path of a scenario", "write its path", _REFERENCE)
     try:
-        fleet = load_fleet(Path((info.context or {}).get(FOLDER, "."), name).expanduser()).fleet
+        fleet = load_fleet(Path(folder_of(info), name).expanduser()).fleet
     except InvalidFileError as error:
         first, count = error.problems[0], len(error.problems)
         which = "whose mistake is" if count == 1 else f"whose first mistake of {count} is"
