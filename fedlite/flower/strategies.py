@@ -97,8 +97,7 @@ def _made(name: str, options: dict[str, Any], sampling: dict[str, Any], lr: floa
         factory = own_code.load(name)
     except own_code.OwnCodeError as error:
         raise FedliteError(
-            f"training.strategy: got {name!r}, which cannot be imported ({error});"
-            " mend it, or put its folder on PYTHONPATH"
+            f"training.strategy: got {name!r}, which cannot be imported ({error}); {own_code.REMEDY}"
         ) from error
     try:
         made = own_code.call(factory, **options)

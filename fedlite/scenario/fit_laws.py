@@ -46,7 +46,7 @@ def _own_code_is_there(scenario: Sections) -> Iterator[Violation]:
             yield Violation(
                 key,
                 f"got {quoted(name)}, which cannot be imported ({error}), expected pkg.mod:name",
-                "mend it, or put its folder on PYTHONPATH",
+                own_code.REMEDY,
             )
         else:
             if not callable(found):

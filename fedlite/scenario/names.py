@@ -239,8 +239,9 @@ def habits() -> list[str]:
 def references_in(value: Any) -> Iterator[str]:
     """Yield every text in a scenario's plain values that may name code of the user's own: `pkg.mod:name...`."""
     if isinstance(value, str):
-        if found := _REFERENCE.match(value):
-            yield found[0]
+        for part in value.split("+"):  # a chain of codec stages
+            if found := _REFERENCE.match(part.strip()):
+                yield found[0]
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from references_in(key)

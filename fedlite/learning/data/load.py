@@ -64,7 +64,7 @@ def _from_factory(name: str) -> Dataset:
     except own_code.OwnCodeError as error:
         raise DatasetError(
             f"dataset {name!r}: got a name that cannot be imported ({error}), expected package.module:function; "
-            "mend it, or put its folder on PYTHONPATH"
+            f"{own_code.REMEDY}"
         ) from error
     try:
         with contextlib.suppress(ValueError):  # some built-in functions have no signature; what they return tells

@@ -152,8 +152,7 @@ def factory_of(name: str) -> Callable[..., nn.Module]:
         factory = own_code.load(MODELS.get(name, name))
     except own_code.OwnCodeError as error:
         raise ModelError(
-            f"model {name!r}: got a name that cannot be imported ({error}), expected pkg.mod:factory; "
-            "mend it, or put its folder on PYTHONPATH"
+            f"model {name!r}: got a name that cannot be imported ({error}), expected pkg.mod:factory; {own_code.REMEDY}"
         ) from error
     if not callable(factory):
         raise ModelError(
