@@ -43,6 +43,12 @@ checks, `fedlite run FILE --set training.rounds=3` changes a key for one run.
 - **Quantities** carry a unit: `10 min`, `512 MiB`, `3.1 Wh`, `20 Mbit/s`; shares may be `30 %` or `0.3`.
 - **Shorthand**: where a section begins with `kind`, `name`, `mechanism` or `client`, a plain text stands for that key:
   `strategy: fedadam` is `strategy: {name: fedadam}`.
+- **Versions**: `schema: 2` says which keys are meant; without it, today's. A file that says an earlier one is
+  understood, and `fedlite migrate FILE` rewrites it, comments kept. Schema 2 calls `options` what was `arguments` in
+  `training.strategy` and `task.partition`.
+- **Editors** complete and check by `fedlite schema > scenario.schema.json` (or `schema rollout`, `schema study`) and a
+  first line `# yaml-language-server: $schema=scenario.schema.json`, which VS Code with its YAML extension, Neovim and
+  JetBrains read.
 - **Code of your own** is named `pkg.mod:name` and is imported only when the scenario runs.
 
 Keys in bold must be given.

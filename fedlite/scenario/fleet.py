@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, cast
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, model_validator
 
 from fedlite.errors import FedliteError, quoted
-from fedlite.scenario import names
+from fedlite.scenario import names, spelling
 from fedlite.scenario.base import Section, at_most, mistake, unknown
 from fedlite.scenario.paths import beside, folder_of
 from fedlite.scenario.protocol import NoProtocol, Protocol
@@ -73,8 +73,17 @@ def _read_share(value: Any) -> float:
     raise mistake(f"got {quoted(value)}, expected a share", "write for example '30 %', or a whole number as weight")
 
 
+def _spelled_profile() -> spelling.Spelling:
+    return spelling.one_of(names.profiles(), spelling.path(".yaml", ".yml"))
+
+
 ProfileName = Annotated[
-    str, names.after(_check_profile), Means("name of a device profile (`fedlite devices list`), or path of one's own")
+    str,
+    names.after(_check_profile),
+    Means(
+        "name of a device profile (`fedlite devices list`), or path of one's own",
+        _spelled_profile,
+    ),
 ]
 
 
@@ -87,21 +96,41 @@ Share = Annotated[
     float,
     BeforeValidator(_read_share),
     PlainSerializer(_write_share),
-    Means("percentage or weight, such as `30 %`"),
+    Means("percentage or weight, such as `30 %`", lambda: spelling.quantity("fraction")),
 ]
 Mix = Annotated[
     dict[ProfileName, Share],
     names.after(_check_mix),
     BeforeValidator(_read_mix),
     at_most(MAX_PROFILES, "profiles"),
-    Means("`{profile: share}`, or the name or path of a mix"),
+    Means(
+        "`{profile: share}`, or the name or path of a mix",
+        lambda: spelling.one_of(
+            names.mixes(),
+            spelling.path(".yaml", ".yml"),
+            {
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": _spelled_profile(),
+                "additionalProperties": spelling.quantity("fraction"),
+            },
+        ),
+    ),
 ]
 Access = Annotated[
-    str, names.after(names.checked("an access type", names.accesses)), Means("access type, such as `wifi`")
+    str,
+    names.after(names.checked("an access type", names.accesses)),
+    Means("access type, such as `wifi`", lambda: spelling.one_of(names.accesses())),
 ]
-Region = Annotated[str, names.after(names.checked("a region", names.regions)), Means("country, such as `germany`")]
+Region = Annotated[
+    str,
+    names.after(names.checked("a region", names.regions)),
+    Means("country, such as `germany`", lambda: spelling.one_of(names.regions())),
+]
 Carbon = Annotated[
-    str, names.after(names.checked("a carbon grid", names.carbon_grids)), Means("name of an electricity grid")
+    str,
+    names.after(names.checked("a carbon grid", names.carbon_grids)),
+    Means("name of an electricity grid", lambda: spelling.one_of(names.carbon_grids())),
 ]
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fedlite import own_code
 from fedlite.errors import MOST_PROBLEMS, InvalidFileError, Problem
-from fedlite.scenario import overriding, problems
+from fedlite.scenario import migrations, overriding, problems
 from fedlite.scenario.base import Section
 from fedlite.scenario.names import references_in
 from fedlite.scenario.paths import FOLDER
@@ -68,6 +68,7 @@ def check(document: Document, schema: type[S], folder: Path, overrides: Mapping[
     """
     if document.value is None and not document.problems:
         document.problems.append(Problem(document.path, 1, 1, "(file)", "got an empty file", "see `fedlite init`"))
+    migrations.bring_up(document)
     if document.value is not None and overrides:
         overriding.apply(document, overrides)
     if document.value is None:

@@ -85,6 +85,13 @@ def profiles() -> list[str]:
     return profile_names()
 
 
+def mixes() -> list[str]:
+    """Return the names of all mixes that ship."""
+    from fedlite.scenario.profiles import mix_names
+
+    return mix_names()
+
+
 def is_file(name: str) -> bool:
     """Tell whether a profile or mix is named by the path of its file."""
     return name.endswith((".yaml", ".yml"))

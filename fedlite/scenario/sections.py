@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from fedlite.scenario.base import Section, at_most
 from fedlite.scenario.clients import MAX_RULES, ClientRule, PlanSection
 from fedlite.scenario.fleet import Fleet
+from fedlite.scenario.migrations import CURRENT
 from fedlite.scenario.paths import folder_of
 from fedlite.scenario.privacy import AnyPrivacy, NoPrivacy
 from fedlite.scenario.protocol import Production
@@ -19,6 +20,7 @@ from fedlite.scenario.reporting import Report
 from fedlite.scenario.strategies import FedAsync, FedBuff
 from fedlite.scenario.task import Task
 from fedlite.scenario.training import Training
+from fedlite.scenario.version import SchemaVersion
 from fedlite.scenario.wire import Wire
 
 
@@ -58,6 +60,8 @@ class Sections(Section):
     """How arrays are encoded."""
     privacy: AnyPrivacy = NoPrivacy()
     """What guards the updates."""
+    schema_: SchemaVersion = Field(default=CURRENT, alias="schema")
+    """Which keys are meant: without it those of today. `fedlite migrate` makes an older file one of today's."""
     report: Report = Report()
     """What the report shows."""
     modules: Annotated[tuple[ModuleFolder, ...], Field(strict=False, max_length=20)] = ()

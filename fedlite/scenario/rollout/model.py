@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from fedlite.errors import quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Section, at_least_one, at_most, mistake
-from fedlite.scenario.clients import PlanSection, expand_plan
+from fedlite.scenario.clients import PlanSection, expand_plan, short_plans
 from fedlite.scenario.paths import folder_of
 from fedlite.scenario.quantities import Bytes, Fraction, Means, PartialFraction, Seconds
 from fedlite.scenario.rollout.devices import DeviceFilter, FractionByClass, SecondsByClass, stub
@@ -89,7 +89,12 @@ class Variant(Section):
     """Short name."""
     run: RunDirectory | None = None
     """A finished run, whose final model is encoded, evaluated and priced; numbers told beside it take their place."""
-    plan: Annotated[PlanSection, BeforeValidator(expand_plan), Means("`full` or a plan, as in `clients`")] | None = None
+    plan: (
+        Annotated[
+            PlanSection, BeforeValidator(expand_plan), Means("`full` or a plan, as in `clients`", beside=short_plans)
+        ]
+        | None
+    ) = None
     """What becomes of the run's model before it is shipped, such as `{bits: 8}`."""
     artifact: ModelFile | None = None
     """The encoded model: its size is that of the file."""
