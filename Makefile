@@ -59,7 +59,10 @@ $(VENV)/.mutants: $(VENV)/.dev
 demo: $(VENV)/.installed
 	@rm -rf $(DEMO_OUT)
 	$(BIN)/fedlite run $(SCENARIO) --out $(DEMO_OUT)
-	@echo "Open $(CURDIR)/$(DEMO_OUT)/report.html in a browser."
+	@echo "Open $(CURDIR)/$(DEMO_OUT)/report.html in a browser. Then try:"
+	@echo "  $(BIN)/fedlite deploy $(DEMO_OUT)        # the model as files for its devices, executed and priced"
+	@echo "  $(BIN)/fedlite campaign $(DEMO_OUT)      # whose data and battery it takes, and for how many days"
+	@echo "  $(BIN)/fedlite run $(SCENARIO) --set wire.up=topk:0.1+int8+zstd --out $(DEMO_OUT)-topk && $(BIN)/fedlite compare $(DEMO_OUT) $(DEMO_OUT)-topk"
 
 test: $(VENV)/.dev
 	$(BIN)/pytest -m "$(MARKS)" -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)

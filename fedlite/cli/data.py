@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 data_app = typer.Typer(help="Datasets: list them, fetch one, show what is in one.", no_args_is_help=True)
 
-OWN = "Your own: 'data: {csv: FILE, label: COLUMN, client: COLUMN}', {npz: FILE}, idx:FOLDER or pkg.mod:factory."
+OWN = """\
+Your own: 'data: {csv: FILE, label: COLUMN, client: COLUMN}', '{npz: FILE}',
+'idx:FOLDER' or 'pkg.mod:factory'."""
 """What `data list` says below its table."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]

@@ -25,7 +25,7 @@ Target = Annotated[
 App = Annotated[bool, typer.Option("--app", help="Write a Flower app that `fedlite app` and `flwr run` both take.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Fleet = Annotated[str | None, typer.Option(help="phones (default), watches or iot-mix.")]
-Data = Annotated[str | None, typer.Option(help="digits (default), watch, fashion-mnist or shakespeare.")]
+Data = Annotated[str | None, typer.Option(help="digits (default), watch or fashion-mnist.")]
 Goal = Annotated[str | None, typer.Option(help="accuracy (default), bytes, energy or privacy.")]
 Out = Annotated[Path | None, typer.Option(help="The same as TARGET.")]
 

@@ -169,6 +169,8 @@ class Trace(Section):
     kind: Literal["trace"] = "trace"
     file: Annotated[str, beside("the trace"), Means("path, taken from the scenario's folder")]
     """A trace in fedlite's CSV form."""
+    period_s: Seconds | None = Field(default=None, alias="period")
+    """After how long it begins anew, such as `7 d` to keep its weekdays; without it after its last interval."""
 
 
 Availability = Annotated[

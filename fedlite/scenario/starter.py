@@ -54,12 +54,6 @@ DATA: Final[Mapping[str, Choice]] = {
         "  partition: {kind: dirichlet, alpha: 0.5}\n  model: {name: cnn, width: 0.5}",
         "{epochs: 1, batch_size: 32, lr: 0.05}",
     ),
-    "shakespeare": Choice(
-        "the next character of plays",
-        "  data: shakespeare                  # one client for each speaker; fetched once\n"
-        "  partition: natural\n  model: {name: char-lstm, width: 0.25}",
-        "{epochs: 1, batch_size: 32, lr: 1.0}",
-    ),
 }
 _ALL: Final = """\
 # clients:                           # the first rule that fits a device holds; without one it trains the full model

@@ -29,7 +29,7 @@ def test_every_combination_is_a_scenario_in_order():
         assert ("watch-wear-4100" in scenario.fleet.mix) == (fleet == "watches")
         widths = {rule.plan.width for rule in scenario.clients}
         assert (0.5 in widths) == (goal == "energy")
-    assert len(EVERY) == 48
+    assert len(EVERY) == 36
 
 
 @pytest.mark.parametrize(("fleet", "goal"), [("phones", "privacy"), ("iot-mix", "energy")])

@@ -87,3 +87,17 @@ def test_a_file_without_header_or_lines_is_refused(tmp_path, text):
 def test_a_missing_file_is_refused_with_its_path(tmp_path):
     with pytest.raises(FedliteError, match=r"none\.csv: cannot be read"):
         read_trace(tmp_path / "none.csv")
+
+
+def test_a_scenario_says_the_period(tmp_path):
+    from fedlite.compose.fleet import _availability
+    from fedlite.scenario.loader import load_fleet
+
+    (tmp_path / "trace.csv").write_text("device,start_s,end_s,state\na,0,100,plugged\n")
+    path = tmp_path / "x.yaml"
+    text = "name: x\nfleet: {devices: 2, mix: mixed, availability: {kind: trace, file: trace.csv, period: 7 d}}\n"
+    path.write_text(text)
+    assert _availability(load_fleet(path).fleet, 1).period_s == 604_800
+    path.write_text(text.replace("7 d", "50 s"))
+    with pytest.raises(FedliteError, match="period: got 50 s, expected at least the recording's 100 s"):
+        _availability(load_fleet(path).fleet, 1)
