@@ -4,6 +4,7 @@
 # make check   lint and test: what continuous integration runs
 # make docs    write the generated reference pages; make docs-check only compares them
 # make mutants change the code in SAMPLE places and count how often the tests notice (half an hour; see benchmarks/mutants)
+# make release build a source distribution and a wheel into DIST, check both, install each into an empty folder and run it
 # make compat  the Flower tests on the oldest, a middle and the newest supported flwr, each in its own environment
 #
 # The environment is made once, in .venv; stamp files in it remember what was installed from which pyproject.toml.
@@ -23,6 +24,9 @@ has = $(shell $(BIN)/python -c "import importlib.util as u; print('yes' if u.fin
 without = $(if $(call has,$(1)),, and not $(2))
 MARKS = not network$(if $(CHROMIUM),, and not browser)$(call without,onnxruntime,onnx)$(call without,executorch,mobile)$(call without,coremltools,coreml)$(call without,litert_torch,litert)
 PYTEST_ARGS ?=
+# Where `make release` puts what it builds; with BORROW=1 it fetches no dependencies.
+DIST ?= dist
+BORROW ?=
 # How many mutants `make mutants` draws, and the seed of the draw.
 SAMPLE ?= 500
 SEED ?= 2
@@ -33,7 +37,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format docs docs-check mutants compat picture clean
+.PHONY: help demo test lint check format docs docs-check release mutants compat picture clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -50,6 +54,10 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(VENV)/.release: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e ".[release]"
 	@touch $@
 
 $(VENV)/.mutants: $(VENV)/.dev
@@ -88,6 +96,9 @@ docs-check: $(VENV)/.installed
 	$(BIN)/python docs/generate_reference.py --check
 	$(BIN)/python docs/generate_techniques.py --check
 	$(BIN)/python docs/generate_cli.py --check
+
+release: $(VENV)/.release
+	PYTHON=$(abspath $(BIN))/python BORROW=$(BORROW) tests/release/run.sh $(DIST)
 
 mutants: $(VENV)/.mutants
 	$(BIN)/python benchmarks/mutants/run.py --sample $(SAMPLE) --seed $(SEED)
