@@ -31,7 +31,7 @@ for built in "$dist"/fedlite-*.whl "$dist"/fedlite-*.tar.gz; do
   own="$("$work/$kind/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
   if [ -z "$libraries" ]; then
     # torch goes first and alone, as in the Makefile; what the second environment needs is then here already.
-    "${pip[@]}" "$(grep '^torch==' "$constraints")"
+    "${pip[@]}" "$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' "$constraints")"
     "${pip[@]}" -c "$constraints" "$built"
     libraries="$own"
   else
