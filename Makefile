@@ -7,6 +7,7 @@
 # make gallery run what docs/gallery.md shows, and take its pictures; `make site` then takes in the pages themselves
 # make mutants change the code in SAMPLE places and count how often the tests notice (half an hour; see benchmarks/mutants)
 # make plotly  the script for figures again, from the versions that packaging/plotly locks (needs node)
+# make release build a source distribution and a wheel into DIST, check both, install each into an empty folder and run it
 # make compat  the Flower tests on the oldest, a middle and the newest supported flwr, each in its own environment
 #
 # The environment is made once, in .venv; stamp files in it remember what was installed from which pyproject.toml.
@@ -26,6 +27,9 @@ has = $(shell $(BIN)/python -c "import importlib.util as u; print('yes' if u.fin
 without = $(if $(call has,$(1)),, and not $(2))
 MARKS = not network$(if $(CHROMIUM),, and not browser)$(call without,onnxruntime,onnx)$(call without,executorch,mobile)$(call without,coremltools,coreml)$(call without,litert_torch,litert)$(call without,pandas,pandas)$(call without,matplotlib,figures)$(call without,tensorboard,tensorboard)$(call without,mlflow,mlflow)
 PYTEST_ARGS ?=
+# Where `make release` puts what it builds; with BORROW=1 it fetches no dependencies.
+DIST ?= dist
+BORROW ?=
 # How many mutants `make mutants` draws, and the seed of the draw.
 SAMPLE ?= 500
 SEED ?= 2
@@ -36,7 +40,7 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check format docs docs-check site mutants compat plotly picture gallery clean
+.PHONY: help demo test lint check format docs docs-check site release mutants compat plotly picture gallery clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -59,6 +63,10 @@ $(VENV)/.site: $(VENV)/.installed
 	$(PIP) install --quiet -c constraints.txt -e ".[docs]"
 	@touch $@
 
+$(VENV)/.release: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e ".[release]"
+	@touch $@
+
 $(VENV)/.mutants: $(VENV)/.dev
 	$(PIP) install --quiet -c constraints.txt -e ".[mutants]"
 	@touch $@
@@ -66,7 +74,10 @@ $(VENV)/.mutants: $(VENV)/.dev
 demo: $(VENV)/.installed
 	@rm -rf $(DEMO_OUT)
 	$(BIN)/fedlite run $(SCENARIO) --out $(DEMO_OUT)
-	@echo "Open $(CURDIR)/$(DEMO_OUT)/report.html in a browser."
+	@echo "Open $(CURDIR)/$(DEMO_OUT)/report.html in a browser. Then try:"
+	@echo "  $(BIN)/fedlite deploy $(DEMO_OUT)        # the model as files for its devices, executed and priced"
+	@echo "  $(BIN)/fedlite campaign $(DEMO_OUT)      # whose data and battery it takes, and for how many days"
+	@echo "  $(BIN)/fedlite run $(SCENARIO) --set wire.up=topk:0.1+int8+zstd --out $(DEMO_OUT)-topk && $(BIN)/fedlite compare $(DEMO_OUT) $(DEMO_OUT)-topk"
 
 test: $(VENV)/.dev
 	$(BIN)/pytest -m "$(MARKS)" -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
@@ -96,6 +107,9 @@ docs-check: $(VENV)/.installed
 site: $(VENV)/.site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(BIN)/python docs/site/check.py build/site
+
+release: $(VENV)/.release
+	PYTHON=$(abspath $(BIN))/python BORROW=$(BORROW) tests/release/run.sh $(DIST)
 
 mutants: $(VENV)/.mutants
 	$(BIN)/python benchmarks/mutants/run.py --sample $(SAMPLE) --seed $(SEED)

@@ -43,6 +43,12 @@ checks, `fedlite run FILE --set training.rounds=3` changes a key for one run.
 - **Quantities** carry a unit: `10 min`, `512 MiB`, `3.1 Wh`, `20 Mbit/s`; shares may be `30 %` or `0.3`.
 - **Shorthand**: where a section begins with `kind`, `name`, `mechanism` or `client`, a plain text stands for that key:
   `strategy: fedadam` is `strategy: {name: fedadam}`.
+- **Versions**: `schema: 2` says which keys are meant; without it, today's. A file that says an earlier one is
+  understood, and `fedlite migrate FILE` rewrites it, comments kept. Schema 2 calls `options` what was `arguments` in
+  `training.strategy` and `task.partition`.
+- **Editors** complete and check by `fedlite schema > scenario.schema.json` (or `schema rollout`, `schema study`) and a
+  first line `# yaml-language-server: $schema=scenario.schema.json`, which VS Code with its YAML extension, Neovim and
+  JetBrains read.
 - **Code of your own** is named `pkg.mod:name` and is imported only when the scenario runs.
 
 Keys in bold must be given.
@@ -134,8 +140,9 @@ def _choice(
     for option in options:
         tag_key, tag = _tag(option)
         yield f"**`{tag_key}: {tag}`**: {_first_words(option)}\n"
-        if set(option.model_fields) - {tag_key}:
-            yield _table(option, leave_out=frozenset({tag_key}))
+        told = frozenset() if tag == _ANYTHING else frozenset({tag_key})
+        if set(option.model_fields) - told:
+            yield _table(option, leave_out=told)
     for option in options:
         yield from _inside(path, option, min(level + 1, 4), done)
 
@@ -162,7 +169,11 @@ def _tag(section: type[Section]) -> tuple[str, str]:
             if get_origin(field.annotation) is Literal:
                 return name, get_args(field.annotation)[0]
             return name, "pkg.mod:name"
-    return "kind", section.__name__.lower()
+    return next(iter(section.model_fields)), _ANYTHING
+
+
+_ANYTHING = "..."
+"""Stands for the value of a first key that makes a section what it is by being there."""
 
 
 def _words(field: FieldInfo) -> str:

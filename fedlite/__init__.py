@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # of `typing`, which takes as long to import as all of this: a Ctrl-C until then is a traceback
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from fedlite.api import Settings, estimate, estimate_study, load_run, load_scenario, load_study, resume, run, sweep
 
 __version__ = "0.1.0"
@@ -30,6 +31,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import the Python API when it is first used (PEP 562)."""
     if name in __all__:
+        from importlib import import_module
+
         return getattr(import_module("fedlite.api"), name)
     raise AttributeError(f"module 'fedlite' has no attribute {name!r}")
 

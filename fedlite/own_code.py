@@ -1,6 +1,7 @@
 """The border to code of the user's own: importing what `pkg.mod:name` names, and telling what such code raises.
 
-Whatever comes in, comes in through `load`, which remembers its name and package. An exception that passed through one
+It is found wherever Python looks, then in the folders that `look_in` was told of: those of the scenario. Whatever comes
+in, comes in through `load`, which remembers its name and package. An exception that passed through one
 of these packages is a mistake of the user's, told in one line. So is any other once such code is there, for it may have
 returned what fedlite then stumbled over. Without such code it is a defect of fedlite and keeps its traceback.
 """
@@ -8,8 +9,11 @@ returned what fedlite then stumbled over. Without such code it is a defect of fe
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 import traceback
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fedlite.errors import FedliteError
@@ -18,10 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
+REMEDY: Final = "mend it, put it beside the scenario, or put its folder on PYTHONPATH"
+"""What to do where code cannot be imported."""
 _LIBRARIES: Final = frozenset({"fedlite", "flwr", "numpy", "torch"})
 """What fedlite itself runs through: naming a class of these does not make their frames the user's."""
 _NOBODYS: Final = (OSError, MemoryError, SystemExit)
 """What comes of the machine, or of a program that ends: own code is at fault only where it was passed through."""
+_beside: list[str] = []
+"""Where `look_in` was last told to look."""
+_folders: list[str] = []
+"""Where code was found so, the latest first."""
+_added: list[str] = []
+"""Those of them that stand at the end of Python's path, for they were not on it."""
 _packages: set[str] = set()
 _loaded: dict[str, None] = {}
 """What was imported of the user's own, in the order of the first time."""
@@ -29,6 +41,46 @@ _loaded: dict[str, None] = {}
 
 class OwnCodeError(FedliteError):
     """Code of the user's own cannot be imported, or raised something that is no `FedliteError`."""
+
+
+def look_in(places: Iterable[Path], references: Iterable[str]) -> tuple[str, ...]:
+    """Find code in some folders too, after all that is on Python's path, and return the folders that hold any of it.
+
+    Of two folders with a module of one name the one told last is taken: what an earlier one brought in is forgotten.
+
+    Parameters
+    ----------
+    places : iterable of Path
+        The folder of a scenario, say.
+    references : iterable of str
+        Names of code, `pkg.mod:name`: a folder without any of these modules is left alone.
+    """
+    modules = {_package(reference) for reference in references} - _LIBRARIES
+    wanted = list(dict.fromkeys(str(place.expanduser().resolve()) for place in places))
+    held = [folder for folder in wanted if any(_holds(folder, module) for module in modules)]
+    _beside[:] = wanted
+    if held and (held != _folders[: len(held)] or not set(held) <= set(sys.path)):
+        _forget_namesakes(held[0])
+        _folders[:] = [*held, *(folder for folder in _folders if folder not in held)]
+        sys.path[:] = [entry for entry in sys.path if entry not in _added]
+        _added[:] = [folder for folder in _folders if folder not in sys.path]
+        sys.path += _added
+        importlib.invalidate_caches()
+    return tuple(held)
+
+
+def _holds(folder: str, module: str) -> bool:
+    return Path(folder, f"{module}.py").is_file() or Path(folder, module).is_dir()
+
+
+def _forget_namesakes(folder: str) -> None:
+    """Drop what other folders brought in of the modules that a folder holds."""
+    others = tuple(f"{other}{os.sep}" for other in _folders if other != folder)
+    for name, module in list(sys.modules.items()):
+        file, top = str(getattr(module, "__file__", None)), name.partition(".")[0]
+        here = file.startswith((f"{Path(folder, top)}{os.sep}", f"{Path(folder, top)}.py"))
+        if others and file.startswith(others) and not here and _holds(folder, top):
+            del sys.modules[name]
 
 
 def load(reference: str) -> Any:
@@ -44,7 +96,8 @@ def load(reference: str) -> Any:
     try:
         found: Any = importlib.import_module(module)
     except ImportError as error:
-        raise OwnCodeError(_line(error) + _at(error)) from error
+        missing = isinstance(error, ModuleNotFoundError) and error.name == _package(module)
+        raise OwnCodeError(_line(error) + (_where() if missing else "") + _at(error)) from error
     # Not our code: whatever it raises is its author's to mend, be it the end of the program.
     except (Exception, SystemExit) as error:
         raise OwnCodeError(raised(error)) from error
@@ -145,6 +198,11 @@ def _package(reference: str) -> str:
 def _at(error: BaseException) -> str:
     place = _place(error)
     return f" at {place}" if place else ""
+
+
+def _where() -> str:
+    """Return where a module was looked for that is not there."""
+    return f", looked for in {', '.join(_beside)} and on PYTHONPATH" if _beside else ""
 
 
 def _line(error: BaseException) -> str:

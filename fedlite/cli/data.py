@@ -1,4 +1,4 @@
-"""`fedlite data`: which datasets there are, under which licence, and how to get one."""
+"""`fedlite data`: which datasets there are, under which licence, how to get one, and what is in one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from fedlite.cli.console import terminal
 if TYPE_CHECKING:
     from fedlite.learning.data.store import Stored
 
-data_app = typer.Typer(help="Datasets: list them, fetch one.", no_args_is_help=True)
+data_app = typer.Typer(help="Datasets: list them, fetch one, show what is in one.", no_args_is_help=True)
+
+OWN = """\
+Your own: 'data: {csv: FILE, label: COLUMN, client: COLUMN}', '{npz: FILE}',
+'idx:FOLDER' or 'pkg.mod:factory'."""
+"""What `data list` says below its table."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Root = Annotated[
@@ -33,6 +38,7 @@ def list_datasets(as_json: AsJson = False, root: Root = None) -> None:
         typer.echo(json.dumps([_record(row) for row in rows], indent=2))
         return
     _print_table(rows, data_dir(root))
+    print(OWN)
 
 
 @data_app.command("fetch")
@@ -56,6 +62,49 @@ def fetch_dataset(
     where = after.path or "inside scikit-learn, nothing to fetch"
     typer.echo(f"{after.entry.name}: {where}")
     typer.echo(f"Licence: {after.entry.licence}")
+
+
+@data_app.command("show")
+def show_data(
+    what: Annotated[str, typer.Argument(help="A dataset's name, a scenario, or a .csv or .npz file.")],
+    as_json: AsJson = False,
+    root: Root = None,
+) -> None:
+    """Show what is in a dataset, in that of a scenario, or in a file that is to become one."""
+    from fedlite.learning.data import facts
+    from fedlite.learning.data.load import load
+
+    path = Path(what)
+    if path.suffix in (".csv", ".npz"):
+        rows = facts.of_csv(path) if path.suffix == ".csv" else facts.of_npz(path)
+        if as_json:
+            typer.echo(json.dumps(rows, indent=2))
+        else:
+            _print_rows(rows, path)
+        return
+    if path.suffix in (".yaml", ".yml"):
+        from fedlite.scenario.loader import load_scenario
+
+        found = facts.of_dataset(load(load_scenario(path).task.source, root))
+    else:
+        found = facts.of_dataset(load(what, root))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for name, value in found.items():
+        shown = ", ".join(f"{key} {inner:g}" for key, inner in value.items()) if isinstance(value, dict) else value
+        print(f"{name.replace('_', ' '):<17} {shown}")
+
+
+def _print_rows(rows: list[dict[str, Any]], path: Path) -> None:
+    from rich.table import Table
+
+    table = Table(title=str(path))
+    for key in rows[0] if rows else ():
+        table.add_column(key, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value).replace("[", r"\[") for value in row.values()))
+    terminal().print(table)
 
 
 def _record(row: Stored) -> dict[str, Any]:

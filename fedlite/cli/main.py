@@ -25,6 +25,7 @@ from fedlite.cli import doctor as doctor_command
 from fedlite.cli import init as init_command
 from fedlite.cli import report as report_command
 from fedlite.cli import run as run_command
+from fedlite.cli import schema as schema_command
 from fedlite.cli import stopping
 from fedlite.cli import sweep as sweep_command
 from fedlite.cli import validate as validate_command
@@ -70,6 +71,8 @@ app.command()(report_command.compare)
 app.command()(compress_command.compress)
 app.command()(deploy_command.deploy)
 app.command()(init_command.init)
+app.command()(schema_command.schema)
+app.command()(schema_command.migrate)
 app.command()(doctor_command.doctor)
 app.command()(cite_command.cite)
 app.add_typer(devices_app, name="devices")

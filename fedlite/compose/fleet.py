@@ -200,4 +200,4 @@ def _availability(section: FleetSection, seed: int) -> Availability:
         return Always()
     if isinstance(given, DiurnalSection):
         return Diurnal(seed, DiurnalHabits(time_zones_h=given.time_zones, **given.habits))
-    return TraceReplay(read_trace(given.file), seed)
+    return TraceReplay(read_trace(given.file), seed, period_s=given.period_s)

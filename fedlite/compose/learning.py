@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedlite import wire
+from fedlite import own_code, wire
 from fedlite.compose.shipping import CALIBRATION_ROWS, Ware
 from fedlite.compose.target import target_of
 from fedlite.compression.structure.base import net_of
@@ -28,6 +29,8 @@ from fedlite.learning.training.threads import single_thread
 from fedlite.learning.training.trainer import Trainer
 from fedlite.results.rounds import refuse_taken
 from fedlite.rng import stream
+from fedlite.scenario.names import references_in
+from fedlite.scenario.schema import as_written
 from fedlite.scenario.task import People, partition_options
 
 if TYPE_CHECKING:
@@ -174,6 +177,8 @@ class Learning:
 def prepare(scenario: Scenario) -> Learning:
     """Load the data, deal it to clients, and build the initial model."""
     task = scenario.task
+    # Another scenario may have been read meanwhile, with code of the same names.
+    own_code.look_in(map(Path, scenario.modules), references_in(as_written(scenario)))
     data, judge = _splits(scenario)
     clients = task.clients or _default_clients(scenario, data)
     public, private = _public(scenario, data)
@@ -208,7 +213,7 @@ def prepare(scenario: Scenario) -> Learning:
 
 def _splits(scenario: Scenario) -> tuple[Dataset, Dataset]:
     """Return the data of those who take part, and that which the model is tested on."""
-    data, split = load(scenario.task.data), scenario.task.split
+    data, split = load(scenario.task.source), scenario.task.split
     return hold_out(data, split.share, scenario.seed) if isinstance(split, People) else (data, data)
 
 

@@ -74,7 +74,7 @@ class Program:
         SHA-256 of fedlite's own code, and of each file of the user's own code and beside it.
     inputs : mapping
         SHA-256 of the scenario, of what the workers are built from (the data among it), of the device profiles, and of
-        a trace. Empty where only the code is known.
+        the files of a trace and of the user's data. Empty where only the code is known.
     """
 
     versions: Mapping[str, str]
@@ -101,7 +101,7 @@ class Program:
         """Return the whole program of a campaign that is ready to train."""
         code = cls.of_code(scenario, app)
         inputs = {SCENARIO: digest({"text": dump_scenario(scenario)}, {}), "the data or model": worker.digest}
-        return replace(code, inputs=inputs | _of_fleet(fleet, scenario.fleet.availability))
+        return replace(code, inputs=inputs | _of_data(scenario) | _of_fleet(fleet, scenario.fleet.availability))
 
     @classmethod
     def of_rollout(cls, plan: RolloutPlan, fleet: Fleet) -> Program:
@@ -191,6 +191,12 @@ class ProgramRecord:
         record = ProgramRecord(self.program, [*self.resumed, now])
         record.write(directory)
         return record
+
+
+def _of_data(scenario: FleetScenario) -> dict[str, str]:
+    """Return the SHA-256 of the file that the data is read from, if it is one."""
+    data = None if scenario.task is None else scenario.task.data
+    return {} if data is None or isinstance(data, str) else {f"the data {data.path}": sources.hash_of(data.path)}
 
 
 def _of_fleet(fleet: Fleet, availability: object) -> dict[str, str]:

@@ -146,8 +146,7 @@ def found(reference: str, kind: type[P]) -> type[P]:
         target: Any = own_code.load(reference)
     except own_code.OwnCodeError as error:
         raise PartError(
-            f"got {quoted(reference)}, which cannot be imported ({error}), expected pkg.mod:Class; "
-            "mend it, or put its folder on PYTHONPATH"
+            f"got {quoted(reference)}, which cannot be imported ({error}), expected pkg.mod:Class; {own_code.REMEDY}"
         ) from error
     own = isinstance(target, type) and issubclass(target, kind)
     # `vars`, for a class without the decorator inherits the fields of its base, and takes no options of its own.

@@ -79,7 +79,7 @@ def build(scenario: Scenario, noise_multiplier: float | None = None, fusion: Fus
     if section.public_rows:
         strategy = _fused(section.name, sampling, fusion)
     else:
-        strategy = _made(section.name, section.options(), sampling, scenario.training.local.lr)
+        strategy = _made(section.name, section.arguments(), sampling, scenario.training.local.lr)
     if guarded:
         strategy = _guarded(strategy, privacy, noise_multiplier, scenario.cohort)
     # A user's own strategy is taken at the law's word that it averages, if clients of other shapes take part.
@@ -97,15 +97,14 @@ def _made(name: str, options: dict[str, Any], sampling: dict[str, Any], lr: floa
         factory = own_code.load(name)
     except own_code.OwnCodeError as error:
         raise FedliteError(
-            f"training.strategy: got {name!r}, which cannot be imported ({error});"
-            " mend it, or put its folder on PYTHONPATH"
+            f"training.strategy: got {name!r}, which cannot be imported ({error}); {own_code.REMEDY}"
         ) from error
     try:
         made = own_code.call(factory, **options)
     except FedliteError as error:
         raise FedliteError(
-            f"training.strategy: got {name!r}, which refuses the arguments {options} ({error});"
-            " mend the arguments, or the class"
+            f"training.strategy: got {name!r}, which refuses the options {options} ({error});"
+            " mend the options, or the class"
         ) from error
     if not isinstance(made, flower.Strategy):
         raise FedliteError(

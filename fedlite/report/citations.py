@@ -199,7 +199,7 @@ def _task(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
     task = scenario.task
     if task is None:
         return
-    yield from _named("data", DATASETS, task.data)
+    yield from _named("data", DATASETS, task.data_name)
     yield from _named("partition", PARTITIONS, task.partition.kind)
     yield from _named("model", MODELS, task.model.name)
     if task.layers is not None:

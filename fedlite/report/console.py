@@ -51,6 +51,7 @@ def summary(run: RunData) -> Group:
         Text(run.name, style="bold"),
         Text(plain(answer(run.summary, run.metrics))),
         Text(plain(remark(run.summary, outcomes, run.fleet)).replace(" (why)", ""), style="dim"),
+        *_excluded(run),
         Text(""),
         numbers,
         Text(""),
@@ -61,6 +62,12 @@ def summary(run: RunData) -> Group:
         *_calendar(run),
         *(Text(line, style="yellow") for line in failures.lines(run.summary)),
     )
+
+
+def _excluded(run: RunData) -> list[Text]:
+    """Return why each class that cannot take part cannot."""
+    told = run.summary.get("excluded") or []
+    return [Text(f"{one['profile']} ({plural(one['devices'], 'device')}): {one['reason']}", "dim") for one in told]
 
 
 def _chosen(run: RunData) -> list[Text]:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from fedlite.compression.part import Part, PartError
 from fedlite.devices.profile import Tier
 from fedlite.errors import quoted
-from fedlite.scenario import names
+from fedlite.scenario import names, spelling
 from fedlite.scenario.base import Section, at_most, mistake
 from fedlite.scenario.conditions import When
 from fedlite.scenario.parts import ChooserPart, ConstraintPart, DeliveryPart, StagePart, StructurePart, TermPart
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from fedlite.compression.constraint.base import Constraint
     from fedlite.compression.plan import Plan
     from fedlite.compression.structure.base import Structure
+    from fedlite.scenario.spelling import Spelling
 
 TierName = Annotated[
     str,
     names.after(names.checked("a tier", lambda: [tier.value for tier in Tier])),
-    Means("device tier, such as `mcu`"),
+    Means("device tier, such as `mcu`", lambda: spelling.one_of(tier.value for tier in Tier)),
 ]
 
 
@@ -90,6 +91,11 @@ def expand_plan(value: Any) -> Any:
             "write for example 'plan: {width: 0.5}'",
         )
     return value
+
+
+def short_plans() -> Spelling:
+    """Return the words that are plans."""
+    return {"enum": ["full", "auto"]}
 
 
 class PlanSection(Section):
@@ -285,12 +291,14 @@ class ClientRule(Section):
         Selector,
         BeforeValidator(_expand_selector),
         PlainSerializer(_write_selector),
-        Means("`{tier: ...}`, `{profile: ...}` or `any`"),
+        Means("`{tier: ...}`, `{profile: ...}` or `any`", beside=lambda: {"const": _ANY}),
     ] = Field(alias="for")
     """The devices."""
     when: When | None = None
     """Only for jobs handed out while the device is like this; without it always."""
-    plan: Annotated[PlanSection | None, BeforeValidator(expand_plan), Means("`full`, `auto` or a mapping")] = None
+    plan: Annotated[
+        PlanSection | None, BeforeValidator(expand_plan), Means("`full`, `auto` or a mapping", beside=short_plans)
+    ] = None
     """Their plan."""
     limits: PlanLimits | None = None
     """What `plan: auto` keeps within."""
@@ -300,7 +308,10 @@ class ClientRule(Section):
         dict[MenuName, PlanSection],
         at_most(MAX_PARTS, "plans"),
         BeforeValidator(_expand_menu),
-        Means("`{name: plan}`: the plans to choose from, from the coarsest to the finest"),
+        Means(
+            "`{name: plan}`: the plans to choose from, from the coarsest to the finest",
+            beside=lambda: {"type": "object", "additionalProperties": {"anyOf": [short_plans(), {"type": "object"}]}},
+        ),
     ] = Field(default={})
     """Among which plans `choose` chooses for each job, or `plan: auto` the last that fits; the names are those of the
     ledger. Under `choose` a class is judged to fit by the first."""

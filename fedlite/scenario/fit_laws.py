@@ -36,7 +36,7 @@ _ROWS: Final = 4
 def _own_code_is_there(scenario: Sections) -> Iterator[Violation]:
     named = [("training.strategy", scenario.training.strategy.name)]
     if scenario.task is not None:
-        named += [("task.data", scenario.task.data), (_MODEL, scenario.task.model.name)]
+        named += [("task.data", scenario.task.data_name), (_MODEL, scenario.task.model.name)]
     for key, name in named:
         if not names.is_reference(name):
             continue
@@ -46,7 +46,7 @@ def _own_code_is_there(scenario: Sections) -> Iterator[Violation]:
             yield Violation(
                 key,
                 f"got {quoted(name)}, which cannot be imported ({error}), expected pkg.mod:name",
-                "mend it, or put its folder on PYTHONPATH",
+                own_code.REMEDY,
             )
         else:
             if not callable(found):
@@ -67,9 +67,9 @@ def _task_can_be_learned(scenario: Sections) -> Iterator[Violation]:
     if mode != "batched" and not own and task.layers is None:
         return
     try:
-        _try(_spec(task), task.data, task.objective, mode)
+        _try(_spec(task), task.data_name, task.objective, mode)
     except _RefusedError as refused:
-        named = {_MODEL: task.model.name, _OBJECTIVE: task.objective, "task.data": task.data}
+        named = {_MODEL: task.model.name, _OBJECTIVE: task.objective, "task.data": task.data_name}
         blamed = named.pop(refused.key, None)
         others = ", ".join(f"{key.removeprefix('task.')} {quoted(name)}" for key, name in named.items())
         message = refused.message if blamed is None else f"got {quoted(blamed)} with {others}: {refused.message}"
@@ -88,7 +88,7 @@ def _spec(task: Task) -> ModelSpec:
     from fedlite.learning.data.catalog import lookup
     from fedlite.learning.models.spec import spec_of
 
-    entry = lookup(task.data)
+    entry = lookup(task.data_name)
     spec = spec_of(task.model.name, entry.input_shape, entry.num_classes, 0, **task.model.arguments())
     return replace(spec, layers=task.layers)
 
@@ -147,7 +147,7 @@ def _plans_fit_the_model(scenario: Sections) -> Iterator[Violation]:
         return
     for where, plan in looking:
         try:
-            _ship(_spec(task), task.data, plan.structure, plan.deliveries)
+            _ship(_spec(task), task.data_name, plan.structure, plan.deliveries)
         except own_code.OwnCodeError:
             raise
         except FedliteError as error:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, model_validator
 
 from fedlite.errors import FedliteError, quoted
-from fedlite.scenario import names
+from fedlite.scenario import names, spelling
 from fedlite.scenario.base import Section, at_most, mistake, unknown
+from fedlite.scenario.paths import beside, folder_of
 from fedlite.scenario.protocol import NoProtocol, Protocol
 from fedlite.scenario.quantities import (
     Bytes,
@@ -24,8 +24,6 @@ from fedlite.scenario.quantities import (
 )
 from fedlite.scenario.shorthand import expanding
 
-FOLDER: Final = "folder"
-"""Key of the validation context: the folder that paths in the file start from."""
 MAX_SHARE: Final = 1e12
 """A weight: more devices than there are."""
 MAX_PROFILES: Final = 200
@@ -35,14 +33,13 @@ MAX_PROFILES: Final = 200
 def _read_mix(value: Any, info: ValidationInfo) -> Any:
     """Return {profile: share}; a text is the name of a shipped mix or the path of one's own."""
     if isinstance(value, str):
-        folder = Path((info.context or {}).get(FOLDER, "."))
-        return names.mix(value, folder)
+        return names.mix(value, folder_of(info))
     return value
 
 
 def _check_mix(mix: dict[str, float]) -> dict[str, float]:
     if not mix:
-        raise mistake("got no profile, expected at least one", "write for example 'mix: phones-mixed'")
+        raise mistake("got no profile, expected at least one", "write for example 'mix: mixed'")
     total = math.fsum(mix.values())
     if abs(total - 1.0) > _SHARE_TOLERANCE and not all(share.is_integer() for share in mix.values()):
         raise mistake(
@@ -60,7 +57,7 @@ _SHARE_TOLERANCE: Final = 1e-6
 
 def _check_profile(name: str, info: ValidationInfo) -> str:
     if names.is_file(name):
-        return names.profile_file(name, Path((info.context or {}).get(FOLDER, ".")))
+        return names.profile_file(name, folder_of(info))
     known = names.profiles()
     if name not in known:
         raise unknown("a device profile", name, known)
@@ -76,8 +73,17 @@ def _read_share(value: Any) -> float:
     raise mistake(f"got {quoted(value)}, expected a share", "write for example '30 %', or a whole number as weight")
 
 
+def _spelled_profile() -> spelling.Spelling:
+    return spelling.one_of(names.profiles(), spelling.path(".yaml", ".yml"))
+
+
 ProfileName = Annotated[
-    str, names.after(_check_profile), Means("name of a device profile (`fedlite devices list`), or path of one's own")
+    str,
+    names.after(_check_profile),
+    Means(
+        "name of a device profile (`fedlite devices list`), or path of one's own",
+        _spelled_profile,
+    ),
 ]
 
 
@@ -90,21 +96,41 @@ Share = Annotated[
     float,
     BeforeValidator(_read_share),
     PlainSerializer(_write_share),
-    Means("percentage or weight, such as `30 %`"),
+    Means("percentage or weight, such as `30 %`", lambda: spelling.quantity("fraction")),
 ]
 Mix = Annotated[
     dict[ProfileName, Share],
     names.after(_check_mix),
     BeforeValidator(_read_mix),
     at_most(MAX_PROFILES, "profiles"),
-    Means("`{profile: share}`, or the name or path of a mix"),
+    Means(
+        "`{profile: share}`, or the name or path of a mix",
+        lambda: spelling.one_of(
+            names.mixes(),
+            spelling.path(".yaml", ".yml"),
+            {
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": _spelled_profile(),
+                "additionalProperties": spelling.quantity("fraction"),
+            },
+        ),
+    ),
 ]
 Access = Annotated[
-    str, names.after(names.checked("an access type", names.accesses)), Means("access type, such as `wifi`")
+    str,
+    names.after(names.checked("an access type", names.accesses)),
+    Means("access type, such as `wifi`", lambda: spelling.one_of(names.accesses())),
 ]
-Region = Annotated[str, names.after(names.checked("a region", names.regions)), Means("country, such as `germany`")]
+Region = Annotated[
+    str,
+    names.after(names.checked("a region", names.regions)),
+    Means("country, such as `germany`", lambda: spelling.one_of(names.regions())),
+]
 Carbon = Annotated[
-    str, names.after(names.checked("a carbon grid", names.carbon_grids)), Means("name of an electricity grid")
+    str,
+    names.after(names.checked("a carbon grid", names.carbon_grids)),
+    Means("name of an electricity grid", lambda: spelling.one_of(names.carbon_grids())),
 ]
 
 
@@ -137,28 +163,14 @@ class Diurnal(Section):
         return self
 
 
-def _find_trace(file: str, info: ValidationInfo) -> str:
-    """Return the path made absolute, so that the resolved scenario means the same file from anywhere."""
-    try:
-        path = Path((info.context or {}).get(FOLDER, "."), file).expanduser().resolve()
-        there, plain = path.exists(), path.is_file()
-    except ValueError as error:  # a null byte, say
-        raise mistake(
-            f"got the trace {quoted(file)}, which can be no path ({error})", "write the path of a file"
-        ) from None
-    if there and not plain:
-        raise mistake(f"got the trace {quoted(file)}, which is no plain file", "write the path of a file")
-    if not there:
-        raise mistake(f"got the trace {quoted(file)}, which is not there", f"put it at {path}, or mend the path")
-    return str(path)
-
-
 class Trace(Section):
     """Availability is replayed from a file."""
 
     kind: Literal["trace"] = "trace"
-    file: Annotated[str, names.after(_find_trace), Means("path, taken from the scenario's folder")]
+    file: Annotated[str, beside("the trace"), Means("path, taken from the scenario's folder")]
     """A trace in fedlite's CSV form."""
+    period_s: Seconds | None = Field(default=None, alias="period")
+    """After how long it begins anew, such as `7 d` to keep its weekdays; without it after its last interval."""
 
 
 Availability = Annotated[

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from fedlite import own_code
 from fedlite.errors import MOST_PROBLEMS, InvalidFileError, Problem
-from fedlite.scenario import overriding, problems
+from fedlite.scenario import migrations, overriding, problems
 from fedlite.scenario.base import Section
-from fedlite.scenario.fleet import FOLDER
+from fedlite.scenario.names import references_in
+from fedlite.scenario.paths import FOLDER
 from fedlite.scenario.schema import FleetScenario, Scenario
+from fedlite.scenario.sections import Sections
 from fedlite.scenario.strict_yaml import Document, KeyPath, read, read_file
 
 if TYPE_CHECKING:
@@ -65,11 +68,13 @@ def check(document: Document, schema: type[S], folder: Path, overrides: Mapping[
     """
     if document.value is None and not document.problems:
         document.problems.append(Problem(document.path, 1, 1, "(file)", "got an empty file", "see `fedlite init`"))
+    migrations.bring_up(document)
     if document.value is not None and overrides:
         overriding.apply(document, overrides)
     if document.value is None:
         raise InvalidFileError(document.problems)
     context = {FOLDER: str(folder)}
+    modules = _find_code(document.value, folder)
     try:
         checked = schema.model_validate(document.value, context=context)
     except ValidationError as error:
@@ -82,7 +87,15 @@ def check(document: Document, schema: type[S], folder: Path, overrides: Mapping[
         raise InvalidFileError(list(dict.fromkeys(document.problems + mistakes))) from None
     if document.problems:
         raise InvalidFileError(document.problems)
-    return checked
+    # Whoever reads the resolved scenario, in the directory of a run, has to find the same code.
+    return checked.model_copy(update={"modules": modules}) if modules and isinstance(checked, Sections) else checked
+
+
+def _find_code(value: Any, folder: Path) -> tuple[str, ...]:
+    """Let code that a file names be found in its folder, and in those that it tells; return the ones that hold any."""
+    told = value.get("modules") if isinstance(value, dict) else None
+    given = [place for place in told if isinstance(place, str)] if isinstance(told, list) else []
+    return own_code.look_in([*(folder / place for place in given), folder], references_in(value))
 
 
 def _hidden(document: Document, schema: type[Section], context: dict[str, str], wrong: list[KeyPath]) -> list[Problem]:

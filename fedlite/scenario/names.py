@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import AfterValidator
 
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from pydantic_core import PydanticCustomError
 
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+
+
+class OwnFile(Protocol):
+    """Data in a file of the user's own: what is known of it without reading it."""
+
+    @property
+    def objective(self) -> str | None:
+        """What its labels ask for."""
+
+    @property
+    def client(self) -> str | None:
+        """What in it says whose a row is."""
 
 
 def is_reference(text: str) -> bool:
@@ -71,6 +83,13 @@ def profiles() -> list[str]:
     from fedlite.scenario.profiles import profile_names
 
     return profile_names()
+
+
+def mixes() -> list[str]:
+    """Return the names of all mixes that ship."""
+    from fedlite.scenario.profiles import mix_names
+
+    return mix_names()
 
 
 def is_file(name: str) -> bool:
@@ -167,10 +186,12 @@ def has_exits(model: str) -> bool:
     return model in HAVE_EXITS
 
 
-def objective_of(dataset: str) -> str | None:
+def objective_of(dataset: str | OwnFile) -> str | None:
     """Return what the labels of a dataset ask for; None if only reading it would tell."""
     from fedlite.learning.data.catalog import CATALOG
 
+    if not isinstance(dataset, str):
+        return dataset.objective
     if dataset.startswith("idx:"):
         return "cross-entropy"
     return CATALOG[dataset].objective if dataset in CATALOG else None
@@ -192,18 +213,20 @@ def datasets() -> list[str]:
     return list(CATALOG)
 
 
-def natural_clients(dataset: str) -> int | None:
+def natural_clients(dataset: str | OwnFile) -> int | None:
     """Return how many people or devices a dataset records; None if only reading it would tell."""
     from fedlite.learning.data.catalog import CATALOG
 
+    if not isinstance(dataset, str):
+        return 0 if dataset.client is None else None
     return CATALOG[dataset].natural_clients if dataset in CATALOG else None
 
 
-def input_shape(dataset: str) -> tuple[int, ...] | None:
+def input_shape(dataset: str | OwnFile) -> tuple[int, ...] | None:
     """Return the shape of a dataset's samples; None if only reading it would tell."""
     from fedlite.learning.data.catalog import CATALOG
 
-    return CATALOG[dataset].input_shape if dataset in CATALOG else None
+    return CATALOG[dataset].input_shape if isinstance(dataset, str) and dataset in CATALOG else None
 
 
 def takes(model: str) -> tuple[int, int] | None:
@@ -223,8 +246,9 @@ def habits() -> list[str]:
 def references_in(value: Any) -> Iterator[str]:
     """Yield every text in a scenario's plain values that may name code of the user's own: `pkg.mod:name...`."""
     if isinstance(value, str):
-        if found := _REFERENCE.match(value):
-            yield found[0]
+        for part in value.split("+"):  # a chain of codec stages
+            if found := _REFERENCE.match(part.strip()):
+                yield found[0]
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from references_in(key)

@@ -10,7 +10,7 @@ from pydantic import PlainSerializer, PlainValidator
 from fedlite.compression.part import Part, PartError, made
 from fedlite.errors import quoted
 from fedlite.learning.models.layers.base import Layers
-from fedlite.scenario import names
+from fedlite.scenario import names, spelling
 from fedlite.scenario.base import mistake
 from fedlite.scenario.quantities import Means
 
@@ -98,12 +98,15 @@ def _writing(kind: Callable[[], Kind]) -> PlainSerializer:
     return PlainSerializer(write)
 
 
-_TEXT = "name, `{name: ..., option: ...}` or `{name: pkg.mod:Class}` of a "
+def _means(what: str, kind: Callable[[], Kind]) -> Means:
+    text = f"name, `{{name: ..., option: ...}}` or `{{name: pkg.mod:Class}}` of a {what}"
+    return Means(text, spelling.part(lambda: kind()[0]))
 
-StructurePart = Annotated[Part, _reading(_structures), _writing(_structures), Means(_TEXT + "structure")]
-ConstraintPart = Annotated[Part, _reading(_constraints), _writing(_constraints), Means(_TEXT + "constraint")]
-TermPart = Annotated[Part, _reading(_terms), _writing(_terms), Means(_TEXT + "term")]
-DeliveryPart = Annotated[Part, _reading(_deliveries), _writing(_deliveries), Means(_TEXT + "delivery")]
-LayersPart = Annotated[Layers, _reading(_layers), _writing(_layers), Means(_TEXT + "replacement of layers")]
-ChooserPart = Annotated[Part, _reading(_choosers), _writing(_choosers), Means(_TEXT + "chooser")]
-StagePart = Annotated[Part, _reading(_stages), _writing(_stages), Means(_TEXT + "stage")]
+
+StructurePart = Annotated[Part, _reading(_structures), _writing(_structures), _means("structure", _structures)]
+ConstraintPart = Annotated[Part, _reading(_constraints), _writing(_constraints), _means("constraint", _constraints)]
+TermPart = Annotated[Part, _reading(_terms), _writing(_terms), _means("term", _terms)]
+DeliveryPart = Annotated[Part, _reading(_deliveries), _writing(_deliveries), _means("delivery", _deliveries)]
+LayersPart = Annotated[Layers, _reading(_layers), _writing(_layers), _means("replacement of layers", _layers)]
+ChooserPart = Annotated[Part, _reading(_choosers), _writing(_choosers), _means("chooser", _choosers)]
+StagePart = Annotated[Part, _reading(_stages), _writing(_stages), _means("stage", _stages)]

@@ -9,7 +9,7 @@ from pydantic import PlainSerializer, PlainValidator
 
 from fedlite.compression.part import PartError
 from fedlite.errors import UnknownNameError, quoted
-from fedlite.scenario import names
+from fedlite.scenario import names, spelling
 from fedlite.scenario.base import mistake
 from fedlite.scenario.quantities import Means
 
@@ -124,9 +124,15 @@ def _write(value: NamedTechnique) -> dict[str, Any]:
     return {key: list(option) if isinstance(option, tuple) else option for key, option in value.written}
 
 
+def _known() -> list[str]:
+    from fedlite.techniques import TECHNIQUES
+
+    return list(TECHNIQUES)
+
+
 TechniqueRecipe = Annotated[
     Any,  # a NamedTechnique, whose fields are no keys of a scenario
     PlainValidator(_read),
     PlainSerializer(_write),
-    Means("name, or `{name: ..., option: ...}`, of a technique"),
+    Means("name, or `{name: ..., option: ...}`, of a technique", spelling.part(_known)),
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_arg
 
 from fedlite.errors import MOST_PROBLEMS, Problem, nearest, quoted
 from fedlite.scenario.base import Section, tell_unknown
+from fedlite.scenario.migrations import now_called
 from fedlite.scenario.quantities import Means
 from fedlite.scenario.strict_yaml import Document, KeyPath, Place, dotted, scalar
 
@@ -29,7 +30,7 @@ def of(error: ValidationError, document: Document, schema: type[Section]) -> lis
             continue
         path, named = _path(detail, document)
         key_place = detail["type"] in {"extra_forbidden", "missing"} or _OF_KEY in detail["loc"]
-        message, remedy = _explained(detail, schema)
+        message, remedy = _explained(detail, schema, path)
         place = _place(path if key_place or path in document.values else named, document, of_key=key_place)
         found.append((path, Problem(place.path, place.line, place.column, dotted(named), message, remedy)))
     return found
@@ -86,14 +87,14 @@ def _place(path: KeyPath, document: Document, *, of_key: bool) -> Place:
     return Place(document.path, 1, 1)
 
 
-def _explained(detail: ErrorDetails, schema: type[Section]) -> Told:
+def _explained(detail: ErrorDetails, schema: type[Section], path: KeyPath) -> Told:
     kind, got = detail["type"], detail["input"]
     if kind == "mistake":
         return str(detail["ctx"]["message"]), str(detail["ctx"]["remedy"])
     if kind == "unknown":
         return tell_unknown(**detail["ctx"])
     if kind == "extra_forbidden":
-        return _tell_unknown_key(str(detail["loc"][-1]), _keys_at(schema, detail["loc"][:-1]))
+        return _tell_unknown_key(path, _keys_at(schema, detail["loc"][:-1]))
     if kind == "missing" and isinstance(detail["loc"][-1], int):
         return f"got a list of {detail['loc'][-1]}, expected more of them", "add the next one"
     if kind == "missing":
@@ -157,7 +158,11 @@ _BOUNDS: Final[dict[str, tuple[str, str]]] = {
 _REMEDIES: Final = {"too_long": "leave some out", "too_short": "add more"}
 
 
-def _tell_unknown_key(key: str, known: list[str]) -> Told:
+def _tell_unknown_key(path: KeyPath, known: list[str]) -> Told:
+    key = str(path[-1])
+    if (new := now_called(path)) is not None:
+        told = f"got the key of an earlier schema, expected {new!r}, as it is called now"
+        return told, f"write '{new}', or let 'fedlite migrate FILE' do it"
     guess = nearest(key, known)
     remedy = f"write '{guess}'" if guess else "remove it"
     return f"got an unknown key, expected one of {', '.join(known) or '(no key at all)'}", remedy

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from fedlite.errors import quoted
+from fedlite.scenario import spelling
 from fedlite.scenario.base import Section, mistake
-from fedlite.scenario.quantities import Duration, PartialFraction, PositiveFraction, Seconds
+from fedlite.scenario.quantities import Duration, Means, PartialFraction, PositiveFraction, Seconds
 from fedlite.scenario.strategies import Count
 
 
@@ -123,4 +124,9 @@ def _named(value: Any) -> Any:
     )
 
 
-Protocol = Annotated[NoProtocol | Production, Field(discriminator="kind"), BeforeValidator(_named)]
+_MEANS: Final = Means(
+    "`none`, `production`, or a mapping that changes keys of `production`",
+    beside=lambda: spelling.any_of({"enum": ["none", "production"]}, {"type": "object", "not": {"required": ["kind"]}}),
+)
+
+Protocol = Annotated[NoProtocol | Production, Field(discriminator="kind"), BeforeValidator(_named), _MEANS]

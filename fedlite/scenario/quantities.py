@@ -10,17 +10,40 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from fedlite import units
 from fedlite.errors import UnitError, quoted
+from fedlite.scenario import spelling
 from fedlite.scenario.base import mistake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic import GetJsonSchemaHandler
+
+    from fedlite.scenario.spelling import Spelling
+
 
 @dataclass(frozen=True)
 class Means:
-    """What a field's type looks like to the person who writes it; the reference is generated from it."""
+    """What a field's type looks like to the person who writes it; the reference and the JSON Schema are made from it.
+
+    Attributes
+    ----------
+    text : str
+        For the reference.
+    spelled : callable, optional
+        Returns the JSON Schema of what is written, where that is not what it becomes.
+    beside : callable, optional
+        Returns what may be written beside what it becomes.
+    """
 
     text: str
+    spelled: Callable[[], Spelling] | None = None
+    beside: Callable[[], Spelling] | None = None
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> Spelling:
+        """Return the JSON Schema of the type."""
+        if self.spelled is not None:
+            return self.spelled()
+        return spelling.any_of(self.beside(), handler(core)) if self.beside is not None else handler(core)
 
 
 _WRITTEN: Final[dict[str, tuple[str, ...]]] = {
@@ -94,7 +117,7 @@ def _type(
     return (
         BeforeValidator(_reader(dimension, least, most, exclusive=exclusive, below=below)),
         PlainSerializer(back),
-        Means(f"{dimension}{bound}, such as `{units.EXAMPLES[dimension]}`"),
+        Means(f"{dimension}{bound}, such as `{units.EXAMPLES[dimension]}`", lambda: spelling.quantity(dimension)),
     )
 
 
@@ -115,7 +138,9 @@ PartialFraction = Annotated[float, *_type("fraction", most=1.0, below=True)]
 ProperFraction = Annotated[float, *_type("fraction", most=1.0, exclusive=True, below=True)]
 """A share that is neither nothing nor the whole."""
 HalfFraction = Annotated[float, *_type("fraction", most=0.5, exclusive=True)]
-Level = Annotated[float, BeforeValidator(_level), Means("number, or share such as `90 %`")]
+Level = Annotated[
+    float, BeforeValidator(_level), Means("number, or share such as `90 %`", lambda: spelling.quantity("fraction"))
+]
 Probability = Annotated[float, *_type("fraction", most=1.0)]
 Ratio = Annotated[float, *_type("fraction", exclusive=True)]
 """A share that may be more than the whole."""
@@ -143,5 +168,8 @@ def write_week_time(value_s: float) -> str:
 
 
 WeekTime = Annotated[
-    float, BeforeValidator(read_week_time), PlainSerializer(write_week_time), Means("day and time, such as `Mon 20:00`")
+    float,
+    BeforeValidator(read_week_time),
+    PlainSerializer(write_week_time),
+    Means("day and time, such as `Mon 20:00`", lambda: {"type": "string", "pattern": f"^{_WEEK_TIME.pattern}$"}),
 ]

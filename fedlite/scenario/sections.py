@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from fedlite.scenario.base import Section, at_most
 from fedlite.scenario.clients import MAX_RULES, ClientRule, PlanSection
 from fedlite.scenario.fleet import Fleet
+from fedlite.scenario.migrations import CURRENT
+from fedlite.scenario.paths import folder_of
 from fedlite.scenario.privacy import AnyPrivacy, NoPrivacy
 from fedlite.scenario.protocol import Production
+from fedlite.scenario.quantities import Means
 from fedlite.scenario.reporting import Report
 from fedlite.scenario.strategies import FedAsync, FedBuff
 from fedlite.scenario.task import Task
 from fedlite.scenario.training import Training
+from fedlite.scenario.version import SchemaVersion
 from fedlite.scenario.wire import Wire
 
+
+def _find_folder(place: str, info: ValidationInfo) -> str:
+    return str(Path(folder_of(info), place).expanduser().resolve())
+
+
+ModuleFolder = Annotated[str, AfterValidator(_find_folder), Means("path of a folder, taken from the scenario's")]
 DEFAULT_COHORT = 10
 """Replies wanted in a round if a scenario does not say."""
 
@@ -49,8 +60,12 @@ class Sections(Section):
     """How arrays are encoded."""
     privacy: AnyPrivacy = NoPrivacy()
     """What guards the updates."""
+    schema_: SchemaVersion = Field(default=CURRENT, alias="schema")
+    """Which keys are meant: without it those of today. `fedlite migrate` makes an older file one of today's."""
     report: Report = Report()
     """What the report shows."""
+    modules: Annotated[tuple[ModuleFolder, ...], Field(strict=False, max_length=20)] = ()
+    """Folders in which code of your own is looked for, before the scenario's own folder, which need not be told."""
 
     @property
     def written_plans(self) -> list[tuple[str, PlanSection]]:

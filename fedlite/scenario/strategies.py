@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from fedlite.scenario import names
+from fedlite.scenario import names, spelling
 from fedlite.scenario.base import Argument, Section
 from fedlite.scenario.quantities import Means
 from fedlite.scenario.shorthand import expanding
@@ -38,7 +38,7 @@ class Strategy(Section):
         """Training rows that the server holds, and no client."""
         return 0
 
-    def options(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """Return the strategy's own arguments, without its name."""
         return self.model_dump(exclude={"name"})
 
@@ -226,13 +226,13 @@ class OwnStrategy(Strategy):
     """A strategy of the user's own: a class or function that returns a Flower `Strategy`."""
 
     overlaps = True
-    name: Annotated[str, Means("`pkg.mod:name`")]
-    arguments: dict[str, Argument] = Field(default={})
-    """Its arguments."""
+    name: Annotated[str, Means("`pkg.mod:name`", lambda: spelling.REFERENCE)]
+    options: dict[str, Argument] = Field(default={})
+    """Arguments of the factory."""
 
-    def options(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """Return the arguments of the user's factory."""
-        return dict(self.arguments)
+        return dict(self.options)
 
 
 def _tag(value: Any) -> str | None:

@@ -13,8 +13,10 @@ from pydantic import BeforeValidator, Field, model_validator
 from fedlite.errors import MOST_PROBLEMS, InvalidFileError, Problem, quoted
 from fedlite.scenario.base import Section, at_most, mistake
 from fedlite.scenario.loader import check, open_document
+from fedlite.scenario.migrations import CURRENT
 from fedlite.scenario.quantities import Means
 from fedlite.scenario.schema import Scenario
+from fedlite.scenario.version import SchemaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +57,8 @@ class Study(Section):
     """Short name; the study's directory is called after it."""
     description: str = ""
     """The question, for the report."""
+    schema_: SchemaVersion = Field(default=CURRENT, alias="schema")
+    """Which keys are meant: without it those of today. `fedlite migrate` makes an older file one of today's."""
     base: str
     """Path of the base scenario, taken from the study's folder."""
     grid: Annotated[dict[str, Choices], at_most(MAX_CHANGES, "keys")] = Field(default={})

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from fedlite.errors import FedliteError, quoted
-from fedlite.scenario import names
+from fedlite.scenario import names, spelling
 from fedlite.scenario.base import Argument, Section, mistake, unknown
+from fedlite.scenario.data_files import CsvData, NpzData, kind_of, tell_kind
 from fedlite.scenario.parts import LayersPart
 from fedlite.scenario.quantities import Bytes, Means, PositiveFraction
 from fedlite.scenario.shorthand import expanding
+
+if TYPE_CHECKING:
+    from fedlite.learning.data.csv_file import CsvFile
+    from fedlite.learning.data.npz_file import NpzFile
 
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
@@ -35,11 +40,23 @@ def _check_reference(name: str) -> str:
 
 
 DataName = Annotated[
-    str, names.after(_check_data), Means("dataset name (`fedlite data list`), `idx:FOLDER` or `pkg.mod:factory`")
+    str,
+    names.after(_check_data),
+    Means(
+        "dataset name (`fedlite data list`), `idx:FOLDER` or `pkg.mod:factory`",
+        lambda: spelling.one_of(names.datasets(), {"type": "string", "pattern": "^idx:."}, spelling.REFERENCE),
+    ),
 ]
-Reference = Annotated[str, names.after(_check_reference), Means("`pkg.mod:name`")]
+Data = Annotated[
+    Annotated[DataName, Tag("name")] | Annotated[CsvData, Tag("CsvData")] | Annotated[NpzData, Tag("NpzData")],
+    Discriminator(kind_of),
+    BeforeValidator(tell_kind),
+]
+Reference = Annotated[str, names.after(_check_reference), Means("`pkg.mod:name`", lambda: spelling.REFERENCE)]
 ModelName = Annotated[
-    str, names.after(names.checked("a model", names.models, reference=True)), Means("model name or `pkg.mod:factory`")
+    str,
+    names.after(names.checked("a model", names.models, reference=True)),
+    Means("model name or `pkg.mod:factory`", lambda: spelling.one_of(names.models(), spelling.REFERENCE)),
 ]
 
 
@@ -58,7 +75,10 @@ ObjectiveName = Annotated[
     str,
     names.after(names.checked("an objective", lambda: ["auto", *names.objectives()], reference=True)),
     names.after(_check_objective),
-    Means("`auto`, the name of an objective, or `pkg.mod:Name`"),
+    Means(
+        "`auto`, the name of an objective, or `pkg.mod:Name`",
+        lambda: spelling.one_of(["auto", *names.objectives()], spelling.REFERENCE),
+    ),
 ]
 
 
@@ -124,8 +144,8 @@ class FlowerDatasets(Section):
     kind: Literal["flwr_datasets"]
     partitioner: str
     """Class name, such as `DirichletPartitioner`."""
-    arguments: dict[str, Argument] = Field(default={})
-    """Its arguments, the number of partitions left out."""
+    options: dict[str, Argument] = Field(default={})
+    """Its options, the number of partitions left out."""
 
 
 Partition = Annotated[
@@ -138,7 +158,7 @@ Partition = Annotated[
 def partition_options(chosen: Section) -> dict[str, Any]:
     """Return a partition's options as `fedlite.learning.data.partition` takes them, its kind left out."""
     if isinstance(chosen, FlowerDatasets):
-        return {"partitioner": chosen.partitioner, **chosen.arguments}
+        return {"partitioner": chosen.partitioner, **chosen.options}
     return chosen.model_dump(exclude={"kind"}, exclude_none=True)
 
 
@@ -195,7 +215,14 @@ class App(Section):
 
     client: Reference
     """The ClientApp, as `pkg.mod:app`."""
-    macs: Annotated[dict[str, Annotated[float, Field(ge=0, le=1e18)]], BeforeValidator(_of_work)] | None = None
+    macs: (
+        Annotated[
+            dict[str, Annotated[float, Field(ge=0, le=1e18)]],
+            BeforeValidator(_of_work),
+            Means("number, or `{type of message: number}`", beside=lambda: {"type": "number"}),
+        ]
+        | None
+    ) = None
     """Multiply-accumulates of one job, if you declare them: a number for all that trains or tests, or one by type of
     message (`{train: 2e6, train.setup: 0}`). What is not declared is counted while the app runs."""
     memory_bytes: Bytes | None = Field(default=None, alias="memory")
@@ -205,8 +232,8 @@ class App(Section):
 class Task(Section):
     """What is learned."""
 
-    data: DataName
-    """The dataset."""
+    data: Data
+    """The dataset, or a file of your own."""
     model: Annotated[Model, expanding("name")]
     """The model."""
     layers: LayersPart | None = None
@@ -221,3 +248,13 @@ class Task(Section):
     """What is learned and by which number it is judged; `auto` is what the data's labels ask for."""
     app: Annotated[App, expanding("client")] | None = None
     """A Flower ClientApp of your own; without it fedlite's trainer."""
+
+    @property
+    def data_name(self) -> str:
+        """What the data is called: its name, or that of its file."""
+        return self.data if isinstance(self.data, str) else self.data.path.name
+
+    @property
+    def source(self) -> str | CsvFile | NpzFile:
+        """Where the data is, as `fedlite.learning.data.load` takes it."""
+        return self.data if isinstance(self.data, str) else self.data.source

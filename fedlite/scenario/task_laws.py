@@ -23,7 +23,7 @@ def _natural_clients_are_recorded(scenario: Sections) -> Iterator[Violation]:
     if task is not None and isinstance(task.partition, Natural) and names.natural_clients(task.data) == 0:
         yield Violation(
             "task.partition",
-            f"got 'natural' with {task.data!r}, which records no people or devices",
+            f"got 'natural' with {task.data_name!r}, which records no people or devices",
             "write 'partition: iid' or 'partition: {kind: dirichlet, alpha: 0.5}'",
             ("task.data",),
         )
@@ -33,10 +33,10 @@ def _people_held_out_are_recorded(scenario: Sections) -> Iterator[Violation]:
     task = scenario.task
     if task is None or not isinstance(task.split, People):
         return
-    if names.natural_clients(task.data) == 0 or task.data.startswith("idx:"):
+    if names.natural_clients(task.data) == 0 or task.data_name.startswith("idx:"):
         yield Violation(
             "task.split",
-            f"got 'people' with {task.data!r}, which records no people or devices",
+            f"got 'people' with {task.data_name!r}, which records no people or devices",
             "write 'split: rows'",
             ("task.data",),
         )
@@ -76,14 +76,14 @@ def _model_fits_the_objective(scenario: Sections) -> Iterator[Violation]:
     if wanted == "next-character" and labels not in (None, wanted):
         yield Violation(
             "task.objective",
-            f"got 'next-character' with {task.data!r}, whose labels are classes and no characters",
+            f"got 'next-character' with {task.data_name!r}, whose labels are classes and no characters",
             "remove it, or write 'data: shakespeare'",
             ("task.data",),
         )
-    if wanted == "regression" and labels is not None:
+    if wanted == "regression" and labels not in (None, wanted):
         yield Violation(
             "task.objective",
-            f"got 'regression' with {task.data!r}, whose labels are classes and no numbers",
+            f"got 'regression' with {task.data_name!r}, whose labels are classes and no numbers",
             "remove it, or name a data set of your own with float32 labels",
             ("task.data",),
         )
@@ -121,7 +121,7 @@ def _model_takes_the_data(scenario: Sections) -> Iterator[Violation]:
         kinds = {1: "(steps,)", 2: "(channels, steps)", 3: "(channels, height, width)"}
         yield Violation(
             "task.model",
-            f"got {task.model.name!r} with {task.data!r}, whose samples have the shape {shape},"
+            f"got {task.model.name!r} with {task.data_name!r}, whose samples have the shape {shape},"
             f" expected {kinds[dimensions]}{f' of at least {least}' if least > 1 else ''}",
             "write 'model: mlp', which takes any shape, or name other data" if len(shape) > 1 else "name other data",
             ("task.data",),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from fedlite.errors import FedliteError
-from fedlite.scenario import names
+from fedlite.scenario import names, spelling
 from fedlite.scenario.base import Section, unknown
 from fedlite.scenario.quantities import Means
 
@@ -58,14 +58,14 @@ Codec = Annotated[
     names.after(_check_stages),
     names.after(_check),
     *_STAGES,
-    Means("codec, such as `fp16` or `topk:0.1+int8+zstd`, or a list of its stages"),
+    Means("codec, such as `fp16` or `topk:0.1+int8+zstd`, or a list of its stages", lambda: spelling.CHAIN),
 ]
 DownCodec = Annotated[
     tuple[str, ...],
     names.after(_check_stages),
     names.after(_check_down),
     *_STAGES,
-    Means("codec for whole models, such as `fp16` or `int8+zstd`"),
+    Means("codec for whole models, such as `fp16` or `int8+zstd`", lambda: spelling.CHAIN),
 ]
 
 
@@ -86,7 +86,10 @@ Delta = Annotated[
     names.after(_check_delta),
     Field(strict=False),
     BeforeValidator(_expand_delta),
-    Means("`true` or `exact`: the exact difference; or a codec for the difference; `false`: always the whole model"),
+    Means(
+        "`true` or `exact`: the exact difference; or a codec for the difference; `false`: always the whole model",
+        lambda: spelling.any_of({"type": "boolean"}, spelling.TEXT, {"type": "array", "items": spelling.TEXT}),
+    ),
 ]
 
 

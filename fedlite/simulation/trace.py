@@ -77,7 +77,7 @@ class TraceReplay(Timeline):
         self.horizon_s = 2.0 * self.period_s
         if self.period_s < trace.length_s:
             raise FedliteError(
-                f"period_s: got {self.period_s:g} s, expected at least the recording's {trace.length_s:g} s; "
+                f"period: got {self.period_s:g} s, expected at least the recording's {trace.length_s:g} s; "
                 "cut the recording or leave the period out"
             )
 

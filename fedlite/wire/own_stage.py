@@ -78,7 +78,7 @@ def _called(text: str) -> Any:
     except own_code.OwnCodeError as error:
         raise CodecError(
             f"codec: got the stage {text!r}, which cannot be imported ({error}), expected pkg.mod:Name; "
-            "mend it, or put its folder on PYTHONPATH"
+            f"{own_code.REMEDY}"
         ) from error
     try:
         return own_code.call(make, *(() if argument is None else (argument,)))

@@ -26,7 +26,7 @@ def pytest_configure(config):
     try:
         strays = own.strays()
     except OwnCodeError as error:
-        raise pytest.UsageError(f"--part: {error}; mend it, or put its folder on PYTHONPATH") from error
+        raise pytest.UsageError(f"--part: {error}; put its folder on PYTHONPATH") from error
     if strays:
         raise pytest.UsageError(
             f"--part: got {', '.join(strays)}, expected a structure, constraint, term, stage, objective or strategy; "

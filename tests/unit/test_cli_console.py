@@ -1,8 +1,13 @@
 """What commands print fits where it goes: a pipe, a narrow terminal, one without colours."""
 
+import re
+import shlex
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from fedlite.__main__ import main as front_door
@@ -64,3 +69,19 @@ def test_a_stop_while_commands_are_imported_is_told_as_one(monkeypatch, capsys):
         front_door()
     assert stopped.value.code == 130
     assert capsys.readouterr().err == "Stopped.\n"
+
+
+def test_what_is_imported_before_a_stop_is_heard_is_next_to_nothing():
+    told = "import sys; before = set(sys.modules); import fedlite.__main__; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"__future__", "fedlite", "fedlite.__main__"}
+
+
+def test_the_demo_ends_with_three_commands_that_there_are(tmp_path):
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
+    lines = re.findall(r'@echo "  (\$\(BIN\)/fedlite [^"#]*)', makefile)
+    assert len(lines) == 3
+    for line in " && ".join(lines).replace("$(SCENARIO)", "x.yaml").replace("$(DEMO_OUT)", str(tmp_path)).split("&&"):
+        name, *arguments = shlex.split(line.replace("$(BIN)/fedlite", ""))
+        command = get_command(app).commands[name]
+        assert command.make_context(name, arguments).params

@@ -205,8 +205,8 @@ def test_batched_is_refused_for_those_models_that_ship_that_the_trainer_refuses(
 )
 def test_own_code_that_is_not_there_is_seen_in_the_file(told, place):
     ((line, key, message, remedy),) = refused(**told)
-    assert (line, key, remedy) == (*place, "mend it, or put its folder on PYTHONPATH")
-    assert "which cannot be imported (No module named 'nowhere'), expected pkg.mod:name" in message
+    assert (line, key, remedy) == (*place, "mend it, put it beside the scenario, or put its folder on PYTHONPATH")
+    assert "which cannot be imported (No module named 'nowhere', looked for in " in message
 
 
 @pytest.mark.parametrize("key", ["model", "data", "strategy"])

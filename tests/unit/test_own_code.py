@@ -31,6 +31,7 @@ def forget(monkeypatch):
     """Begin as a fresh process does: other tests have named code of their own, even classes of these very files."""
     monkeypatch.setattr(own_code, "_packages", set())
     monkeypatch.setattr(own_code, "_loaded", {})
+    monkeypatch.setattr(own_code, "_beside", [])
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_a_misspelt_codec_of_differences_is_told():
         "training: {clients_per_round: 5, over_select: 1.2, first: 6}",
         "training: {strategy: {name: krum, num_malicious_nodes: 3}}",
         "training: {strategy: {name: bulyan, num_malicious_nodes: 1}}",
-        "training: {strategy: {name: 'builtins:dict', arguments: {eta: 1}}}\nclients: [{for: any, plan: {width: 0.5}}]",
+        "training: {strategy: {name: 'builtins:dict', options: {eta: 1}}}\nclients: [{for: any, plan: {width: 0.5}}]",
         "wire: {up: topk:0.1+zstd}\n" + DP % "client-fixed-clipping",
         "wire: {up: int8+zstd, error_feedback: true}\n" + DP % "server-fixed-clipping",
         "wire: {up: int8, error_feedback: true}\nclients: [{for: any, plan: {stages: [error-feedback]}}]",
@@ -219,7 +219,7 @@ def test_over_selection_rounds_up_but_never_by_float_dust():
 def test_fedprox_tells_the_clients_its_proximal_term():
     scenario = parse_scenario(f"{BASE}training: {{strategy: {{name: fedprox, proximal_mu: 0.1}}}}\n")
     assert scenario.training.local_config().proximal_mu == 0.1
-    assert scenario.training.strategy.options() == {"proximal_mu": 0.1}
+    assert scenario.training.strategy.arguments() == {"proximal_mu": 0.1}
 
 
 @pytest.mark.parametrize(

@@ -120,3 +120,17 @@ def test_second_0_is_monday_midnight_and_a_run_begins_where_its_start_says(tmp_p
         begins_s = section.start_s + waits_h * HOUR_S
         assert len(fleet.eligible(begins_s - 1)) == 0
         assert len(fleet.eligible(begins_s)) == 3
+
+
+def test_a_scenario_says_the_period(tmp_path):
+    from fedlite.compose.fleet import _availability
+    from fedlite.scenario.loader import load_fleet
+
+    (tmp_path / "trace.csv").write_text("device,start_s,end_s,state\na,0,100,plugged\n")
+    path = tmp_path / "x.yaml"
+    text = "name: x\nfleet: {devices: 2, mix: mixed, availability: {kind: trace, file: trace.csv, period: 7 d}}\n"
+    path.write_text(text)
+    assert _availability(load_fleet(path).fleet, 1).period_s == 604_800
+    path.write_text(text.replace("7 d", "50 s"))
+    with pytest.raises(FedliteError, match="period: got 50 s, expected at least the recording's 100 s"):
+        _availability(load_fleet(path).fleet, 1)

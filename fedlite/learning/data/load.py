@@ -1,4 +1,4 @@
-"""One door to every dataset: a name of the catalogue, a folder of IDX files, or a factory of the user's own."""
+"""One door to every dataset: a name of the catalogue, files of the user's own, or a factory of the user's own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedlite import own_code
 from fedlite.errors import DataUnavailableError
@@ -13,16 +14,21 @@ from fedlite.learning.data import idx
 from fedlite.learning.data.dataset import Dataset, DatasetError
 from fedlite.learning.data.store import ensure, reader_of
 
+if TYPE_CHECKING:
+    from fedlite.learning.data.csv_file import CsvFile
+    from fedlite.learning.data.npz_file import NpzFile
+
 IDX_PREFIX = "idx:"
 
 
-def load(name: str, root: str | Path | None = None) -> Dataset:
+def load(name: str | CsvFile | NpzFile, root: str | Path | None = None) -> Dataset:
     """Return a dataset, fetching it first if it is not on this machine.
 
     Parameters
     ----------
-    name : str
-        A name of the catalogue ("watch"), "idx:FOLDER" for the four files of an MNIST-like set, or
+    name : str, CsvFile or NpzFile
+        A file with what is what in it; a name of the catalogue ("watch"), "idx:FOLDER" for the four files of an
+        MNIST-like set, or
         "package.module:factory" for a function without arguments that returns a `Dataset`.
     root : path, optional
         Folder of datasets; default `$FEDLITE_DATA`, else `~/.cache/fedlite`.
@@ -34,8 +40,10 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
     UnknownNameError
         If the catalogue has no such name.
     DatasetError
-        If a factory is missing or returns something else.
+        If a file is not what it is said to be, a factory is missing or returns something else.
     """
+    if not isinstance(name, str):
+        return name.read()
     if name.startswith(IDX_PREFIX):
         return idx.read_folder(Path(name.removeprefix(IDX_PREFIX)).expanduser())
     if ":" in name:
@@ -56,7 +64,7 @@ def _from_factory(name: str) -> Dataset:
     except own_code.OwnCodeError as error:
         raise DatasetError(
             f"dataset {name!r}: got a name that cannot be imported ({error}), expected package.module:function; "
-            "mend it, or put its folder on PYTHONPATH"
+            f"{own_code.REMEDY}"
         ) from error
     try:
         with contextlib.suppress(ValueError):  # some built-in functions have no signature; what they return tells

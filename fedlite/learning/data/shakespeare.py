@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fedlite.learning.data.characters import windows
 from fedlite.learning.data.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def read(entry: Entry, prepared: Path | None) -> Dataset:
         characters, lengths, names = arrays["characters"], arrays["lengths"], arrays["names"]
     begins = np.cumsum(lengths) - lengths
     cuts = begins + (TRAIN_SHARE * lengths).astype(np.int64)
-    x_train, y_train, client_train = _windows(characters, begins, cuts)
-    x_test, y_test, client_test = _windows(characters, cuts, begins + lengths)
+    x_train, y_train, client_train = windows(characters, begins, cuts, context=CONTEXT, stride=STRIDE)
+    x_test, y_test, client_test = windows(characters, cuts, begins + lengths, context=CONTEXT, stride=STRIDE)
     return Dataset(
         name="shakespeare",
         x_train=x_train,
@@ -106,17 +107,6 @@ def read(entry: Entry, prepared: Path | None) -> Dataset:
         client_names=tuple(str(name) for name in names),
         class_names=("other", *ALPHABET),
     )
-
-
-def _windows(
-    characters: NDArray[np.uint8], begins: NDArray[np.int64], ends: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """Return (contexts, next characters, owners) of the windows inside each [begin, end)."""
-    starts = [np.arange(begin, end - CONTEXT, STRIDE) for begin, end in zip(begins, ends, strict=True)]
-    owners = np.repeat(np.arange(len(begins)), [len(each) for each in starts])
-    start = np.concatenate(starts)
-    contexts = characters[start[:, None] + np.arange(CONTEXT)].astype(np.float32)
-    return contexts, characters[start + CONTEXT].astype(np.int64), owners
 
 
 def _class_table() -> NDArray[np.uint8]:

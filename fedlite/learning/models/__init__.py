@@ -1,6 +1,6 @@
 """The models by name, and `build`, which makes one from a seed; importing this package does not import torch.
 
-A model is one module holding one factory `factory(input_shape, num_classes, width, **params) -> nn.Module`. A user's
+A model is one module holding one factory `factory(input_shape, num_classes, width, **options) -> nn.Module`. A user's
 own factory is named `pkg.mod:factory` and keeps the same signature (`width` only if it can be sliced).
 """
 
@@ -81,7 +81,7 @@ class ModelError(FedliteError):
 
 
 def build(
-    name: str, *, input_shape: tuple[int, ...], num_classes: int, width: float = 1.0, seed: int, **params: Any
+    name: str, *, input_shape: tuple[int, ...], num_classes: int, width: float = 1.0, seed: int, **options: Any
 ) -> nn.Module:
     """Return a freshly initialised model; the same arguments give the same weights, bit for bit.
 
@@ -99,7 +99,7 @@ def build(
         Fraction of every hidden width to keep, in (0, 1]. The narrower model is a prefix of the full one.
     seed : int
         Seed of the initial weights.
-    **params
+    **options
         Further parameters of the factory, such as `hidden=(128,)` or `norm="batch"`.
 
     Raises
@@ -116,14 +116,14 @@ def build(
         raise ModelError(f"model {name!r}: got width {width}, expected 0 < width <= 1; write for example width: 0.5")
     accepted = _parameters(name, factory)
     if width < 1.0 or "width" in accepted:
-        params["width"] = width
-    _check_params(name, accepted, params)
+        options["width"] = width
+    _check_options(name, accepted, options)
     with seeded(seed, "model", name):
         try:
-            return _as_module(name, factory(tuple(input_shape), num_classes, **params))
+            return _as_module(name, factory(tuple(input_shape), num_classes, **options))
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
-                f"model {name!r}: got {params} for input shape {tuple(input_shape)}, which it refuses "
+                f"model {name!r}: got {options} for input shape {tuple(input_shape)}, which it refuses "
                 f"({own_code.raised(error)}); expected values of the kinds its factory names; mend them"
             ) from error
 
@@ -152,8 +152,7 @@ def factory_of(name: str) -> Callable[..., nn.Module]:
         factory = own_code.load(MODELS.get(name, name))
     except own_code.OwnCodeError as error:
         raise ModelError(
-            f"model {name!r}: got a name that cannot be imported ({error}), expected pkg.mod:factory; "
-            "mend it, or put its folder on PYTHONPATH"
+            f"model {name!r}: got a name that cannot be imported ({error}), expected pkg.mod:factory; {own_code.REMEDY}"
         ) from error
     if not callable(factory):
         raise ModelError(
@@ -172,11 +171,11 @@ def _parameters(name: str, factory: Callable[..., nn.Module]) -> Mapping[str, in
         ) from error
 
 
-def _check_params(name: str, accepted: Mapping[str, inspect.Parameter], params: dict[str, Any]) -> None:
+def _check_options(name: str, accepted: Mapping[str, inspect.Parameter], options: dict[str, Any]) -> None:
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
         return
     own = sorted(set(accepted) - {"input_shape", "num_classes"})
-    if unknown := sorted(set(params) - set(own)):
+    if unknown := sorted(set(options) - set(own)):
         near, others = nearest(unknown[0], own), having(unknown[0])
         elsewhere = f"remove it, or name a net that has it: {', '.join(others)}" if others else "remove it"
         raise ModelError(

@@ -41,8 +41,7 @@ def objective(name: str) -> Objective:
         found = own_code.load(OBJECTIVES.get(name, name))
     except own_code.OwnCodeError as error:
         raise FedliteError(
-            f"objective: got {name!r}, which cannot be imported ({error}), expected pkg.mod:Name; mend it, or put its "
-            "folder on PYTHONPATH"
+            f"objective: got {name!r}, which cannot be imported ({error}), expected pkg.mod:Name; {own_code.REMEDY}"
         ) from error
     try:
         made = own_code.call(found)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from fedlite.errors import quoted
-from fedlite.scenario import names
+from fedlite.scenario import names, spelling
 from fedlite.scenario.base import Section, at_most, mistake
 from fedlite.scenario.clients import TierName
 from fedlite.scenario.fleet import MAX_PROFILES
@@ -79,14 +79,14 @@ FractionByClass = Annotated[
     _FEW,
     BeforeValidator(_expand),
     _writing("fraction"),
-    Means("fraction, such as `30 %`" + _BY_CLASS),
+    Means("fraction, such as `30 %`" + _BY_CLASS, beside=lambda: spelling.quantity("fraction")),
 ]
 SecondsByClass = Annotated[
     dict[_ClassName, Seconds],
     _FEW,
     BeforeValidator(_expand),
     _writing("time"),
-    Means("time, such as `10 ms`" + _BY_CLASS),
+    Means("time, such as `10 ms`" + _BY_CLASS, beside=lambda: spelling.quantity("time")),
 ]
 
 

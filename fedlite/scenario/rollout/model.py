@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from fedlite.errors import quoted
 from fedlite.scenario import names
 from fedlite.scenario.base import Section, at_least_one, at_most, mistake
-from fedlite.scenario.clients import PlanSection, expand_plan
-from fedlite.scenario.fleet import FOLDER
+from fedlite.scenario.clients import PlanSection, expand_plan, short_plans
+from fedlite.scenario.paths import folder_of
 from fedlite.scenario.quantities import Bytes, Fraction, Means, PartialFraction, Seconds
 from fedlite.scenario.rollout.devices import DeviceFilter, FractionByClass, SecondsByClass, stub
 
@@ -22,7 +22,7 @@ _RUN_HOLDS = "model.safetensors"
 
 def _find(name: str, info: ValidationInfo) -> Path:
     try:
-        path = Path((info.context or {}).get(FOLDER, "."), name).expanduser().resolve()
+        path = Path(folder_of(info), name).expanduser().resolve()
         there = path.exists()
     except ValueError as error:  # a null byte, say
         raise mistake(f"got {quoted(name)}, which can be no path ({error})", "write a path") from None
@@ -89,7 +89,12 @@ class Variant(Section):
     """Short name."""
     run: RunDirectory | None = None
     """A finished run, whose final model is encoded, evaluated and priced; numbers told beside it take their place."""
-    plan: Annotated[PlanSection, BeforeValidator(expand_plan), Means("`full` or a plan, as in `clients`")] | None = None
+    plan: (
+        Annotated[
+            PlanSection, BeforeValidator(expand_plan), Means("`full` or a plan, as in `clients`", beside=short_plans)
+        ]
+        | None
+    ) = None
     """What becomes of the run's model before it is shipped, such as `{bits: 8}`."""
     artifact: ModelFile | None = None
     """The encoded model: its size is that of the file."""

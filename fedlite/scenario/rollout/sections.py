@@ -9,7 +9,9 @@ from pydantic import BeforeValidator, Field, ValidationInfo
 
 from fedlite.errors import InvalidFileError, quoted
 from fedlite.scenario.base import Section, at_least_one, at_most, mistake
-from fedlite.scenario.fleet import FOLDER, Fleet
+from fedlite.scenario.fleet import Fleet
+from fedlite.scenario.migrations import CURRENT
+from fedlite.scenario.paths import folder_of
 from fedlite.scenario.quantities import Means, Seconds
 from fedlite.scenario.rollout.audience import Audience
 from fedlite.scenario.rollout.devices import stub
@@ -18,6 +20,7 @@ from fedlite.scenario.rollout.gates import Gate
 from fedlite.scenario.rollout.model import PlannedModel
 from fedlite.scenario.rollout.strategy import PlannedStrategy
 from fedlite.scenario.rollout.worlds import World
+from fedlite.scenario.version import SchemaVersion
 
 if TYPE_CHECKING:
     from fedlite.scenario.rollout.steps import Step
@@ -37,7 +40,7 @@ def _of_scenario(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(name, str):
         raise mistake(f"got {quoted(name)}, expected the path of a scenario", "write its path", _REFERENCE)
     try:
-        fleet = load_fleet(Path((info.context or {}).get(FOLDER, "."), name).expanduser()).fleet
+        fleet = load_fleet(Path(folder_of(info), name).expanduser()).fleet
     except InvalidFileError as error:
         first, count = error.problems[0], len(error.problems)
         which = "whose mistake is" if count == 1 else f"whose first mistake of {count} is"
@@ -54,7 +57,10 @@ PlannedFleet = Annotated[
     Fleet,
     BeforeValidator(_of_scenario),
     stub("fleet: {devices: 10000, mix: consumer-phones}', or 'fleet: {scenario: path.yaml}"),
-    Means("a section as in a scenario, or `{scenario: path}` with keys to change"),
+    Means(
+        "a section as in a scenario, or `{scenario: path}` with keys to change",
+        beside=lambda: {"type": "object", "required": [_REFERENCE]},
+    ),
 ]
 
 
@@ -67,6 +73,8 @@ class PlanSections(Section):
     """One sentence for the report."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """Every random number follows from it."""
+    schema_: SchemaVersion = Field(default=CURRENT, alias="schema")
+    """Which keys are meant: without it those of today. `fedlite migrate` makes an older file one of today's."""
     replications: Annotated[int, Field(ge=1, le=100_000)] = 200
     """How often each world is rehearsed."""
     horizon_s: Seconds = Field(default=2_592_000.0, alias="horizon")

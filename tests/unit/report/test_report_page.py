@@ -140,6 +140,19 @@ def test_the_page_answers_with_the_numbers_of_the_run(write_run):
     assert "3 of 23 devices cannot take part: stm32h7" in words
 
 
+def test_the_terminal_says_why_a_class_cannot_take_part(write_run):
+    from rich.console import Console
+
+    from fedlite.report.console import summary_table
+
+    path = write_run(rounds=8)
+    (excluded,) = json.loads((path / "summary.json").read_text())["excluded"]
+    console = Console(width=200)
+    with console.capture() as told:
+        console.print(summary_table(path))
+    assert f"stm32h7 (3 devices): {excluded['reason']}" in told.get()
+
+
 def test_every_outcome_is_told_with_its_advice(write_run):
     text = write_report(write_run(all_failed=True)).read_text(encoding="utf-8")
     assert "Training needs more memory than a job may take" in text

@@ -413,7 +413,7 @@ MORE = [
     (
         "audiense: {opt_out: 1 %}\n",
         (
-            "plan.yaml:14:1: audiense: got an unknown key, expected one of name, description, seed, "
+            "plan.yaml:14:1: audiense: got an unknown key, expected one of name, description, seed, schema, "
             "replications, horizon, "
             "fleet, audience, model, download, strategy, gates, worlds; write 'audience'"
         ),

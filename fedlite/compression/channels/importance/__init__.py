@@ -41,7 +41,7 @@ def importance_of(name: str) -> Importance:
     except own_code.OwnCodeError as error:
         raise PartError(
             f"importance: got {quoted(name)}, which cannot be imported ({error}), expected pkg.mod:Class; "
-            "mend it, or put its folder on PYTHONPATH"
+            f"{own_code.REMEDY}"
         ) from error
     if not (isinstance(found, type) and issubclass(found, Importance)):
         raise PartError(
