@@ -69,8 +69,8 @@ def _asked(
     run: Path, names: list[str], settings: list[str], use: tuple[float, str | None, str | None], out: Path
 ) -> Deployment:
     from fedlite.cli.compress_technique import setting
-    from fedlite.compose.deploying import OF_THE_RUN, Deployment
-    from fedlite.compose.offers import AS_TRAINED
+    from fedlite.compose.deploying import Deployment
+    from fedlite.compose.offers import AS_TRAINED, OF_THE_RUN
     from fedlite.compose.toolbox import with_options
     from fedlite.devices.duty import Use
     from fedlite.errors import FedliteError

@@ -40,7 +40,7 @@ class Shipments:
     """
 
     def __init__(self, learning: Learning) -> None:
-        self._ware = learning.ware(learning.arrays)
+        self._ware = replace(learning.ware(learning.arrays), round_=0)
         self._made: dict[Plan, Packed | FedliteError] = {}
 
     def of(self, plan: Plan) -> Packed:

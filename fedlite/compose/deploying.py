@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from fedlite.compose.exporting import exported, not_exported
 from fedlite.compose.final_model import final_arrays, learning_of, scenario_of
-from fedlite.compose.offers import AS_TRAINED, asked_for, of_the_run
+from fedlite.compose.offers import AS_TRAINED, OF_THE_RUN, asked_for, of_the_run
 from fedlite.compose.shipping import predicted, score_of, ship
 from fedlite.compose.spending import Done, spent
 from fedlite.compression.plan import Plan
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from fedlite.learning.models.spec import ModelSpec
     from fedlite.scenario.schema import Scenario
 
-OF_THE_RUN: Final = "of-the-run"
-"""Names the forms under which the run's own classes were shipped the model."""
 USUAL: Final = (AS_TRAINED, OF_THE_RUN, "static-int8", "weight-only", "clustering")
 """Artefacts that are made unless others are asked for, where they apply."""
 _CLASSES: Final = ("cross-entropy", "exits")

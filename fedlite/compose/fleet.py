@@ -68,9 +68,9 @@ def classes(scenario: Scenario, learning: Learning) -> list[DeviceClass]:
             made.append(DeviceClass(profile, share, choice.plan, price_of(choice.plan), excluded, choice))
             continue
         plan = scenario.plan_for(profile=profile.name, tier=profile.tier)
-        if plan.deliveries or plan.constraints:
-            # A delivery that does not apply, or masks that leave a layer nothing, are refused before training.
-            artefact_of(replace(learning.ware(learning.arrays), round_=1), plan)
+        if plan.deliveries:
+            # A delivery that does not apply is refused before anything is trained.
+            artefact_of(replace(learning.ware(learning.arrays), round_=0), plan)
         work = price_of(plan)
         reason = why_excluded(profile, plan, work, scenario.fleet, learning)
         made.append(DeviceClass(profile, share, plan, work, reason))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 AS_TRAINED: Final = "fp32"
 """The artefact that nothing is done to."""
+OF_THE_RUN: Final = "of-the-run"
+"""Names the artefacts under which the run's own classes were shipped the model."""
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9.]+")
 
 
@@ -56,9 +58,10 @@ def asked_for(name: str, techniques: Sequence[tuple[str, Mapping[str, Any]]]) ->
     FedliteError
         If one of them is nothing that can be done to a trained model.
     """
-    if AS_TRAINED in dict(techniques) or not name:
+    if {AS_TRAINED, OF_THE_RUN} & dict(techniques).keys() or not name:
         raise FedliteError(
-            f"--artefact: got {name!r}, expected {AS_TRAINED} alone, or techniques with + between them; mend the name"
+            f"--artefact: got {name!r}, expected {AS_TRAINED} or {OF_THE_RUN} alone, or techniques with + between them;"
+            " mend the name"
         )
     recipe = Recipe(Plan(name))
     for one, options in techniques:

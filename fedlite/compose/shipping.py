@@ -67,7 +67,7 @@ class Ware:
     seed : int
     objective : str
     round_ : int
-        The last, after which it is shipped: constraints may ask for more from round to round.
+        The last, after which it is shipped: constraints may ask for more from round to round. 0 before the first.
     """
 
     spec: ModelSpec
@@ -342,13 +342,14 @@ def _seen(net: nn.Module, ware: Ware, plan: Plan) -> nn.Module:
     Raises
     ------
     PartError
-        If masks leave a layer no weight.
+        If masks leave a layer of the trained net no weight.
     """
     if not plan.constraints:
         return net
     job = ClientJob(np.arange(0), ware.seed)
     found = _trainer(net, ware).seen(state_of(net), plan.constraints, job, ware.round_)
-    masks = ", ".join(part.label for part in plan.constraints if isinstance(part, Masked))
+    # What is not trained yet may still grow.
+    masks = ", ".join(part.label for part in plan.constraints if isinstance(part, Masked) and ware.round_)
     for name, weights in zip(net.state_dict(), found, strict=True):
         if masks and weights.ndim >= _MATRIX and not weights.any():
             raise PartError(f"{masks}: leaves none of the {weights.size:,} weights of {name}; take away fewer")

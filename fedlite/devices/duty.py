@@ -56,7 +56,7 @@ class Duty:
         Share of the time that the use takes of the warm device; above 1 it does not keep up.
     late : float
         Share of the devices of this kind whose every answer comes after the deadline when they are warm, by the
-        band of the latency; all of them if they do not keep up.
+        band of the latency; all of them if they do not keep up, and none without a deadline.
     hours_to_empty : float
         How long a full battery lasts at this use, or as much of it as the device keeps up with, with the screen off;
         infinite on the mains.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fedlite.devices import network
 from fedlite.devices.channels import HANDSHAKES, Channels
 from fedlite.devices.estimate import Calibration, Estimate
-from fedlite.devices.radio import radio
+from fedlite.devices.radio import Radio, radio
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ _BAND: Final = np.array([0.5, 0.9, 0.1])
 _TRIPS: Final = 3
 _NARROWEST, _WIDEST = 1e-3, 1e3
 _HALVINGS: Final = 40
+_IN_TURN: Final = 240
+"""Inferences one after another, of which the mean is taken."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +128,13 @@ def ask(profile: DeviceProfile, access: str, request: Request, every_s: float = 
     model = radio(access, profile.radio_generation)
     wakes = request.server_s >= model.tail_s
     waited_j = model.tail_w * min(request.server_s, model.tail_s) + wakes * model.ramp_w * model.ramp_s
-    rest_s = down.time_s + (n - 1) * (rtt_s + wakes * model.ramp_s) + n * request.server_s
-    up = channels.transfers(only, sent, up_bps, rtt_s, awake_s=tail_s, uplink=True)
-    awake_s = tail_s - np.maximum(n * every_s - up.time_s - rest_s, 0.0)
-    up = channels.transfers(only, sent, up_bps, rtt_s, awake_s=awake_s, uplink=True)
-    time_s = (up.time_s + rest_s) / n
-    energy_j = (up.energy_j + down.energy_j + (n - 1) * (model.down_base_w * rtt_s + waited_j)) / n
+    # To a radio that is awake, and whose tail is cut in the beginning; what it takes to be so comes after it.
+    up = channels.transfers(only, sent, up_bps, rtt_s, awake_s=tail_s + 1.0, uplink=True)
+    awake_s = up.time_s + down.time_s + (n - 1) * (rtt_s + wakes * model.ramp_s) + n * request.server_s
+    woken, ended_s = _in_turn(n * every_s, awake_s, model)
+    time_s = (awake_s + woken * model.ramp_s) / n
+    waking_j = woken * model.ramp_w * model.ramp_s + ended_s * model.tail_w
+    energy_j = (up.energy_j + down.energy_j + waking_j + (n - 1) * (model.down_base_w * rtt_s + waited_j)) / n
     low, high = channels.band[0]
     trips = (HANDSHAKES.get(access, _TRIPS) + n - 1) / n
     return Asked(
@@ -140,6 +143,26 @@ def ask(profile: DeviceProfile, access: str, request: Request, every_s: float = 
         float(rtt_s[0]),
         trips,
     )
+
+
+def _in_turn(every_s: float, awake_s: Floats, model: Radio) -> tuple[Floats, Floats]:
+    """Return how often a radio wakes up for what comes so often, and how much of its tail runs, in the mean.
+
+    `awake_s` is what each takes if the radio is awake. One after another, by the clock: who has woken the radio ends
+    later, so that the next may find it awake.
+    """
+    if math.isinf(every_s):
+        return np.ones_like(awake_s), np.full_like(awake_s, model.tail_s)
+    ends_s = awake_s
+    woken, ran_s = np.zeros_like(awake_s), np.zeros_like(awake_s)
+    for number in range(1, _IN_TURN + 1):
+        starts_s = np.maximum(number * every_s, ends_s)
+        gap_s = starts_s - ends_s
+        wakes = gap_s >= model.tail_s
+        woken += wakes
+        ran_s += np.minimum(gap_s, model.tail_s)
+        ends_s = starts_s + awake_s + wakes * model.ramp_s
+    return woken / _IN_TURN, ran_s / _IN_TURN
 
 
 def break_even(

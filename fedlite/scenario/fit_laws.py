@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fedlite import own_code
-from fedlite.compression.structure.full import FULL
+from fedlite.compression.plan import Plan
 from fedlite.errors import FedliteError, quoted
 from fedlite.scenario import names
 from fedlite.scenario.task_laws import TASK_LAWS
@@ -22,8 +22,6 @@ from fedlite.scenario.violation import Law, Violation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fedlite.compression.part import Part
-    from fedlite.compression.structure.base import Structure
     from fedlite.learning.models.spec import ModelSpec
     from fedlite.scenario.sections import Sections
     from fedlite.scenario.task import Task
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
 _MODEL, _LAYERS, _OBJECTIVE, _MODE = "task.model", "task.layers", "task.objective", "training.mode"
 _PLAIN: Final = ("fp32",)
 _ROWS: Final = 4
+NOTHING: Final = Plan()
 
 
 def _own_code_is_there(scenario: Sections) -> Iterator[Violation]:
@@ -141,13 +140,13 @@ def _plans_fit_the_model(scenario: Sections) -> Iterator[Violation]:
     if task is None or task.app is not None or names.input_shape(task.data) is None:
         return
     plans = [(where, section.plan(_PLAIN, _PLAIN)) for where, section in scenario.written_plans]
-    looking = [(where, plan) for where, plan in plans if plan.structure != FULL or plan.deliveries]
+    looking = [(where, plan) for where, plan in plans if plan.shipment != NOTHING]
     laws = (_own_code_is_there, *TASK_LAWS, _task_can_be_learned) if looking else ()
     if any(violation.key.startswith("task.") for law in laws for violation in law(scenario)):
         return
     for where, plan in looking:
         try:
-            _ship(_spec(task), task.data_name, plan.structure, plan.deliveries)
+            _ship(_spec(task), task.data_name, plan.shipment)
         except own_code.OwnCodeError:
             raise
         except FedliteError as error:
@@ -156,20 +155,25 @@ def _plans_fit_the_model(scenario: Sections) -> Iterator[Violation]:
 
 
 @lru_cache(maxsize=128)
-def _ship(spec: ModelSpec, data: str, structure: Structure, deliveries: tuple[Part, ...]) -> None:
+def _ship(spec: ModelSpec, data: str, plan: Plan) -> None:
     """Ship the untrained model under a plan, to nobody; rows are noise, and every net is as good as the next."""
+    from fedlite.compression.constraint.magnitude import Masked, prunable
     from fedlite.delivery.base import Artefact, Calibration, delivered
     from fedlite.learning.data.catalog import lookup
     from fedlite.learning.training.threads import single_thread
     from fedlite.rng import stream
 
     with own_code.blamed(), single_thread():
-        net = structure.build(spec)
-        structure.place(spec, [value.numpy() for value in spec.build().state_dict().values()])
+        net = plan.structure.build(spec)
+        plan.structure.place(spec, [value.numpy() for value in spec.build().state_dict().values()])
         rng = stream(0, "stand-in")
         x = rng.standard_normal((_ROWS, *lookup(data).input_shape)).astype(np.float32)
         held = x, np.arange(_ROWS) % spec.num_classes
-        delivered(Artefact.of(net), deliveries, Calibration(x, lambda _: 0.0, rng, _ROWS, labelled=held))
+        state = {name: value.numpy() for name, value in net.state_dict().items()}
+        for part in plan.constraints:
+            if isinstance(part, Masked):
+                part.check_layers({name: value.size for name, value in state.items() if prunable(value)})
+        delivered(Artefact.of(net), plan.deliveries, Calibration(x, lambda _: 0.0, rng, _ROWS, labelled=held))
 
 
 FIT_LAWS: Final[tuple[Law, ...]] = (_own_code_is_there, _task_can_be_learned, _plans_fit_the_model)

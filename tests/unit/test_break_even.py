@@ -98,7 +98,7 @@ def test_each_further_one_waits_for_a_round_trip_and_the_server_and_pays_for_bot
         assert 8 * float(found.energy.value) == pytest.approx(once_j + 8 * more_j - model.down_base_w * rtt, rel=1e-9)
 
 
-def drawn_j(profile, access, request, every_s, count=400):
+def drawn_j(profile, access, request, every_s, count=2000):
     """Joules and seconds of each of many after the first, by the clock: the radio is on air, awake, or asleep."""
     model = radio(access, profile.radio_generation)
     alone_s, alone_j = by_hand(profile, access, request)
@@ -115,17 +115,18 @@ def drawn_j(profile, access, request, every_s, count=400):
     return (total_j - alone_j) / (count - 1), (ends_s - alone_s) / (count - 1)
 
 
-@pytest.mark.parametrize("per_s", [0.05, 1.0, 5.0, 1000.0])
+# At 2 or 3 a second Wi-Fi sleeps after whom it was awake for, and stays awake after whom it woke up for.
+@pytest.mark.parametrize("per_s", [0.05, 1.0, 2.0, 2.6, 3.0, 5.0, 1000.0])
 def test_a_radio_that_is_asked_again_before_it_sleeps_neither_wakes_nor_ends_its_tail(per_s):
     for profile in PROFILES:
         for access in set(profile.radios) & {"wifi", "lte"}:
             request = Request(5_000.0, 60.0, 0.01)
             found = ask(profile, access, request, 1.0 / per_s)
             energy_j, each_s = drawn_j(profile, access, request, 1.0 / per_s)
-            assert float(found.energy.value) == pytest.approx(energy_j, rel=2e-3)
+            assert float(found.energy.value) == pytest.approx(energy_j, rel=4e-3)
             if per_s == 1000.0:
                 # One follows the other.
-                assert float(found.time.value) == pytest.approx(each_s, rel=2e-3)
+                assert float(found.time.value) == pytest.approx(each_s, rel=4e-3)
 
 
 def test_nothing_is_small_enough_where_greeting_alone_takes_too_long():

@@ -16,7 +16,7 @@ from fedlite.cli.main import app
 from fedlite.compose import deploying
 from fedlite.compose.deploying import Deployment, deploy
 from fedlite.compose.final_model import final_arrays, learning_of
-from fedlite.compose.offers import asked_for
+from fedlite.compose.offers import OF_THE_RUN, asked_for
 from fedlite.compose.shipping import predicted, ship
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.width import Width
@@ -274,9 +274,11 @@ def test_who_does_not_keep_up_says_so(trained, tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", ["", "fp32+static-int8"])
+@pytest.mark.parametrize("name", ["", "fp32+static-int8", "of-the-run+static-int8"])
 def test_what_is_no_artefact_is_told_as_the_option_that_named_it(name):
-    with pytest.raises(FedliteError, match=r"--artefact: got .*, expected fp32 alone, or techniques with"):
+    with pytest.raises(
+        FedliteError, match=r"--artefact: got .*, expected fp32 or of-the-run alone, or techniques with"
+    ):
         asked_for(name, [(one, {}) for one in name.split("+") if one])
 
 
@@ -412,5 +414,5 @@ def test_what_the_classes_get_is_not_made_where_others_are_asked_for(mixed, tmp_
     found = told(done, tmp_path, ("weight-only", [("weight-only", {})]))
     assert [one["artefact"] for one in found["artefacts"]] == ["weight-only"]
     assert {one["shipped"] for one in found["classes"]} == {None}
-    own = told(done, tmp_path, (deploying.OF_THE_RUN, []))
+    own = told(done, tmp_path, (OF_THE_RUN, []))
     assert {one["artefact"] for one in own["artefacts"]} == {one["shipped"] for one in own["classes"]}

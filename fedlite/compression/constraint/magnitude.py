@@ -23,7 +23,7 @@ from fedlite.compression.part import Effects, PartError
 from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
 
@@ -58,6 +58,15 @@ class Masked(Constraint, ABC):
             "the mask makes nothing faster and needs memory of its own; it saves bytes on a wire, or in a file, that"
             " leaves zeros out"
         )
+
+    def check_layers(self, sizes: Mapping[str, int]) -> None:
+        """Refuse what would leave one of these layers (name -> weights) nothing, whatever the weights are.
+
+        Raises
+        ------
+        PartError
+            If it would.
+        """
 
     @abstractmethod
     def masks(self, received: Received) -> list[Mask | None]:
@@ -108,6 +117,10 @@ class Magnitude(Masked):
         """Such as "90% sparse"."""
         return f"{100 * self.sparsity:.6g}% sparse"
 
+    def check_layers(self, sizes: Mapping[str, int]) -> None:
+        """Refuse a share that leaves a layer nothing."""
+        check_leaves(self.sparsity, self.scope, sizes)
+
     def masks(self, received: Received) -> list[Mask | None]:
         """Return the masks of the smallest weights."""
         return masks(received.parameters, received.names, self.sparsity, self.scope)
@@ -125,6 +138,23 @@ def check_scope(scope: str) -> None:
     """Raise PartError unless a scope is one of `SCOPES`."""
     if scope not in SCOPES:
         raise PartError(f"scope: got {scope!r}, expected {' or '.join(SCOPES)}; 'global' is the default")
+
+
+def check_leaves(sparsity: float, scope: str, sizes: Mapping[str, int]) -> None:
+    """Raise PartError if a share leaves a layer (name -> weights) nothing, or fewer weights than there are layers."""
+    if scope == "local":
+        for name, size in sizes.items():
+            if round(sparsity * size) == size:
+                raise PartError(
+                    f"sparsity: got {sparsity}, which leaves none of the {size:,} weights of {name}, expected to leave"
+                    f" one; write {(size - 1) / size:.4g} at most"
+                )
+    total = sum(sizes.values())
+    if (left := total - round(sparsity * total)) < len(sizes):
+        raise PartError(
+            f"sparsity: got {sparsity}, which leaves {left} of {total:,} weights to the layers {', '.join(sizes)},"
+            " expected one for each; write a smaller share"
+        )
 
 
 def masks(arrays: Sequence[Array], names: Sequence[str], sparsity: float, scope: str = "global") -> list[Mask | None]:

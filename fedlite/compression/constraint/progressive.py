@@ -11,10 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from fedlite.compression.constraint.magnitude import Mask, Masked, check_scope, check_sparsity, masks
+from fedlite.compression.constraint.magnitude import Mask, Masked, check_leaves, check_scope, check_sparsity, masks
 from fedlite.compression.part import PartError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fedlite.compression.constraint.base import Received
 
 
@@ -81,6 +83,10 @@ class Progressive(Masked):
             return 0.0
         past = self.rounds if past == self.rounds else past - past % self.every
         return self.sparsity + (self.initial - self.sparsity) * (1 - past / self.rounds) ** 3
+
+    def check_layers(self, sizes: Mapping[str, int]) -> None:
+        """Refuse a share that leaves a layer nothing in the end."""
+        check_leaves(self.sparsity, self.scope, sizes)
 
     def masks(self, received: Received) -> list[Mask | None]:
         """Return the masks of the smallest weights, as many as the round asks for."""
