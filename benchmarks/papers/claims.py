@@ -3,7 +3,8 @@
     a figure             reproduced: all seeds get there, our mean is within a fourth of it
                          same order: all get there, within a factor of the root of ten
     better than another  reproduced: seeds tell them apart, and the figure, if there is one, is within a fourth
-                         same order: the figure is further off; or the mean alone says so
+                         same order: the figure is further off; or they are not told apart, and the interval has
+                         the figure, or, without one, the mean says so
     as good as another   reproduced: the interval of what it loses stays within the margin
                          same order: the mean does
     all                  not reproduced: else
@@ -104,20 +105,27 @@ class Better:
             return Judged(f"{shown(mine, self.measure)} against {shown(others, self.measure)}", Verdict.NOT_REPRODUCED)
         least = not all(value.reached for value in others.values())
         gain = advantage(mine, others, self.measure)
-        size = gain.mean if self.measure.more_is_better else math.exp(gain.mean)
-        return Judged(self._words(gain, least=least), self._verdict(gain, size))
+        return Judged(self._words(gain, least=least), self._verdict(gain))
 
-    def _verdict(self, gain: Difference, size: float) -> Verdict:
-        if not gain.mean > 0:
+    def _verdict(self, gain: Difference) -> Verdict:
+        size, low, high = (self._size(end) for end in (gain.mean, gain.low, gain.high))
+        if not gain.is_told_apart:
+            possible = gain.mean > 0 if self.figure is None else low <= self.figure <= high
+            return Verdict.SAME_ORDER if possible else Verdict.NOT_REPRODUCED
+        if gain.mean < 0:
             return Verdict.NOT_REPRODUCED
         close = self.figure is None or apart(size, self.figure) <= CLOSE
-        return Verdict.REPRODUCED if gain.is_told_apart and close else Verdict.SAME_ORDER
+        return Verdict.REPRODUCED if close else Verdict.SAME_ORDER
+
+    def _size(self, gain: float) -> float:
+        """Return points as a share, or a factor."""
+        return gain if self.measure.more_is_better else math.exp(gain)
 
     def _words(self, gain: Difference, *, least: bool) -> str:
         if self.measure.more_is_better:
             return f"{points(gain.mean)} points ({points(gain.low)} to {points(gain.high)})"
-        ends = "" if least else f" ({math.exp(gain.low):.2g} to {math.exp(gain.high):.2g})"
-        return f"{'at least ' if least else ''}{math.exp(gain.mean):.2g} times{ends}"
+        mean, low, high = (f"{self._size(end):.3g}" for end in (gain.mean, gain.low, gain.high))
+        return f"at least {mean} times" if least else f"{mean} times ({low} to {high})"
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ scenarios/papers.
   settings apart the paper's way, and the factor, where the paper has one, is within a fourth; or what is said to be as
   good loses at most a point, its whole interval.
 * **Same order**: within a factor of the root of ten (3.2) of the figure; or told apart the paper's way by another
-  factor; or the paper's way in the mean alone; or at most a point lost in the mean.
+  factor; or not told apart, with the paper's factor in our interval, or where it has none the paper's way in the mean;
+  or at most a point lost in the mean.
 * **Not reproduced**: all else. A run that never got to a target counts with all that it spent, the least that it can
   be, without an interval.
 * "order only": the paper's own number is of other data or another net, or is not quoted. Every claim is tested by

@@ -93,6 +93,11 @@ def test_what_never_got_there_is_more_than_it_spent_and_has_no_interval():
         ((10.0, 11.0, 12.0), (30.0, 33.5, 36.0), 3.3, Verdict.REPRODUCED),
         ((10.0, 11.0, 12.0), (30.0, 33.5, 36.0), 7.6, Verdict.SAME_ORDER),
         ((10.0, 11.0, 12.0), (30.0, 10.0, 13.0), None, Verdict.SAME_ORDER),
+        # Not told apart: the figure decides, which may lie in the interval of the factor, or not.
+        ((10.0, 11.0, 12.0), (30.0, 10.0, 13.0), 3.3, Verdict.SAME_ORDER),
+        ((10.0, 11.0, 12.0), (11.0, 11.0, 12.0), 3.3, Verdict.NOT_REPRODUCED),
+        ((10.0, 11.0, 12.0), (9.0, 11.0, 12.0), 1.05, Verdict.SAME_ORDER),
+        ((10.0, 11.0, 12.0), (9.0, 11.0, 12.0), None, Verdict.NOT_REPRODUCED),
         ((30.0, 33.5, 36.0), (10.0, 11.0, 12.0), None, Verdict.NOT_REPRODUCED),
         # Who is said to be better has to get there; the other need not, and spends more than it is counted with.
         ((10.0, 11.0, -12.0), (30.0, 33.5, 36.0), None, Verdict.NOT_REPRODUCED),
@@ -109,7 +114,7 @@ def test_shares_are_compared_in_points_and_costs_in_factors():
     shares = Better("", "", "a", "b", SHARE, 0.22).judge(known(a=(0.9, 0.91, 0.9), b=(0.7, 0.7, 0.71)))
     assert (shares.ours[:12], shares.verdict) == ("+20.0 points", Verdict.REPRODUCED)
     costs = Better("", "", "a", "b", COST).judge(known(a=(10.0, 20.0), b=(20.0, 40.1)))
-    assert costs.ours == "2 times (2 to 2)"
+    assert costs.ours == "2 times (1.97 to 2.03)"
 
 
 @pytest.mark.parametrize(
