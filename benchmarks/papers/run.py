@@ -107,8 +107,9 @@ def values_of(runs: list[StudyRun]) -> Values:
 
 
 def sorted_measures(name: str) -> list[Measure]:
-    """Return what a paper's claims measure, each once, after the accuracy in the end."""
-    return list(dict.fromkeys([Accuracy(), *(claim.measure for claim in PUBLISHED[name][1])]))
+    """Return what a paper's claims measure, each once, after the accuracy in the end; all bytes have a column anyway."""
+    found = dict.fromkeys([Accuracy(), *(claim.measure for claim in PUBLISHED[name][1])])
+    return [measure for measure in found if measure != UpBytes()]
 
 
 def settings(runs: list[StudyRun], values: Values, measures: list[Measure]) -> list[dict[str, object]]:
