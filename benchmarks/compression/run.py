@@ -13,25 +13,27 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
 import shutil
+import sys
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from fedlite import Settings, sweep
-from fedlite.compose.study_runs import StudyRun, directory_name
 from fedlite.report.run_data import RunData, read_run
 from fedlite.report.run_sets import COSTS
 from fedlite.report.shipped import shipped_metric
 from fedlite.report.study_data import read_study
 from fedlite.report.words import band, quantity
-from fedlite.scenario.dump import dump_scenario
-from fedlite.scenario.loader import load_scenario
 from fedlite.scenario.study import load_study
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from studies import finished, machine, run_open
+
+if TYPE_CHECKING:
+    from fedlite.compose.study_runs import StudyRun
 
 HERE = Path(__file__).resolve().parent
 STUDIES = HERE.parents[1] / "scenarios" / "studies"
@@ -67,9 +69,7 @@ def main() -> None:
     given = parser.parse_args()
     for name in [] if given.collect else given.only:
         copy_baseline(name, given.runs)
-        done = sweep(STUDIES / f"{name}.yaml", out=given.runs / name, settings=Settings(backend="local"))
-        for failure in done.failed:
-            print(f"{name}: {failure.label}, seed {failure.seed}: {failure.error}")
+        run_open(STUDIES / f"{name}.yaml", given.runs / name)
     found = {"command": "OMP_NUM_THREADS=1 python benchmarks/compression/run.py", "machine": machine()}
     place = HERE / "results.json"
     known = json.loads(place.read_text())["studies"] if place.exists() else {}
@@ -94,30 +94,11 @@ def copy_baseline(name: str, runs: Path) -> None:
 def collected(name: str, folder: Path) -> dict[str, object]:
     """Return what the variants of a study came to whose seeds are all finished, and the labels of the others."""
     loaded = load_study(STUDIES / f"{name}.yaml")
-    runs = [
-        StudyRun(
-            one.label,
-            one.seed,
-            load_scenario(loaded.base, one.overrides),
-            folder / directory_name(one.label, one.seed),
-        )
-        for one in loaded.variants
-    ]
-    open_ = {run.label for run in runs if not is_whole(run)}
-    whole = [run for run in runs if run.label not in open_]
+    whole, open_ = finished(loaded, folder)
     told: dict[str, object] = {"description": loaded.study.description, "seeds": list(loaded.study.seeds)}
-    told["not_run"] = sorted(open_, key=[run.label for run in runs].index)
+    told["not_run"] = open_
     told["variants"] = variants(whole) if whole else []
     return told
-
-
-def is_whole(run: StudyRun) -> bool:
-    """Return whether a run is finished and is one of the study as it is written now."""
-    if not (run.path / "summary.json").exists():
-        return False
-    if (run.path / "scenario.yaml").read_text() != dump_scenario(run.scenario):
-        raise SystemExit(f"{run.path}: a run of another scenario; remove it and run the study again")
-    return True
 
 
 def variants(runs: list[StudyRun]) -> list[dict[str, object]]:
@@ -156,12 +137,6 @@ def shipped(run: RunData, name: str) -> float:
     fleet = run.fleet.filter(pl.col("excluded_reason").fill_null("") == "")
     values = [told[profile] if name == "stored_bytes" else told[profile]["value"] for profile in fleet["profile"]]
     return float(np.average(values, weights=fleet["devices"]))
-
-
-def machine() -> dict[str, object]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return {"processor": model, "cores": os.cpu_count(), "python": platform.python_version()}
 
 
 def page(found: dict[str, object]) -> str:

@@ -144,6 +144,11 @@ def test_a_parameter_of_the_wrong_kind_is_shown():
         build("mlp", input_shape=(3,), num_classes=10, seed=0, hidden=64)
 
 
+def test_a_kernel_without_a_middle_is_refused():
+    with pytest.raises(ModelError, match="kernel must be odd, got 4"):
+        build("cnn", input_shape=(1, 8, 8), num_classes=10, seed=0, kernel=4)
+
+
 @pytest.mark.parametrize(
     ("name", "shape"),
     [

@@ -17,6 +17,9 @@ PUBLISHED = [
     ("lenet5", (3, 32, 32), 10, {}, 62_006),
     # Closed form of 64-64-10: 64 x 64 + 64 + 64 x 10 + 10.
     ("mlp", (64,), 10, {}, 4_810),
+    # McMahan et al. 2017, section 3: the 2NN and the CNN of MNIST.
+    ("mlp", (1, 28, 28), 10, {"hidden": (200, 200)}, 199_210),
+    ("cnn", (1, 28, 28), 10, {"kernel": 5, "hidden": 512}, 1_663_370),
     # conv32-conv64-pool-fc256-fc10 on 8x8 digits.
     ("cnn", (1, 8, 8), 10, {"pools": (1, 2), "hidden": 256}, 283_786),
     # The watch net of seven classes: 6*9*32+32 + 32*7*64+64 + 64*7+7.

@@ -18,6 +18,7 @@ from fedlite.learning.models.widths import CHANNEL_MULTIPLE, scaled
 CASES = [
     ("mlp", (12,), {"hidden": (24, 16)}),
     ("cnn", (1, 8, 8), {}),
+    ("cnn", (1, 8, 8), {"kernel": 5}),
     ("lenet5", (1, 28, 28), {}),
     ("cnn1d", (6, 60), {}),
     ("squeezenet1.1", (3, 40, 40), {}),

@@ -1,0 +1,202 @@
+"""Claims of papers, and verdicts on them that follow from the numbers of the runs alone.
+
+    a figure             reproduced: all seeds get there, our mean is within a fourth of it
+                         same order: all get there, within a factor of the root of ten
+    better than another  reproduced: seeds tell them apart, and the figure, if there is one, is within a fourth
+                         same order: the figure is further off; or they are not told apart, and the interval has
+                         the figure, or, without one, the mean says so
+    as good as another   reproduced: the interval of what it loses stays within the margin
+                         same order: the mean does
+    all                  not reproduced: else
+
+A run that never gets to a target counts with all that it spent, which is the least that it can be: its setting has no
+interval, and may be the worse one of a pair only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import fmean
+
+from measures import Measure, Value
+
+from fedlite.report.noise import Difference, Interval, interval, paired
+
+Values = Callable[[str, Measure], Mapping[int, Value]]
+"""(label of a setting, what is measured) -> by seed."""
+CLOSE = 1.25
+SAME_ORDER = math.sqrt(10.0)
+
+
+class Verdict(StrEnum):
+    REPRODUCED = "reproduced"
+    SAME_ORDER = "same order"
+    NOT_REPRODUCED = "not reproduced"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the runs say of a claim: in words, and the verdict."""
+
+    ours: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number in the paper.
+
+    Attributes
+    ----------
+    claim, paper : str
+        In words.
+    label : str
+        Of the setting in the study.
+    measure : Measure
+    figure : float
+        The paper's.
+    """
+
+    claim: str
+    paper: str
+    label: str
+    measure: Measure
+    figure: float
+
+    def judge(self, values: Values) -> Judged:
+        found = values(self.label, self.measure)
+        mean, reached = fmean(numbers(found).values()), all(value.reached for value in found.values())
+        return Judged(shown(found, self.measure), self._verdict(mean, reached=reached))
+
+    def _verdict(self, mean: float, *, reached: bool) -> Verdict:
+        if not reached or apart(mean, self.figure) > SAME_ORDER:
+            return Verdict.NOT_REPRODUCED
+        return Verdict.REPRODUCED if apart(mean, self.figure) <= CLOSE else Verdict.SAME_ORDER
+
+
+@dataclass(frozen=True)
+class Better:
+    """One setting is better than another: by points where shares are measured, by a factor where costs are.
+
+    Attributes
+    ----------
+    claim, paper : str
+        In words.
+    label, than : str
+        Settings in the study.
+    measure : Measure
+    figure : float, optional
+        By how much, in the paper: points as a share, or a factor.
+    """
+
+    claim: str
+    paper: str
+    label: str
+    than: str
+    measure: Measure
+    figure: float | None = None
+
+    def judge(self, values: Values) -> Judged:
+        mine, others = values(self.label, self.measure), values(self.than, self.measure)
+        if not all(value.reached for value in mine.values()):
+            return Judged(f"{shown(mine, self.measure)} against {shown(others, self.measure)}", Verdict.NOT_REPRODUCED)
+        least = not all(value.reached for value in others.values())
+        gain = advantage(mine, others, self.measure)
+        return Judged(self._words(gain, least=least), self._verdict(gain))
+
+    def _verdict(self, gain: Difference) -> Verdict:
+        size, low, high = (self._size(end) for end in (gain.mean, gain.low, gain.high))
+        if not gain.is_told_apart:
+            possible = gain.mean > 0 if self.figure is None else low <= self.figure <= high
+            return Verdict.SAME_ORDER if possible else Verdict.NOT_REPRODUCED
+        if gain.mean < 0:
+            return Verdict.NOT_REPRODUCED
+        close = self.figure is None or apart(size, self.figure) <= CLOSE
+        return Verdict.REPRODUCED if close else Verdict.SAME_ORDER
+
+    def _size(self, gain: float) -> float:
+        """Return points as a share, or a factor."""
+        return gain if self.measure.more_is_better else math.exp(gain)
+
+    def _words(self, gain: Difference, *, least: bool) -> str:
+        if self.measure.more_is_better:
+            return f"{points(gain.mean)} points ({points(gain.low)} to {points(gain.high)})"
+        mean, low, high = (f"{self._size(end):.3g}" for end in (gain.mean, gain.low, gain.high))
+        return f"at least {mean} times" if least else f"{mean} times ({low} to {high})"
+
+
+@dataclass(frozen=True)
+class AsGood:
+    """One setting loses at most a margin against another.
+
+    Attributes
+    ----------
+    claim, paper : str
+        In words.
+    label, than : str
+        Settings in the study.
+    measure : Measure
+        A share.
+    margin : float
+    """
+
+    claim: str
+    paper: str
+    label: str
+    than: str
+    measure: Measure
+    margin: float = 0.01
+
+    def judge(self, values: Values) -> Judged:
+        gain = advantage(values(self.label, self.measure), values(self.than, self.measure), self.measure)
+        verdict = (
+            Verdict.REPRODUCED
+            if gain.low >= -self.margin
+            else Verdict.SAME_ORDER
+            if gain.mean >= -self.margin
+            else Verdict.NOT_REPRODUCED
+        )
+        return Judged(f"{points(gain.mean)} points ({points(gain.low)} to {points(gain.high)})", verdict)
+
+
+Claim = Figure | Better | AsGood
+
+
+def apart(one: float, other: float) -> float:
+    """Return by which factor two positive numbers differ, either way."""
+    return max(one / other, other / one) if one > 0 and other > 0 else math.inf
+
+
+def advantage(mine: Mapping[int, Value], others: Mapping[int, Value], measure: Measure) -> Difference:
+    """Return by how much one setting is better on the same seeds; of costs, by the logarithm of their ratio."""
+    if measure.more_is_better:
+        return paired(numbers(mine), numbers(others))
+    logs = [{seed: math.log(number) for seed, number in numbers(one).items()} for one in (others, mine)]
+    return paired(*logs)
+
+
+def numbers(values: Mapping[int, Value]) -> dict[int, float]:
+    return {seed: value.number for seed, value in values.items()}
+
+
+def over_seeds(values: Mapping[int, Value]) -> Interval:
+    """Return mean and interval; without ends where a run never got there."""
+    found = interval(numbers(values).values())
+    return found if all(value.reached for value in values.values()) else Interval(found.mean, math.nan, math.nan)
+
+
+def shown(values: Mapping[int, Value], measure: Measure) -> str:
+    """Return "30 (25 to 35)", or "more than 400, reached in 1 of 3"."""
+    found, came = over_seeds(values), sum(value.reached for value in values.values())
+    if came < len(values):
+        return f"more than {measure.show(found.mean)}, reached in {came} of {len(values)}"
+    # A cost is above 0 and a share within 0 and 1, whatever three seeds say of the spread.
+    low, high = max(found.low, 0.0), min(found.high, 1.0) if measure.more_is_better else found.high
+    return f"{measure.show(found.mean)} ({measure.show(low)} to {measure.show(high)})"
+
+
+def points(share: float) -> str:
+    return f"{100 * share:+.1f}"
