@@ -107,13 +107,22 @@ def fedlite(*arguments: str) -> tuple[int, str, str]:
     raise AssertionError("the command line always ends with an exit code")
 
 
+def _provide_run(folder: Path, word: str, run: Path) -> None:
+    """Put a finished run there; one that is called after a study is that study's."""
+    study = folder / f"scenarios/studies/{Path(word).name}.yaml"
+    if study.exists():
+        assert fedlite("sweep", str(study), "--backend", "local", "--out", word)[0] == 0
+    else:
+        shutil.copytree(run, folder / word)
+
+
 def provide(folder: Path, words: list[str], run: Path) -> None:
     """Put there what a command names and a reader has: a finished run, a scenario, a plan, an app."""
     for before, word in zip(["", *words], words, strict=False):
         if (folder / word).exists() or before in {"--out", "init"}:
             continue
         if re.fullmatch(r"runs/[\w-]+", word):
-            shutil.copytree(run, folder / word)
+            _provide_run(folder, word, run)
         elif word in {"scenario.yaml", "mine.yaml"}:
             (folder / word).write_text(TINY)
         elif word == "study.yaml":
