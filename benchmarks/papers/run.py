@@ -21,9 +21,7 @@ from fedlite.report.run_data import RunData, read_run
 from fedlite.report.words import quantity
 from fedlite.scenario.study import load_study
 
-# What studies share, and code of one's own beside its scenario.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scenarios" / "papers"))
 from claims import Value, Values, numbers, over_seeds, shown
 from measures import Accuracy, Measure, UpBytes
 from published import PUBLISHED
@@ -107,7 +105,7 @@ def values_of(runs: list[StudyRun]) -> Values:
 
 
 def sorted_measures(name: str) -> list[Measure]:
-    """Return what a paper's claims measure, each once, after the accuracy in the end; all bytes have a column anyway."""
+    """Return what a paper's claims measure, each once, after the accuracy in the end; bytes have a column anyway."""
     found = dict.fromkeys([Accuracy(), *(claim.measure for claim in PUBLISHED[name][1])])
     return [measure for measure in found if measure != UpBytes()]
 

@@ -1,7 +1,6 @@
 """Stragglers as in Li et al. 2020: of each cohort a share has time for a few local epochs only.
 
-FedAvg drops them, FedProx takes what they have done. A Flower strategy for scenarios/papers/li-2020-fedprox.yaml, whose
-folder has to be on PYTHONPATH.
+FedAvg drops them, FedProx takes what they have done. A Flower strategy for scenarios/papers/li-2020-fedprox.yaml.
 
 References
 ----------

@@ -1,4 +1,4 @@
-"""MNIST with pixels from 0 to 1, for scenarios/papers/mcmahan-2017-2nn.yaml, whose folder has to be on PYTHONPATH."""
+"""MNIST with pixels from 0 to 1, for scenarios/papers/mcmahan-2017-2nn.yaml."""
 
 from __future__ import annotations
 

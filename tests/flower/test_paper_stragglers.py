@@ -57,13 +57,13 @@ def test_how_much_is_done_is_the_same_in_every_run_and_another_in_every_round():
 
 @pytest.mark.parametrize(("partial", "jobs"), [(True, 4), (False, 2)])
 def test_the_ledger_tells_the_steps_that_were_made(tmp_path, partial, jobs):
-    arguments = f"{{share: 0.5, partial: {str(partial).lower()}, epochs: 6, cohort: 4}}"
+    options = f"{{share: 0.5, partial: {str(partial).lower()}, epochs: 6, cohort: 4}}"
     scenario = tmp_path / "few.yaml"
     scenario.write_text(
         "name: few\nfleet: {devices: 8, mix: {pixel-8: 100 %}}\n"
         "task: {data: digits, clients: 80, model: mlp}\n"
         "training:\n  rounds: 1\n  evaluate_every: 0\n  local: {epochs: 6, batch_size: 100}\n"
-        f'  strategy: {{name: "li_2020_stragglers:WithStragglers", arguments: {arguments}}}\n'
+        f'  strategy: {{name: "li_2020_stragglers:WithStragglers", options: {options}}}\n'
         "report: {per_client_evaluation: false}\n"
     )
     done = run(scenario, out=tmp_path / "run", settings=Settings(backend="local"))
