@@ -40,7 +40,6 @@ PUBLISHED: dict[str, tuple[str, tuple[Claim, ...]]] = {
             Better("4 bits send fewer bytes than 32", ORDER, "4 bits", "32 bits", UpBytes()),
             AsGood("top 1 % with memory is as accurate as all", ORDER, "top 1 % with memory", "32 bits", FINAL),
             Better("top 1 % is better with memory", ORDER, "top 1 % with memory", "top 1 % without memory", FINAL),
-            Better("top 1 % sends fewer bytes than 4 bits", ORDER, "top 1 % with memory", "4 bits", UpBytes()),
         ),
     ),
     "nguyen-2022-fedbuff": (
@@ -83,7 +82,7 @@ PUBLISHED: dict[str, tuple[str, tuple[Claim, ...]]] = {
         (
             AsGood("the largest net of a-c is as good as if all train a", ORDER, "a-c", "a", FINAL),
             AsGood("the largest net of a-b-c-d is as good as if all train a", ORDER, "a-b-c-d", "a", FINAL),
-            Better("a is better than c, as devices get it", ORDER, "a", "c", SHIPPED),
+            Better("a is better than c, as devices get it (c, scaled, does not learn)", ORDER, "a", "c", SHIPPED),
             AsGood("a-c as plain slices, against a", ORDER, "a-c, not scaled", "a", FINAL),
             AsGood("a-b-c-d as plain slices, against a", ORDER, "a-b-c-d, not scaled", "a", FINAL),
             Better("a is better than c as a plain slice, as devices get it", ORDER, "a", "c, not scaled", SHIPPED),
