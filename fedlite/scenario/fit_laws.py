@@ -169,9 +169,9 @@ def _ship(spec: ModelSpec, data: str, plan: Plan) -> None:
         rng = stream(0, "stand-in")
         x = rng.standard_normal((_ROWS, *lookup(data).input_shape)).astype(np.float32)
         held = x, np.arange(_ROWS) % spec.num_classes
-        state = {name: value.numpy() for name, value in net.state_dict().items()}
         for part in plan.constraints:
             if isinstance(part, Masked):
+                state = {name: value.numpy() for name, value in net.state_dict().items()}
                 part.check_layers({name: value.size for name, value in state.items() if prunable(value)})
         delivered(Artefact.of(net), plan.deliveries, Calibration(x, lambda _: 0.0, rng, _ROWS, labelled=held))
 

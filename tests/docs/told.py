@@ -11,7 +11,6 @@ NOT_RUN = {
     "mlflow ui": "a server",
     "fedlite run scenarios/quickstart.yaml --log-to tensorboard": "`tests/unit` logs rounds where the extra is",
     "fedlite sweep scenarios/studies/wire-codecs.yaml --log-to mlflow": "the same",
-    "fedlite sweep scenarios/papers/": "minutes; `benchmarks/papers` has its results",
     "python benchmarks/": "minutes to hours; its results are committed",
     "pytest tests/contract --part": "`tests/contract` runs the same battery over the same parts",
     "fedlite doctor": "looks at this machine, and may start Ray",

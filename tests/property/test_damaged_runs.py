@@ -55,11 +55,8 @@ def told(*words):
 
 
 def judge(damaged, sound, tmp_path):
-    codes = {told("report", damaged), told("compare", damaged, sound, "--out", tmp_path / "c.html")}
-    codes |= {
-        told("report", damaged, "--json"),
-        told("compare", sound, damaged, "--json", "--out", tmp_path / "c.html"),
-    }
+    # As text and as JSON, each by one of the two: both read a run by the same door.
+    codes = {told("report", damaged, "--json"), told("compare", damaged, sound, "--out", tmp_path / "c.html")}
     assert codes <= {0, 2}, codes
     return codes
 

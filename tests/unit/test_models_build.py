@@ -114,7 +114,7 @@ def test_an_unknown_name_lists_the_names():
 
 
 def test_a_missing_module_is_named():
-    with pytest.raises(ModelError, match=r"cannot be imported \(No module named 'no_such_module'\)"):
+    with pytest.raises(ModelError, match=r"cannot be imported \(No module named 'no_such_module', looked for in "):
         build("no_such_module:net", input_shape=(3,), num_classes=10, seed=0)
 
 

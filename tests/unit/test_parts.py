@@ -49,7 +49,8 @@ HERE = f"{__name__}:Listed"
 )
 def test_what_cannot_be_imported_is_said(reference):
     with pytest.raises(
-        PartError, match=r"which cannot be imported \(.*\), expected pkg.mod:Class; mend it, or put its folder"
+        PartError,
+        match=r"which cannot be imported \(.*\), expected pkg.mod:Class; mend it, put it beside the scenario",
     ):
         found(reference, Part)
 
