@@ -205,7 +205,8 @@ def _estimated(scenario: Scenario, engine: Lasting, progress: Callable[[Progress
 
         def note(now: Progress) -> None:
             nonlocal journal
-            if now.round_:
+            # The last round is told again where what was under way adds to it.
+            if now.round_ >= len(stamps):
                 stamps.append(time.perf_counter())
                 journal = max(journal, _size(RunDirectory(directory).journal))
             if progress is not None:

@@ -123,7 +123,7 @@ class Better:
 
     def _words(self, gain: Difference, *, least: bool) -> str:
         if self.measure.more_is_better:
-            return f"{points(gain.mean)} points ({points(gain.low)} to {points(gain.high)})"
+            return in_points(gain)
         mean, low, high = (f"{self._size(end):.3g}" for end in (gain.mean, gain.low, gain.high))
         return f"at least {mean} times" if least else f"{mean} times ({low} to {high})"
 
@@ -159,7 +159,7 @@ class AsGood:
             if gain.mean >= -self.margin
             else Verdict.NOT_REPRODUCED
         )
-        return Judged(f"{points(gain.mean)} points ({points(gain.low)} to {points(gain.high)})", verdict)
+        return Judged(in_points(gain), verdict)
 
 
 Claim = Figure | Better | AsGood
@@ -198,5 +198,7 @@ def shown(values: Mapping[int, Value], measure: Measure) -> str:
     return f"{measure.show(found.mean)} ({measure.show(low)} to {measure.show(high)})"
 
 
-def points(share: float) -> str:
-    return f"{100 * share:+.1f}"
+def in_points(gain: Difference) -> str:
+    """Return "+2.7 points (+2.1 to +3.3)" of a difference of shares."""
+    mean, low, high = (f"{100 * share:+.1f}" for share in (gain.mean, gain.low, gain.high))
+    return f"{mean} points ({low} to {high})"

@@ -91,7 +91,7 @@ def deploy(asked: Deployment) -> dict[str, Any]:
     ware = learning.ware(final_arrays(asked.run, learning, "run"))
     offers, followed, left_out, refused = _offers(asked, scenario, learning)
     shipped = _shipped(offers, ware, refused)
-    _joined(shipped, followed, [name for name in shipped if name not in dict(asked.artefacts)])
+    followed = _joined(shipped, followed, [name for name in shipped if name not in dict(asked.artefacts)])
     asked.out.mkdir(parents=True, exist_ok=True)
     made = [
         {
@@ -190,15 +190,17 @@ def _of_training(plan: Plan) -> Sequence[Part]:
     return (*(() if plan.structure.is_full else (plan.structure,)), *plan.constraints, *plan.terms)
 
 
-def _joined(shipped: dict[str, Shipped], followed: dict[str, str], own: Sequence[str]) -> None:
-    """Leave out what classes follow where its file is that of another artefact: they follow that then."""
+def _joined(shipped: dict[str, Shipped], followed: Mapping[str, str], own: Sequence[str]) -> dict[str, str]:
+    """Return what classes follow of what was made; what has the file of another artefact is left out for that."""
+    same_as = {name: name for name in shipped}
     for name in own:
         mine = shipped[name]
         kind = mine.file, mine.macs, mine.precision
         same = [one for one, it in shipped.items() if one != name and (it.file, it.macs, it.precision) == kind]
         if same:
             del shipped[name]
-            followed |= {profile: same[0] for profile, one in followed.items() if one == name}
+            same_as[name] = same[0]
+    return {profile: same_as[name] for profile, name in followed.items() if name in same_as}
 
 
 def _artefact(name: str, shipped: Shipped, ware: Ware, out: Path, remark: str) -> dict[str, Any]:

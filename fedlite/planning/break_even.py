@@ -130,10 +130,10 @@ def ask(profile: DeviceProfile, access: str, request: Request, every_s: float = 
     waited_j = model.tail_w * min(request.server_s, model.tail_s) + wakes * model.ramp_w * model.ramp_s
     # To a radio that is awake, and whose tail is cut in the beginning; what it takes to be so comes after it.
     up = channels.transfers(only, sent, up_bps, rtt_s, awake_s=tail_s + 1.0, uplink=True)
-    awake_s = up.time_s + down.time_s + (n - 1) * (rtt_s + wakes * model.ramp_s) + n * request.server_s
-    woken, ended_s = _in_turn(n * every_s, awake_s, model)
-    time_s = (awake_s + woken * model.ramp_s) / n
-    waking_j = woken * model.ramp_w * model.ramp_s + ended_s * model.tail_w
+    takes_s = up.time_s + down.time_s + (n - 1) * (rtt_s + wakes * model.ramp_s) + n * request.server_s
+    woken, ran_s = _in_turn(n * every_s, takes_s, model)
+    time_s = (takes_s + woken * model.ramp_s) / n
+    waking_j = woken * model.ramp_w * model.ramp_s + ran_s * model.tail_w
     energy_j = (up.energy_j + down.energy_j + waking_j + (n - 1) * (model.down_base_w * rtt_s + waited_j)) / n
     low, high = channels.band[0]
     trips = (HANDSHAKES.get(access, _TRIPS) + n - 1) / n
@@ -145,23 +145,23 @@ def ask(profile: DeviceProfile, access: str, request: Request, every_s: float = 
     )
 
 
-def _in_turn(every_s: float, awake_s: Floats, model: Radio) -> tuple[Floats, Floats]:
+def _in_turn(every_s: float, takes_s: Floats, model: Radio) -> tuple[Floats, Floats]:
     """Return how often a radio wakes up for what comes so often, and how much of its tail runs, in the mean.
 
-    `awake_s` is what each takes if the radio is awake. One after another, by the clock: who has woken the radio ends
+    `takes_s` is the time of each if the radio is awake. One after another, by the clock: who has woken the radio ends
     later, so that the next may find it awake.
     """
     if math.isinf(every_s):
-        return np.ones_like(awake_s), np.full_like(awake_s, model.tail_s)
-    ends_s = awake_s
-    woken, ran_s = np.zeros_like(awake_s), np.zeros_like(awake_s)
+        return np.ones_like(takes_s), np.full_like(takes_s, model.tail_s)
+    ends_s = takes_s
+    woken, ran_s = np.zeros_like(takes_s), np.zeros_like(takes_s)
     for number in range(1, _IN_TURN + 1):
         starts_s = np.maximum(number * every_s, ends_s)
         gap_s = starts_s - ends_s
         wakes = gap_s >= model.tail_s
         woken += wakes
         ran_s += np.minimum(gap_s, model.tail_s)
-        ends_s = starts_s + awake_s + wakes * model.ramp_s
+        ends_s = starts_s + takes_s + wakes * model.ramp_s
     return woken / _IN_TURN, ran_s / _IN_TURN
 
 

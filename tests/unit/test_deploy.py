@@ -409,6 +409,21 @@ def test_a_rollout_takes_what_the_runs_own_classes_get(mixed):
         assert made.file == (out / f"{name}.fedlite").read_bytes()
 
 
+def test_what_a_class_follows_and_cannot_be_made_is_told_and_not_named_as_shipped(mixed, tmp_path, monkeypatch):
+    done, _, _ = mixed
+
+    def refusing(ware, plan):
+        if plan.deliveries:
+            raise FedliteError("not today")
+        return ship(ware, plan)
+
+    monkeypatch.setattr(deploying, "ship", refusing)
+    found = told(done, tmp_path, ("fp32", []), (OF_THE_RUN, []))
+    shipped = {one["profile"]: one["shipped"] for one in found["classes"]}
+    assert (shipped["pixel-4"], shipped["nrf52840"]) == ("fp32", None)
+    assert {"artefact": "width-0.5-static-int8", "why": "not today"} in found["not_made"]
+
+
 def test_what_the_classes_get_is_not_made_where_others_are_asked_for(mixed, tmp_path):
     done, _, _ = mixed
     found = told(done, tmp_path, ("weight-only", [("weight-only", {})]))

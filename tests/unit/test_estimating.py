@@ -61,6 +61,20 @@ def test_an_estimate_comes_from_rounds_that_were_run_and_leaves_nothing(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_round_that_is_told_twice_is_counted_once(monkeypatch):
+    """As the last one is, where what was under way when it closed adds to it."""
+    counted = []
+
+    def twice(short, *, progress, **options):
+        return run(short, progress=lambda now: (progress(now), progress(now)), **options)
+
+    monkeypatch.setattr(estimating, "run", twice)
+    monkeypatch.setattr(estimating, "whole", lambda stamps, *_, **__: counted.append(len(stamps)))
+    estimate(parse_scenario(SCENARIO), LOCAL)
+    # The beginning, four rounds, the end.
+    assert counted == [6]
+
+
 def test_bytes_on_disk_are_at_least_those_of_the_whole_run_and_not_far_above(tmp_path):
     scenario = parse_scenario(SCENARIO)
     found = estimate(scenario, LOCAL)

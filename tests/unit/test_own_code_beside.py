@@ -79,8 +79,8 @@ def test_the_resolved_scenario_says_where_its_code_is(tmp_path):
 
 
 def test_modules_names_another_folder_which_goes_first(tmp_path):
-    scenario_in(tmp_path / "shared", hidden=16)
-    path = scenario_in(tmp_path / "a", hidden=8, more="modules: [../shared]\n")
+    scenario_in(tmp_path / "common", hidden=16)
+    path = scenario_in(tmp_path / "a", hidden=8, more="modules: [../common]\n")
     load_scenario(path)
     assert own_code.load("beside_helper:HIDDEN") == 16
 
