@@ -26,7 +26,7 @@ from fedlite.devices.workload import OpClass
 from fedlite.errors import FedliteError, UnknownNameError
 
 if TYPE_CHECKING:
-    from fedlite.devices.workload import Workload
+    from fedlite.devices.workload import Layer, Workload
 
 FP32_BYTES: Final = 4.0
 
@@ -74,7 +74,7 @@ def tensor_bytes(
         raise FedliteError(f"batch: got {batch}, expected 1 or more")
     params = np.array([layer.params for layer in workload.layers], dtype=np.float64)
     saved = np.array([layer.saved_elements for layer in workload.layers], dtype=np.float64)
-    passing = np.array([layer.in_elements + layer.out_elements for layer in workload.layers], dtype=np.float64)
+    passing = np.array([_passing(layer) for layer in workload.layers], dtype=np.float64)
     if len(passing):
         passing[0] = workload.layers[0].out_elements  # nobody asks for the gradient of the data
     gradients = np.cumsum(params[::-1])[::-1]
@@ -85,6 +85,13 @@ def tensor_bytes(
     # Where little is saved, the worst moment is one of the forward pass.
     forward = float(batch * workload.peak_activation_elements) if workload.frozen else 0.0
     return FP32_BYTES * (copies * total + workload.frozen + max(float(walk.max(initial=0.0)), forward, total))
+
+
+def _passing(layer: Layer) -> int:
+    """Return the elements of the gradients that stand at a layer's two ends, of one sample."""
+    if not layer.backward:
+        return 0
+    return layer.out_elements + (layer.in_elements if layer.input_gradient else 0)
 
 
 def moving_bytes(workload: Workload) -> float:

@@ -65,6 +65,8 @@ class Layer:
     backward: int = 2
     """Products of the backward pass, each as much work as the forward one: by the input and by the weights; 1 where
     weights are frozen, 0 where nothing before them is trained either."""
+    input_gradient: bool = True
+    """Whether a training step holds the gradient of its input; told by nets with frozen weights alone."""
 
 
 _PER_CHANNEL: Final = ("in_elements", "out_elements", "saved_elements", "in_channels", "out_channels")

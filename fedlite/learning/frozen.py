@@ -7,7 +7,7 @@ its input and by its weights, the second is not made; the first is, unless nothi
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -40,11 +40,23 @@ def frozen_weights(model: nn.Module) -> dict[int, int]:
     return {storage_key(tensor): tensor.numel() for tensor in [*fixed, *constants]}
 
 
-def backward_products(model: nn.Module, inputs: torch.Tensor) -> dict[Place, list[int]]:
-    """Return, by module call, how many products each of its operators with multiplications asks of the backward pass.
+class Asked(NamedTuple):
+    """What the backward pass asks of one operator with multiplications.
 
-    Two for what is trained (also for the first layer, whose input wants none: that is how whole nets are priced).
+    Attributes
+    ----------
+    products : int
+        Two for what is trained (also where the input wants none: that is how whole nets are priced).
+    of_input : bool
+        Whether a gradient of its input is held at all: not of data, nor where nothing before it is trained.
     """
+
+    products: int
+    of_input: bool
+
+
+def backward_products(model: nn.Module, inputs: torch.Tensor) -> dict[Place, list[Asked]]:
+    """Return, by module call, what the backward pass asks of each of its operators with multiplications."""
     model.eval()  # as the forward pass was recorded
     stack = ModuleStack(model)
     wanted = _Wanted(model, stack)
@@ -56,7 +68,7 @@ def backward_products(model: nn.Module, inputs: torch.Tensor) -> dict[Place, lis
 class _Wanted(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, model: nn.Module, stack: ModuleStack) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.products: dict[Place, list[int]] = defaultdict(list)
+        self.products: dict[Place, list[Asked]] = defaultdict(list)
         self._stack = stack
         self._trained = {storage_key(p) for p in model.parameters() if p.requires_grad}
 
@@ -76,6 +88,8 @@ class _Wanted(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if work_of(func, args, out).macs:
             first = 1 if func.overloadpacket in _ADDING else 0
             operands = list(tensors_in(args[first : first + _OPERANDS]))
-            trained = any(storage_key(operand) in self._trained for operand in operands)
-            self.products[self._stack.place].append(_OPERANDS if trained else sum(o.requires_grad for o in operands))
+            others = [operand for operand in operands if storage_key(operand) not in self._trained]
+            asking = sum(operand.requires_grad for operand in others)
+            products = asking if len(others) == len(operands) else _OPERANDS
+            self.products[self._stack.place].append(Asked(products, asking > 0))
         return out

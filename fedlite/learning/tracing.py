@@ -15,7 +15,7 @@ import torch
 
 from fedlite.devices.workload import Layer, OpClass, Workload
 from fedlite.errors import FedliteError
-from fedlite.learning.frozen import backward_products, frozen_weights
+from fedlite.learning.frozen import Asked, backward_products, frozen_weights
 from fedlite.learning.operator_log import OperatorLog, Record
 from fedlite.learning.saved import ModuleStack, saved_bytes
 
@@ -52,7 +52,8 @@ def trace(model: nn.Module, input_shape: tuple[int, ...], *, name: str, dtype: t
     Workload
         Layers in execution order. Elements are scalars of the model's own type; what autograd saves in another type
         (64-bit pooling indices, boolean masks) counts by its bytes. `saved_elements` grows in proportion to the batch;
-        what does not (a pruned weight, say) is left out. `frozen` and `backward` tell what is not trained.
+        what does not (a pruned weight, say) is left out. `frozen`, `backward` and `input_gradient` tell what is not
+        trained.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def _forward(model: nn.Module, inputs: torch.Tensor) -> OperatorLog:
     return log
 
 
-def _layers(log: OperatorLog, growth: dict[Place, float], products: dict[Place, list[int]]) -> list[Layer]:
+def _layers(log: OperatorLog, growth: dict[Place, float], products: dict[Place, list[Asked]]) -> list[Layer]:
     """Return the recorded operators as layers; what a module call saves goes to its costliest operator."""
     records = list(log.merged())
     backward = _backward(records, products)
@@ -134,8 +135,8 @@ def _layers(log: OperatorLog, growth: dict[Place, float], products: dict[Place, 
     ]
 
 
-def _backward(records: Sequence[Record], products: dict[Place, list[int]]) -> list[int]:
-    """Return each operator's products of the backward pass; both where torch took another way when asked for them."""
+def _backward(records: Sequence[Record], products: dict[Place, list[Asked]]) -> list[Asked]:
+    """Return what is asked of each operator; everything where torch took another way when asked for it."""
     multiplying = Counter(record.place for record in records if record.work.macs)
     wanted = {place: iter(found) for place, found in products.items() if len(found) == multiplying[place]}
     return [
@@ -144,7 +145,7 @@ def _backward(records: Sequence[Record], products: dict[Place, list[int]]) -> li
     ]
 
 
-_WHOLE_BACKWARD = 2
+_WHOLE_BACKWARD = Asked(products=2, of_input=True)
 
 
 def _numbered(names: Iterable[str]) -> Iterator[str]:
@@ -154,7 +155,7 @@ def _numbered(names: Iterable[str]) -> Iterator[str]:
         yield name if seen[name] == 1 else f"{name}#{seen[name]}"
 
 
-def _layer(name: str, record: Record, saved: int, backward: int) -> Layer:
+def _layer(name: str, record: Record, saved: int, backward: Asked) -> Layer:
     work = record.work
     return Layer(
         name=name,
@@ -173,7 +174,8 @@ def _layer(name: str, record: Record, saved: int, backward: int) -> Layer:
         steps=work.steps,
         per_step=record.per_step,
         frozen=record.frozen,
-        backward=backward,
+        backward=backward.products,
+        input_gradient=backward.of_input,
     )
 
 

@@ -29,7 +29,8 @@ class Agreement:
     Attributes
     ----------
     tau, low, high : float
-        With the ends of the 95 % interval.
+        With the ends of the 95 % interval. With few nets in nearly one order it is too narrow: of 600 drawn samples
+        (two normal judges, correlation 0.9) it holds the true value in 76 % for 5 nets, in 86 % for 6, in 97 % for 10.
     nets : int
         That both have judged.
     """
