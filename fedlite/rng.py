@@ -12,6 +12,7 @@ Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators" (the S
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def stream(seed: int, *keys: Key) -> np.random.Generator:
 
 def uniform(seed: int, purpose: str, owner: NDArray[Any] | int, counter: NDArray[Any] | int = 0) -> NDArray[np.float64]:
     """Return one number in [0, 1) per (owner, counter), broadcast against each other; a pure function."""
-    return uniforms(np.uint64(seed_of(seed, purpose)), owner, counter)
+    return uniforms(np.uint64(_purpose_seed(seed, purpose)), owner, counter)
 
 
 def uniforms(
@@ -74,7 +75,11 @@ def normal(seed: int, purpose: str, owner: NDArray[Any] | int, counter: NDArray[
 
 def normal_seeds(seed: int, purpose: str) -> tuple[int, int]:
     """Return the seeds of the two streams behind `normal`, as `normals` takes them."""
-    return seed_of(seed, f"{purpose}/radius"), seed_of(seed, f"{purpose}/angle")
+    return _purpose_seed(seed, f"{purpose}/radius"), _purpose_seed(seed, f"{purpose}/angle")
+
+
+# A campaign asks for few purposes, millions of times.
+_purpose_seed = lru_cache(maxsize=256)(seed_of)
 
 
 def normals(
