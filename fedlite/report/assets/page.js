@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
-  const figures = read("figures");
+  const figures = unpacked(read("figures"));
   const themes = read("themes");
   const darkness = window.matchMedia("(prefers-color-scheme: dark)");
   const plots = Array.from(document.querySelectorAll(".plot"));
@@ -14,6 +14,19 @@
     document.querySelectorAll("fieldset.views").forEach((views) => { views.hidden = true; });
     document.querySelectorAll("figure details").forEach((numbers) => { numbers.open = true; });
     return;
+  }
+
+  // What figures have in common is written once; {"=": i} stands for the i-th of it.
+  function unpacked(packed) {
+    const known = [];
+    function whole(value) {
+      if (Array.isArray(value)) return value.map(whole);
+      if (!value || typeof value !== "object") return value;
+      if (Object.hasOwn(value, "=")) return known[value["="]];
+      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, whole(item)]));
+    }
+    packed.shared.forEach((part) => known.push(whole(part)));
+    return whole(packed.value);
   }
 
   const theme = () => (darkness.matches ? themes.dark : themes.light);

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fedlite.report.figure import MOST_POINTS, Figure, TextTable, View, label, scale_for
-from fedlite.report.figures.rollout_shapes import area, each_world, line, thinned
+from fedlite.report.figure import Figure, TextTable, View, label, scale_for
+from fedlite.report.figures.rollout_shapes import area, each_world, line, seen, thinned
 from fedlite.report.figures.shapes import axis
 from fedlite.report.words import count, percent, quantity
 
@@ -30,6 +30,8 @@ _LEAST: Final = 24
 _TABLE_ROWS: Final = 16
 _MOST_TIMES: Final = 81
 """Points of a small chart."""
+_MOST_NUMBERS: Final = 6_000
+"""Of all small charts in all worlds, so that a page of many stays small."""
 _SHARE: Final[dict[str, Any]] = {"tickformat": ".0%", "range": [0, 1.02]}
 
 
@@ -71,17 +73,17 @@ def _compared(data: RolloutData, scale: Scale, shown: int) -> list[View]:
     if len(data.worlds) == 1:
         return []
     x = _times(data, scale)[:shown]
-    traces = [line(world.name, x, data.coverage(world)[1, :shown].tolist(), i) for i, world in enumerate(data.worlds)]
+    traces = [line(world.name, x, seen(data.coverage(world)[1, :shown]), i) for i, world in enumerate(data.worlds)]
     return [View("All worlds", traces, _layout(scale))]
 
 
 def _fan(data: RolloutData, world: World, scale: Scale, shown: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    x, (low, middle, high) = _times(data, scale)[:shown], data.coverage(world)[:, :shown]
+    x, (low, middle, high) = _times(data, scale)[:shown], map(seen, data.coverage(world)[:, :shown])
     steps = {"shape": "hv", "color": "$grey", "width": 1.6, "dash": "dot"}
     traces = [
-        area(x, low.tolist(), high.tolist()),
-        line("let in (median)", x, data.let_in(world)[:shown].tolist(), line=steps),
-        line("runs the new model (median)", x, middle.tolist()),
+        area(x, low, high),
+        line("let in (median)", x, seen(data.let_in(world)[:shown]), line=steps),
+        line("runs the new model (median)", x, middle),
     ]
     return traces, _layout(scale)
 
@@ -134,13 +136,14 @@ def by_class(data: RolloutData) -> Figure | None:
 def _grid(
     data: RolloutData, world: World, classes: list[str], scale: Scale, until: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    places = thinned(until, min(MOST_POINTS // (3 * len(classes)) - 1, _MOST_TIMES))
+    curves = 3 * len(classes)
+    places = thinned(until, min(max(_LEAST, _MOST_NUMBERS // (curves * len(data.worlds))), _MOST_TIMES))
     x = (data.times_s[places] / scale.factor).tolist()
     traces: list[dict[str, Any]] = []
     layout: dict[str, Any] = {"showlegend": False, "annotations": [], "margin": {"l": 48, "r": 12, "t": 30, "b": 40}}
     rows = -(-len(classes) // COLUMNS)
     for i, name in enumerate(classes):
-        low, middle, high = (curve[places].tolist() for curve in data.coverage(world, name))
+        low, middle, high = (seen(curve[places]) for curve in data.coverage(world, name))
         axes: dict[str, Any] = {"xaxis": f"x{i + 1}", "yaxis": f"y{i + 1}"}
         hover = f"{_plain(name)}<br>%{{x:.3~g}} {scale.unit}: %{{y:.1%}}<extra></extra>"
         traces += [area(x, low, high, **axes), line(name, x, middle, hovertemplate=hover, **axes)]
