@@ -16,9 +16,9 @@ _LEAST: Final = 24
 
 
 def packed(value: Any) -> dict[str, Any]:
-    """Return a JSON value as `{shared, value}`: `{"=": i}` stands for the item i of `shared`, itself made of earlier ones.
+    """Return a JSON value as `{shared, value}`, where `{"=": i}` stands for the item i of `shared`.
 
-    The same value gives the same text. `page.js` takes it apart again.
+    Items are made of earlier ones. The same value gives the same text. `page.js` takes it apart again.
     """
     return _Packing(value).whole
 
