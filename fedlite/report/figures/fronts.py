@@ -169,18 +169,20 @@ def _front(settings: pl.DataFrame, trade_offs: TradeOffs, cost: Cost) -> View:
 def _placed(settings: pl.DataFrame, metric: Metric, column: str) -> pl.DataFrame:
     """Return the settings with the place of each one's name, null where there is none left."""
     whiskers = settings.with_columns(
-        pl.col(f"{metric.name}_low").fill_null(pl.col(metric.name)).alias("low"),
-        pl.col(f"{metric.name}_high").fill_null(pl.col(metric.name)).alias("high"),
+        pl.col(f"{name}_{end}").fill_null(pl.col(name)).alias(f"{name}_{end}")
+        for name in (metric.name, column)
+        for end in ("low", "high")
     )
-    low, high = whiskers["low"].min(), whiskers["high"].max()
+    low, high = whiskers[f"{metric.name}_low"].min(), whiskers[f"{metric.name}_high"].max()
     end = settings[f"{column}_max"].max()
     shares = whiskers.select(
         pl.col("label").cast(pl.String),
         (pl.col(column) / (end or 1.0)).alias("x"),
         *(
-            ((pl.col(name) - low) / ((high - low) or 1.0)).alias(part)  # type: ignore[operator]  # columns of floats
-            for part, name in (("y", metric.name), ("low", "low"), ("high", "high"))
+            ((pl.col(f"{metric.name}{part}") - low) / ((high - low) or 1.0)).alias(f"y{part}")  # type: ignore[operator]  # columns of floats
+            for part in ("", "_low", "_high")
         ),
+        *((pl.col(f"{column}{part}") / (end or 1.0)).alias(f"x{part}") for part in ("_low", "_high")),
     )
     places = placing.positions([placing.Point(*row) for row in shares.iter_rows()])
     far = [None if place is None or isinstance(place, str) else place for place in places]

@@ -28,13 +28,16 @@ Place = str | tuple[float, float]
 
 @dataclass(frozen=True)
 class Point:
-    """A named point and its vertical whisker, in parts of the axes: 0 is the left or lower end, 1 the other one."""
+    """A named point and its whiskers, in parts of the axes: 0 is the left or lower end, 1 the other one."""
 
     name: str
     x: float
     y: float
     low: float
     high: float
+    left: float | None = None
+    right: float | None = None
+    """Ends of the lying whisker, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class _Area:
         self.size_px = size_px
         self._taken = [mark(point, size_px) for point in points]
         self._lines: list[_Box] = []
-        self._whiskers = [whisker(point, size_px) for point in points]
+        self._whiskers = [box for point in points for box in whiskers(point, size_px)]
 
     def is_free(self, point: Point, place: Place, *, tight: bool) -> bool:
         """Tell whether a name covers nothing there, in a tight place but whiskers; the line to it may cross lines."""
@@ -118,10 +121,13 @@ def mark(point: Point, size_px: tuple[float, float]) -> _Box:
     return _Box(x - GAP_PX + 1, x + GAP_PX - 1, y - GAP_PX + 1, y + GAP_PX - 1)
 
 
-def whisker(point: Point, size_px: tuple[float, float]) -> _Box:
-    """Return what the whisker of a point takes."""
-    x = point.x * size_px[0]
-    return _Box(x - 2, x + 2, point.low * size_px[1], point.high * size_px[1])
+def whiskers(point: Point, size_px: tuple[float, float]) -> list[_Box]:
+    """Return what the whiskers of a point take."""
+    x, y = point.x * size_px[0], point.y * size_px[1]
+    upright = _Box(x - 2, x + 2, point.low * size_px[1], point.high * size_px[1])
+    if point.left is None or point.right is None:
+        return [upright]
+    return [upright, _Box(point.left * size_px[0], point.right * size_px[0], y - 2, y + 2)]
 
 
 def box(point: Point, place: Place, size_px: tuple[float, float]) -> _Box:

@@ -137,6 +137,7 @@ def _places(plans: Sequence[Plotted], latest_s: float) -> list[placing.Place | N
         placing.Point(
             plans[i].name, _at_s(plans[i].time_s["p50"], latest_s) / (_END * latest_s),
             *((plans[i].blast[key] or 0.0) / largest for key in ("p95", "p5", "p95")),
+            *(_at_s(plans[i].time_s[key], latest_s) / (_END * latest_s) for key in ("p5", "p95")),
         )
         for i in order
     ]  # fmt: skip

@@ -175,7 +175,7 @@ def test_points_without_names_on_the_page_have_none_here():
 
 @pytest.mark.figures
 def test_ticks_say_where_they_are():
-    line = LINE | {"y": [0.842, 0.861, 0.886]}
+    line = LINE | {"y": [0.8602, 0.8611, 0.8653]}
     ax, canvas = axes_of(View("v", [line], {"yaxis": {"tickformat": ".0%"}}))
     canvas.draw_without_rendering()
     told = [float(text.get_text().rstrip("%")) / 100 for text in ax.get_yticklabels()]

@@ -13,7 +13,7 @@ from fedlite.report.figures.placing import (
     line,
     mark,
     positions,
-    whisker,
+    whiskers,
 )
 
 
@@ -38,7 +38,7 @@ def test_a_point_between_whiskers_has_its_name_beyond_them_with_a_line():
     assert place[0] > 0
     for area in AREAS_PX:
         assert box(cheap, place, area).left > 0.06 * area[0]
-        assert any(part.meets(whisker(next_, area)) for part in line(cheap, place, area))
+        assert any(part.meets(whisker) for part in line(cheap, place, area) for whisker in whiskers(next_, area))
 
 
 def test_a_name_stands_by_the_side_that_looks_to_its_point():
@@ -63,7 +63,14 @@ def test_a_name_keeps_off_whiskers_while_there_is_room():
     here, other = Point("int2", 0.5, 0.5, 0.4, 0.6), Point("int8", 0.53, 0.9, 0.0, 0.95)
     place, _ = positions([here, other])
     for area in AREAS_PX:
-        assert not any(box(here, place, area).meets(whisker(point, area)) for point in (here, other))
+        taken = [whisker for point in (here, other) for whisker in whiskers(point, area)]
+        assert not any(box(here, place, area).meets(one) for one in taken)
+
+
+def test_a_name_keeps_off_lying_whiskers_too():
+    here, other = Point("int2", 0.5, 0.5, 0.5, 0.5), Point("int8", 0.7, 0.46, 0.4, 0.5, 0.4, 1.0)
+    place, _ = positions([here, other])
+    assert place == "top right"
 
 
 def test_ten_close_points_all_have_their_names():

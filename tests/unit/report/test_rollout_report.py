@@ -279,6 +279,24 @@ def test_every_device_is_in_one_flow_from_its_class_to_what_it_runs(finished):
         assert sum(value for _, target, value in flows if target == variant) == pytest.approx(updated)
 
 
+def test_things_stand_under_each_other_in_their_order_with_air_between(finished):
+    figure = figures(finished)["variants"]
+    for view in figure.views:
+        node, link = view.traces[0]["node"], view.traces[0]["link"]
+        drawn_px = figure.height - view.layout["margin"]["t"] - view.layout["margin"]["b"]
+        for x, end in ((min(node["x"]), "source"), (max(node["x"]), "target")):
+            side = [i for i, at in enumerate(node["x"]) if at == x]
+            through = [sum(v for i, v in zip(link[end], link["value"], strict=True) if i == one) for one in side]
+            assert all(through)
+            # As plotly has it: as large as the fuller side allows.
+            most = max(sum(at == other for at in node["x"]) for other in node["x"])
+            scale = (drawn_px - node["pad"] * (most - 1)) / sum(through)
+            middles_px = [node["y"][i] * drawn_px for i in side]
+            for i in range(len(side) - 1):
+                apart = middles_px[i + 1] - middles_px[i]
+                assert apart == pytest.approx(node["pad"] + scale * (through[i] + through[i + 1]) / 2)
+
+
 def test_a_slow_model_takes_more_of_the_battery_and_mains_take_none(finished):
     figure = figures(finished)["battery-per-day"]
     assert "pi-4b" not in {row[0] for row in cells(figure.table)}

@@ -69,15 +69,16 @@ def test_a_class_has_what_it_is_given_or_why_it_has_nothing(rollout):
     assert found["good", "galaxy-a52"]["coverage_p50"] == told["p50"]
 
 
-def test_every_rehearsal_is_a_row_and_its_stop_is_that_of_its_gate(rollout):
+@pytest.mark.parametrize(("number", "world", "by"), [(0, "good", None), (1, "bad", "installs")])
+def test_every_rehearsal_is_a_row_and_its_stop_is_that_of_its_gate(rollout, number, world, by):
     arrays = load_file(rollout.path / "replications.safetensors")
-    frame = rollout.tables["rehearsals"].filter(pl.col("world") == "bad")
+    frame = rollout.tables["rehearsals"].filter(pl.col("world") == world)
     assert frame["rehearsal"].to_list() == [*range(1, 7)]
-    assert frame["blast_devices"].to_list() == arrays["1/blast_devices"].tolist()
-    stops = [None if math.isinf(stop) else stop for stop in arrays["1/stop_s"].tolist()]
+    assert frame["blast_devices"].to_list() == arrays[f"{number}/blast_devices"].tolist()
+    stops = [None if math.isinf(stop) else stop for stop in arrays[f"{number}/stop_s"].tolist()]
     assert frame["stop_s"].to_list() == stops
-    assert frame["stopped_by"].to_list() == [None if stop is None else "installs" for stop in stops]
-    assert set(frame["stopped_by"]) == {"installs"}
+    assert set(frame["stopped_by"]) == {by}
+    assert all((stop is None) == (by is None) for stop in stops)
 
 
 def test_coverage_ends_where_the_summary_says(rollout):
