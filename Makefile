@@ -128,8 +128,7 @@ plotly:
 
 # The picture in README.md: the top of the page that `make demo` leaves.
 picture: demo
-	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1180,1500 \
-	  --virtual-time-budget=8000 --screenshot=$(CURDIR)/docs/images/report.png file://$(CURDIR)/$(DEMO_OUT)/report.html
+	$(BIN)/python docs/site/pictures.py --height 1500 $(DEMO_OUT)/report.html=docs/images/report.png
 
 # The pages of docs/gallery.md, and their pictures: two minutes on two cores, and needs chromium.
 GALLERY := runs/gallery
@@ -139,7 +138,8 @@ gallery: $(VENV)/.installed
 	$(BIN)/fedlite sweep scenarios/studies/wire-codecs.yaml --out $(GALLERY)/study
 	$(BIN)/fedlite compare $(GALLERY)/study/fp32-seed-1 $(GALLERY)/study/int4-seed-1 --out $(GALLERY)/compare.html
 	$(BIN)/fedlite rollout scenarios/rollout/kws-canary.yaml --replications 40 --out $(GALLERY)/rollout
-	CHROMIUM=$(CHROMIUM) docs/site/pictures.sh $(GALLERY) docs/images/gallery
+	$(BIN)/python docs/site/pictures.py $(foreach page,run/report study/study compare rollout/report,\
+	  $(GALLERY)/$(page).html=docs/images/gallery/$(firstword $(subst /, ,$(page))).png)
 
 clean:
 	rm -rf $(VENV) dist build runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

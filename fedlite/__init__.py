@@ -10,7 +10,18 @@ TYPE_CHECKING = False  # of `typing`, which takes as long to import as all of th
 if TYPE_CHECKING:
     from typing import Any
 
-    from fedlite.api import Settings, estimate, estimate_study, load_run, load_scenario, load_study, resume, run, sweep
+    from fedlite.api import (
+        Settings,
+        estimate,
+        estimate_study,
+        load_rollout,
+        load_run,
+        load_scenario,
+        load_study,
+        resume,
+        run,
+        sweep,
+    )
 
 __version__ = "0.1.0"
 
@@ -19,6 +30,7 @@ __all__ = [
     "__version__",
     "estimate",
     "estimate_study",
+    "load_rollout",
     "load_run",
     "load_scenario",
     "load_study",

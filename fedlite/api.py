@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fedlite.compose.finished import Run, load_run
+from fedlite.compose.finished_rollout import Rollout, load_rollout
 from fedlite.compose.finished_study import Sweep, load_study
 from fedlite.compose.progress import Progress
 from fedlite.estimating import Estimate, StudyEstimate, estimate, estimate_study
@@ -13,6 +14,7 @@ from fedlite.sweeper import SweepProgress, sweep
 __all__ = [
     "Estimate",
     "Progress",
+    "Rollout",
     "Run",
     "Settings",
     "StudyEstimate",
@@ -20,6 +22,7 @@ __all__ = [
     "SweepProgress",
     "estimate",
     "estimate_study",
+    "load_rollout",
     "load_run",
     "load_scenario",
     "load_study",

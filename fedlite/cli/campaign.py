@@ -15,7 +15,7 @@ from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
     from fedlite.compose.backend import Wanted
-    from fedlite.compose.rollout_run import Rollout
+    from fedlite.compose.finished_rollout import Rollout
     from fedlite.report.run_data import RunData
     from fedlite.scenario.rollout.plan import RolloutPlan
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from fedlite.cli.console import terminal
-from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fedlite.compose.finished import Run
+    from fedlite.compose.finished_rollout import Rollout
     from fedlite.compose.finished_study import Sweep
 
-    Extras = Callable[[Run | Sweep], list[Path]]
+    Extras = Callable[[Run | Sweep | Rollout], list[Path]]
     """Writes what was asked for beside the page."""
 
 _LONGEST: Final = 80
@@ -47,17 +47,12 @@ def report(
     from fedlite.report.rollout_data import is_rollout
     from fedlite.report.run_data import fitting
 
-    def extras(of: Run | Sweep) -> list[Path]:
+    def extras(of: Run | Sweep | Rollout) -> list[Path]:
         tables = [] if csv is None else of.write_csv(csv)
         return tables + ([] if figures is None else of.write_figures(figures, kind, width_mm))
 
     if is_rollout(run_dir):
-        if csv is not None or figures is not None:
-            raise FedliteError(
-                f"{'--figures' if csv is None else '--csv'}: got {run_dir}, a rehearsed rollout, expected a run or a"
-                " study; a rollout's numbers are in rollout.json, its figures on its page"
-            )
-        _report_rollout(run_dir, out, as_json)
+        _report_rollout(run_dir, out, extras, as_json)
     elif is_study(run_dir):
         _report_study(run_dir, out, extras, as_json)
     else:
@@ -105,21 +100,22 @@ def _tell_files(files: list[Path]) -> None:
         typer.echo(f"{folder}: {names}")
 
 
-def _report_rollout(path: Path, out: Path | None, as_json: bool) -> None:
-    from fedlite.report.rollout_data import read_rollout
-    from fedlite.report.rollout_page import write_rollout_report
+def _report_rollout(path: Path, out: Path | None, extras: Extras, as_json: bool) -> None:
+    from fedlite.compose.finished_rollout import load_rollout
 
-    page = write_rollout_report(path, out)
-    summary = read_rollout(path).summary
+    rollout = load_rollout(path)
+    page = rollout.write_page(out)
+    files = extras(rollout)
     if as_json:
-        typer.echo(json.dumps({**summary, "report": str(page)}))
+        typer.echo(json.dumps({**rollout.summary, "report": str(page), "files": [*map(str, files)]}))
         return
 
     from fedlite.report.rollout_console import tables
 
     console = terminal()
-    for table in tables(summary, console.width):
+    for table in tables(rollout.summary, console.width):
         console.print(table, "")
+    _tell_files(files)
     typer.echo(f"Report: {page}")
 
 

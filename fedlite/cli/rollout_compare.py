@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from fedlite.compose.rollout_run import Rollout
+    from fedlite.compose.finished_rollout import Rollout
     from fedlite.rollout.ranking import Standing
 
 

@@ -17,7 +17,7 @@ from fedlite.errors import FedliteError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fedlite.compose.rollout_run import Rollout
+    from fedlite.compose.finished_rollout import Rollout
     from fedlite.runner import Settings
     from fedlite.scenario.rollout.plan import RolloutPlan
 
@@ -70,16 +70,17 @@ def rehearse(
         told_ranking(played, page, as_json)
         return
     finished = shown_count(as_json or quiet, _WHAT, partial(_played, play, chosen[0], out, settings))
+    summary = finished.summary
     if as_json:
-        print(json.dumps(finished.summary))
+        print(json.dumps(summary))
         return
 
     from fedlite.report.rollout_console import tables
 
     console = terminal()
-    for table in tables(finished.summary, console.width):
+    for table in tables(summary, console.width):
         console.print(table, "")
-    for remark in finished.summary["remarks"]:
+    for remark in summary["remarks"]:
         console.print(f"Mind: {remark}.", soft_wrap=True)
     console.print(f"results: {finished.path}", soft_wrap=True)
     page = finished.path / "report.html"
@@ -93,8 +94,6 @@ def _played(
     settings: Settings,
     say: Callable[[int, int], None] | None,
 ) -> Rollout:
-    from fedlite.report.rollout_page import write_rollout_report
-
     finished = play(plan, out=out, settings=settings, progress=say)
-    write_rollout_report(finished.path)
+    finished.write_page()
     return finished

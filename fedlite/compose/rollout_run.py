@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fedlite.compose import rollout_models, rollout_power, rollout_watched
+from fedlite.compose.finished_rollout import Rollout
 from fedlite.compose.pools import check_backend
 from fedlite.compose.program import Program
 from fedlite.compose.rollout_facts import facts
@@ -29,14 +29,6 @@ if TYPE_CHECKING:
 
     from fedlite.compose.backend import Wanted
     from fedlite.scenario.rollout.plan import RolloutPlan
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """Finished rehearsals in their directory."""
-
-    path: Path
-    summary: dict[str, Any]
 
 
 def rehearse(
@@ -76,9 +68,8 @@ def rehearse(
         # All are on their way before the first is waited for.
         tickets = [rehearsals.start(world, 0, plan.replications) for world in range(len(plan.worlds))]
         runs = [rehearsals.collect(of_one_world) for of_one_world in tickets]
-    summary = _summary(plan, made, runs)
-    _write(directory, summary, runs)
-    return Rollout(directory.path, summary)
+    _write(directory, _summary(plan, made, runs), runs)
+    return Rollout(directory.path)
 
 
 def _directory(plan: RolloutPlan, out: Path | None) -> RunDirectory:

@@ -64,6 +64,8 @@ SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "s
 MOST_POINTS: Final = 5_000
 """No figure holds more points; larger tables are aggregated first."""
 LONGEST_LABEL: Final = 26
+NARROW_PX: Final = 520
+"""Below it a figure is that of a phone, or of a column on paper; `page.js` has the same number."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,12 @@ class View:
     label: str
     traces: list[dict[str, Any]]
     layout: dict[str, Any] = field(default_factory=dict)
+    narrow: dict[str, Any] = field(default_factory=dict)
+    """What of the layout is otherwise on less than `NARROW_PX`; a `height` there is that of the figure."""
+
+    def at(self, width_px: float) -> dict[str, Any]:
+        """Return the layout at a width."""
+        return self.layout | (self.narrow if width_px < NARROW_PX else {})
 
 
 @dataclass(frozen=True)
@@ -98,11 +106,11 @@ class Figure:
     height: int = 340
 
     def spec(self) -> dict[str, Any]:
-        """Return what the page's script draws: `{height, views: [{traces, layout}]}`, free of not-a-numbers.
+        """Return what the page's script draws: `{height, views: [{traces, layout, narrow}]}`, free of not-a-numbers.
 
         Numbers have as many digits as anybody could see.
         """
-        views = [{"traces": view.traces, "layout": view.layout} for view in self.views]
+        views = [{"traces": view.traces, "layout": view.layout, "narrow": view.narrow} for view in self.views]
         return dict(_short(finite({"height": self.height, "views": views})))
 
     def plotly(self, view: int = 0, *, dark: bool = False) -> Any:

@@ -16,6 +16,7 @@ from fedlite.errors import FedliteError
 from fedlite.report import drawing
 from fedlite.report.figure import DARK, LIGHT, Figure, TextTable
 from fedlite.report.markup import Child, Safe, data_script, plain, safe_join, script, source_hash, tag
+from fedlite.report.sharing import packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,7 @@ def render(page: Page, linked: str | None = None) -> str:
         _contents(sections),
         tag("main", *(_section(section) for section in sections), id="report"),
         tag("footer", "Written by fedlite. This page ", _made_of(linked), " and makes no connection to anything."),
-        data_script("figures", {name: figure.spec() for name, figure in figures.items()}),
+        data_script("figures", packed({name: figure.spec() for name, figure in figures.items()})),
         data_script("themes", {"light": LIGHT, "dark": DARK}),
         tag("script", src=linked) if linked else None,
         *(script(source) for source in own),

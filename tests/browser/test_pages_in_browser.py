@@ -87,6 +87,36 @@ def pages(tmp_path_factory):
     }
 
 
+@pytest.fixture(scope="module")
+def front(tmp_path_factory):
+    """A page with a front of ten points that lie close to each other, the hours of a day, and three columns."""
+    import polars as pl
+
+    from fedlite.learning.objectives import Metric
+    from fedlite.report.figure import TextTable
+    from fedlite.report.figures import calendar, fronts
+    from fedlite.report.markup import Safe
+    from fedlite.report.page import Page, Section, write_page
+    from fedlite.report.trade_off import TradeOffs
+
+    rows = [
+        {"label": f"top {i} %, fp16", "seed": 1, "accuracy": 0.85 + 0.004 * (i % 4), "epsilon": None}
+        | dict.fromkeys(("up_bytes", "energy_j", "virtual_time_s"), 3e3 + 100.0 * i)
+        for i in range(10)
+    ]
+    frame = pl.DataFrame(rows, schema_overrides={"epsilon": pl.Float64})
+    numbers = ("accuracy", "up_bytes", "energy_j", "virtual_time_s", "epsilon")
+    ends = [(pl.col(name) * (1 + way * 0.005)).alias(f"{name}_{end}") for name in numbers
+            for end, way in (("low", -1), ("high", 1), ("min", -1), ("max", 1))]  # fmt: skip
+    figure = fronts.fronts(frame.with_columns(ends), TradeOffs(frame, Metric("accuracy", "max")))
+    hours = calendar.over_the_day({"rounds_per_hour": [1.0] * 24, "check_ins_by_hour": [9] * 24})
+    head = ("", "Mean or total", "95th percentile")
+    table = TextTable("t", head, (("Never checked in, of those that may", "80.3 J (0.23 %)", "331 J (0.53 %)"),),
+                      frozenset({1, 2}))  # fmt: skip
+    section = Section("a", "A", None, [figure, hours, table])
+    return write_page(Page("f", "k", Safe(""), [], [section]), tmp_path_factory.mktemp("front") / "page.html")
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("name", ["run", "hostile", "failed", "empty", "compare", "study", "rollout"])
 def test_a_page_is_drawn_in_silence_and_fits_the_screen(browser, pages, name, width):
@@ -146,6 +176,64 @@ def test_no_table_is_wider_than_a_phone(browser, pages, name):
     wider = "Array.from(document.querySelectorAll('.wide')).filter((one) => one.scrollWidth > one.clientWidth)"
     assert browser.evaluate(f"{wider}.map((one) => one.getAttribute('aria-label'))") == []
     assert browser.evaluate("document.querySelectorAll('.wide').length") > 2
+
+
+def test_words_of_a_heading_are_whole_on_a_phone(browser, front):
+    """A table of three columns broke "percentile" before its last letter."""
+    browser.open(front, width=390)
+    broken = """Array.from(document.querySelectorAll('table:not(.stack) thead th')).filter((cell) => {
+      const lines = (text) => {
+        const range = document.createRange();
+        range.selectNodeContents(text);
+        return new Set(Array.from(range.getClientRects(), (one) => Math.round(one.top))).size;
+      };
+      return lines(cell) > cell.textContent.split(' ').length;
+    }).map((cell) => cell.textContent)"""
+    assert browser.evaluate("document.querySelectorAll('table:not(.stack) thead th').length") >= 3
+    assert browser.evaluate(broken) == []
+
+
+def overlapping(browser, selector):
+    """Return which of the texts that a selector finds lie on one another."""
+    return browser.evaluate(
+        f"""(() => {{
+          const found = Array.from(document.querySelectorAll({selector!r})).map((one) => [one.textContent, one.getBoundingClientRect()]);
+          return found.flatMap(([text, a], i) => found.slice(i + 1).filter(([, b]) =>
+            a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1
+          ).map(([other]) => [text, other]));
+        }})()"""  # noqa: E501
+    )
+
+
+def test_hours_do_not_lie_on_one_another_on_a_phone(browser, front):
+    browser.open(front, width=390)
+    hours = "#plot-calendar .xtick text"
+    assert browser.evaluate(f"document.querySelectorAll({hours!r}).length") > 5
+    assert overlapping(browser, hours) == []
+
+
+def test_titles_of_axes_are_whole_and_names_of_small_charts_apart_on_a_phone(browser, pages):
+    browser.open(pages["rollout"], width=390)
+    names = "#plot-coverage-by-class .annotation-text"
+    assert browser.evaluate(f"document.querySelectorAll({names!r}).length") > 5
+    assert overlapping(browser, names) == []
+    out = """Array.from(document.querySelectorAll('.plot')).flatMap((plot) => {
+      const frame = plot.getBoundingClientRect();
+      return Array.from(plot.querySelectorAll('.xtitle')).filter((title) => {
+        const own = title.getBoundingClientRect();
+        return own.left < frame.left - 1 || own.right > frame.right + 1;
+      }).map((title) => title.textContent);
+    })"""
+    assert browser.evaluate(out) == []
+    assert browser.evaluate("document.querySelectorAll('.xtitle tspan').length") > 1
+
+
+@pytest.mark.parametrize("width", [760, 1280])
+def test_names_of_a_front_lie_on_no_other_name_nor_point(browser, front, width):
+    browser.open(front, width=width)
+    names = "#plot-fronts .textpoint text, #plot-fronts .annotation-text"
+    assert browser.evaluate(f"document.querySelectorAll({names!r}).length") == 10
+    assert overlapping(browser, f"{names}, #plot-fronts .points path") == []
 
 
 def test_colours_follow_the_reader(browser, pages):

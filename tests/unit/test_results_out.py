@@ -127,14 +127,6 @@ def test_the_command_line_writes_csv_of_a_run_and_of_a_study(swept, tmp_path):
     assert told.exit_code == 0
 
 
-@pytest.mark.parametrize("option", ["--csv", "--figures"])
-def test_a_rollout_has_neither_tables_nor_figures_for_papers(tmp_path, option):
-    (tmp_path / "rollout.json").write_text("{}")
-    error = invoke("report", tmp_path, option, tmp_path).exception
-    assert isinstance(error, FedliteError)
-    assert f"{option}: got {tmp_path}, a rehearsed rollout, expected a run or a study" in str(error)
-
-
 @pytest.mark.figures
 def test_the_command_line_writes_figures_of_a_run_and_of_a_study(swept, tmp_path, monkeypatch):
     for kind, name in ((Run, "fairness"), (Sweep, "fronts")):

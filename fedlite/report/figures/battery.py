@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from fedlite.report.figure import Figure, Scale, TextTable, View, bars_height, labels, wide_range
-from fedlite.report.figures.shapes import axis, boxes, rows_axis
+from fedlite.report.figure import Figure, Scale, TextTable, View, bars_height, labels
+from fedlite.report.figures.shapes import axis, box_axis, boxes, rows_axis
 from fedlite.report.words import count, percent, quantity
 
 
@@ -27,7 +27,7 @@ def by_class(used: pl.DataFrame, levels: pl.DataFrame, column: str) -> Figure | 
         views=(_used(joined, names), _levels(joined, names)),
         caption=(
             "Used by a job: part of the charge the device had when the job began; zero while it runs "
-            "on its charger. Before and "
+            "on its charger, and on a logarithmic axis a box that goes down to zero is cut off at the left. Before and "
             "after: median charge, as part of the fullest charge seen in the class."
         ),
         alt=(
@@ -40,13 +40,10 @@ def by_class(used: pl.DataFrame, levels: pl.DataFrame, column: str) -> Figure | 
 
 
 def _used(joined: pl.DataFrame, names: list[str]) -> View:
-    log = wide_range([*joined["q05"].to_list(), *joined["q95"].to_list()])
-    layout = {
-        "xaxis": axis("charge used by one job (%)", log=log),
-        "yaxis": rows_axis(names),
-        "showlegend": False,
-    }
-    return View("Used by a job", [boxes(joined, names, Scale(0.01, "%"))], layout)
+    scale = Scale(0.01, "%")
+    across = box_axis("charge used by one job (%)", joined, scale)
+    layout = {"xaxis": across, "yaxis": rows_axis(names), "showlegend": False}
+    return View("Used by a job", [boxes(joined, names, scale)], layout)
 
 
 def _levels(joined: pl.DataFrame, names: list[str]) -> View:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from fedlite.report.trade_off import TradeOffs
 
 GRID = 120
+"""Points of a curve."""
+MOST_OF_GRID = 840
+"""Points of all curves of a view together, so that the page of many stays small."""
 MOST_LINES = 14
 
 
@@ -117,6 +120,7 @@ def _told(settings: pl.DataFrame, metric: Metric, right: str, up: str) -> View:
         "xaxis": axis(f"{right} ({scale.unit})" if scale.unit else right),
         "yaxis": {**measure.value_axis(upright), "rangemode": "normal"},
         "showlegend": False,
+        "annotations": _leads(placed, upright, right, scale, "$text"),
     }
     return View("As asked", [_points("settings", placed, "$blue", "circle", "$text", upright, right, scale)], layout)
 
@@ -152,6 +156,12 @@ def _front(settings: pl.DataFrame, trade_offs: TradeOffs, cost: Cost) -> View:
         "xaxis": axis(f"{cost.words} ({scale.unit})" if scale.unit else cost.words),
         "yaxis": {**measure.value_axis(metric), "rangemode": "normal"},
         "showlegend": True,
+        "annotations": [
+            lead
+            for _, part, colour, _, ink in parts
+            if _are_named(colour, part)
+            for lead in _leads(part, metric, column, scale, ink)
+        ],
     }
     return View(cost.name, traces, layout)
 
@@ -159,21 +169,44 @@ def _front(settings: pl.DataFrame, trade_offs: TradeOffs, cost: Cost) -> View:
 def _placed(settings: pl.DataFrame, metric: Metric, column: str) -> pl.DataFrame:
     """Return the settings with the place of each one's name, null where there is none left."""
     whiskers = settings.with_columns(
-        pl.col(f"{metric.name}_low").fill_null(pl.col(metric.name)).alias("low"),
-        pl.col(f"{metric.name}_high").fill_null(pl.col(metric.name)).alias("high"),
+        pl.col(f"{name}_{end}").fill_null(pl.col(name)).alias(f"{name}_{end}")
+        for name in (metric.name, column)
+        for end in ("low", "high")
     )
-    low, high = whiskers["low"].min(), whiskers["high"].max()
+    low, high = whiskers[f"{metric.name}_low"].min(), whiskers[f"{metric.name}_high"].max()
     end = settings[f"{column}_max"].max()
     shares = whiskers.select(
         pl.col("label").cast(pl.String),
         (pl.col(column) / (end or 1.0)).alias("x"),
         *(
-            ((pl.col(name) - low) / ((high - low) or 1.0)).alias(part)  # type: ignore[operator]  # columns of floats
-            for part, name in (("y", metric.name), ("low", "low"), ("high", "high"))
+            ((pl.col(f"{metric.name}{part}") - low) / ((high - low) or 1.0)).alias(f"y{part}")  # type: ignore[operator]  # columns of floats
+            for part in ("", "_low", "_high")
         ),
+        *((pl.col(f"{column}{part}") / (end or 1.0)).alias(f"x{part}") for part in ("_low", "_high")),
     )
     places = placing.positions([placing.Point(*row) for row in shares.iter_rows()])
-    return settings.with_columns(pl.Series("place", places, dtype=pl.String))
+    far = [None if place is None or isinstance(place, str) else place for place in places]
+    return settings.with_columns(
+        pl.Series("place", [placing.beside(place) for place in places], dtype=pl.String),
+        pl.Series("dx", [place and place[0] for place in far], dtype=pl.Float64),
+        pl.Series("dy", [place and place[1] for place in far], dtype=pl.Float64),
+    )
+
+
+def _leads(rows: pl.DataFrame, metric: Metric, column: str, scale: Scale, ink: str) -> list[dict[str, Any]]:
+    """Return the names that stand farther away from their points."""
+    return [
+        lead
+        for row in rows.drop_nulls("dx").iter_rows(named=True)
+        for lead in placing.led(
+            label(str(row["label"])), row[column] / scale.factor, row[metric.name], (row["dx"], row["dy"]), ink
+        )
+    ]
+
+
+def _are_named(colour: str, rows: pl.DataFrame) -> bool:
+    """Tell whether points have their names beside them: those of the front, and others if they are not very many."""
+    return colour == "$blue" or rows.height <= MOST_LINES
 
 
 def _points(
@@ -187,14 +220,13 @@ def _points(
     scale: Scale,
 ) -> dict[str, Any]:
     names = [label(str(text)) for text in rows["label"]]
-    shown = colour == "$blue" or rows.height <= MOST_LINES
     return {
         "type": "scatter",
-        "mode": "markers+text" if shown else "markers",
+        "mode": "markers+text" if _are_named(colour, rows) else "markers",
         "name": name,
         "x": scale.of(rows[column].to_list()),
         "y": rows[metric.name].to_list(),
-        # A name without a place is told on hovering only, as are all where there are very many.
+        # A name without a place beside its point has a line to it, or is told on hovering only.
         "text": [name if place else "" for name, place in zip(names, rows["place"], strict=True)],
         "textposition": [place or "bottom right" for place in rows["place"]],
         "hovertext": names,
@@ -248,10 +280,11 @@ def _curves(
 ) -> View:
     everything = [value for several in shown.values() for curve in several for value in curve[column].to_list()]
     scale = scale_for(everything, dimension) if dimension else Scale(1.0, "")
+    points = min(GRID, MOST_OF_GRID // len(shown))
     traces = [
         trace
         for position, (text, several) in enumerate(shown.items())
-        for trace in _mean_and_band(position, text, several, column, scale, metric)
+        for trace in _mean_and_band(position, text, several, column, scale, metric, points)
     ]
     title = f"{words} ({scale.unit})" if scale.unit else words
     layout = {"xaxis": axis(title), "yaxis": measure.value_axis(metric), "showlegend": True}
@@ -259,11 +292,11 @@ def _curves(
 
 
 def _mean_and_band(
-    position: int, text: str, several: Sequence[pl.DataFrame], column: str, scale: Scale, metric: Metric
+    position: int, text: str, several: Sequence[pl.DataFrame], column: str, scale: Scale, metric: Metric, points: int
 ) -> list[dict[str, Any]]:
     start = max(float(curve[column][0]) for curve in several)
     end = max(start, min(float(curve[column][-1]) for curve in several))
-    grid = np.linspace(start, end, GRID if end > start else 1)
+    grid = np.linspace(start, end, points if end > start else 1)
     heights = np.stack([np.interp(grid, curve[column].to_numpy(), curve[metric.name].to_numpy()) for curve in several])
     x: list[float | None] = (grid / scale.factor).tolist()
     colour = SERIES[position % len(SERIES)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from fedlite.report.figure import Figure, TextTable, View, bars_height, labels, scale_for, wide_range
-from fedlite.report.figures.shapes import axis, boxes, rows_axis, stacked
+from fedlite.report.figure import Figure, TextTable, View, bars_height, labels, scale_for
+from fedlite.report.figures.shapes import axis, box_axis, boxes, rows_axis, stacked
 from fedlite.report.words import count, quantity
 
 
@@ -41,8 +41,7 @@ def by_class(spread: pl.DataFrame, classes: pl.DataFrame, waited: pl.DataFrame, 
 
 def _distribution(joined: pl.DataFrame, names: list[str]) -> View:
     scale = scale_for(joined["q50"].to_list(), "time")
-    log = wide_range([*joined["q05"].to_list(), *joined["q95"].to_list()])
-    layout = {"xaxis": axis(f"time ({scale.unit})", log=log), "yaxis": rows_axis(names), "showlegend": False}
+    layout = {"xaxis": box_axis(f"time ({scale.unit})", joined, scale), "yaxis": rows_axis(names), "showlegend": False}
     return View("Whole job", [boxes(joined, names, scale)], layout)
 
 

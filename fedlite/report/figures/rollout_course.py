@@ -9,7 +9,7 @@ import numpy as np
 
 from fedlite.report.figure import MOST_POINTS, Figure, TextTable, scale_for
 from fedlite.report.figures.rollout_reasons import LOOKS, words
-from fedlite.report.figures.rollout_shapes import each_world, thinned
+from fedlite.report.figures.rollout_shapes import each_world, seen, thinned
 from fedlite.report.figures.shapes import axis
 from fedlite.report.words import capitalised, percent, quantity
 from fedlite.rollout.course import NOT_ASKED, STANDS, WAITING
@@ -86,7 +86,7 @@ def _area(data: RolloutData, layers: Floats, scale: Scale, shown: int) -> tuple[
     there = _there(layers)
     places = thinned(shown, MOST_POINTS // len(there))
     x = (data.times_s[places] / scale.factor).tolist()
-    traces = [_layer(stand, x, layers[STANDS.index(stand), places].tolist()) for stand in there]
+    traces = [_layer(stand, x, seen(layers[STANDS.index(stand), places])) for stand in there]
     layout = {
         "xaxis": axis(f"since the rollout began ({scale.unit})", range=[0, x[-1]]),
         "yaxis": axis("share of the fleet", tickformat=".0%", range=[0, 1]), "hovermode": "x unified",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fedlite.report.figure import MOST_POINTS, Figure, TextTable, View, label, scale_for
-from fedlite.report.figures.rollout_shapes import area, each_world, line, thinned
+from fedlite.report.figure import Figure, TextTable, View, label, scale_for
+from fedlite.report.figures.rollout_shapes import area, each_world, line, seen, thinned
 from fedlite.report.figures.shapes import axis
 from fedlite.report.words import count, percent, quantity
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = 3
 """Classes side by side."""
+_NARROW_COLUMNS: Final = 2
 MOST_CLASSES: Final = 24
 """Of the figure; the table has all."""
 _ROW: Final = 160
@@ -30,6 +31,8 @@ _LEAST: Final = 24
 _TABLE_ROWS: Final = 16
 _MOST_TIMES: Final = 81
 """Points of a small chart."""
+_MOST_NUMBERS: Final = 6_000
+"""Of all small charts in all worlds, so that a page of many stays small."""
 _SHARE: Final[dict[str, Any]] = {"tickformat": ".0%", "range": [0, 1.02]}
 
 
@@ -71,17 +74,17 @@ def _compared(data: RolloutData, scale: Scale, shown: int) -> list[View]:
     if len(data.worlds) == 1:
         return []
     x = _times(data, scale)[:shown]
-    traces = [line(world.name, x, data.coverage(world)[1, :shown].tolist(), i) for i, world in enumerate(data.worlds)]
+    traces = [line(world.name, x, seen(data.coverage(world)[1, :shown]), i) for i, world in enumerate(data.worlds)]
     return [View("All worlds", traces, _layout(scale))]
 
 
 def _fan(data: RolloutData, world: World, scale: Scale, shown: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    x, (low, middle, high) = _times(data, scale)[:shown], data.coverage(world)[:, :shown]
+    x, (low, middle, high) = _times(data, scale)[:shown], map(seen, data.coverage(world)[:, :shown])
     steps = {"shape": "hv", "color": "$grey", "width": 1.6, "dash": "dot"}
     traces = [
-        area(x, low.tolist(), high.tolist()),
-        line("let in (median)", x, data.let_in(world)[:shown].tolist(), line=steps),
-        line("runs the new model (median)", x, middle.tolist()),
+        area(x, low, high),
+        line("let in (median)", x, seen(data.let_in(world)[:shown]), line=steps),
+        line("runs the new model (median)", x, middle),
     ]
     return traces, _layout(scale)
 
@@ -123,36 +126,51 @@ def by_class(data: RolloutData) -> Figure | None:
     return Figure(
         id="coverage-by-class",
         title="Coverage by device class",
-        views=tuple(each_world(data, lambda world: _grid(data, world, shown, scale, until))),
+        views=tuple(
+            View(world.name, *_charts(data, world, shown, scale, until), _narrow(shown, scale)) for world in data.worlds
+        ),
         caption=f"As above, for each class: one that stays low is one that the rollout does not get to.{more}",
         alt=f"{len(shown)} small line charts, one per device class, of the share with the new model over time.",
         table=_class_table(data, classes),
-        height=60 + _ROW * -(-len(shown) // COLUMNS),
+        height=_height(len(shown), COLUMNS),
     )
 
 
-def _grid(
+def _height(classes: int, columns: int) -> int:
+    return 60 + _ROW * -(-classes // columns)
+
+
+def _charts(
     data: RolloutData, world: World, classes: list[str], scale: Scale, until: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    places = thinned(until, min(MOST_POINTS // (3 * len(classes)) - 1, _MOST_TIMES))
+    curves = 3 * len(classes)
+    places = thinned(until, min(max(_LEAST, _MOST_NUMBERS // (curves * len(data.worlds))), _MOST_TIMES))
     x = (data.times_s[places] / scale.factor).tolist()
     traces: list[dict[str, Any]] = []
     layout: dict[str, Any] = {"showlegend": False, "annotations": [], "margin": {"l": 48, "r": 12, "t": 30, "b": 40}}
-    rows = -(-len(classes) // COLUMNS)
     for i, name in enumerate(classes):
-        low, middle, high = (curve[places].tolist() for curve in data.coverage(world, name))
+        low, middle, high = (seen(curve[places]) for curve in data.coverage(world, name))
         axes: dict[str, Any] = {"xaxis": f"x{i + 1}", "yaxis": f"y{i + 1}"}
         hover = f"{_plain(name)}<br>%{{x:.3~g}} {scale.unit}: %{{y:.1%}}<extra></extra>"
         traces += [area(x, low, high, **axes), line(name, x, middle, hovertemplate=hover, **axes)]
-        layout |= _axes(i, rows, len(classes), scale)
+        layout |= _axes(i, COLUMNS, len(classes), scale)
         layout["annotations"].append(_heading(i, f"{name} ({count(data.classes[name])})"))
     return traces, layout
 
 
-def _axes(i: int, rows: int, number: int, scale: Scale) -> dict[str, Any]:
-    column, row = i % COLUMNS, i // COLUMNS
-    wide, high = 1.0 / COLUMNS, 1.0 / rows
-    bottom = i + COLUMNS >= number
+def _narrow(classes: list[str], scale: Scale) -> dict[str, Any]:
+    """Return what is otherwise on a phone: fewer charts side by side, so that the names above them have room."""
+    layout: dict[str, Any] = {"height": _height(len(classes), _NARROW_COLUMNS)}
+    for i in range(len(classes)):
+        layout |= _axes(i, _NARROW_COLUMNS, len(classes), scale)
+    return layout
+
+
+def _axes(i: int, columns: int, number: int, scale: Scale) -> dict[str, Any]:
+    rows = -(-number // columns)
+    column, row = i % columns, i // columns
+    wide, high = 1.0 / columns, 1.0 / rows
+    bottom = i + columns >= number
     own = "" if i == 0 else str(i + 1)
     across = [column * wide + 0.012, (column + 1) * wide - 0.012]
     down = [1.0 - (row + 1) * high + 0.06 / rows, 1.0 - row * high - 0.2 / rows]

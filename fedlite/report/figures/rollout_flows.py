@@ -21,6 +21,9 @@ _ROW: Final = 46
 _FRAME: Final = 80
 _LEAST: Final = 260
 _PAD: Final = 20
+_MARGIN: Final = {"t": 16, "b": 20}
+_EDGE: Final = 0.01
+"""From the side at which a thing stands to its middle, in parts of the width; plotly takes no zero."""
 
 
 def by_size(data: RolloutData) -> list[str]:
@@ -39,10 +42,11 @@ def variants(data: RolloutData) -> Figure:
     without = sum(facts_of(data, name)["variant"] is None for name in classes)
     found = {world.name: flows(data, world) for world in data.worlds}
     ends = max(len({end for _, end, _ in of}) for of in found.values())
+    height = max(_LEAST, _FRAME + _ROW * max(len(classes), ends))
     return Figure(
         id="variants",
         title="What each device class gets",
-        views=tuple(each_world(data, lambda world: _sankey(data, found[world.name]))),
+        views=tuple(each_world(data, lambda world: _sankey(data, found[world.name], height))),
         caption=(
             "On the left the classes, on the right what their devices run at the horizon or why they do not have the "
             "new model. A flow is as wide as the devices in it, means over the rehearsals. Each class gets one "
@@ -51,7 +55,7 @@ def variants(data: RolloutData) -> Figure:
         alt=f"Flows from {len(classes)} device classes to variants; {without} of them fit none. "
         + "; ".join(_said(data, *one) for one in found.items()) + ".",
         table=_table(data, classes),
-        height=max(_LEAST, _FRAME + _ROW * max(len(classes), ends)),
+        height=height,
     )  # fmt: skip
 
 
@@ -79,7 +83,7 @@ def _kinds(data: RolloutData) -> list[str]:
     return list(data.worlds[0].told["variants"])
 
 
-def _sankey(data: RolloutData, found: list[Flow]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _sankey(data: RolloutData, found: list[Flow], height: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     classes, colours = by_size(data), _colours(data)
     present = {end for _, end, _ in found}
     order = [*_kinds(data), *(words(state) for state in State if state is not State.UPDATED)]
@@ -87,11 +91,17 @@ def _sankey(data: RolloutData, found: list[Flow]) -> tuple[list[dict[str, Any]],
     total = {end: sum(devices for _, to, devices in found if to == end) for end in ends}
     names = [f"{short} ({count(data.classes[name])})" for name, short in zip(classes, labels(classes), strict=True)]
     told_ = [f"{label(end)} ({percent(total[end] / data.devices_of())})" for end in ends]
+    # Told where to stand, for plotly lays small ones on each other.
+    pad = _PAD / (height - sum(_MARGIN.values()))
+    sizes = [[float(data.classes[name]) for name in classes], [total[end] for end in ends]]
+    scale = min((1.0 - pad * (len(side) - 1)) / sum(side) for side in sizes)
     trace = {
         "type": "sankey", "arrangement": "fixed", "valueformat": ",.0f", "valuesuffix": " devices",
         "node": {
             "label": [*names, *told_], "color": ["$grey"] * len(names) + [colours[end] for end in ends], "pad": _PAD,
             "thickness": 14, "line": {"width": 0}, "hovertemplate": "%{label}<br>%{value}<extra></extra>",
+            "x": [_EDGE] * len(names) + [1.0 - _EDGE] * len(ends),
+            "y": [middle for side in sizes for middle in _middles(side, scale, pad)],
         },
         "link": {
             "source": [classes.index(name) for name, _, _ in found],
@@ -102,7 +112,13 @@ def _sankey(data: RolloutData, found: list[Flow]) -> tuple[list[dict[str, Any]],
         },
         "textfont": {"color": "$text", "size": 12.5, "shadow": "auto"},
     }  # fmt: skip
-    return [trace], {"margin": {"l": 10, "r": 10, "t": 16, "b": 20}}
+    return [trace], {"margin": {"l": 10, "r": 10, **_MARGIN}}
+
+
+def _middles(sizes: list[float], scale: float, pad: float) -> list[float]:
+    """Return the middles of things under each other, in parts of the height; all of them stand in its middle."""
+    top = (1.0 - scale * sum(sizes) - pad * (len(sizes) - 1)) / 2
+    return [top + scale * (sum(sizes[:place]) + size / 2) + pad * place for place, size in enumerate(sizes)]
 
 
 def _said(data: RolloutData, name: str, found: list[Flow]) -> str:

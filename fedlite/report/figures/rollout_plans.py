@@ -46,6 +46,9 @@ class Plotted:
     costs: Mapping[str, float]
 
 
+Placed = tuple[Plotted, placing.Place | None]
+
+
 def pareto(plans: Sequence[Plotted]) -> Figure:
     """Return time against blast radius, one point per plan; filled ones are beaten by no other in everything."""
     sizes = [cost for cost in COSTS if any(plan.costs[cost[0]] for plan in plans)] or [COSTS[0]]
@@ -91,10 +94,18 @@ def _view(plans: Sequence[Plotted], dimension: str, name: str) -> View:
         )
         if any(plan.unbeaten == unbeaten for plan in plans)
     ]  # fmt: skip
+    leads = [
+        lead
+        for plan, place in placed
+        for lead in placing.led(
+            label(plan.name), _at_s(plan.time_s["p50"], latest_s) / scale.factor, plan.blast["p95"] or 0.0, place,
+            "$text" if plan.unbeaten else "$soft",
+        )
+    ]  # fmt: skip
     x = axis(f"95 % of those that can be let in have it after ({scale.unit})")
     layout = {"xaxis": x,
               "yaxis": axis("devices that a bad model reaches", range=[0, _ROOM * _largest(plans)]),
-              "showlegend": True}  # fmt: skip
+              "showlegend": True, "annotations": leads}  # fmt: skip
     if _anything_never(plans):
         layout |= _with_never(x, latest_s / scale.factor)
     else:
@@ -118,7 +129,7 @@ def _with_never(x: dict[str, Any], latest: float) -> dict[str, Any]:
     return {"xaxis": x | own, "shapes": [fence]}
 
 
-def _places(plans: Sequence[Plotted], latest_s: float) -> list[str | None]:
+def _places(plans: Sequence[Plotted], latest_s: float) -> list[placing.Place | None]:
     """Return where the names go, those of plans that nobody beats chosen first."""
     order = sorted(range(len(plans)), key=lambda i: not plans[i].unbeaten)
     largest = _ROOM * _largest(plans)
@@ -126,6 +137,7 @@ def _places(plans: Sequence[Plotted], latest_s: float) -> list[str | None]:
         placing.Point(
             plans[i].name, _at_s(plans[i].time_s["p50"], latest_s) / (_END * latest_s),
             *((plans[i].blast[key] or 0.0) / largest for key in ("p95", "p5", "p95")),
+            *(_at_s(plans[i].time_s[key], latest_s) / (_END * latest_s) for key in ("p5", "p95")),
         )
         for i in order
     ]  # fmt: skip
@@ -137,7 +149,7 @@ def _at_s(time_s: float | None, latest_s: float) -> float:
     return _NEVER * latest_s if time_s is None else time_s
 
 
-def _points(name: str, placed: Sequence[tuple[Plotted, str | None]], latest_s: float, scale: Scale, dimension: str,
+def _points(name: str, placed: Sequence[Placed], latest_s: float, scale: Scale, dimension: str,
             dearest: float, look: tuple[str, str, str]) -> dict[str, Any]:  # fmt: skip
     colour, symbol, ink = look
     x = [{key: _at_s(bound, latest_s) / scale.factor for key, bound in plan.time_s.items()} for plan, _ in placed]
@@ -146,8 +158,9 @@ def _points(name: str, placed: Sequence[tuple[Plotted, str | None]], latest_s: f
     return {
         "type": "scatter", "mode": "markers+text", "name": name, "x": [one["p50"] for one in x],
         "y": [one["p95"] for one in y],
-        "text": [label(plan.name) if place else "" for plan, place in placed],
-        "textposition": [place or "bottom right" for _, place in placed], "textfont": {"color": ink, "size": 12},
+        "text": [label(plan.name) if placing.beside(place) else "" for plan, place in placed],
+        "textposition": [placing.beside(place) or "bottom right" for _, place in placed],
+        "textfont": {"color": ink, "size": 12},
         "hovertext": [_hover(plan) for plan, _ in placed], "hovertemplate": "%{hovertext}<extra></extra>",
         "cliponaxis": False,
         "marker": {"color": colour, "size": sizes, "symbol": symbol, "opacity": 0.85,

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fedlite.report.figure import DASHES, SERIES, View, label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fedlite.report.rollout_data import RolloutData, World
+
+    Floats = NDArray[np.float64]
+
+
+_DECIMALS: Final = 5
+"""A tenth of a pixel where a dozen of them lie on one another in a figure of a thousand."""
 
 
 def line(name: str, x: Sequence[float], y: Sequence[float | None], number: int = 0, **more: Any) -> dict[str, Any]:
@@ -27,6 +36,11 @@ def area(x: Sequence[float], low: Sequence[float], high: Sequence[float], **more
         "fillcolor": "$blue-band", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False,
     }  # fmt: skip
     return trace | more
+
+
+def seen(shares: Floats) -> list[float]:
+    """Return shares with the decimals that can be seen where the axis goes from nothing to all."""
+    return [float(share) for share in shares.round(_DECIMALS)]
 
 
 def each_world(data: RolloutData, view: Callable[[World], tuple[list[dict[str, Any]], dict[str, Any]]]) -> list[View]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Final
 
-from fedlite.report.figure import Scale, label
+from fedlite.report.figure import Scale, label, wide_range
+from fedlite.report.markup import finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,12 +14,30 @@ if TYPE_CHECKING:
     import polars as pl
 
 Numbers = list[float | None]
+_QUANTILES: Final = ("q05", "q25", "q50", "q75", "q95")
+_ROOM: Final = 0.04
+"""Of an axis on each side of what is drawn."""
 
 
 def axis(title: str, *, log: bool = False, **more: Any) -> dict[str, Any]:
     """Return a value axis that starts at zero, or a logarithmic one."""
     kind = {"type": "log", "dtick": 1} if log else {"rangemode": "tozero"}
     return {"title": {"text": title}, **kind, **more}
+
+
+def box_axis(title: str, frame: pl.DataFrame, scale: Scale) -> dict[str, Any]:
+    """Return the axis of boxes, logarithmic where they span very much; those down to zero then begin at its end.
+
+    `frame` is a `tables.spread`.
+    """
+    ends = [*frame["q05"].to_list(), *frame["q95"].to_list()]
+    if not wide_range(ends):
+        return axis(title)
+    # Told: with zeros among the numbers plotly finds an end of its own, beyond which whole boxes lie.
+    values = [value for name in _QUANTILES for value in finite(frame[name].to_list()) if value]
+    known = [math.log10(value / scale.factor) for value in values]
+    room = _ROOM * (max(known) - min(known))
+    return axis(title, log=True, range=[min(known) - room, max(known) + room])
 
 
 def rows_axis(names: Sequence[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
 POINTS_PER_PIXEL: Final = 0.5
 """A page's pixel on paper, where a figure is about half as wide as on a screen."""
@@ -27,8 +28,6 @@ _STEPS: Final = {"hv": "steps-post", "vh": "steps-pre", "hvh": "steps-mid"}
 _HATCHES: Final = {"/": "////", "\\": "\\\\\\\\", "x": "xxxx", ".": "....", "": ""}
 _WIDTH: Final = 0.8
 """Of the space of a row, what its bars or its box take together."""
-_NEAR: Final = 3.0
-"""Points between a mark and its name."""
 
 
 def colour(text: str) -> Any:
@@ -37,6 +36,11 @@ def colour(text: str) -> Any:
         return text
     red, green, blue, alpha = (float(part) for part in text[5:-1].split(","))
     return (red / 255, green / 255, blue / 255, alpha)
+
+
+def plain(text: Any) -> str:
+    """Return a label as it is read: plotly's are a small HTML."""
+    return html.unescape(str(text))
 
 
 def dash(name: str | None) -> Any:
@@ -59,17 +63,20 @@ class Rows:
     def __init__(self, ax: Axes, layout: dict[str, Any], bars: Sequence[dict[str, Any]]) -> None:
         self.ax = ax
         self.is_stacked = layout.get("barmode") == "stack"
-        self._lanes = 1 if self.is_stacked else max(1, len(bars))
+        # Bars that say themselves where they begin do not stand beside each other.
+        self._lanes = 1 if self.is_stacked or layout.get("barmode") == "overlay" else max(1, len(bars))
         self._space = 1.0 - layout.get("bargap", 1.0 - _WIDTH)
         self._reached: dict[float, float] = {}
         self._next = 0
+        self.layers: NDArray[np.float64] | float = 0.0
+        """How high the layers of points over each other reach so far."""
 
     def lane(self, at: list[float]) -> tuple[list[float], float]:
         """Return the middles and the thickness of a trace's bars."""
         steps = np.diff(np.unique(at)) if len(set(at)) > 1 else np.array([1.0])
         width = self._space * float(steps.min()) / self._lanes
         lane, self._next = self._next, self._next + 1
-        offset = 0.0 if self.is_stacked else (lane - (self._lanes - 1) / 2) * width
+        offset = 0.0 if self._lanes == 1 else (lane - (self._lanes - 1) / 2) * width
         return [place + offset for place in at], width
 
     def stacked(self, at: list[float], lengths: list[float]) -> list[float]:
@@ -89,6 +96,9 @@ def scatter(rows: Rows, trace: dict[str, Any]) -> None:
     if trace.get("fill") == "toself":
         fill = colour(trace.get("fillcolor", line.get("color", LIGHT["$blue"])))
         ax.fill(x, y, facecolor=fill, alpha=trace.get("opacity"), linewidth=0, zorder=1.5, label=_name(trace))
+        return
+    if "stackgroup" in trace:
+        _layer(rows, x, y, trace)
         return
     if "error_x" in trace or "error_y" in trace:
         _whiskers(ax, x, y, trace)
@@ -112,8 +122,24 @@ def scatter(rows: Rows, trace: dict[str, Any]) -> None:
         label=_name(trace),
         zorder=2.5,
     )
-    if "text" in mode:
-        _names(ax, x, y, trace)
+
+
+def _layer(rows: Rows, x: list[float], y: list[float], trace: dict[str, Any]) -> None:
+    """Draw what lies on the layers before it."""
+    bottom = rows.layers
+    rows.layers = bottom + np.nan_to_num(np.asarray(y))
+    rows.ax.fill_between(
+        x,
+        bottom,
+        rows.layers,
+        step="post" if trace.get("line", {}).get("shape") == "hv" else None,
+        facecolor=colour(trace["fillcolor"]),
+        hatch=_HATCHES[trace.get("fillpattern", {}).get("shape", "")],
+        edgecolor=LIGHT["$paper"],
+        linewidth=0.3,
+        label=_name(trace),
+        zorder=1.5,
+    )
 
 
 def bars(rows: Rows, trace: dict[str, Any]) -> None:
@@ -121,14 +147,16 @@ def bars(rows: Rows, trace: dict[str, Any]) -> None:
     lying = trace.get("orientation") == "h"
     at, lengths = (trace["y"], trace["x"]) if lying else (trace["x"], trace["y"])
     length = [0.0 if value is None else float(value) for value in lengths]
-    begin = rows.stacked(at, length)
+    begin = trace.get("base") or rows.stacked(at, length)
     middles, width = rows.lane(at)
+    width = trace.get("width", width)
     look = trace.get("marker", {})
     style: dict[str, Any] = {
         "color": colour(look.get("color", LIGHT["$blue"])),
         "hatch": _HATCHES[look.get("pattern", {}).get("shape", "")],
         "edgecolor": LIGHT["$paper"],
         "linewidth": 0.0,
+        "alpha": trace.get("opacity"),
         "label": _name(trace),
     }
     if lying:
@@ -164,7 +192,7 @@ def _numbers(values: Sequence[Any]) -> list[float]:
 
 def _name(trace: dict[str, Any]) -> str:
     """Return what a trace is called in the legend; what begins with an underscore is not in it."""
-    name = html.unescape(str(trace.get("name", "")))
+    name = plain(trace.get("name", ""))
     return name if name and trace.get("showlegend", True) else "_"
 
 
@@ -178,23 +206,3 @@ def _whiskers(ax: Axes, x: list[float], y: list[float], trace: dict[str, Any]) -
             errors[f"{way}err"] = np.maximum(np.nan_to_num([less, more]), 0.0)
     ink = colour((trace.get("error_x") or trace["error_y"]).get("color", LIGHT["$grey"]))
     ax.errorbar(x, y, **errors, fmt="none", ecolor=ink, elinewidth=0.6, capsize=1.5, capthick=0.6, zorder=2)
-
-
-def _names(ax: Axes, x: list[float], y: list[float], trace: dict[str, Any]) -> None:
-    ink = colour(trace.get("textfont", {}).get("color", LIGHT["$text"]))
-    given = trace.get("textposition", "middle center")
-    places = [given] * len(x) if isinstance(given, str) else given
-    for at_x, at_y, text, place in zip(x, y, trace["text"], places, strict=True):
-        upright, aside = str(place).split()
-        shift = {"left": -_NEAR, "right": _NEAR}.get(aside, 0.0), {"top": _NEAR, "bottom": -_NEAR}.get(upright, 0.0)
-        ax.annotate(
-            html.unescape(str(text)),
-            (at_x, at_y),
-            shift,
-            textcoords="offset points",
-            ha={"left": "right", "right": "left"}.get(aside, "center"),
-            va={"top": "bottom", "bottom": "top"}.get(upright, "center"),
-            color=ink,
-            fontsize=6.0,
-            annotation_clip=False,
-        )

@@ -23,8 +23,6 @@ COLUMN_MM: Final = 85.0
 """Width of a column of most journals' two."""
 _NARROWEST_MM, _WIDEST_MM = 40.0, 600.0
 _MM_PER_INCH: Final = 25.4
-_MM_PER_PIXEL: Final = 0.17
-"""Of a figure's height on the page: 30 pixels of a row are the 5 mm that a line of 7 points wants with some air."""
 _STYLE: Final[dict[str, Any]] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that it is the same everywhere
@@ -119,9 +117,10 @@ def named_views(figure: Figure) -> list[tuple[str, View]]:
 def _saved(view: View, height: int, path: Path, kind: str, width_mm: float) -> Path:
     from matplotlib.figure import Figure as Canvas
 
-    from fedlite.report.paper.drawn import draw
+    from fedlite.report.paper.drawn import MM_PER_PIXEL, draw
 
-    canvas = Canvas(figsize=(width_mm / _MM_PER_INCH, height * _MM_PER_PIXEL / _MM_PER_INCH), layout="constrained")
+    height_mm = view.at(width_mm / MM_PER_PIXEL).get("height", height) * MM_PER_PIXEL
+    canvas = Canvas(figsize=(width_mm / _MM_PER_INCH, height_mm / _MM_PER_INCH), layout="constrained")
     draw(canvas, view, width_mm)
     part = path.with_name(f".{path.name}.part")
     try:

@@ -96,4 +96,6 @@ def test_before_a_coder_of_bytes_indices_lie_within_bytes_and_say_the_same(clust
     coded = EntropyCoding("range").deliver(plain, None)
     assert torch.equal(coded.net[0].weights(), plain.net[0].weights())
     across = replace(plain, codec=("fp32", "range"))
-    assert len(coded.file()) <= min(len(across.file()), len(plain.file()) + 32)
+    # Whole bytes of which few values are used are what a coder of bytes is good at: a seventh shorter and more.
+    assert len(coded.file()) < 0.86 * len(across.file())
+    assert len(coded.file()) < len(plain.file())

@@ -132,6 +132,113 @@ def test_notes_and_lines_may_stand_at_shares_of_the_chart():
     assert ax.lines[0].get_linestyle() == ":"
 
 
+def close_points(number, *, mode="markers+text"):
+    """Return a front of points that lie close to each other, with whiskers, of which the page names the first only."""
+    names = [f"top {i + 1} % with feedback" for i in range(number)]
+    return {
+        "type": "scatter",
+        "mode": mode,
+        "x": [5.0 + 0.02 * i for i in range(number)],
+        "y": [0.85 + 0.002 * (i % 4) for i in range(number)],
+        "text": [names[0], *[""] * (number - 1)],
+        "hovertext": names,
+        "textposition": ["bottom right"] * number,
+        "marker": {"size": 11, "color": "$blue"},
+        "error_y": {"type": "data", "array": [0.004] * number, "arrayminus": [0.005] * number, "symmetric": False},
+    }
+
+
+@pytest.mark.figures
+def test_names_of_ten_close_points_do_not_lie_on_one_another_nor_on_a_point():
+    from matplotlib.transforms import Bbox
+
+    trace = close_points(10)
+    ax, canvas = axes_of(View("v", [trace], {"xaxis": {"rangemode": "tozero"}}))
+    canvas.draw_without_rendering()
+    named = [text for text in ax.texts if text.get_text()]
+    assert [text.get_text() for text in named] == trace["hovertext"]
+    boxes = [text.get_window_extent() for text in named]
+    marks = [Bbox([ax.transData.transform(at)] * 2).padded(2.5) for at in zip(trace["x"], trace["y"], strict=True)]
+    room = ax.get_window_extent().padded(1.0)
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in (*boxes[i + 1 :], *marks))
+        assert (room.x0 <= box.x0, box.x1 <= room.x1, room.y0 <= box.y0, box.y1 <= room.y1) == (True,) * 4
+    # Those farther away have a line to their points.
+    assert sum(text.arrow_patch is not None for text in ax.texts) == len(ax.texts) - len(named) > 4
+
+
+@pytest.mark.figures
+def test_points_without_names_on_the_page_have_none_here():
+    ax, _ = axes_of(View("v", [close_points(3, mode="markers")]))
+    assert not ax.texts
+
+
+@pytest.mark.figures
+def test_ticks_say_where_they_are():
+    line = LINE | {"y": [0.8602, 0.8611, 0.8653]}
+    ax, canvas = axes_of(View("v", [line], {"yaxis": {"tickformat": ".0%"}}))
+    canvas.draw_without_rendering()
+    told = [float(text.get_text().rstrip("%")) / 100 for text in ax.get_yticklabels()]
+    assert told == pytest.approx([float(tick) for tick in ax.get_yticks()])
+
+
+@pytest.mark.figures
+def test_small_charts_stand_as_their_domains_say_and_are_fewer_in_a_row_on_a_column():
+    wide = {
+        "xaxis": {"domain": [0, 0.3]}, "xaxis2": {"domain": [0.35, 0.6]}, "yaxis": {}, "yaxis2": {},
+        "annotations": [{"xref": "x2 domain", "yref": "y2 domain", "x": 0, "y": 1, "text": "second"}],
+    }  # fmt: skip
+    narrow = {"xaxis2": {"domain": [0, 0.3]}, "yaxis": {"domain": [0.6, 1]}, "yaxis2": {"domain": [0, 0.4]}}
+    view = View("v", [LINE | {"xaxis": "x1"}, LINE | {"xaxis": "x2", "y": [3, 4, 5]}], wide, narrow)
+    from matplotlib.figure import Figure as Canvas
+
+    from fedlite.report.paper.drawn import draw
+
+    for width_mm, side_by_side in ((170.0, True), (85.0, False)):
+        canvas = Canvas(figsize=(3.35, 2.4))
+        draw(canvas, view, width_mm)
+        first, second = canvas.axes
+        assert (list(first.lines[0].get_ydata()), list(second.lines[0].get_ydata())) == ([0.1, 0.4, 0.5], [3, 4, 5])
+        assert [text.get_text() for text in (*first.texts, *second.texts)] == ["second"]
+        assert (first.get_position().x0 < second.get_position().x0) == side_by_side
+        assert (first.get_position().y0 > second.get_position().y0) != side_by_side
+
+
+@pytest.mark.figures
+def test_layers_lie_on_those_before_them():
+    layer = {"type": "scatter", "stackgroup": "a", "x": [0, 1, 2], "fillcolor": "$blue", "line": {"shape": "hv"}}
+    ax, _ = axes_of(View("v", [layer | {"y": [1, 1, 1]}, layer | {"y": [2, 3, 4]}]))
+    ends = [area.get_paths()[0].get_extents().get_points()[:, 1].tolist() for area in ax.collections]
+    assert ends == [[0, 1], [1, 5]]
+
+
+@pytest.mark.figures
+def test_bars_that_say_where_they_begin_lie_in_one_row():
+    bar = {"type": "bar", "orientation": "h", "y": ["a"], "width": 0.5}
+    bars = [bar | {"x": [2], "base": [0]}, bar | {"x": [3], "base": [2]}]
+    ax, _ = axes_of(View("v", bars, {"barmode": "overlay", "yaxis": {"type": "category"}}))
+    assert [(one.get_x(), one.get_width(), one.get_y(), one.get_height()) for one in ax.patches] == [
+        (0, 2, -0.25, 0.5), (2, 3, -0.25, 0.5),
+    ]  # fmt: skip
+
+
+@pytest.mark.figures
+def test_flows_are_as_wide_as_what_goes_along_them():
+    flows = {
+        "type": "sankey",
+        "node": {"label": ["a (3)", "b (1)", "int8 &lt; 1"], "color": ["$grey"] * 3, "pad": 20},
+        "link": {"source": [0, 1], "target": [2, 2], "value": [3, 1], "color": ["$blue-flow"] * 2},
+    }
+    ax, _ = axes_of(View("v", [flows]))
+    assert [text.get_text() for text in ax.texts] == ["a (3)", "b (1)", "int8 < 1"]
+    heights = [patch.get_height() for patch in ax.patches[2:]]
+    assert heights[0] == pytest.approx(3 * heights[1])
+    assert heights[2] == pytest.approx(heights[0] + heights[1])
+    # Each flow begins at the side of its thing and ends below the one before it.
+    first, second = (patch.get_path().vertices for patch in ax.patches[:2])
+    assert first[4][1] == pytest.approx(second[3][1])
+
+
 @pytest.mark.figures
 @pytest.mark.parametrize("kind", ["svg", "pdf"])
 def test_the_same_figure_gives_the_same_bytes_whatever_the_house_style(tmp_path, kind, monkeypatch):

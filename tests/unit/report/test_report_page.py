@@ -19,6 +19,7 @@ from fedlite.report.page import Section
 from fedlite.report.run_data import read_run
 from fedlite.report.run_page import run_page, write_report
 from fedlite.units import show
+from tests.unit.report.drawn import figures_of
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 EVIL_CLASS = (
@@ -72,10 +73,6 @@ class Elements(HTMLParser):
 def page(request, write_run):
     """The text of the page of each case."""
     return write_report(write_run(**CASES[request.param])).read_text(encoding="utf-8")
-
-
-def figures_of(text):
-    return json.loads(re.search(r'id="figures">(.*?)</script>', text, re.DOTALL)[1])
 
 
 def test_every_case_gives_a_whole_page(page):
