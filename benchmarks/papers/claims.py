@@ -7,6 +7,9 @@
                          the figure, or, without one, the mean says so
     as good as another   reproduced: the interval of what it loses stays within the margin
                          same order: the mean does
+    gains more here than there
+                         reproduced: seeds tell the gain in one pair of settings from that in another pair
+                         same order: they do not, and the mean says so
     all                  not reproduced: else
 
 A run that never gets to a target counts with all that it spent, which is the least that it can be: its setting has no
@@ -66,6 +69,10 @@ class Figure:
     measure: Measure
     figure: float
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (self.label,)
+
     def judge(self, values: Values) -> Judged:
         found = values(self.label, self.measure)
         mean, reached = fmean(numbers(found).values()), all(value.reached for value in found.values())
@@ -98,6 +105,10 @@ class Better:
     than: str
     measure: Measure
     figure: float | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (self.label, self.than)
 
     def judge(self, values: Values) -> Judged:
         mine, others = values(self.label, self.measure), values(self.than, self.measure)
@@ -150,6 +161,10 @@ class AsGood:
     measure: Measure
     margin: float = 0.01
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (self.label, self.than)
+
     def judge(self, values: Values) -> Judged:
         gain = advantage(values(self.label, self.measure), values(self.than, self.measure), self.measure)
         verdict = (
@@ -162,7 +177,42 @@ class AsGood:
         return Judged(in_points(gain), verdict)
 
 
-Claim = Figure | Better | AsGood
+@dataclass(frozen=True)
+class GainsMore:
+    """What one setting gains on another is more than what a third gains on a fourth, on the same seeds.
+
+    Attributes
+    ----------
+    claim, paper : str
+        In words.
+    here, there : tuple of str
+        Two settings each, the better one first.
+    measure : Measure
+        A share.
+    """
+
+    claim: str
+    paper: str
+    here: tuple[str, str]
+    there: tuple[str, str]
+    measure: Measure
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (*self.here, *self.there)
+
+    def judge(self, values: Values) -> Judged:
+        more = paired(self._gains(values, self.here), self._gains(values, self.there))
+        if more.is_told_apart:
+            return Judged(in_points(more), Verdict.REPRODUCED if more.mean > 0 else Verdict.NOT_REPRODUCED)
+        return Judged(in_points(more), Verdict.SAME_ORDER if more.mean > 0 else Verdict.NOT_REPRODUCED)
+
+    def _gains(self, values: Values, pair: tuple[str, str]) -> dict[int, float]:
+        mine, others = (numbers(values(label, self.measure)) for label in pair)
+        return {seed: mine[seed] - others[seed] for seed in mine}
+
+
+Claim = Figure | Better | AsGood | GainsMore
 
 
 def apart(one: float, other: float) -> float:

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from claims import AsGood, Better, Claim, Figure
+from claims import AsGood, Better, Claim, Figure, GainsMore
 from measures import Accuracy, ToTarget, UpBytes
 
 SHARDS = "two shards, 10 %"
+ONE_CLASS = "FedAvg, one class a client"
 TO_97, TO_99 = ToTarget(0.97), ToTarget(0.99)
 TO_92_S, TO_92_UPDATES = ToTarget(0.92, "time_s"), ToTarget(0.92, "updates")
 FINAL, SHIPPED = Accuracy(), Accuracy(shipped=True)
@@ -139,6 +140,53 @@ PUBLISHED: dict[str, tuple[str, tuple[Claim, ...]]] = {
             Better("the same noise hurts less with more users", ORDER, "500, noise 1", "50, noise 1", FINAL),
             Better("few users: noise hurts", ORDER, "50, clipped", "50, noise 1", FINAL),
             Better("less noise is better", ORDER, "500, noise 1", "500, noise 3", FINAL),
+        ),
+    ),
+    "hsu-2019-fedavgm": (
+        "Hsu, Qi, Brown 2019: one-sided clients and momentum on the server, CIFAR-10",
+        (
+            Better("FedAvg is better at alpha 100 than at 1", ORDER, "FedAvg, alpha 100", "FedAvg, alpha 1", FINAL),
+            Better("... at alpha 1 than at 0.1", ORDER, "FedAvg, alpha 1", "FedAvg, alpha 0.1", FINAL),
+            Better("... at alpha 0.1 than with one class a client", ORDER, "FedAvg, alpha 0.1", ONE_CLASS, FINAL),
+            Better("momentum helps at alpha 100", ORDER, "FedAvgM, alpha 100", "FedAvg, alpha 100", FINAL),
+            Better("... at alpha 1", ORDER, "FedAvgM, alpha 1", "FedAvg, alpha 1", FINAL),
+            Better("... at alpha 0.1", ORDER, "FedAvgM, alpha 0.1", "FedAvg, alpha 0.1", FINAL),
+            Better(
+                "... with one class a client",
+                "46.8 points (abstract: 30.1 to 76.9 %)",
+                "FedAvgM, one class a client",
+                ONE_CLASS,
+                FINAL,
+                0.468,
+            ),
+            GainsMore(
+                "momentum helps more at alpha 1 than at 100",
+                ORDER,
+                ("FedAvgM, alpha 1", "FedAvg, alpha 1"),
+                ("FedAvgM, alpha 100", "FedAvg, alpha 100"),
+                FINAL,
+            ),
+            GainsMore(
+                "... more at alpha 0.1 than at 1",
+                ORDER,
+                ("FedAvgM, alpha 0.1", "FedAvg, alpha 0.1"),
+                ("FedAvgM, alpha 1", "FedAvg, alpha 1"),
+                FINAL,
+            ),
+        ),
+    ),
+    "reddi-2021-adaptive": (
+        "Reddi et al. 2021, ICLR: adaptive optimisers on the server, Shakespeare (table 1)",
+        (
+            AsGood("FedAdagrad is as accurate as FedAvg", ORDER, "FedAdagrad", "FedAvg", FINAL),
+            AsGood("FedAdam is as accurate as FedAvg", ORDER, "FedAdam", "FedAvg", FINAL),
+            AsGood("FedYogi is as accurate as FedAvg", ORDER, "FedYogi", "FedAvg", FINAL),
+            AsGood("FedAvgM is as accurate as FedAvg", ORDER, "FedAvgM", "FedAvg", FINAL),
+            AsGood("FedAvg is as accurate as FedAvgM", ORDER, "FedAvg", "FedAvgM", FINAL),
+            AsGood("... as FedAdagrad", ORDER, "FedAvg", "FedAdagrad", FINAL),
+            AsGood("... as FedAdam", ORDER, "FedAvg", "FedAdam", FINAL),
+            AsGood("... as FedYogi", ORDER, "FedAvg", "FedYogi", FINAL),
+            AsGood("... as FedAdam, with client rate 2", ORDER, "FedAvg, client rate 2", "FedAdam", FINAL),
         ),
     ),
 }
