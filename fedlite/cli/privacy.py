@@ -20,9 +20,16 @@ Delta = Annotated[float, typer.Option(help="Such as 1e-6; below one over the pop
 Cohort = Annotated[int | None, typer.Option(help="Clients per round (poisson: expected).")]
 Population = Annotated[int | None, typer.Option(help="Clients there are.")]
 Sampling = Annotated[
-    str, typer.Option(help="none (no amplification claimed), poisson, or fixed (uniform cohort without replacement).")
+    str,
+    typer.Option(
+        help="none (no amplification claimed), poisson, truncated-poisson, or fixed (uniform without replacement)."
+    ),
 ]
-Accountant = Annotated[str, typer.Option(help="pld or rdp, for poisson sampling.")]
+Relation = Annotated[
+    str | None, typer.Option(help="add-remove, replace-one or zero-out; by default the usual one of the sampling.")
+]
+Cap = Annotated[int | None, typer.Option(help="The most clients of a round, of truncated-poisson.")]
+Accountant = Annotated[str | None, typer.Option(help="pld or rdp; by default the tighter one that there is.")]
 _COMPUTES: Final = "computing the privacy loss distribution"
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
@@ -35,13 +42,15 @@ def epsilon(
     cohort: Cohort = None,
     population: Population = None,
     sampling: Sampling = "none",
-    accountant: Accountant = "pld",
+    relation: Relation = None,
+    cap: Cap = None,
+    accountant: Accountant = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a campaign spends, with and without amplification by sampling, and what that rests on."""
     from fedlite.privacy.planned import epsilon_of
 
-    campaign = _campaign(rounds, cohort, population, sampling, accountant)
+    campaign = _campaign(rounds, cohort, population, sampling, relation=relation, cap=cap, accountant=accountant)
     with patience(_COMPUTES):
         found = epsilon_of(noise_multiplier, delta, campaign)
     _print(campaign, found, as_json)
@@ -55,19 +64,21 @@ def calibrate(
     cohort: Cohort = None,
     population: Population = None,
     sampling: Sampling = "none",
-    accountant: Accountant = "pld",
+    relation: Relation = None,
+    cap: Cap = None,
+    accountant: Accountant = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the least noise multiplier for a target epsilon, and say what that rests on."""
     from fedlite.privacy.planned import epsilon_of, noise_multiplier_for
 
-    campaign = _campaign(rounds, cohort, population, sampling, accountant)
+    campaign = _campaign(rounds, cohort, population, sampling, relation=relation, cap=cap, accountant=accountant)
     with patience(_COMPUTES):
         found = epsilon_of(noise_multiplier_for(target_epsilon, delta, campaign), delta, campaign)
     _print(campaign, found, as_json)
 
 
-def _campaign(rounds: int, cohort: int | None, population: int | None, sampling: str, accountant: str) -> Campaign:
+def _campaign(rounds: int, cohort: int | None, population: int | None, sampling: str, **options: Any) -> Campaign:
     from fedlite.errors import FedliteError
     from fedlite.privacy.planned import Campaign
 
@@ -77,7 +88,7 @@ def _campaign(rounds: int, cohort: int | None, population: int | None, sampling:
             f"{missing}: got nothing with --sampling {sampling}, expected a number;"
             " tell both --cohort and --population, or claim no amplification with --sampling none"
         )
-    return Campaign(rounds, cohort or 1, population or cohort or 1, sampling, accountant)
+    return Campaign(rounds, cohort or 1, population or cohort or 1, sampling, **options)
 
 
 def _print(campaign: Campaign, found: Guarantee, as_json: bool) -> None:
@@ -86,10 +97,10 @@ def _print(campaign: Campaign, found: Guarantee, as_json: bool) -> None:
         return
     print(f"epsilon {found.epsilon:.6g} at delta {found.delta:g}, noise multiplier {found.noise_multiplier:.6g}")
     print(f"  accountant            {found.accountant} (dp-accounting)")
-    print(f"  neighbouring relation {found.relation}")
+    print(f"  neighbouring relation {found.relation}: {campaign.neighbours.says}")
     print(f"  without amplification epsilon {found.epsilon_without_amplification:.6g}, same relation")
-    if campaign.sampling != "none" and found.delta * campaign.population >= 1:
-        print(f"  warning               delta is no smaller than one over the population of {campaign.population}")
+    for warning in found.warnings:
+        print(f"  warning               {warning}")
     print("This holds only if:")
     for assumption in found.assumptions:
         print(f"  - {assumption}")
@@ -100,8 +111,10 @@ def _record(campaign: Campaign, found: Guarantee) -> dict[str, Any]:
     return {
         **asdict(found),
         "assumptions": list(found.assumptions),
+        "warnings": list(found.warnings),
         "rounds": campaign.rounds,
         "cohort": campaign.cohort if sampled else None,
         "population": campaign.population if sampled else None,
         "sampling": campaign.sampling,
+        "cap": campaign.cap,
     }
