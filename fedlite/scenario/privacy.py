@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from fedlite.scenario.base import Section, mistake
 from fedlite.scenario.shorthand import expanding
@@ -46,6 +46,16 @@ class _Noised(Privacy):
     more, and the run says what was spent."""
     delta: Delta | None = None
     """Epsilon is stated at this delta; without it no epsilon is stated."""
+    max_epsilon: Positive | None = None
+    """The run ends before the release that would spend more."""
+    sampling: Literal["none", "poisson", "truncated-poisson", "fixed"] = "none"
+    """How the owners of a round are drawn: "none" leaves it to the strategy and claims nothing; "poisson" draws each
+    alone with probability clients_per_round over all; "truncated-poisson" keeps at most `cap` of them; "fixed" draws
+    clients_per_round of them."""
+    relation: Literal["add-remove", "replace-one", "zero-out"] | None = None
+    """The neighbouring relation of epsilon; by default the usual one of the sampling."""
+    cap: PositiveInt | None = None
+    """Most owners of a round of truncated-poisson; by default one and a half times clients_per_round."""
 
     @model_validator(mode="after")
     def _noise_is_told_once(self) -> _Noised:
@@ -53,8 +63,16 @@ class _Noised(Privacy):
             raise mistake(
                 "got neither or both of noise_multiplier and target_epsilon, expected one", "keep one of the two"
             )
-        if self.target_epsilon is not None and self.delta is None:
-            raise mistake("got target_epsilon without delta, and epsilon means nothing alone", "write 'delta: 1e-5'")
+        for key in ("target_epsilon", "max_epsilon"):
+            if getattr(self, key) is not None and self.delta is None:
+                raise mistake(f"got {key} without delta, and epsilon means nothing alone", "write 'delta: 1e-5'")
+        if self.cap is not None and self.sampling != "truncated-poisson":
+            raise mistake(f"got cap with sampling {self.sampling!r}, which has none", "write 'truncated-poisson'")
+        if self.sampling == "fixed" and self.relation == "add-remove":
+            raise mistake(
+                "got relation 'add-remove' with sampling 'fixed', where who is added displaces another",
+                "write 'replace-one' or 'zero-out'",
+            )
         return self
 
 
@@ -79,7 +97,7 @@ class ServerFixedClipping(FixedClipping):
 
 
 class AdaptiveClipping(_Noised):
-    """The clipping norm follows a quantile of the updates' norms (Andrew et al. 2021)."""
+    """The clipping norm follows a quantile of the updates' norms (Andrew et al. 2021); z covers sum and count."""
 
     initial_clipping_norm: Positive = 0.1
     """L2 norm to begin with."""
