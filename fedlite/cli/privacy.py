@@ -1,4 +1,4 @@
-"""`fedlite privacy epsilon | calibrate`: what a campaign would spend, the noise for a target, and the assumptions."""
+"""`fedlite privacy`: what a campaign would spend, the noise for a target, the assumptions; the report of a run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from fedlite.cli.following import patience
+from fedlite.cli.privacy_report import privacy_report
 
 if TYPE_CHECKING:
     from fedlite.privacy.planned import Campaign, Guarantee
 
-privacy_app = typer.Typer(help="Differential privacy of a campaign before it runs.", no_args_is_help=True)
+privacy_app = typer.Typer(
+    help="Differential privacy: of a campaign before it runs, and of a run.", no_args_is_help=True
+)
+privacy_app.command("report")(privacy_report)
 
 Rounds = Annotated[int, typer.Option(help="Models that are released.")]
 Delta = Annotated[float, typer.Option(help="Such as 1e-6; below one over the population.")]

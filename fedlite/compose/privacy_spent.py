@@ -40,7 +40,7 @@ def privacy_spent(
         What that server published.
     """
     if terms is not None:
-        return releases.record(terms, released)
+        return {"mechanism": scenario.privacy.mechanism, "trust": "central", **releases.record(terms, released)}
     if isinstance(scenario.privacy, LocalDp):
         return _locally(scenario.privacy, ledger, clients)
     return None
@@ -53,12 +53,16 @@ def _locally(privacy: LocalDp, ledger: Ledger, clients: int) -> dict[str, Any]:
     spent = accounting.spent_locally(privacy.epsilon, privacy.delta, most)
     counts = _counts(jobs["round"][sent])
     return {
+        "mechanism": privacy.mechanism,
+        "trust": "local",
         "guarantee": True,
         "unit": "the owner of data, with all of it on all devices",
         "relation": "replace-one",
         "epsilon": spent.epsilon,
         "epsilon_without_amplification": spent.epsilon,
         "delta": spent.delta,
+        "noise_multiplier": accounting.local_noise_std(privacy.epsilon, privacy.delta, 1.0),
+        "clipping_norms": releases.range_of([privacy.clipping_norm]),
         "accountant": "exact Gaussian composition",
         "sampling": "none",
         "amplification": False,

@@ -151,7 +151,9 @@ def test_nothing_is_stated_of_a_scenario_without_a_mechanism():
 def test_a_server_that_adds_noise_is_accounted_by_what_it_published():
     released = [Release(1, 2.0, 1.0, 20, 18), Release(2, 2.0, 1.0, 20, 20)]
     found = privacy_spent(scenario(FIXED), ledger((1, 0)), 20, terms(FIXED), released)
-    assert found == record(terms(FIXED), released)
+    assert found == {
+        "mechanism": "client-fixed-clipping", "trust": "central", **record(terms(FIXED), released)
+    }  # fmt: skip
     assert found["epsilon"] == pytest.approx(accounting.spent(2.0, 1, [accounting.Release(1)] * 2, 0.001).epsilon)
 
 
