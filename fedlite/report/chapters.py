@@ -125,9 +125,7 @@ def privacy(run: RunData) -> Safe | None:
         tag("h3", heading),
         tag("p", str(found.get("statement") or "The run recorded no statement of what this protects.")),
         tag("p", WEAK) if stated and found["epsilon"] > WEAK_EPSILON else None,
-        None
-        if told is None
-        else table(TextTable("What the guarantee rests on", ("Point", "What holds"), _rows(told)), prose=True),
+        None if told is None else table(_points(told), prose=True),
         class_="card",
     )
 
