@@ -15,7 +15,7 @@ from fedlite.privacy.releases import Terms, noise_for, releases_within
 from fedlite.privacy.samplers import Draw
 from fedlite.rng import seed_of
 from fedlite.scenario.fleet import Always
-from fedlite.scenario.privacy import AdaptiveClipping
+from fedlite.scenario.privacy import AdaptiveClipping, FixedClipping
 
 if TYPE_CHECKING:
     from fedlite.fleet.state import Fleet
@@ -41,23 +41,25 @@ def terms_of(scenario: Scenario, clients: int, fleet: Fleet) -> Terms | None:
     if not privacy.central:
         return None
     population = len(np.unique(fleet.ids[~fleet.excluded] % clients))
-    if privacy.sampling != "none" and scenario.cohort > population:
+    sampled = isinstance(privacy, FixedClipping | AdaptiveClipping)
+    sampling = privacy.sampling if sampled else "none"
+    apart = sampling != "none" or not sampled
+    if apart and scenario.asked > population:
         raise FedliteError(
-            f"training.clients_per_round: got {scenario.cohort} with privacy.sampling {privacy.sampling!r}, expected at"
-            f" most the {population} owners of data that have a device; lower it"
+            f"training.clients_per_round: got {scenario.cohort}, of which {scenario.asked} are asked, with owners of"
+            f" data that are drawn apart (privacy), expected at most the {population} that have a device; lower it"
         )
-    cap = privacy.cap
-    if privacy.sampling == "truncated-poisson":
-        cap = min(cap or math.ceil(1.5 * scenario.cohort), population)
+    cap = min(privacy.cap or math.ceil(1.5 * scenario.cohort), population) if sampling == "truncated-poisson" else None
     terms = Terms(
         privacy.noise_multiplier or 0.0,
         privacy.delta,
         scenario.cohort,
         population,
-        privacy.sampling,
-        privacy.relation,
+        sampling,
+        privacy.relation if sampled else None,
         cap,
         obstacles(scenario),
+        None if sampled else _longest(privacy, population, scenario.asked),
     )
     if privacy.target_epsilon is not None:
         noise = noise_for(terms, privacy.target_epsilon, privacy.delta, scenario.training.rounds)
@@ -91,6 +93,7 @@ def guard_of(scenario: Scenario, terms: Terms, clients: int, fleet: Fleet) -> Gu
         seed=seed_of(scenario.seed, "privacy"),
         adapts=adapts,
         limit=_limit(terms, privacy),
+        longest=terms.longest,
     )
 
 
@@ -106,6 +109,17 @@ def obstacles(scenario: Scenario) -> tuple[str, ...]:
     if scenario.over_select > 1:
         found.append("rounds close with the fastest (training.over_select)")
     return tuple(found)
+
+
+def _longest(privacy: Any, population: int, asked: int) -> int:
+    """Return the rounds of a tree in which nobody is asked twice."""
+    most = population // asked
+    if privacy.restart_every is not None and privacy.restart_every > most:
+        raise FedliteError(
+            f"privacy.restart_every: got {privacy.restart_every}, expected at most {most}: {asked} of {population}"
+            " owners are asked in a round, and nobody twice in a tree; lower it, or training.clients_per_round"
+        )
+    return privacy.restart_every or max(1, most // 2)
 
 
 def _limit(terms: Terms, privacy: Any) -> int | None:

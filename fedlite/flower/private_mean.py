@@ -8,7 +8,8 @@ the noise; an error reply is one that is missing.
 References
 ----------
 McMahan, Ramage, Talwar, Zhang 2018, "Learning differentially private recurrent language models", algorithm 1 with the
-fixed-denominator estimator (section 2.2). Andrew et al. 2021 (adaptive norm).
+fixed-denominator estimator (section 2.2). Andrew et al. 2021 (adaptive norm). Kairouz et al. 2021
+(trees).
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ from fedlite.flower.post import FIRST_NODE_ID
 from fedlite.flower.records import first_of, from_record, to_record
 from fedlite.privacy.draws import DRAWS, devices_of
 from fedlite.privacy.releases import Release
+from fedlite.privacy.tree import step_noise
 from fedlite.rng import stream
 from fedlite.wire import is_float
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from flwr.serverapp import Grid
 
@@ -73,6 +75,8 @@ class Guard:
     adapts : AdaptiveNorm, optional
     limit : int, optional
         Most releases that the budget allows.
+    longest : int, optional
+        Most rounds of a tree, where the noise is that of trees: then nobody is asked twice in one.
     """
 
     noise_multiplier: float
@@ -86,6 +90,7 @@ class Guard:
     seed: int
     adapts: AdaptiveNorm | None = None
     limit: int | None = None
+    longest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,27 @@ class _Round:
 
     arrays: ArrayRecord
     drawn: int
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Nodes of drawn owners that are there, and how many owners were drawn."""
+
+    there: list[int]
+    owners: int
+
+
+class _Tree:
+    """The tree of noise that is under way: its number, the rounds it has published, and the owners asked in it."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.rounds = 0
+        self.asked: set[int] = set()
+
+    def restart(self) -> None:
+        """Begin another one."""
+        self.number, self.rounds, self.asked = self.number + 1, 0, set()
 
 
 @dataclass(frozen=True)
@@ -122,6 +148,7 @@ class PrivateMean(Strategy):
         self.norm = guard.norm
         self.releases: list[Release] = []
         self._round: _Round | None = None
+        self._tree = _Tree()
         self._floats: list[bool] = []
         """Which arrays of the model are floating numbers: told by the first, for strategies average counters too."""
 
@@ -147,16 +174,13 @@ class PrivateMean(Strategy):
             )
         if guard.on_client:
             config[compat.CLIPPING_NORM_KEY] = self.norm
-        if guard.sampling == "none":
-            messages = list(self.strategy.configure_train(server_round, arrays, config, grid))
-            drawn = len({self._owner(message.metadata.dst_node_id) for message in messages})
-        else:
-            asked, drawn = self._drawn(server_round, grid)
-            # Nobody drawn: the strategy still learns what the round began with.
-            shown = asked or list(grid.get_node_ids())[:1]
-            messages = list(self.strategy.configure_train(server_round, arrays, config, cast("Grid", _Shown(shown))))
-            messages = messages if asked else []
-        self._round = _Round(arrays, drawn)
+        seen, drawn = self._seen(server_round, grid)
+        messages = list(self.strategy.configure_train(server_round, arrays, config, seen))
+        if drawn is not None and not drawn.there:
+            messages = []
+        owners = {self._owner(message.metadata.dst_node_id) for message in messages}
+        self._tree.asked |= owners
+        self._round = _Round(arrays, len(owners) if drawn is None else drawn.owners)
         return messages
 
     def aggregate_train(
@@ -172,11 +196,14 @@ class PrivateMean(Strategy):
         start, guard = from_record(began.arrays), self.guard
         total, centred = self._sum(voices, [array.shape for array in start])
         rng = stream(guard.seed, "privacy/noise", server_round)
+        noise = self._noise(rng, [array.shape for array in start])
+        std = guard.sum_noise * self.norm
         mean = [
-            self._noisy(old, part, rng) if floats else old
-            for old, part, floats in zip(start, total, self._floats, strict=True)
+            np.asarray(old + (part + std * unit) / guard.draw.cohort) if floats else old
+            for old, part, unit, floats in zip(start, total, noise, self._floats, strict=True)
         ]
-        released = Release(server_round, guard.noise_multiplier, self.norm, began.drawn, len(voices.updates))
+        drawn, replied = began.drawn, len(voices.updates)
+        released = Release(server_round, guard.noise_multiplier, self.norm, drawn, replied, self._tree.number)
         self.releases.append(released)
         if guard.adapts is not None:
             share = guard.adapts.share(centred, float(rng.normal()), guard.draw.cohort)
@@ -201,15 +228,39 @@ class PrivateMean(Strategy):
     def _owner(self, node: int) -> int:
         return int(self.guard.owner_of[node - FIRST_NODE_ID])
 
-    def _drawn(self, round_: int, grid: Grid) -> tuple[list[int], int]:
-        """Return the nodes of drawn owners that are there, and how many owners were drawn."""
+    def _seen(self, round_: int, grid: Grid) -> tuple[Grid, _Drawn | None]:
+        """Return the grid as the strategy is to see it, and whom chance drew, if it did."""
+        if self.guard.longest is not None:
+            return cast("Grid", _Shown(lambda: self._fresh(grid))), None
+        if self.guard.sampling == "none":
+            return grid, None
+        drawn = self._drawn(round_, grid)
+        # Nobody drawn: the strategy still learns what the round began with.
+        shown = drawn.there or list(grid.get_node_ids())[:1]
+        return cast("Grid", _Shown(lambda: shown)), drawn
+
+    def _drawn(self, round_: int, grid: Grid) -> _Drawn:
         guard = self.guard
         devices = np.flatnonzero(guard.askable)
         owners = np.unique(guard.owner_of[devices])
         drawn = DRAWS[guard.sampling](guard.draw, owners, round_, guard.seed)
         nodes = devices_of(drawn, devices, guard.owner_of[devices], round_, guard.seed) + FIRST_NODE_ID
         there = set(grid.get_node_ids())
-        return [node for node in sorted(nodes.tolist()) if node in there], len(drawn)
+        return _Drawn([node for node in sorted(nodes.tolist()) if node in there], len(drawn))
+
+    def _fresh(self, grid: Grid) -> list[int]:
+        """Return a node of every owner who was not asked in this tree; the tree ends once too few are left."""
+        guard, tree = self.guard, self._tree
+        askable = set(guard.owner_of[guard.askable].tolist())
+        enough = guard.draw.population // (guard.longest or 1)
+        if tree.rounds == guard.longest or len(askable - tree.asked) < enough:
+            tree.restart()
+        found: dict[int, int] = {}
+        for node in grid.get_node_ids():
+            owner = self._owner(node)
+            if owner not in tree.asked:
+                found.setdefault(owner, node)
+        return sorted(found.values())
 
     def _voices(self, replies: Sequence[Message], began: _Round) -> _Voices:
         """Return the updates of a round's replies by owner, in the order of the replies."""
@@ -245,21 +296,23 @@ class PrivateMean(Strategy):
             centred += 0.5 - (_mean(voices.clipped[owner]) if guard.on_client else float(length > self.norm))
         return total, centred
 
-    def _noisy(self, old: Array, total: Array, rng: np.random.Generator) -> Array:
-        """Return one tensor of the model plus the noisy mean of its updates."""
-        noise = rng.normal(0.0, self.guard.sum_noise * self.norm, total.shape)
-        return np.asarray(old + (total + noise) / self.guard.draw.cohort)
+    def _noise(self, rng: np.random.Generator, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+        """Return the unit noise of a round: its own, or what it adds to that of its tree."""
+        if self.guard.longest is None:
+            return [rng.normal(size=shape) for shape in shapes]
+        self._tree.rounds += 1
+        return list(step_noise(self.guard.seed, self._tree.number, self._tree.rounds, shapes))
 
 
 class _Shown:
-    """A grid on which only some nodes are to be seen, for strategies that draw from all there are."""
+    """A grid on which only some nodes are to be seen, for strategies that choose from all there are."""
 
-    def __init__(self, nodes: list[int]) -> None:
-        self._nodes = nodes
+    def __init__(self, look: Callable[[], list[int]]) -> None:
+        self._look = look
 
     def get_node_ids(self) -> list[int]:
         """Return those nodes."""
-        return list(self._nodes)
+        return list(self._look())
 
 
 def _mean(values: Sequence[float]) -> float:

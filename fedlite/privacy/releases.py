@@ -9,9 +9,11 @@ decided who took part.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from fedlite.privacy import tree
 from fedlite.privacy.accounting import LEAST_NOISE
 from fedlite.privacy.planned import Campaign, epsilon_of, noise_multiplier_for
 
@@ -38,6 +40,8 @@ class Release:
         Owners that chance, or the server, picked.
     replied : int
         Owners whose updates are in the sum.
+    tree : int
+        The tree whose noise it has, where it has such.
     """
 
     round_: int
@@ -45,6 +49,7 @@ class Release:
     clipping_norm: float
     drawn: int
     replied: int
+    tree: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Terms:
     cap : int, optional
     obstacles : tuple of str
         Why participation is not known to be the sampler's alone, known before the run.
+    longest : int, optional
+        Most rounds of a tree, where the noise is that of trees.
     """
 
     noise_multiplier: float
@@ -73,6 +80,7 @@ class Terms:
     relation: str | None = None
     cap: int | None = None
     obstacles: tuple[str, ...] = ()
+    longest: int | None = None
 
     def campaign(self, releases: int) -> Campaign:
         """Return so many releases as planned."""
@@ -103,7 +111,18 @@ def spent(terms: Terms, releases: Sequence[Release], delta: float) -> Guarantee:
     if terms.noise_multiplier < LEAST_NOISE:
         found = epsilon_of(1.0, delta, terms.without_amplification().campaign(1))
         return replace(found, epsilon=math.inf, epsilon_without_amplification=math.inf, noise_multiplier=0.0)
+    if terms.longest is not None:
+        return _of_trees(terms, delta, list(Counter(release.tree for release in releases).values()))
     return epsilon_of(terms.noise_multiplier, delta, claimed.campaign(len(releases)))
+
+
+def _of_trees(terms: Terms, delta: float, lengths: Sequence[int]) -> Guarantee:
+    """Return what trees of these lengths cost, each owner having been in each once at most."""
+    once = tree.combined_noise(terms.noise_multiplier, lengths)
+    found = epsilon_of(once, delta, terms.campaign(1))
+    said = f"Noise of {len(lengths)} trees of up to {max(lengths)} rounds; nobody took part twice in one of them."
+    kept = [found.assumptions[0], found.assumptions[1], said, *found.assumptions[3:]]
+    return replace(found, noise_multiplier=terms.noise_multiplier, assumptions=tuple(kept))
 
 
 def releases_within(terms: Terms, epsilon: float, delta: float) -> int:
@@ -113,6 +132,8 @@ def releases_within(terms: Terms, epsilon: float, delta: float) -> int:
         return 0
 
     def fits(releases: int) -> bool:
+        if terms.longest is not None:
+            return _of_trees(terms, delta, tree.lengths_of(releases, terms.longest)).epsilon <= epsilon
         return epsilon_of(terms.noise_multiplier, delta, claimed.campaign(releases)).epsilon <= epsilon
 
     low, high = 0, 1
@@ -126,6 +147,9 @@ def releases_within(terms: Terms, epsilon: float, delta: float) -> int:
 
 def noise_for(terms: Terms, epsilon: float, delta: float, releases: int) -> float:
     """Return the noise multiplier with which so many releases spend epsilon under these terms."""
+    if terms.longest is not None:
+        once = noise_multiplier_for(epsilon, delta, terms.campaign(1))
+        return once / tree.combined_noise(1.0, tree.lengths_of(releases, terms.longest))
     claimed = terms.without_amplification() if terms.obstacles else terms
     return noise_multiplier_for(epsilon, delta, claimed.campaign(releases))
 
@@ -191,7 +215,11 @@ def _statement(terms: Terms, releases: Sequence[Release], found: Guarantee | Non
         " part."
     )
     said = [who, planned]
-    if terms.sampling == "none":
+    if terms.longest is not None:
+        said.append(
+            "Its noise is that of trees over rounds, and nobody took part twice in one; no sampling is claimed."
+        )
+    elif terms.sampling == "none":
         said.append("No amplification by sampling is claimed: the owner may have taken part in every round.")
     elif broken:
         said.append(f"No amplification by sampling is claimed: {'; '.join(broken)}.")

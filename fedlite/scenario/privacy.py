@@ -48,14 +48,6 @@ class _Noised(Privacy):
     """Epsilon is stated at this delta; without it no epsilon is stated."""
     max_epsilon: Positive | None = None
     """The run ends before the release that would spend more."""
-    sampling: Literal["none", "poisson", "truncated-poisson", "fixed"] = "none"
-    """How the owners of a round are drawn: "none" leaves it to the strategy and claims nothing; "poisson" draws each
-    alone with probability clients_per_round over all; "truncated-poisson" keeps at most `cap` of them; "fixed" draws
-    clients_per_round of them."""
-    relation: Literal["add-remove", "replace-one", "zero-out"] | None = None
-    """The neighbouring relation of epsilon; by default the usual one of the sampling."""
-    cap: PositiveInt | None = None
-    """Most owners of a round of truncated-poisson; by default one and a half times clients_per_round."""
 
     @model_validator(mode="after")
     def _noise_is_told_once(self) -> _Noised:
@@ -66,6 +58,21 @@ class _Noised(Privacy):
         for key in ("target_epsilon", "max_epsilon"):
             if getattr(self, key) is not None and self.delta is None:
                 raise mistake(f"got {key} without delta, and epsilon means nothing alone", "write 'delta: 1e-5'")
+        return self
+
+
+class _Sampled(_Noised):
+    sampling: Literal["none", "poisson", "truncated-poisson", "fixed"] = "none"
+    """How the owners of a round are drawn: "none" leaves it to the strategy and claims nothing; "poisson" draws each
+    alone with probability clients_per_round over all; "truncated-poisson" keeps at most `cap` of them; "fixed" draws
+    clients_per_round of them."""
+    relation: Literal["add-remove", "replace-one", "zero-out"] | None = None
+    """The neighbouring relation of epsilon; by default the usual one of the sampling."""
+    cap: PositiveInt | None = None
+    """Most owners of a round of truncated-poisson; by default one and a half times clients_per_round."""
+
+    @model_validator(mode="after")
+    def _sampling_fits(self) -> _Sampled:
         if self.cap is not None and self.sampling != "truncated-poisson":
             raise mistake(f"got cap with sampling {self.sampling!r}, which has none", "write 'truncated-poisson'")
         if self.sampling == "fixed" and self.relation == "add-remove":
@@ -76,7 +83,7 @@ class _Noised(Privacy):
         return self
 
 
-class FixedClipping(_Noised):
+class FixedClipping(_Sampled):
     """Updates are clipped to a fixed norm, noise is added to their mean (McMahan et al. 2018)."""
 
     clipping_norm: Positive
@@ -96,7 +103,7 @@ class ServerFixedClipping(FixedClipping):
     mechanism: Literal["server-fixed-clipping"]
 
 
-class AdaptiveClipping(_Noised):
+class AdaptiveClipping(_Sampled):
     """The clipping norm follows a quantile of the updates' norms (Andrew et al. 2021); z covers sum and count."""
 
     initial_clipping_norm: Positive = 0.1
@@ -122,6 +129,16 @@ class ServerAdaptiveClipping(AdaptiveClipping):
     mechanism: Literal["server-adaptive-clipping"]
 
 
+class DpFtrl(_Noised):
+    """Noise of a tree over rounds in which nobody takes part twice; then another begins (Kairouz et al. 2021)."""
+
+    mechanism: Literal["dp-ftrl"]
+    clipping_norm: Positive
+    """Greatest L2 norm of an update."""
+    restart_every: PositiveInt | None = None
+    """Rounds of a tree; by default half of what the owners suffice for, so that nobody has to be waited for."""
+
+
 class LocalDp(Privacy):
     """Each device clips and adds noise of its own, so that the server is not trusted; epsilon is per release."""
 
@@ -145,7 +162,13 @@ class LocalDp(Privacy):
 
 
 AnyPrivacy = Annotated[
-    NoPrivacy | ClientFixedClipping | ServerFixedClipping | ClientAdaptiveClipping | ServerAdaptiveClipping | LocalDp,
+    NoPrivacy
+    | ClientFixedClipping
+    | ServerFixedClipping
+    | ClientAdaptiveClipping
+    | ServerAdaptiveClipping
+    | DpFtrl
+    | LocalDp,
     Field(discriminator="mechanism"),
     expanding("mechanism"),
 ]

@@ -225,3 +225,38 @@ def test_the_budget_ends_the_run_before_the_release_that_would_exceed_it():
     with pytest.raises(BudgetSpentError, match=r"privacy\.max_epsilon: 2 releases"):
         strategy.configure_train(3, to_record(NAMES, START), ConfigRecord(), Nodes())
     assert len(strategy.releases) == 2
+
+
+def test_noise_of_a_tree_is_for_those_who_were_not_asked_in_it():
+    strategy = served(longest=OWNERS // 2, draw=Draw(OWNERS, 2), sum_noise=1.0)
+    strategy.strategy.min_train_nodes = strategy.strategy.min_available_nodes = 2
+    asked = []
+    for round_ in range(1, 8):
+        with compat.seeded_globals(round_), compat.quiet_logs():
+            messages = strategy.configure_train(round_, to_record(NAMES, START), ConfigRecord(), Nodes())
+            devices = [message.metadata.dst_node_id - FIRST_NODE_ID for message in messages]
+            strategy.aggregate_train(round_, [reply(device, 0.0) for device in devices])
+        asked.append([device % OWNERS for device in devices])
+    assert [release.tree for release in strategy.releases] == [0, 0, 0, 1, 1, 1, 2]
+    for tree in (asked[:3], asked[3:6]):
+        assert sorted(owner for owners in tree for owner in owners) == list(range(OWNERS))
+
+
+def test_the_noise_of_a_tree_is_taken_back_where_a_node_takes_its_place():
+    def total(**changes):
+        strategy = served(draw=Draw(OWNERS, 1), sum_noise=1.0, **changes)
+        strategy.strategy.min_train_nodes = strategy.strategy.min_available_nodes = 1
+        big = [np.zeros((300, 100), np.float32), np.zeros(4, np.float32), np.array(7)]
+        steps = []
+        for round_ in range(1, 5):
+            answer = reply(0, 0.0)
+            answer.content["arrays"] = to_record(NAMES, averageable(big))
+            with compat.seeded_globals(1), compat.quiet_logs():
+                strategy.configure_train(round_, to_record(NAMES, big), ConfigRecord(), Nodes())
+                arrays, _ = strategy.aggregate_train(round_, [answer])
+            steps.append(from_record(arrays)[0])
+        return np.var(sum(steps))
+
+    # After four rounds one node stands for all of them.
+    assert total(longest=OWNERS) == pytest.approx(1.0, rel=0.05)
+    assert total() == pytest.approx(4.0, rel=0.05)

@@ -119,7 +119,7 @@ def test_the_cap_is_half_as_much_again_unless_told():
 
 
 def test_more_in_a_round_than_there_are_is_refused():
-    with pytest.raises(FedliteError, match=r"training\.clients_per_round: got 20 .* at most the 15 owners"):
+    with pytest.raises(FedliteError, match=r"training\.clients_per_round: got 20, .* at most the 15 that have"):
         terms(f"{FIXED}, sampling: poisson", devices=60, clients=15)
     assert terms(FIXED, devices=60, clients=15).population == 15
 
@@ -129,6 +129,17 @@ def test_a_budget_below_one_release_is_refused_before_training():
         guard(f"{FIXED}, max_epsilon: 0.1")
     assert guard(f"{FIXED}, max_epsilon: 3").limit > 1
     assert guard(FIXED).limit is None
+
+
+def test_a_tree_is_half_as_long_as_its_owners_suffice_for_unless_told():
+    tree = "mechanism: dp-ftrl, clipping_norm: 1.0, noise_multiplier: 2.0, delta: 0.001"
+    few = {"change": ("clients_per_round: 20", "clients_per_round: 4")}
+    assert terms(tree, **few).longest == guard(tree, **few).longest == 5
+    assert terms(tree).longest == 1
+    assert terms(f"{tree}, restart_every: 10", **few).longest == 10
+    with pytest.raises(FedliteError, match=r"privacy\.restart_every: got 11, expected at most 10"):
+        terms(f"{tree}, restart_every: 11", **few)
+    assert terms(FIXED).longest is None
 
 
 def test_a_guard_keeps_what_the_scenario_says():

@@ -102,3 +102,18 @@ def test_terms_without_amplification_keep_their_relation():
         wanted = epsilon_of(1.0, 1e-4, campaign).epsilon_without_amplification
         assert spent(bare, releases(5), 1e-4).epsilon == pytest.approx(wanted, rel=1e-12)
         assert math.isfinite(wanted)
+
+
+def test_trees_are_accounted_by_how_many_rounds_each_really_had():
+    planned = terms(longest=4, noise_multiplier=2.0)
+    done = [Release(round_, 2.0, 1.0, 10, 10, tree=number) for round_, number in enumerate([0, 0, 0, 1, 1, 1, 1, 2])]
+    found = spent(planned, done, 1e-4)
+    # Three rounds are two levels deep, four are three, one is one.
+    assert found.epsilon == pytest.approx(epsilon_of(2.0 / math.sqrt(2 + 3 + 1), 1e-4, Campaign(1)).epsilon, rel=1e-9)
+    assert found.relation == "zero-out"
+    assert "nobody took part twice" in record(planned, done)["statement"]
+    noise = noise_for(planned, 8.0, 1e-4, 10)
+    even = [Release(round_, noise, 1.0, 10, 10, tree=round_ // 4) for round_ in range(10)]
+    assert spent(terms(longest=4, noise_multiplier=noise), even, 1e-4).epsilon == pytest.approx(8.0, rel=1e-4)
+    # A third round of the last tree is no deeper than its second.
+    assert releases_within(terms(longest=4, noise_multiplier=noise), 8.0001, 1e-4) == 11
