@@ -1,4 +1,4 @@
-"""`fedlite privacy epsilon | calibrate`: what a campaign would spend, the noise for a target, and the assumptions."""
+"""`fedlite privacy`: what a campaign would spend, the noise for a target, the assumptions; the report of a run."""
 
 from __future__ import annotations
 
@@ -9,20 +9,31 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from fedlite.cli.following import patience
+from fedlite.cli.privacy_report import privacy_report
 
 if TYPE_CHECKING:
     from fedlite.privacy.planned import Campaign, Guarantee
 
-privacy_app = typer.Typer(help="Differential privacy of a campaign before it runs.", no_args_is_help=True)
+privacy_app = typer.Typer(
+    help="Differential privacy: of a campaign before it runs, and of a run.", no_args_is_help=True
+)
+privacy_app.command("report")(privacy_report)
 
 Rounds = Annotated[int, typer.Option(help="Models that are released.")]
 Delta = Annotated[float, typer.Option(help="Such as 1e-6; below one over the population.")]
 Cohort = Annotated[int | None, typer.Option(help="Clients per round (poisson: expected).")]
 Population = Annotated[int | None, typer.Option(help="Clients there are.")]
 Sampling = Annotated[
-    str, typer.Option(help="none (no amplification claimed), poisson, or fixed (uniform cohort without replacement).")
+    str,
+    typer.Option(
+        help="none (no amplification claimed), poisson, truncated-poisson, or fixed (uniform without replacement)."
+    ),
 ]
-Accountant = Annotated[str, typer.Option(help="pld or rdp, for poisson sampling.")]
+Relation = Annotated[
+    str | None, typer.Option(help="add-remove, replace-one or zero-out; by default the usual one of the sampling.")
+]
+Cap = Annotated[int | None, typer.Option(help="The most clients of a round, of truncated-poisson.")]
+Accountant = Annotated[str | None, typer.Option(help="pld or rdp; by default the tighter one that there is.")]
 _COMPUTES: Final = "computing the privacy loss distribution"
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
@@ -35,13 +46,15 @@ def epsilon(
     cohort: Cohort = None,
     population: Population = None,
     sampling: Sampling = "none",
-    accountant: Accountant = "pld",
+    relation: Relation = None,
+    cap: Cap = None,
+    accountant: Accountant = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a campaign spends, with and without amplification by sampling, and what that rests on."""
     from fedlite.privacy.planned import epsilon_of
 
-    campaign = _campaign(rounds, cohort, population, sampling, accountant)
+    campaign = _campaign(rounds, cohort, population, sampling, relation=relation, cap=cap, accountant=accountant)
     with patience(_COMPUTES):
         found = epsilon_of(noise_multiplier, delta, campaign)
     _print(campaign, found, as_json)
@@ -55,19 +68,21 @@ def calibrate(
     cohort: Cohort = None,
     population: Population = None,
     sampling: Sampling = "none",
-    accountant: Accountant = "pld",
+    relation: Relation = None,
+    cap: Cap = None,
+    accountant: Accountant = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the least noise multiplier for a target epsilon, and say what that rests on."""
     from fedlite.privacy.planned import epsilon_of, noise_multiplier_for
 
-    campaign = _campaign(rounds, cohort, population, sampling, accountant)
+    campaign = _campaign(rounds, cohort, population, sampling, relation=relation, cap=cap, accountant=accountant)
     with patience(_COMPUTES):
         found = epsilon_of(noise_multiplier_for(target_epsilon, delta, campaign), delta, campaign)
     _print(campaign, found, as_json)
 
 
-def _campaign(rounds: int, cohort: int | None, population: int | None, sampling: str, accountant: str) -> Campaign:
+def _campaign(rounds: int, cohort: int | None, population: int | None, sampling: str, **options: Any) -> Campaign:
     from fedlite.errors import FedliteError
     from fedlite.privacy.planned import Campaign
 
@@ -77,7 +92,7 @@ def _campaign(rounds: int, cohort: int | None, population: int | None, sampling:
             f"{missing}: got nothing with --sampling {sampling}, expected a number;"
             " tell both --cohort and --population, or claim no amplification with --sampling none"
         )
-    return Campaign(rounds, cohort or 1, population or cohort or 1, sampling, accountant)
+    return Campaign(rounds, cohort or 1, population or cohort or 1, sampling, **options)
 
 
 def _print(campaign: Campaign, found: Guarantee, as_json: bool) -> None:
@@ -86,10 +101,10 @@ def _print(campaign: Campaign, found: Guarantee, as_json: bool) -> None:
         return
     print(f"epsilon {found.epsilon:.6g} at delta {found.delta:g}, noise multiplier {found.noise_multiplier:.6g}")
     print(f"  accountant            {found.accountant} (dp-accounting)")
-    print(f"  neighbouring relation {found.relation}")
+    print(f"  neighbouring relation {found.relation}: {campaign.neighbours.says}")
     print(f"  without amplification epsilon {found.epsilon_without_amplification:.6g}, same relation")
-    if campaign.sampling != "none" and found.delta * campaign.population >= 1:
-        print(f"  warning               delta is no smaller than one over the population of {campaign.population}")
+    for warning in found.warnings:
+        print(f"  warning               {warning}")
     print("This holds only if:")
     for assumption in found.assumptions:
         print(f"  - {assumption}")
@@ -100,8 +115,10 @@ def _record(campaign: Campaign, found: Guarantee) -> dict[str, Any]:
     return {
         **asdict(found),
         "assumptions": list(found.assumptions),
+        "warnings": list(found.warnings),
         "rounds": campaign.rounds,
         "cohort": campaign.cohort if sampled else None,
         "population": campaign.population if sampled else None,
         "sampling": campaign.sampling,
+        "cap": campaign.cap,
     }

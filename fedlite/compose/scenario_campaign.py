@@ -11,7 +11,7 @@ from fedlite.compose import fleet as compose_fleet
 from fedlite.compose import fusing, runtimes
 from fedlite.compose import learning as compose_learning
 from fedlite.compose.backend import Load
-from fedlite.compose.privacy_spent import planned_noise
+from fedlite.compose.guarding import guard_of, terms_of
 from fedlite.compose.program import Program
 from fedlite.compose.protocol import policy
 from fedlite.compose.record import Particulars, Record, Trained
@@ -21,6 +21,7 @@ from fedlite.flower import compat, serving, strategies
 from fedlite.flower.app_runtime import AppRuntime
 from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff, Rule
 from fedlite.flower.finite import FiniteModel, ModelDivergedError
+from fedlite.flower.private_mean import BudgetSpentError, PrivateMean
 from fedlite.rng import seed_of
 from fedlite.scenario.loader import parse_scenario
 from fedlite.scenario.strategies import FedAsync as FedAsyncSection
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from fedlite.learning.objectives import Metric
     from fedlite.learning.training.accelerator import Accelerator
     from fedlite.learning.training.trainer import Trainer
+    from fedlite.privacy.releases import Release, Terms
     from fedlite.results.directory import RunDirectory
     from fedlite.scenario.schema import Scenario
 
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 class ScenarioCampaign:
     """A scenario with its data loaded, its model built, its plans priced and its fleet drawn, ready to train.
 
-    See `campaign.Campaign`. `served` is None with asynchronous servers, `noise_multiplier` without central noise.
+    See `campaign.Campaign`. `served` is None with asynchronous servers, `terms` without central noise.
     """
 
     scenario: Scenario
@@ -61,7 +63,7 @@ class ScenarioCampaign:
     task: NativeTask
     fleet: Fleet
     worker: WorkerSpec
-    noise_multiplier: float | None
+    terms: Terms | None
     served: strategies.Served | None
     fusing: fusing.Fusing | None = None
     files: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -77,11 +79,13 @@ class ScenarioCampaign:
         task = runtimes.native_task(scenario, learning, classes, fleet)
         task, fused = fusing.with_fusion(scenario, learning, task)
         worker = runtimes.worker_spec(scenario, learning, task)
-        noise = planned_noise(scenario, len(learning.rows))
+        clients = len(learning.rows)
+        terms = terms_of(scenario, clients, fleet)
+        guard = None if terms is None else guard_of(scenario, terms, clients, fleet)
         with compat.quiet_logs():
             asynchronous = scenario.training.strategy.asynchronous
-            served = None if asynchronous else strategies.build(scenario, noise, fused)
-        return cls(scenario, learning, classes, task, fleet, worker, noise, served, fused)
+            served = None if asynchronous else strategies.build(scenario, guard, fused)
+        return cls(scenario, learning, classes, task, fleet, worker, terms, served, fused)
 
     @classmethod
     def reopen(cls, directory: RunDirectory) -> ScenarioCampaign:
@@ -148,6 +152,9 @@ class ScenarioCampaign:
             else:
                 strategy, seed = self.served.strategy, seed_of(seed, "flower")
                 final = serving.serve(grid, strategy, names, arrays, training.rounds, finite, seed)
+        except BudgetSpentError as error:
+            grid.finish()
+            return Trained(names, finite.arrays, verdict=f"{error}; this is the model of round {finite.round_}")
         except (ModelDivergedError, WireError) as error:
             # What no codec takes from the first round on is a mistake; later the model has outgrown it.
             if isinstance(error, WireError) and finite.round_ == 0:
@@ -163,12 +170,19 @@ class ScenarioCampaign:
             self.learning,
             self.classes,
             record,
-            noise_multiplier=self.noise_multiplier,
+            terms=self.terms,
+            released=self._released,
             modes=sorted(runtime.modes),
             uncounted=list(runtime.prices.uncounted) if isinstance(runtime, AppRuntime) else [],
             downloads=None if isinstance(runtime, AppRuntime) else runtime.downloads,
             server=() if self.fusing is None else self.fusing.work,
         )
+
+    @property
+    def _released(self) -> Sequence[Release]:
+        """What a server that adds noise has published."""
+        strategy = None if self.served is None else self.served.strategy
+        return strategy.releases if isinstance(strategy, PrivateMean) else ()
 
     def _tester(self, grid: FleetGrid, trainer: Trainer, log: RoundLog) -> serving.Tester:
         every, last = self.scenario.training.evaluate_every, self.scenario.training.rounds

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fedlite.compose.record import Record
     from fedlite.compose.spending import Done
     from fedlite.compression.plan import Plan
+    from fedlite.privacy.releases import Release, Terms
     from fedlite.scenario.schema import Scenario
 
 Array = NDArray[Any]
@@ -42,7 +43,8 @@ def scenario_particulars(
     classes: Sequence[DeviceClass],
     record: Record,
     *,
-    noise_multiplier: float | None,
+    terms: Terms | None,
+    released: Sequence[Release],
     modes: Sequence[str],
     uncounted: Sequence[str],
     downloads: Downloads | None,
@@ -50,14 +52,15 @@ def scenario_particulars(
 ) -> Particulars:
     """Return what is known of a scenario's run.
 
-    `modes` are the trainer's execution modes, `uncounted` the messages whose work an own ClientApp hides from counting;
+    `terms` and `released` are those of a server that adds noise. `modes` are the trainer's execution modes, `uncounted`
+    the messages whose work an own ClientApp hides from counting;
     `downloads` are those of fedlite's own clients, `server` what the server trained.
     """
-    spent = privacy_spent(scenario, record.ledger, len(learning.rows), noise_multiplier)
+    spent = privacy_spent(scenario, record.ledger, len(learning.rows), terms, released)
     return Particulars(
         fleet=fleet_rows(record, _class_facts(classes, record, learning)),
         evaluation=_evaluation_rows(scenario, learning, record),
-        manifest=_manifest(learning, noise_multiplier, modes),
+        manifest=_manifest(learning, None if terms is None else terms.noise_multiplier, modes),
         summary={
             "metrics": _last_metrics(scenario, learning, record),
             **metric_records(learning.goal.metrics),

@@ -1,4 +1,7 @@
-"""Flower's own strategies, built from a scenario; none is modified. FedDF, which Flower has not, stands on FedAvg."""
+"""Flower's own strategies, built from a scenario; none is modified.
+
+FedDF, which Flower has not, stands on FedAvg; a server that adds noise stands around them.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,13 @@ from fedlite.client.job import EQUAL_WEIGHT
 from fedlite.errors import FedliteError
 from fedlite.flower.feddf import FedDF
 from fedlite.flower.native_clients import Aggregation
-from fedlite.scenario.privacy import AdaptiveClipping, FixedClipping, Privacy
+from fedlite.flower.private_mean import PrivateMean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fedlite.flower.feddf import Fusion
+    from fedlite.flower.private_mean import Guard
     from fedlite.scenario.schema import Scenario
 
 _STOCK: Final[dict[str, Callable[..., flower.Strategy]]] = {
@@ -35,12 +39,6 @@ _STOCK: Final[dict[str, Callable[..., flower.Strategy]]] = {
     "multikrum": flower.MultiKrum,
     "bulyan": flower.Bulyan,
 }
-_GUARDS: Final[dict[str, Callable[..., flower.Strategy]]] = {
-    "client-fixed-clipping": flower.DifferentialPrivacyClientSideFixedClipping,
-    "server-fixed-clipping": flower.DifferentialPrivacyServerSideFixedClipping,
-    "client-adaptive-clipping": flower.DifferentialPrivacyClientSideAdaptiveClipping,
-    "server-adaptive-clipping": flower.DifferentialPrivacyServerSideAdaptiveClipping,
-}
 
 
 @dataclass(frozen=True)
@@ -51,19 +49,18 @@ class Served:
     aggregation: Aggregation
 
 
-def build(scenario: Scenario, noise_multiplier: float | None = None, fusion: Fusion | None = None) -> Served:
+def build(scenario: Scenario, guard: Guard | None = None, fusion: Fusion | None = None) -> Served:
     """Return the scenario's synchronous strategy, guarded by its privacy mechanism.
 
     Parameters
     ----------
     scenario : Scenario
-    noise_multiplier : float, optional
-        Noise of the privacy mechanism, calibrated if the scenario names a target; needed if it has a mechanism.
+    guard : Guard, optional
+        What the server does to be private; needed if the scenario's mechanism is a server's.
     fusion : callable, optional
         How replies are fused on the server's rows; needed by strategies that have such.
     """
-    section, privacy = scenario.training.strategy, scenario.privacy
-    guarded = privacy.central
+    section, guarded = scenario.training.strategy, guard is not None
     # One noisy mean is private only if every client weighs the same.
     sampling: dict[str, Any] = {
         "fraction_train": math.ulp(0.0),  # not 0, which turns training off; the number asked is min_train_nodes
@@ -71,8 +68,8 @@ def build(scenario: Scenario, noise_multiplier: float | None = None, fusion: Fus
         "min_train_nodes": scenario.asked,
         "min_available_nodes": scenario.asked,
     }
-    if scenario.protocol:
-        # The selection has chosen the cohort: all nodes that there are.
+    if scenario.protocol or (guard is not None and guard.sampling != "none"):
+        # The cohort is chosen already: all nodes that are shown.
         sampling |= {"fraction_train": 1.0, "min_train_nodes": 1, "min_available_nodes": 1}
     if guarded:
         sampling["weighted_by_key"] = EQUAL_WEIGHT
@@ -80,8 +77,8 @@ def build(scenario: Scenario, noise_multiplier: float | None = None, fusion: Fus
         strategy = _fused(section.name, sampling, fusion)
     else:
         strategy = _made(section.name, section.arguments(), sampling, scenario.training.local.lr)
-    if guarded:
-        strategy = _guarded(strategy, privacy, noise_multiplier, scenario.cohort)
+    if guard is not None:
+        strategy = PrivateMean(strategy, guard)
     # A user's own strategy is taken at the law's word that it averages, if clients of other shapes take part.
     mean = (section.mean or section.overlaps) and not guarded
     one_reply = section.mean and not guarded and scenario.training.replies != "separate"
@@ -118,24 +115,3 @@ def _fused(name: str, sampling: dict[str, Any], fusion: Fusion | None) -> flower
     if fusion is None:
         raise FedliteError(f"training.strategy: got {name!r} without rows on the server, expected some; give a fusion")
     return FedDF(fusion, **sampling)
-
-
-def _guarded(
-    strategy: flower.Strategy, privacy: Privacy, noise_multiplier: float | None, cohort: int
-) -> flower.Strategy:
-    if noise_multiplier is None:
-        raise FedliteError("privacy: got no noise multiplier, expected one; calibrate it first")
-    wrap = _GUARDS[privacy.mechanism]
-    arguments: dict[str, Any] = {"noise_multiplier": noise_multiplier, "num_sampled_clients": cohort}
-    if isinstance(privacy, FixedClipping):
-        arguments["clipping_norm"] = privacy.clipping_norm
-    if isinstance(privacy, AdaptiveClipping):
-        names = ("initial_clipping_norm", "target_clipped_quantile", "clip_norm_lr", "clipped_count_stddev")
-        arguments |= {name: getattr(privacy, name) for name in names}
-    try:
-        return wrap(strategy, **arguments)
-    except ValueError as error:
-        raise FedliteError(
-            f"privacy: got {privacy.mechanism!r} with noise_multiplier {noise_multiplier:g} and {cohort} clients per"
-            f" round, which Flower refuses ({error}); lower the noise, or ask more clients"
-        ) from error

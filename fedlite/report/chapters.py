@@ -11,10 +11,12 @@ from fedlite.fleet.outcomes import Outcome
 from fedlite.report.figure import TextTable
 from fedlite.report.markup import Safe, tag
 from fedlite.report.page import Section, table
+from fedlite.report.privacy_report import privacy_report
 from fedlite.report.words import NOTHING, band, capitalised, count, decimal, percent, quantity
 from fedlite.units import HOUR_S
 
 if TYPE_CHECKING:
+    from fedlite.report.privacy_report import PrivacyReport
     from fedlite.report.run_data import RunData
 
 
@@ -110,20 +112,27 @@ Ponomareva et al. 2023, "How to DP-fy ML"."""
 WEAK = f"An ε above {WEAK_EPSILON:g} is a weak formal guarantee: add noise or clients, or run fewer rounds."
 
 
-def privacy(summary: dict[str, Any]) -> Safe | None:
-    """Return the privacy guarantee with its statement; None for a run that gives none."""
-    found = summary.get("epsilon")
+def privacy(run: RunData) -> Safe | None:
+    """Return the privacy guarantee, verdict first, with all that it rests on; None for a run without a mechanism."""
+    found = run.summary.get("privacy") or run.summary.get("epsilon")
     if not found:
         return None
     stated = found.get("epsilon") is not None
+    told = privacy_report(run.summary, run.manifest) if "guarantee" in found else None
     heading = f"ε = {decimal(found['epsilon'], 4)} at δ = {decimal(found.get('delta'))}" if stated else "No ε is stated"
     return tag(
         "div",
         tag("h3", heading),
         tag("p", str(found.get("statement") or "The run recorded no statement of what this protects.")),
         tag("p", WEAK) if stated and found["epsilon"] > WEAK_EPSILON else None,
+        None if told is None else table(_points(told), prose=True),
         class_="card",
     )
+
+
+def _points(told: PrivacyReport) -> TextTable:
+    rows = tuple((point.heading, point.text) for point in told.points)
+    return TextTable("What the guarantee rests on", ("Point", "What holds"), rows)
 
 
 LIMITS = (

@@ -108,7 +108,7 @@ def run_page(run: RunData) -> Page:
             _calendar(found),
             _cost(found),
             _fairness(found),
-            Section("privacy", "Privacy", None, [privacy(run.summary)]),
+            Section("privacy", "Privacy", None, [privacy(run)]),
             Section(
                 "plans",
                 "Plans by device class",

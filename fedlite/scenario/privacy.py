@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from fedlite.scenario.base import Section, mistake
 from fedlite.scenario.shorthand import expanding
@@ -46,6 +46,8 @@ class _Noised(Privacy):
     more, and the run says what was spent."""
     delta: Delta | None = None
     """Epsilon is stated at this delta; without it no epsilon is stated."""
+    max_epsilon: Positive | None = None
+    """The run ends before the release that would spend more."""
 
     @model_validator(mode="after")
     def _noise_is_told_once(self) -> _Noised:
@@ -53,12 +55,35 @@ class _Noised(Privacy):
             raise mistake(
                 "got neither or both of noise_multiplier and target_epsilon, expected one", "keep one of the two"
             )
-        if self.target_epsilon is not None and self.delta is None:
-            raise mistake("got target_epsilon without delta, and epsilon means nothing alone", "write 'delta: 1e-5'")
+        for key in ("target_epsilon", "max_epsilon"):
+            if getattr(self, key) is not None and self.delta is None:
+                raise mistake(f"got {key} without delta, and epsilon means nothing alone", "write 'delta: 1e-5'")
         return self
 
 
-class FixedClipping(_Noised):
+class _Sampled(_Noised):
+    sampling: Literal["none", "poisson", "truncated-poisson", "fixed"] = "none"
+    """How the owners of a round are drawn: "none" leaves it to the strategy and claims nothing; "poisson" draws each
+    alone with probability clients_per_round over all; "truncated-poisson" keeps at most `cap` of them; "fixed" draws
+    clients_per_round of them."""
+    relation: Literal["add-remove", "replace-one", "zero-out"] | None = None
+    """The neighbouring relation of epsilon; by default the usual one of the sampling."""
+    cap: PositiveInt | None = None
+    """Most owners of a round of truncated-poisson; by default one and a half times clients_per_round."""
+
+    @model_validator(mode="after")
+    def _sampling_fits(self) -> _Sampled:
+        if self.cap is not None and self.sampling != "truncated-poisson":
+            raise mistake(f"got cap with sampling {self.sampling!r}, which has none", "write 'truncated-poisson'")
+        if self.sampling == "fixed" and self.relation == "add-remove":
+            raise mistake(
+                "got relation 'add-remove' with sampling 'fixed', where who is added displaces another",
+                "write 'replace-one' or 'zero-out'",
+            )
+        return self
+
+
+class FixedClipping(_Sampled):
     """Updates are clipped to a fixed norm, noise is added to their mean (McMahan et al. 2018)."""
 
     clipping_norm: Positive
@@ -78,8 +103,8 @@ class ServerFixedClipping(FixedClipping):
     mechanism: Literal["server-fixed-clipping"]
 
 
-class AdaptiveClipping(_Noised):
-    """The clipping norm follows a quantile of the updates' norms (Andrew et al. 2021)."""
+class AdaptiveClipping(_Sampled):
+    """The clipping norm follows a quantile of the updates' norms (Andrew et al. 2021); z covers sum and count."""
 
     initial_clipping_norm: Positive = 0.1
     """L2 norm to begin with."""
@@ -102,6 +127,16 @@ class ServerAdaptiveClipping(AdaptiveClipping):
     """Adaptive clipping on the server, after decoding."""
 
     mechanism: Literal["server-adaptive-clipping"]
+
+
+class DpFtrl(_Noised):
+    """Noise of a tree over rounds in which nobody takes part twice; then another begins (Kairouz et al. 2021)."""
+
+    mechanism: Literal["dp-ftrl"]
+    clipping_norm: Positive
+    """Greatest L2 norm of an update."""
+    restart_every: PositiveInt | None = None
+    """Rounds of a tree; by default half of what the owners suffice for, so that nobody has to be waited for."""
 
 
 class LocalDp(Privacy):
@@ -127,7 +162,13 @@ class LocalDp(Privacy):
 
 
 AnyPrivacy = Annotated[
-    NoPrivacy | ClientFixedClipping | ServerFixedClipping | ClientAdaptiveClipping | ServerAdaptiveClipping | LocalDp,
+    NoPrivacy
+    | ClientFixedClipping
+    | ServerFixedClipping
+    | ClientAdaptiveClipping
+    | ServerAdaptiveClipping
+    | DpFtrl
+    | LocalDp,
     Field(discriminator="mechanism"),
     expanding("mechanism"),
 ]

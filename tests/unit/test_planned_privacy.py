@@ -11,6 +11,7 @@ import pytest
 
 from fedlite.errors import FedliteError
 from fedlite.privacy.planned import Campaign, epsilon_of, noise_multiplier_for
+from fedlite.privacy.relations import RELATIONS
 
 # Computed apart from this code, straight from dp-accounting 0.6.0:
 # z, population, cohort, rounds, delta -> Poisson RDP, Poisson PLD, without replacement (z / 2), none.
@@ -36,6 +37,44 @@ def test_epsilon_equals_the_reference(row):
     for (sampling, accountant), expected in kinds.items():
         found = epsilon_of(z, delta, Campaign(rounds, cohort, population, sampling, accountant))
         assert found.epsilon == pytest.approx(expected, rel=1e-6)
+
+
+# Under other relations: sampling, cap, relation -> epsilon of z 1.5, 50 of 500 clients, 200 rounds, delta 1e-3.
+UNDER = {
+    ("truncated-poisson", 70, "add-remove"): 3.622899,
+    ("truncated-poisson", 70, "zero-out"): 3.622899,
+    ("truncated-poisson", 70, "replace-one"): 7.001489,
+    ("poisson", None, "replace-one"): 6.953522,
+    ("poisson", None, "zero-out"): 3.522526,
+    ("none", None, "add-remove"): 72.716222,
+    ("none", None, "replace-one"): 235.122343,
+}
+
+
+@pytest.mark.parametrize("case", UNDER, ids=str)
+def test_epsilon_equals_the_reference_under_every_relation(case):
+    sampling, cap, relation = case
+    found = epsilon_of(1.5, 1e-3, Campaign(200, 50, 500, sampling, relation=relation, cap=cap))
+    assert found.epsilon == pytest.approx(UNDER[case], rel=1e-6)
+    doubled = relation == "replace-one"
+    assert found.epsilon_without_amplification == pytest.approx(235.122343 if doubled else 72.716222, rel=1e-6)
+
+
+def test_a_fixed_cohort_whose_clients_are_zeroed_out_has_the_bound_for_noise_relative_to_the_norm():
+    found = epsilon_of(1.0, 1e-4, Campaign(100, 100, 1000, "fixed", relation="zero-out"))
+    assert found.epsilon == pytest.approx(12.9024577, rel=1e-6)
+    assert found.epsilon_without_amplification == pytest.approx(86.3413538, rel=1e-6)
+
+
+def test_a_cap_that_is_met_often_costs_more():
+    found = epsilon_of(1.0, 1e-4, Campaign(100, 100, 1000, "truncated-poisson", cap=130))
+    assert found.epsilon == pytest.approx(6.322962, rel=1e-6)
+    assert found.epsilon > REFERENCE["toy"][1][1]
+
+
+def test_delta_above_one_over_the_population_is_warned_of():
+    for delta, warned in ((1e-2, True), (1e-3, True), (9e-4, False)):
+        assert bool(epsilon_of(1.0, delta, Campaign(10, 5, 1000, "poisson", "rdp")).warnings) is warned
 
 
 def test_epsilon_equals_the_values_that_tensorflow_privacy_pins():
@@ -83,20 +122,30 @@ def test_noise_for_a_target_equals_the_reference_and_spends_the_target(row):
         assert epsilon_of(noise, delta, campaign).epsilon == pytest.approx(epsilon, rel=1e-3)
 
 
-@pytest.mark.parametrize("sampling", ["none", "fixed"])
-def test_noise_and_epsilon_are_inverse_to_each_other(sampling):
-    campaign = Campaign(20, 10, 1000, sampling)
-    assert epsilon_of(noise_multiplier_for(3.0, 1e-5, campaign), 1e-5, campaign).epsilon == pytest.approx(3.0, rel=1e-4)
+@pytest.mark.parametrize(
+    ("sampling", "relation", "cap"),
+    [
+        ("none", None, None),
+        ("none", "replace-one", None),
+        ("fixed", None, None),
+        ("poisson", "replace-one", None),
+        ("truncated-poisson", None, 15),
+    ],
+)
+def test_noise_and_epsilon_are_inverse_to_each_other(sampling, relation, cap):
+    campaign = Campaign(20, 10, 1000, sampling, relation=relation, cap=cap)
+    assert epsilon_of(noise_multiplier_for(3.0, 1e-5, campaign), 1e-5, campaign).epsilon == pytest.approx(3.0, rel=2e-3)
 
 
 def test_every_statement_names_its_relation_and_its_sampler():
     for sampling, relation, sampler in (
         ("none", "zero-out", "No amplification by sampling is claimed"),
-        ("poisson", "add or remove", "independently with the same probability"),
-        ("fixed", "replace one client", "without replacement"),
+        ("poisson", "add-remove", "independently with the same probability"),
+        ("fixed", "replace-one", "without replacement"),
     ):
         found = epsilon_of(1.0, 1e-3, Campaign(10, 5, 100, sampling, "rdp"))
-        assert found.relation.startswith(relation)
+        assert found.relation == relation
+        assert RELATIONS[relation].says in " ".join(found.assumptions)
         assert sampler in " ".join(found.assumptions)
         assert "seeded" in " ".join(found.assumptions)
 
@@ -109,7 +158,15 @@ def test_every_statement_names_its_relation_and_its_sampler():
         (lambda: noise_multiplier_for(float("inf"), 1e-5, Campaign(1)), "epsilon: got inf"),
         (lambda: Campaign(0), "rounds: got 0"),
         (lambda: Campaign(1, 5, 4, "poisson"), "cohort: got 5 of a population of 4"),
-        (lambda: Campaign(1, 1, 4, "shuffle"), "expected one of fixed, none, poisson"),
+        (lambda: Campaign(1, 1, 4, "shuffle"), "expected one of fixed, none, poisson, truncated-poisson"),
+        (lambda: Campaign(1, 1, 4, "poisson", relation="bounded"), "expected one of add-remove, replace-one, zero-out"),
+        (lambda: Campaign(1, 1, 4, "fixed", relation="add-remove"), "relation: got 'add-remove'.*displaces another"),
+        (lambda: Campaign(1, 1, 4, "poisson", "rdp", "replace-one"), "accountant: got 'rdp'.*expected pld"),
+        (lambda: Campaign(1, 1, 4, "truncated-poisson", "rdp", cap=2), "accountant: got 'rdp'.*expected pld"),
+        (lambda: Campaign(1, 1, 4, "truncated-poisson"), "cap: got nothing.*write for example 2"),
+        (lambda: Campaign(1, 1, 4, "poisson", cap=2), "cap: got 2 with sampling 'poisson', expected none"),
+        (lambda: Campaign(1, 3, 4, "truncated-poisson", cap=2), "cap: got 2, expected from the expected cohort, 3"),
+        (lambda: Campaign(1, 3, 4, "truncated-poisson", cap=5), "to the population, 4"),
         (lambda: Campaign(1, 1, 4, "poisson", "moments"), "expected one of pld, rdp"),
     ],
 )
@@ -137,7 +194,7 @@ def test_the_command_says_epsilon_and_what_it_rests_on_without_noise_on_stderr()
     found = json.loads(done.stdout)
     assert found["epsilon"] == pytest.approx(6.82162896, rel=1e-6)
     assert found["epsilon_without_amplification"] == pytest.approx(86.3413538, rel=1e-6)
-    assert len(found["assumptions"]) == 5
+    assert len(found["assumptions"]) == 6
 
 
 def test_the_command_refuses_amplification_without_a_population():

@@ -64,9 +64,9 @@ def test_local_releases_compose_and_are_counted_in_words():
 
 def test_a_campaign_is_one_client_of_one_unless_it_says_more():
     campaign = Campaign(7)
-    assert (campaign.cohort, campaign.population, campaign.sampling, campaign.accountant) == (1, 1, "none", "pld")
+    assert (campaign.cohort, campaign.population, campaign.sampling, campaign.accountant) == (1, 1, "none", None)
     assert not campaign.samples
-    assert "All 7 models are released" in epsilon_of(1.0, 1e-3, campaign).assumptions[2]
+    assert "All 7 models are released" in epsilon_of(1.0, 1e-3, campaign).assumptions[3]
 
 
 @pytest.mark.parametrize("sampling", ["poisson", "fixed"])
