@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fedlite.flower import averages
 from fedlite.privacy import accounting
-from fedlite.privacy.accounting import Release
+from fedlite.privacy.accounting import Mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +102,7 @@ def _delta(strategy: Any) -> float:
     return float(getattr(config, "delta", DELTA))
 
 
-def _release(mean: Averaged, partitions: int) -> Release:
+def _release(mean: Averaged, partitions: int) -> Mean:
     """Return what one mean was made of, by owner."""
     shares: dict[int, int] = {}
     weights: dict[int, float] = {}
@@ -110,4 +110,4 @@ def _release(mean: Averaged, partitions: int) -> Release:
         owner = device % partitions
         shares[owner] = shares.get(owner, 0) + 1
         weights[owner] = weights.get(owner, 0.0) + weight
-    return Release(len(mean.weights), max(shares.values()), max(weights.values()) / sum(weights.values()))
+    return Mean(len(mean.weights), max(shares.values()), max(weights.values()) / sum(weights.values()))

@@ -1,10 +1,10 @@
-"""Epsilon of the rounds that were really released, from dp-accounting; we write no accountant of our own.
+"""Epsilon of means that somebody else's server made, and of updates that were noisy before they left.
 
-A round releases the mean of m clipped updates plus Gaussian noise of standard deviation z C / n, where n is the cohort
-that was planned. One owner's data may lie on several devices, so that up to k of the m updates come from it: without
-them the sum moves by up to k C. The noise relative to the sensitivity k C / m of the mean is therefore z m / (n k): the
-fewer replies, and the more of them from one owner, the less privacy. Rounds are composed without amplification by
-sampling, because who takes part depends on the state of devices.
+A wrapper of Flower's releases the mean of m clipped updates plus Gaussian noise of standard deviation z C / n, where n
+is the cohort that was planned. One owner's data may lie on several devices, so that up to k of the m updates come from
+it: without them the mean moves by up to k C / m. The noise relative to that is z m / (n k): the fewer replies, and the
+more of them from one owner, the less privacy. Means are composed without amplification by sampling, because who takes
+part depends on the state of devices. What fedlite's own server releases is in `releases`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from dp_accounting import gaussian_mechanism
-
-from fedlite.errors import FedliteError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +33,7 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Release:
+class Mean:
     """What a released mean is made of: `count` updates, and `most_shares` from the owner who sent most of them.
 
     `weight` is the greatest part of the mean that is one owner's, in (0, 1], where updates do not weigh the same.
@@ -51,7 +49,7 @@ class Release:
         return self.most_shares / self.count if self.weight is None else self.weight
 
 
-def spent(noise_multiplier: float, planned: int, replies: Sequence[Release], delta: float) -> Spent:
+def spent(noise_multiplier: float, planned: int, replies: Sequence[Mean], delta: float) -> Spent:
     """Return what fixed clipping has spent over the rounds that were aggregated.
 
     Parameters
@@ -60,7 +58,7 @@ def spent(noise_multiplier: float, planned: int, replies: Sequence[Release], del
         z: standard deviation of the noise on the sum over the planned cohort, relative to the clipping norm.
     planned : int
         n: the cohort that the noise was scaled for.
-    replies : sequence of Release
+    replies : sequence of Mean
         m and k of each round; rounds without replies released nothing.
     delta : float
 
@@ -90,24 +88,6 @@ def spent(noise_multiplier: float, planned: int, replies: Sequence[Release], del
         f" since who takes part depends on the devices. Noise was planned for {planned} clients a round;"
         f" {min(counts)} to {max(counts)} replied and the epsilon is for those.{weighed} Metrics are not covered.",
     )
-
-
-def noise_for(epsilon: float, delta: float, rounds: int, most_shares: int = 1) -> float:
-    """Return the noise multiplier with which `rounds` full rounds spend `epsilon` at `delta` (see `spent`).
-
-    `most_shares` is how many of a round's updates may be one owner's.
-
-    Raises
-    ------
-    FedliteError
-        If epsilon or delta is out of range.
-    """
-    if not (epsilon > 0 and 0 < delta < 1 and rounds >= 1):
-        raise FedliteError(
-            f"privacy: got epsilon {epsilon}, delta {delta} over {rounds} rounds,"
-            " expected epsilon > 0, 0 < delta < 1 and at least one round; mend the scenario"
-        )
-    return float(gaussian_mechanism.get_sigma_gaussian(epsilon, delta)) * float(np.sqrt(rounds)) * most_shares
 
 
 def local_noise_std(epsilon: float, delta: float, clipping_norm: float) -> float:

@@ -10,12 +10,12 @@ from dp_accounting import gaussian_mechanism
 
 from fedlite.errors import FedliteError
 from fedlite.privacy import accounting
-from fedlite.privacy.accounting import LEAST_NOISE, Release
+from fedlite.privacy.accounting import LEAST_NOISE, Mean
 from fedlite.privacy.planned import MOST_NOISE, Campaign, epsilon_of, noise_multiplier_for
 
 
 def test_the_statement_of_what_was_spent_names_the_fewest_and_the_most_replies():
-    found = accounting.spent(2.0, 20, [Release(10), Release(20), Release(15)], 1e-4)
+    found = accounting.spent(2.0, 20, [Mean(10), Mean(20), Mean(15)], 1e-4)
     assert found.delta == 1e-4
     assert f"({found.epsilon:.3g}, 0.0001)-differential privacy of one owner's whole data" in found.statement
     assert "took part in all 3 released rounds" in found.statement
@@ -23,8 +23,8 @@ def test_the_statement_of_what_was_spent_names_the_fewest_and_the_most_replies()
 
 
 def test_the_least_noise_that_counts_counts():
-    assert math.isfinite(accounting.spent(LEAST_NOISE, 1, [Release(1)], 1e-5).epsilon)
-    assert math.isinf(accounting.spent(LEAST_NOISE, 2, [Release(1)], 1e-5).epsilon)
+    assert math.isfinite(accounting.spent(LEAST_NOISE, 1, [Mean(1)], 1e-5).epsilon)
+    assert math.isinf(accounting.spent(LEAST_NOISE, 2, [Mean(1)], 1e-5).epsilon)
     assert math.isfinite(epsilon_of(LEAST_NOISE, 1e-5, Campaign(1)).epsilon)
     with pytest.raises(FedliteError, match="expected 1e-06 to 1e\\+06; beyond lies no guarantee or no use"):
         epsilon_of(LEAST_NOISE / 2, 1e-5, Campaign(1))
@@ -36,18 +36,10 @@ def test_the_most_noise_that_is_of_use():
         epsilon_of(MOST_NOISE + 1, 1e-5, Campaign(1))
 
 
-def test_one_round_is_the_least_and_its_noise_is_the_analytic_one():
+def test_the_least_noise_of_one_release_is_the_analytic_one():
     sigma = gaussian_mechanism.get_sigma_gaussian(1.0, 0.5)
-    assert accounting.noise_for(1.0, 0.5, 1) == pytest.approx(sigma, rel=1e-12)
-    assert accounting.noise_for(1.0, 0.5, 4, most_shares=3) == pytest.approx(6 * sigma, rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("epsilon", "delta", "rounds"), [(0.0, 0.5, 1), (-1.0, 0.5, 1), (1.0, 0.0, 1), (1.0, 1.0, 1), (1.0, 0.5, 0)]
-)
-def test_a_target_out_of_range_is_refused(epsilon, delta, rounds):
-    with pytest.raises(FedliteError, match="expected epsilon > 0, 0 < delta < 1 and at least one round"):
-        accounting.noise_for(epsilon, delta, rounds)
+    assert noise_multiplier_for(1.0, 0.5, Campaign(1)) == pytest.approx(sigma, rel=1e-12)
+    assert noise_multiplier_for(1.0, 0.5, Campaign(4)) == pytest.approx(2 * sigma, rel=1e-12)
 
 
 def test_local_releases_compose_and_are_counted_in_words():
