@@ -248,6 +248,17 @@ def test_the_peak_is_within_a_tenth_of_what_torch_holds(plain, batch):
     assert predicted == pytest.approx(counter.count.peak_bytes + fixed + moments, rel=0.1)
 
 
+def test_an_adapter_that_reads_the_data_is_charged_no_gradient_of_it():
+    plain = spec_of("mlp", (784,), 10, 1, hidden=[200, 200])
+    workload = trace(dataclasses.replace(plain, layers=Lora(rank=16)).build(), (784,), name="net")
+    reading = [layer for layer in workload.layers if layer.macs and layer.in_elements == 784]
+    assert len(reading) == 2, "the frozen weights, and the adapter beside them"
+    assert not any(layer.input_gradient for layer in reading)
+    everything = tuple(dataclasses.replace(layer, input_gradient=True) for layer in workload.layers)
+    charged = tensor_bytes(dataclasses.replace(workload, layers=everything), 64)
+    assert charged - tensor_bytes(workload, 64) > 4 * 64 * 100
+
+
 def test_adapters_save_time_and_memory_but_less_than_they_save_parameters():
     specs = [ModelSpec("char-transformer", (80,), 68, 1, layers=layers) for layers in (None, Lora())]
     full, thin = (trace(each.build(), (80,), name="net") for each in specs)
