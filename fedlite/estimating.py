@@ -22,6 +22,7 @@ from fedlite.compose.backend import choose
 from fedlite.compose.pools import Lasting, open_engine
 from fedlite.compose.scenario_campaign import ScenarioCampaign
 from fedlite.compose.study_runs import State, study_runs
+from fedlite.report import drawing
 from fedlite.results.directory import RunDirectory
 from fedlite.runner import Settings, run
 from fedlite.scenario.study import load_study
@@ -100,10 +101,13 @@ class StudyEstimate:
         That are not finished.
     settings : sequence of (label, runs, Estimate)
         Of each setting one run is tried.
+    shared_bytes : float
+        On disk once: what the pages of all runs share, and the study's own page holds.
     """
 
     runs: int
     settings: Sequence[tuple[str, int, Estimate]]
+    shared_bytes: float = 0.0
 
     @property
     def wall_time_s(self) -> Span:
@@ -121,7 +125,7 @@ class StudyEstimate:
     @property
     def disk_bytes(self) -> float:
         """Of all that is kept, and the largest journal."""
-        kept = sum(count * one.kept_bytes for _, count, one in self.settings)
+        kept = self.shared_bytes + sum(count * one.kept_bytes for _, count, one in self.settings)
         return kept + max((one.journal_bytes for _, _, one in self.settings), default=0.0)
 
     def record(self) -> dict[str, Any]:
@@ -182,13 +186,20 @@ def estimate_study(
     tried = []
     with open_engine(settings or Settings()) as engine:
         for label, runs in left.items():
-            tried.append((label, len(runs), _estimated(runs[0].scenario, engine)))
+            tried.append((label, len(runs), _estimated(runs[0].scenario, engine, in_study=True)))
             if progress is not None:
                 progress(len(tried), len(left))
-    return StudyEstimate(sum(count for _, count, _ in tried), tried)
+    # One script lies beside the runs, another is in the page of the study.
+    return StudyEstimate(sum(count for _, count, _ in tried), tried, 2.0 * len(drawing.source().encode()))
 
 
-def _estimated(scenario: Scenario, engine: Lasting, progress: Callable[[Progress], None] | None = None) -> Estimate:
+def _estimated(
+    scenario: Scenario,
+    engine: Lasting,
+    progress: Callable[[Progress], None] | None = None,
+    *,
+    in_study: bool = False,
+) -> Estimate:
     training = scenario.training
     rounds = min(training.rounds, max(ROUNDS, training.evaluate_every))
     # The backend is that of the whole run, which its first rounds alone might not be worth.
@@ -201,6 +212,8 @@ def _estimated(scenario: Scenario, engine: Lasting, progress: Callable[[Progress
     short = scenario.model_copy(update={"training": training.model_copy(update={"rounds": rounds})})
     with tempfile.TemporaryDirectory(prefix="fedlite-estimate-") as folder, _Memory() as memory:
         directory = Path(folder) / "run"
+        if in_study:
+            drawing.share(Path(folder))
         stamps, journal = [time.perf_counter()], 0
 
         def note(now: Progress) -> None:
@@ -245,9 +258,11 @@ def whole(stamps: Sequence[float], rounds: int, *, tests_last_alone: bool = Fals
     taken = [end - start for start, end in itertools.pairwise(stamps[:-1])]
     # The first round warms caches up; the whole run does so once, too.
     usual = taken[1:-1] if tests_last_alone and tried > 2 else taken[1:]  # noqa: PLR2004 (first and last)
-    a_round = Span(fmean(usual), min(usual), max(usual)) if usual else Span(taken[0], taken[0], taken[0])
-    spent = stamps[-1] - stamps[0]
-    return Span(spent, spent, spent) + a_round.times(rounds - tried)
+    usual = usual or taken
+    a_round = Span(fmean(usual), min(usual), max(usual))
+    # What was tried will be run again, and its rounds will be quicker and slower, too.
+    rest = stamps[-1] - stamps[0] - sum(usual)
+    return Span(rest, rest, rest) + a_round.times(len(usual) + rounds - tried)
 
 
 def _started(engine: Lasting, backend: str) -> float:

@@ -21,13 +21,14 @@ def tell_run(scenario: Scenario, settings: Settings, *, quiet: bool, as_json: bo
     from fedlite.estimating import estimate
     from fedlite.units import show
 
+    program_s = _program_s()
     found = shown(quiet, lambda say: estimate(scenario, settings, say))
     if as_json:
-        print(json.dumps(found.record()))
+        print(json.dumps({**found.record(), "program_s": program_s}))
         return
     engine = f" after {show(found.start_s, 'time')} for Ray to start" if found.start_s else ""
     _say(
-        f"wall time: {_span(found.wall_time_s)}{engine}",
+        f"wall time: {_span(found.wall_time_s)}{engine}, {_after(program_s)}",
         f"memory:    {show(found.memory_bytes, 'bytes')}",
         f"disk:      {show(found.kept_bytes, 'bytes')} in the end, {show(found.journal_bytes, 'bytes')} more meanwhile",
         f"from {found.tried_rounds} of {found.rounds} rounds, really run ({found.backend})",
@@ -44,13 +45,14 @@ def tell_study(
     from fedlite.estimating import estimate_study
     from fedlite.units import show
 
+    program_s = _program_s()
     found = shown_count(
         quiet,
         "settings tried",
         lambda say: estimate_study(study, out=out, settings=settings, seed_free=seed_free, progress=say),
     )
     if as_json:
-        print(json.dumps(found.record()))
+        print(json.dumps({**found.record(), "program_s": program_s}))
         return
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("setting", "runs left", "a run takes", "memory", "disk"):
@@ -60,10 +62,25 @@ def tell_study(
         table.add_row(label, str(runs), _span(one.wall_time_s), memory, disk)
     terminal().print(table)
     _say(
-        f"wall time: {_span(found.wall_time_s)} for {found.runs} runs, one after the other",
+        f"wall time: {_span(found.wall_time_s)} for {found.runs} runs, one after the other, {_after(program_s)}",
         f"memory:    {show(found.memory_bytes, 'bytes')}",
         f"disk:      {show(found.disk_bytes, 'bytes')}",
     )
+
+
+def _program_s() -> float:
+    """Return how long this program took to start, as whatever is begun later will: Python, and what it imports."""
+    import time
+
+    import psutil
+
+    return time.time() - float(psutil.Process().create_time())
+
+
+def _after(program_s: float) -> str:
+    from fedlite.units import show
+
+    return f"after {show(program_s, 'time')} for the program to start"
 
 
 def _span(one: Span) -> str:

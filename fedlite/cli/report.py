@@ -140,10 +140,11 @@ def _compare(run_dirs: list[Path], out: Path | None, as_json: bool) -> None:
     from fedlite.report import run_sets
     from fedlite.report.compare_page import comparison_page, even_table, read_runs, settings_table, totals_table
     from fedlite.report.page import write_page
+    from fedlite.report.same_result import all_reached
 
     runs, names = read_runs(run_dirs)
     page = write_page(comparison_page(runs, names), out or _unused(names))
-    totals, even, metric = run_sets.totals(runs, names), run_sets.same_result(runs, names), run_sets.metric_of(runs)
+    totals, even, metric = run_sets.totals(runs, names), all_reached(runs, names), run_sets.metric_of(runs)
     if as_json:
         differing = [dict(zip(("setting", *names), row, strict=True)) for row in run_sets.difference(runs)]
         found = {

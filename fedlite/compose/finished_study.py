@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,8 +13,11 @@ import polars as pl
 from fedlite.compose.finished import Run
 from fedlite.errors import FedliteError
 from fedlite.report import run_sets
+from fedlite.report.figures.fronts import costs_of
+from fedlite.report.noise import is_told_apart
 from fedlite.report.page import figures_of
 from fedlite.report.paper.write import Figures
+from fedlite.report.same_result import PRICES
 from fedlite.report.study_data import Study, read_study
 from fedlite.report.study_page import study_page, write_study_page
 from fedlite.results.directory import FORMAT, without_nan
@@ -33,10 +36,15 @@ PAIRS: Final = {
     "low": pl.Float64,
     "high": pl.Float64,
     "p": pl.Float64,
+    "p_at_once": pl.Float64,
     "seeds": pl.Int64,
     "told_apart": pl.Boolean,
+    "told_apart_alone": pl.Boolean,
 }
-"""Columns of the table of pairs; `mean` is by how much the first is better, `low` and `high` its 95 % interval."""
+"""Columns of the table of pairs; `mean` is by how much the first is better, `low` and `high` its 95 % interval.
+
+`p` is of the pair by itself (`told_apart_alone`), `p_at_once` among all pairs of the table (Holm 1979; `told_apart`).
+"""
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,11 @@ class Sweep(Tables, Figures):
                 "best": study.trade_offs.best if study else None,
                 "variants": _variants(study) if study else [],
                 "pairs": _pairs(study.trade_offs) if study else [],
-                "same_result": study.same_result.to_dicts() if study else [],
+                "same_result": study.same_result.rows.to_dicts() if study else [],
+                "same_result_pairs": _dearer(study) if study else [],
+                "diverged": [
+                    {"label": label, "seed": seed, "why": why} for label, seed, why in (study.untested if study else ())
+                ],
                 "failed": [vars(failure) for failure in self.failed],
             }
         )
@@ -195,7 +207,7 @@ def load_study(path: str | Path) -> Sweep:
 def _variants(study: Study) -> list[dict[str, Any]]:
     """Return the variants as `--json` prints them, with the fronts that each lies on."""
     name = study.metric.name
-    best = {cost: study.trade_offs.front(cost) for cost in _COSTS_OF_FRONTS}
+    best = {cost.column: study.trade_offs.front(cost.column) for cost in costs_of(study.settings)}
     rows = study.settings.to_dicts()
     return [_variant(row, name, [cost for cost, labels in best.items() if row["label"] in labels]) for row in rows]
 
@@ -209,8 +221,10 @@ def _variant(row: dict[str, Any], name: str, on: list[str]) -> dict[str, Any]:
         "energy_low_j": row["energy_low_j"],
         "energy_high_j": row["energy_high_j"],
         **{f"{cost}{end}": row[f"{cost}{end}"] for cost in _COSTS for end in ends},
+        "epsilon_delta": row["epsilon_delta"],
+        "epsilon_guards": row["epsilon_guards"],
         **(
-            {"reached": row["reached"], "time_to_target_s": row["time_to_target_s"]}
+            {"reached": row["reached"], **{f"{_TARGET}{end}": row[f"{_TARGET}{end}"] for end in ends}}
             if row["reached"] is not None
             else {}
         ),
@@ -222,11 +236,37 @@ def _variant(row: dict[str, Any], name: str, on: list[str]) -> dict[str, Any]:
 def _pairs(trade_offs: TradeOffs) -> list[dict[str, Any]]:
     """Return by how much each setting is better than each that follows, on the same seeds."""
     return [
-        {"setting": one, "against": other, **vars(found), "told_apart": found.is_told_apart}
-        for one, other in combinations(trade_offs.labels, 2)
-        for found in [trade_offs.better(one, other)]
+        {
+            "setting": one,
+            "against": other,
+            **vars(found),
+            "p_at_once": p,
+            "told_apart": is_told_apart(p),
+            "told_apart_alone": found.is_told_apart,
+        }
+        for (one, other), (found, p) in trade_offs.pairs().items()
     ]
 
 
-_COSTS_OF_FRONTS = (*run_sets.COSTS, "epsilon")
-_COSTS = (*_COSTS_OF_FRONTS, "down_bytes")
+def _dearer(study: Study) -> list[dict[str, Any]]:
+    """Return what the same result costs each setting more than each that follows; an end that is open is null."""
+    return [
+        {
+            "setting": one,
+            "against": other,
+            "price": price,
+            "mean": found.found.mean,
+            "low": found.low if math.isfinite(found.low) else None,
+            "high": found.high if math.isfinite(found.high) else None,
+            "p": found.found.p,
+            "p_at_once": found.p,
+            "seeds": found.found.seeds,
+            "told_apart": found.is_told_apart,
+        }
+        for price in PRICES
+        for (one, other), found in study.same_result.dearer(price).items()
+    ]
+
+
+_TARGET = run_sets.TIME_TO_TARGET
+_COSTS = (*run_sets.COSTS, "epsilon", "down_bytes")

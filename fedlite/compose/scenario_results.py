@@ -66,6 +66,7 @@ def scenario_particulars(
             **metric_records(learning.goal.metrics),
             # An app's clients have data of their own.
             "scored_on": learning.scored_on if scenario.task.app is None else "",
+            **(_test_rows(learning) if scenario.task.app is None else {}),
             "excluded": _excluded(classes, record),
             # Only where fedlite chose a plan.
             **({"auto": told} if (told := _chosen(classes)) else {}),
@@ -85,6 +86,10 @@ def scenario_particulars(
             **({"downloads": asdict(downloads)} if downloads and any(c.plan.delta for c in classes) else {}),
         },
     )
+
+
+def _test_rows(learning: Learning) -> dict[str, Any]:
+    return {"test_rows": {"tested": len(learning.tested), "all": len(learning.judge.y_test)}}
 
 
 def _last_metrics(scenario: Scenario, learning: Learning, record: Record) -> dict[str, float]:

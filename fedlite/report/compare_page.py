@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -14,6 +14,7 @@ from fedlite.report.figures import side_by_side
 from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.page import Page, Section, table, write_page
 from fedlite.report.run_data import RunData, read_run
+from fedlite.report.same_result import all_reached
 from fedlite.report.words import NOTHING, band, decimal, listed, percent, plural, quantity
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fedlite.learning.objectives import Metric
 
 FEWEST = 2
+_MOST_NAMED: Final = 4
 
 
 class TooFewRunsError(FedliteError):
@@ -59,7 +61,7 @@ def comparison_page(runs: Sequence[RunData], names: Sequence[str]) -> Page:
     totals = run_sets.totals(runs, names)
     metric = run_sets.metric_of(runs)
     curves = [tables.learning_curve(run.rounds, metric) for run in runs]
-    even = run_sets.same_result(runs, names)
+    even = all_reached(runs, names)
     return Page(
         title=listed(names, 5),
         kind=f"{plural(len(runs), 'run')} side by side",
@@ -79,32 +81,42 @@ def comparison_page(runs: Sequence[RunData], names: Sequence[str]) -> Page:
 
 
 def _answer(totals: pl.DataFrame, even: pl.DataFrame, metric: Metric) -> Safe:
-    evaluated = totals.filter(pl.col(metric.name).is_finite()).sort(metric.name, descending=metric.goal == "max")
+    evaluated = totals.filter(pl.col(metric.name).is_finite())
     if evaluated.is_empty():
         return safe_join(["None of these runs was evaluated, so only their costs can be compared."])
-    best = evaluated.row(0, named=True)
     said: list[Safe | str] = [
-        tag("strong", best["run"]),
-        f" ended with the {'highest' if metric.goal == 'max' else 'lowest'} {measure.words(metric)}, ",
-        tag("strong", measure.text(metric, best[metric.name])),
-        "; single runs do not tell how much of a difference is noise.",
+        f"{measure.heading(metric)} in the end: ",
+        tag("strong", _ends(evaluated, metric)),
+        ". Single runs do not tell how much of a difference is noise.",
     ]
     if even.height:
         target = measure.phrase(metric, even["target"][0], 0)
-        for words, column, dimension in (
-            ("bytes up", "up_bytes", "bytes"),
-            ("energy", "energy_j", "energy"),
-            ("time", "time_s", "time"),
-        ):
-            least = even.sort([column, "run"]).row(0, named=True)
-            lead = f" To {target}, the least {words} " if words == "bytes up" else f"; the least {words} "
-            said += [lead, "took ", tag("strong", least["run"]), f" ({quantity(least[column], dimension)})"]
-        said.append(".")
+        spans = [
+            f"{_span(even[column].to_list(), dimension)} {words}"
+            for words, column, dimension in (
+                ("up", "up_bytes", "bytes"),
+                ("of energy", "energy_j", "energy"),
+                ("of virtual time", "time_s", "time"),
+            )
+        ]
+        said.append(f" To {target} they took {listed(spans)}.")
     # Said of the run that spent most on tails: what holds there is what could be saved.
     longest = totals.sort(["tail_j", "run"], descending=[True, False], nulls_last=True).row(0, named=True)
     if tails.dominates(longest):
         said.append(" " + tails.remark(longest, f"the energy of {longest['run']}"))
     return safe_join(said)
+
+
+def _ends(evaluated: pl.DataFrame, metric: Metric) -> str:
+    """Say what each run ended with, of very many what the first and the last of them did: whoever it be, none wins."""
+    many = evaluated.height > _MOST_NAMED
+    rows = evaluated.sort(metric.name)[[0, -1]] if many else evaluated
+    each = [f"{row['run']} {measure.text(metric, row[metric.name])}" for row in rows.iter_rows(named=True)]
+    return f"from {' to '.join(each)}" if many else listed(each)
+
+
+def _span(values: Sequence[float], dimension: str) -> str:
+    return band(min(values), max(values), dimension) or quantity(values[0], dimension)
 
 
 def _scored_apart(runs: Sequence[RunData], names: Sequence[str]) -> list[str]:

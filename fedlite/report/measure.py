@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _DIGITS: Final = 4
+MINUS: Final = "\N{MINUS SIGN}"
 _LONGEST_ACRONYM: Final = 4
 SHARES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
 """Shares for which a report says when they were first reached."""
@@ -124,14 +125,47 @@ def levels(metric: Metric, values: Iterable[float | None]) -> tuple[float, ...]:
     known = [found for value in values if math.isfinite(found := number(value))]
     if not known or min(known) == max(known):
         return ()
-    width = max(known) - min(known)
-    step = next(
+    step = _step(max(known) - min(known))
+    first, last = math.ceil(min(known) / step), math.floor(max(known) / step)
+    found_levels = tuple(_times(count, step) for count in range(first, last + 1))
+    return found_levels if metric.goal == "max" else found_levels[::-1]
+
+
+def eased(metric: Metric, value: float, width: float) -> float | None:
+    """Return the hardest round value that is no harder than `value`; None if there is none.
+
+    `width` is between which values the metric moves: round are those that part it into at most twenty steps.
+    """
+    if metric.unit == SHARE and metric.goal == "max":
+        return max((share for share in SHARES if share <= value), default=None)
+    step = _step(width or abs(value) or 1.0)
+    return _times((math.floor if metric.goal == "max" else math.ceil)(value / step), step)
+
+
+def _step(width: float) -> float:
+    return next(
         found
         for power in range(math.floor(math.log10(width)) - 2, math.ceil(math.log10(width)) + 1)
         for leading in (1, 2, 5)
         if width / (found := leading * 10.0**power) <= _MOST_LEVELS
     )
-    first, last = math.ceil(min(known) / step), math.floor(max(known) / step)
-    digits = max(0, -math.floor(math.log10(step)))
-    found_levels = tuple(round(count * step, digits) for count in range(first, last + 1))
-    return found_levels if metric.goal == "max" else found_levels[::-1]
+
+
+def _times(count: int, step: float) -> float:
+    return round(count * step, max(0, -math.floor(math.log10(step))))
+
+
+def difference(metric: Metric, value: float, *ends: float) -> str:
+    """Return by how much values differ, and between which ends: "+2.7 points (+2.1 to +3.3)".
+
+    Shares differ by points: 2.7 % more would be a ratio.
+    """
+    factor, unit = (100.0, "points") if metric.unit == SHARE else (1.0, metric.unit)
+    between = " to ".join(_signed(factor * end, metric) for end in ends)
+    told = f"{_signed(factor * value, metric)}\u00a0{unit}".rstrip("\u00a0")
+    return f"{told} ({between})" if ends else told
+
+
+def _signed(value: float, metric: Metric) -> str:
+    size = f"{abs(value):.1f}" if metric.unit == SHARE else decimal(abs(value), _DIGITS)
+    return f"{'+' if value >= 0 else MINUS}{size}"

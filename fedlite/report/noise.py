@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 LEVEL: Final = 0.95
 """Of every interval; a pair is told apart where the interval of its difference excludes 0."""
-FEWEST: Final = 2
-"""Seeds without which nothing is known about noise."""
+FEWEST: Final = 3
+"""Seeds without which nothing is said about noise: two that agree by chance would seem to have none."""
+_SAME: Final = 1e-9
+"""Of two numbers, relative to the larger: they are one, but for the way in which they were added up."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and where it would lie if more seeds had been run: the ends are not-a-number for a single seed.
+    """A mean and where it would lie if more seeds had been run: the ends are not-a-number for fewer than three.
 
     Attributes
     ----------
@@ -58,8 +60,18 @@ class Difference(Interval):
 
     @property
     def is_told_apart(self) -> bool:
-        """Whether the two settings are told apart, at 95 %."""
-        return self.p < 1.0 - LEVEL
+        """Whether the two settings are told apart, at 95 %, if no other pair is asked about."""
+        return is_told_apart(self.p)
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the first is told to be the better one of the two, if no other pair is asked about."""
+        return self.mean > 0 and self.is_told_apart
+
+
+def is_told_apart(p: float) -> bool:
+    """Tell whether what a test found is no noise, at 95 %."""
+    return p < 1.0 - LEVEL
 
 
 def interval(values: Iterable[float]) -> Interval:
@@ -77,30 +89,35 @@ def interval(values: Iterable[float]) -> Interval:
 def paired(mine: Mapping[int, float], others: Mapping[int, float]) -> Difference:
     """Return what a setting has more than another, given the values of both by seed.
 
-    Seeds that one of them lacks, or whose value is not finite, are left out.
+    Seeds that one of them lacks, or whose value is not finite, are left out. Values that differ by last digits alone
+    are equal.
     """
-    differences = [
-        mine[seed] - others[seed]
+    pairs = [
+        (mine[seed], others[seed])
         for seed in mine
         if seed in others and math.isfinite(mine[seed]) and math.isfinite(others[seed])
     ]
+    differences = [0.0 if math.isclose(one, other, rel_tol=_SAME) else one - other for one, other in pairs]
     found = interval(differences)
-    return Difference(found.mean, found.low, found.high, _p(np.array(differences)), len(differences))
+    largest = max((abs(value) for pair in pairs for value in pair), default=0.0)
+    return Difference(found.mean, found.low, found.high, _p(np.array(differences), _SAME * largest), len(differences))
 
 
-def all_told_apart(differences: Sequence[Difference]) -> bool:
-    """Tell whether every one of several differences holds when all are claimed at once (Holm 1979)."""
-    ranked = sorted(one.p for one in differences)
-    return all(p < (1.0 - LEVEL) / (len(ranked) - place) for place, p in enumerate(ranked))
+def at_once(ps: Sequence[float]) -> list[float]:
+    """Return what the p of several tests are where all are looked at together (Holm 1979), in the same order."""
+    found, most = [1.0] * len(ps), 0.0
+    for place, index in enumerate(sorted(range(len(ps)), key=lambda index: ps[index])):
+        most = max(most, min(1.0, (len(ps) - place) * ps[index]))
+        found[index] = most
+    return found
 
 
 def _error(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
     return float(values.std(ddof=1)) / math.sqrt(values.size)
 
 
-def _p(differences: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+def _p(differences: np.ndarray[tuple[int], np.dtype[np.float64]], least_error: float) -> float:
     if differences.size < FEWEST or not differences.any():
         return 1.0
-    # Values that are one decimal apart differ by a last bit more or less: that is no noise to divide by.
-    error = max(_error(differences), float(np.abs(differences).max()) * float(np.finfo(np.float64).eps))
+    error = max(_error(differences), least_error)
     return float(2.0 * stdtr(differences.size - 1, -abs(float(differences.mean())) / error))

@@ -163,6 +163,16 @@ def summary_value(summary: Mapping[str, Any], name: str) -> float:
     return found if math.isfinite(found) else number((summary.get("metrics") or {}).get(name))
 
 
+def has_value(summary: Mapping[str, Any], name: str) -> bool:
+    """Tell whether a run's summary has such a number, be it that this run did not come to one (null)."""
+    value: Any = summary
+    for key in name.split("."):
+        if not isinstance(value, dict) or key not in value:
+            return name in (summary.get("metrics") or {})
+        value = value[key]
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
 def check_model(path: Path) -> None:
     """Open the final model of the run in `path`, of which reports read nothing.
 

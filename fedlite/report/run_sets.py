@@ -1,4 +1,4 @@
-"""Several runs as tables: totals side by side, settings that differ, cost of the same result, fronts over seeds."""
+"""Several runs as tables: totals side by side, settings that differ, means and intervals over seeds."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 COSTS: Final = ("up_bytes", "energy_j", "virtual_time_s")
 """What the main metric is weighed against."""
 TIME_TO_TARGET: Final = "time_to_target_s"
-_PRICES: Final = ("time_s", "up_bytes", "energy_j")
-_BESIDE: Final = ("energy_low_j", "energy_high_j", "down_bytes", "arrived", "epsilon")
+_BESIDE: Final = ("energy_low_j", "energy_high_j", "down_bytes", "arrived")
+_KIND: Final = ("epsilon_delta", "epsilon_guards")
+_UNITS: Final = ("_s", "_j", "_bytes", "_g", "_wh", "_mwh")
+"""Ends of names of quantities that are never below nothing."""
 _TOTALS: Final = (
     *("rounds", "virtual_time_s", "energy_j", "energy_low_j", "energy_high_j", "radio_j", "tail_j"),
     *("carbon_g", "up_bytes", "down_bytes", "metered_bytes"),
@@ -47,7 +49,8 @@ def metric_of(runs: Sequence[RunData]) -> Metric:
 def totals(runs: Sequence[RunData], names: Sequence[str]) -> pl.DataFrame:
     """Return one row per run: totals of its summary, each metric of a run, loss, check_in_j, arrived (share), epsilon.
 
-    Not-a-number stands where a run has no such value.
+    With epsilon come its delta (`epsilon_delta`) and against whom it holds (`epsilon_guards`). Not-a-number stands
+    where a run has no such value.
     """
     columns = dict.fromkeys(
         name for run in runs for name in (run.main.name, "loss", *(each.name for each in run.metrics))
@@ -71,9 +74,22 @@ def _total(run: RunData, name: str, columns: Iterable[str]) -> dict[str, Any]:
         TIME_TO_TARGET: number(metrics.get(TIME_TO_TARGET)),
         "check_in_j": number((summary.get("calendar") or {}).get("check_in_j", 0.0)),
         "arrived": arrived / asked if asked else math.nan,
-        "epsilon": number((summary.get("epsilon") or {}).get("epsilon")),
+        **_guarantee(summary.get("epsilon") or {}),
         "seed": number(summary.get("seed")),
         "digest": str(summary["digest"]),
+    }
+
+
+def _guarantee(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return epsilon with what it takes to compare it with another: delta, against whom, which data are neighbours."""
+    epsilon = number(told.get("epsilon"))
+    if math.isnan(epsilon):
+        return {"epsilon": math.nan, "epsilon_delta": math.nan, "epsilon_guards": ""}
+    whom = "local" if "-local differential privacy" in str(told.get("statement")) else "central"
+    return {
+        "epsilon": epsilon,
+        "epsilon_delta": number(told.get("delta")),
+        "epsilon_guards": ", ".join([whom, *(str(told[key]) for key in ("relation",) if told.get(key))]),
     }
 
 
@@ -117,98 +133,54 @@ def difference(runs: Sequence[RunData], *, ignore: frozenset[str] = frozenset({"
     return [row for row in rows if len(set(row[1:])) > 1]
 
 
-def same_result(runs: Sequence[RunData], names: Sequence[str]) -> pl.DataFrame:
-    """Return what each run had spent when it first reached the best value of the metric that every run reached.
-
-    Columns: run, target and those of `tables.learning_curve`. Empty if no target was reached by all.
-    """
-    targets, reached = _reached(runs)
-    common = set.intersection(*(set(found["target"].to_list()) for found in reached)) if reached else set()
-    if not common:
-        return pl.DataFrame({"run": [], "target": []}, schema={"run": pl.String, "target": pl.Float64})
-    target = [level for level in targets if level in common][-1]
-    return pl.concat(
-        found.filter(pl.col("target") == target).select(pl.lit(name).alias("run"), pl.all())
-        for name, found in zip(names, reached, strict=True)
-    )
-
-
-def at_same_result(runs: Sequence[RunData], labels: Sequence[str]) -> pl.DataFrame:
-    """Return what each setting had spent when it first reached the best round value that half of all runs reached.
-
-    Columns: label, target, seeds, reached (in how many of them), and of time_s, up_bytes and energy_j the mean, `_low`
-    and `_high`. Where a seed did not reach it, all that it spent stands for it: the mean is then the least that it can
-    be, and has no interval. Empty if there is no such value.
-    """
-    targets, reached = _reached(runs)
-    counts = {level: sum(level in found["target"] for found in reached) for level in targets}
-    common = [level for level in targets if 2 * counts[level] >= len(runs)]
-    if not common:
-        return pl.DataFrame(schema={"label": pl.String, "target": pl.Float64})
-    rows: dict[str, list[dict[str, float]]] = {}
-    for label, run, found in zip(labels, runs, reached, strict=True):
-        there = found.filter(pl.col("target") == common[-1])
-        spent = there if there.height else _all_spent(run)
-        rows.setdefault(label, []).append({"reached": there.height, **spent.select(_PRICES).row(0, named=True)})
-    return pl.DataFrame([_at(label, common[-1], several) for label, several in rows.items()])
-
-
-def _reached(runs: Sequence[RunData]) -> tuple[Sequence[float], list[pl.DataFrame]]:
-    """Return round values of the metric, the easiest first, and what each run had spent when it first reached each."""
-    metric = metric_of(runs)
-    curves = [tables.learning_curve(run.rounds, metric) for run in runs]
-    targets = measure.levels(metric, [value for curve in curves for value in curve[metric.name]])
-    return targets, [tables.first_reached(curve, metric, targets, at_most=99) for curve in curves]
-
-
-def _all_spent(run: RunData) -> pl.DataFrame:
-    """Return what a run had spent in the end, tested or not."""
-    return run.rounds.select(
-        (pl.col("end_s").max() - pl.col("start_s").min()).alias("time_s"),
-        *(pl.col(name).fill_null(0).sum() for name in _PRICES if name != "time_s"),
-    )
-
-
-def _at(label: str, target: float, seeds: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    came = sum(int(seed["reached"]) for seed in seeds)
-    row: dict[str, Any] = {"label": label, "target": target, "seeds": len(seeds), "reached": came}
-    for name in _PRICES:
-        found = interval([float(seed[name]) for seed in seeds])
-        known = came == len(seeds) and math.isfinite(found.low)
-        row |= {
-            name: found.mean,
-            f"{name}_low": max(found.low, 0.0) if known else None,
-            f"{name}_high": found.high if known else None,
-        }
-    return row
-
-
-def over_seeds(rows: pl.DataFrame, metric: Metric, axes: Sequence[str] = ()) -> pl.DataFrame:
+def over_seeds(
+    rows: pl.DataFrame, metric: Metric, axes: Sequence[str] = (), metrics: Sequence[Metric] = ()
+) -> pl.DataFrame:
     """Return one row per `label` of `totals`-like rows: seeds, and of each number mean, `_min`, `_max` and interval.
 
-    `_low` and `_high` are the ends of the mean's 95 % interval, null for a single seed; a metric that is a share keeps
-    within 0 and 1, costs above 0, and `axes`, other columns that are wanted, within nothing. `reached` is in how many
-    seeds the target was (null without one), `time_to_target_s` the mean if it was in all.
+    `_low` and `_high` are the ends of the mean's 95 % interval, null for fewer than three seeds; a metric that is a
+    share keeps within 0 and 1, quantities and errors above 0. `axes` are other columns that are wanted, `metrics` what
+    is known of those that are metrics; they, and `time_to_target_s`, are null where a seed has no such number, for a
+    mean over the others would be of the lucky ones. `reached` is in how many seeds the target was (null without one),
+    `tested` how many have the metric. `epsilon` is the largest over the seeds, for a guarantee holds for all of them.
     """
-    extra = [name for name in axes if name in rows.columns]
-    columns = tuple(dict.fromkeys((metric.name, *COSTS, *_BESIDE, *extra)))
-    clean = rows.with_columns(pl.col(name).fill_nan(None) for name in columns)
+    extra = tuple(name for name in axes if name in rows.columns and name not in {metric.name, "epsilon"})
+    complete = dict.fromkeys((TIME_TO_TARGET, *extra))
+    columns = tuple(dict.fromkeys((metric.name, *COSTS, *_BESIDE, *complete)))
+    found = rows.with_columns(
+        pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in (*columns, "epsilon")
+    )
+    clean = found.with_columns(
+        found[TIME_TO_TARGET].is_not_null().alias("came"),
+        *(
+            pl.when(pl.col(name).is_not_null().all().over("label")).then(pl.col(name)).alias(name)
+            for name in (*complete, "epsilon")
+        ),
+    )
+    known = {one.name: one for one in (*metrics, metric)}
     ends = {
         f"{name}_{end}": pl.col(name).map_batches(
-            partial(_end, end=end, within=_bounds(name, metric)), return_dtype=pl.Float64, returns_scalar=True
+            partial(_end, end=end, within=_bounds(name, known, clean[name])),
+            return_dtype=pl.Float64,
+            returns_scalar=True,
         )
         for name in columns
         for end in ("low", "high")
     }
     return clean.group_by("label", maintain_order=True).agg(
         pl.len().alias("seeds"),
+        pl.col(metric.name).count().alias("tested"),
         *(pl.col(name).mean() for name in columns),
         *(pl.col(name).min().alias(f"{name}_min") for name in columns),
         *(pl.col(name).max().alias(f"{name}_max") for name in columns),
         *(found.alias(name) for name, found in ends.items()),
         pl.col(metric.name).std().alias(f"{metric.name}_std"),
-        pl.when(pl.col("aimed").all()).then(pl.col(TIME_TO_TARGET).is_not_nan().sum()).alias("reached"),
-        pl.when(pl.col(TIME_TO_TARGET).is_not_nan().all()).then(pl.col(TIME_TO_TARGET).mean()).alias(TIME_TO_TARGET),
+        pl.when(pl.col("aimed").all()).then(pl.col("came").sum()).alias("reached"),
+        pl.col("epsilon").max(),
+        pl.col("epsilon").min().alias("epsilon_min"),
+        pl.col("epsilon").max().alias("epsilon_max"),
+        *(pl.lit(None, pl.Float64).alias(f"epsilon_{end}") for end in ("low", "high")),
+        *(pl.when(pl.col(name).n_unique() == 1).then(pl.col(name).first()).alias(name) for name in _KIND),
     )
 
 
@@ -217,8 +189,12 @@ def _end(values: pl.Series, *, end: str, within: tuple[float, float]) -> float |
     return min(max(found, within[0]), within[1]) if math.isfinite(found) else None
 
 
-def _bounds(name: str, metric: Metric) -> tuple[float, float]:
+def _bounds(name: str, metrics: Mapping[str, Metric], values: pl.Series) -> tuple[float, float]:
     """Return between which values a number lies, whatever its spread over seeds."""
-    if name == metric.name:
-        return (0.0, 1.0) if metric.unit == SHARE else (-math.inf, math.inf)
-    return (0.0, math.inf) if name in {*COSTS, *_BESIDE} else (-math.inf, math.inf)
+    metric = metrics.get(name.removeprefix("metrics."))
+    if name == "arrived" or (metric is not None and metric.unit == SHARE):
+        return (0.0, 1.0)
+    # Nobody says whether a loss can be below zero; where no run's is, it is taken for one of those that cannot.
+    is_error = metric is not None and metric.goal == "min" and (values.drop_nulls() >= 0).all()
+    is_amount = name.endswith(_UNITS) or name.rpartition(".")[2].startswith("rounds")
+    return (0.0, math.inf) if is_error or is_amount else (-math.inf, math.inf)

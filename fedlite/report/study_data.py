@@ -12,7 +12,8 @@ import polars as pl
 
 from fedlite.errors import FedliteError
 from fedlite.report import run_sets
-from fedlite.report.run_data import RunData, read_run, summary_value
+from fedlite.report.run_data import RunData, has_value, read_run, summary_value
+from fedlite.report.same_result import SameResult
 from fedlite.report.shipped import shipped_metric
 from fedlite.report.trade_off import TradeOffs
 from fedlite.report.words import number
@@ -53,9 +54,25 @@ class Study:
         return self.trade_offs.metric
 
     @cached_property
-    def same_result(self) -> pl.DataFrame:
-        """What each setting had spent when it was first as good as half of all runs were."""
-        return run_sets.at_same_result(self.runs, self.labels)
+    def same_result(self) -> SameResult:
+        """What each setting had spent when it was first as good as half of all runs were, or as was asked for."""
+        return SameResult(self.runs, self.labels, self.seeds)
+
+    @property
+    def untested(self) -> list[tuple[str, int, str]]:
+        """The runs without a finite value of the metric, or of which training itself said that nothing came of it.
+
+        (label, seed, why), why "" if the run does not say.
+        """
+        values = self.rows[self.metric.name].is_finite().fill_null(value=False)
+        told = [str(run.summary.get("verdict") or "") for run in self.runs]
+        every = zip(self.labels, self.seeds, values, told, strict=True)
+        return [(label, seed, why) for label, seed, is_known, why in every if why or not is_known]
+
+    @property
+    def scored_on(self) -> list[str]:
+        """On which rows the runs were tested, where they say so, each text once."""
+        return list(dict.fromkeys(str(run.summary.get("scored_on") or "") for run in self.runs))
 
 
 def read_study(runs: Sequence[StudyRun], axes: Sequence[str] = ()) -> Study:
@@ -80,21 +97,23 @@ def read_study(runs: Sequence[StudyRun], axes: Sequence[str] = ()) -> Study:
     )
     metric = run_sets.metric_of(found)
     rows = rows.with_columns(_shipped(found, rows, metric))
-    rows = rows.with_columns(_axis(found, name) for name in axes if name not in rows.columns)
-    settings = run_sets.over_seeds(rows, metric, axes)
-    return Study(labels, seeds, found, rows, settings, TradeOffs(rows, metric), tuple(axes))
+    rows = rows.with_columns(_axis(found, name) for name in axes if rows.schema.get(name) != pl.Float64)
+    settings = run_sets.over_seeds(rows, metric, axes, [one for run in found for one in run.metrics])
+    # What is guaranteed of a setting is the epsilon of its worst seed.
+    stated = pl.col("epsilon").is_finite().all().over("label")
+    guaranteed = rows.with_columns(pl.when(stated).then(pl.col("epsilon").max().over("label")).alias("epsilon"))
+    return Study(labels, seeds, found, rows, settings, TradeOffs(guaranteed, metric), tuple(axes))
 
 
 def _axis(runs: Sequence[RunData], name: str) -> pl.Series:
     """Return a value of the summary of each run, by its dotted name."""
-    values = [summary_value(run.summary, name) for run in runs]
-    if not any(math.isfinite(value) for value in values):
+    if not any(has_value(run.summary, name) for run in runs):
         numbers = ", ".join(sorted(key for key, value in runs[0].summary.items() if math.isfinite(number(value))))
         raise FedliteError(
             f"axes: got {name!r}, which no run's summary has as a number, expected one such as {numbers}, or a metric;"
             " mend 'axes' in the study and sweep again: nothing is run twice"
         )
-    return pl.Series(name, values, dtype=pl.Float64)
+    return pl.Series(name, [summary_value(run.summary, name) for run in runs], dtype=pl.Float64)
 
 
 def _shipped(runs: Sequence[RunData], rows: pl.DataFrame, metric: Metric) -> pl.Series:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import polars as pl
@@ -16,7 +17,7 @@ from fedlite.report.markup import Safe, safe_join, tag
 from fedlite.report.noise import FEWEST
 from fedlite.report.page import Page, Section, table, write_page
 from fedlite.report.study_data import read_study
-from fedlite.report.study_tables import apart_table, interval_text, same_result_table, settings_table
+from fedlite.report.study_tables import apart_table, dearer_table, interval_text, same_result_table, settings_table
 from fedlite.report.words import NOTHING, decimal, listed, plural, quantity
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from fedlite.report.run_data import RunData
     from fedlite.report.study_data import FailedRun, Study, StudyRun
     from fedlite.report.trade_off import TradeOffs
+
+
+SIGMAS: Final = 1.96
+"""Standard errors to each side that hold 95 % of a mean of many rows."""
 
 
 def write_study_page(
@@ -76,11 +81,12 @@ def study_page(study: Study, path: Path, name: str, failed: Sequence[FailedRun] 
                     _card(settings_table(study), prose=True),
                     _optional(apart_table(study.trade_offs)),
                     _optional(same_result_table(study)),
+                    _optional(dearer_table(study)),
                 ],
             ),
             Section("curves", "Learning", None, [fronts.curves(curves, metric)]),
             Section("differences", "What the settings change", None, [_differences(study)]),
-            Section("runs", "Every run", None, [_failures(failed), _runs(study, path)]),
+            Section("runs", "Every run", None, [_failures(failed), _untested(study), _runs(study, path)]),
         ],
     )
 
@@ -91,14 +97,23 @@ def _answer(study: Study) -> Safe:
     if leader is None:
         return safe_join(["None of these runs was evaluated, so only their costs can be compared."])
     row = study.settings.row(by_predicate=pl.col("label") == leader, named=True)
-    seeds = plural(row["seeds"], "seed")
-    mean = "highest mean" if metric.goal == "max" else "lowest mean"
+    mean = "highest" if metric.goal == "max" else "lowest"
+    # Means over unequal seeds are of different runs: the leader's need not be the highest of them.
+    how = (
+        f" has the best {measure.words(metric)}: "
+        if trade_offs.best
+        else f" has the {mean} mean {measure.words(metric)}: "
+        if trade_offs.has_same_seeds
+        else f" is ahead on the seeds that it shares with others, with a mean {measure.words(metric)} of "
+    )
     said: list[Safe | str] = [
         tag("strong", leader),
-        f" has the {'best' if trade_offs.best else mean} {measure.words(metric)}: ",
+        how,
         tag("strong", measure.text(metric, row[metric.name])),
-        f" ({interval_text(metric, row) or 'one seed'}).",
-        *_how_sure(trade_offs, leader, seeds),
+        f" ({interval_text(metric, row) or plural(row['tested'], 'seed')}).",
+        *_how_sure(trade_offs, leader),
+        *_without_result(study),
+        *_tested_on(study),
     ]
     fronts_of = [trade_offs.front(cost.column) for cost in fronts.COSTS]
     everywhere = [text for text in fronts_of[0] if all(text in found for found in fronts_of)]
@@ -110,21 +125,53 @@ def _answer(study: Study) -> Safe:
     return safe_join(said)
 
 
-def _how_sure(trade_offs: TradeOffs, leader: str, seeds: str) -> list[str]:
+def _how_sure(trade_offs: TradeOffs, leader: str) -> list[str]:
     """Say whether the leader may be called best."""
-    others = [label for label in trade_offs.labels if label != leader]
-    if not others:
+    if not [label for label in trade_offs.labels if label != leader]:
         return []
+    fewest, most = trade_offs.seeds_of_leader
+    seeds = plural(most, "seed") if fewest == most else f"the {fewest} to {most} seeds that both have"
     if trade_offs.best:
         return [f" It is told apart from all others on {seeds}."]
-    if max(trade_offs.better(leader, label).seeds for label in others) < FEWEST:
-        return [" From one seed nothing is told apart: run several, such as 'seeds: [1, 2, 3]'."]
+    if most < FEWEST:
+        few = "one seed" if most == 1 else plural(most, "seed")
+        return [f" From {few} nothing is told apart: run three or more, such as 'seeds: [1, 2, 3]'."]
     level = trade_offs.level_with_leader
     return [
         f" It is not told apart from {listed(level, 5)} on {seeds}."
         if level
         else f" On {seeds} it is told apart from each of the others, but not from all of them at once."
     ]
+
+
+def _without_result(study: Study) -> list[str]:
+    found = study.untested
+    return [f" Mind: {plural(len(found), 'run')} diverged or came to nothing, listed below."] if found else []
+
+
+def _tested_on(study: Study) -> list[str]:
+    """Say on which rows the runs were tested, and what the draw of a part of them leaves open."""
+    whose = study.scored_on
+    if len(whose) > 1:
+        each = [one or "data that records nobody" for one in whose]
+        return [f" Mind: these runs were not tested alike, but on {listed(each)}."]
+    return [f" Tested on {one}.{_other_rows(study)}" for one in whose if one]
+
+
+def _other_rows(study: Study) -> str:
+    """Say by how much other rows of the test set might move an accuracy, of which no interval over seeds knows."""
+    drawn = [one for run in study.runs if (one := run.summary.get("test_rows")) and one["tested"] < one["all"]]
+    if not drawn:
+        return ""
+    rest = " The intervals are over seeds, all on the same rows"
+    values = [value for value in study.settings[study.metric.name] if value is not None]
+    if study.metric.name != "accuracy":
+        return f"{rest}: what other rows would give is in none of them."
+    # Of shares the one nearest to a half moves most; rows are drawn without putting back.
+    tested, every = drawn[0]["tested"], drawn[0]["all"]
+    widest = min(values, key=lambda value: abs(value - 0.5))
+    error = math.sqrt(widest * (1 - widest) / tested * (every - tested) / (every - 1))
+    return f"{rest}: others would move an accuracy by up to {100 * SIGMAS * error:.1f} points (95 %)."
 
 
 def _optional(content: TextTable | None) -> Safe | None:
@@ -173,6 +220,17 @@ def _failures(failed: Sequence[FailedRun]) -> Safe | None:
     rows = tuple((text, str(seed), message) for text, seed, message in failed)
     content = TextTable("Runs that failed; they are missing above", ("Setting", "Seed", "Why"), rows, frozenset({1}))
     return tag("div", table(content, prose=True), class_="card warn", id="failed")
+
+
+def _untested(study: Study) -> Safe | None:
+    """Warn of runs that finished with nothing to show: a mean over the others is that of the lucky ones."""
+    if study.trade_offs.leader is None or not study.untested:
+        return None
+    name = measure.words(study.metric)
+    rows = tuple((text, str(seed), why or f"its {name} is no number") for text, seed, why in study.untested)
+    caption = f"Runs that diverged or came to nothing; means are of those that have a finite {name}"
+    content = TextTable(caption, ("Setting", "Seed", "Why"), rows, frozenset({1}))
+    return tag("div", table(content, prose=True), class_="card warn", id="diverged")
 
 
 def _link(run: RunData, path: Path) -> Safe:

@@ -1,18 +1,20 @@
 """Which settings of a study nobody beats at a gain and a cost, as far as its seeds can tell.
 
-A setting is off the front if another is at least as good for at most the cost and the seeds tell them apart, or if the
-seeds do not tell that it is better than one on the front that costs at least a tenth less. From single runs, whose
-noise nobody knows, means alone decide.
+Two settings are compared on the seeds that both have: a mean over other seeds is another mean. A setting is off the
+front if another is at least as good for at most the cost and the seeds tell them apart, or if the seeds do not tell
+that it is better than one on the front that costs at least a tenth less. Each pair is judged by itself. From fewer than
+three seeds, whose noise nobody knows, means alone decide.
 """
 
 from __future__ import annotations
 
 import math
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from fedlite.report import measure
-from fedlite.report.noise import FEWEST, Difference, all_told_apart, paired
+from fedlite.report.noise import FEWEST, Difference, at_once, is_told_apart, paired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +28,8 @@ MUCH_CHEAPER: Final = 0.9
 
 Values = dict[str, dict[int, float]]
 """Setting -> seed -> value."""
+Pairs = dict[tuple[str, str], tuple[Difference, float]]
+"""(setting, other) -> by how much the first is more, and p among all of these pairs (Holm 1979)."""
 
 
 class TradeOffs:
@@ -43,6 +47,7 @@ class TradeOffs:
         self._rows, self.metric = rows, metric
         signed = measure.gains(metric, rows[metric.name].to_list())
         self._gains = self._by_setting([math.nan if value is None else value for value in signed])
+        self._fronts: dict[str, list[str]] = {}
 
     @property
     def labels(self) -> list[str]:
@@ -51,50 +56,93 @@ class TradeOffs:
 
     @cached_property
     def leader(self) -> str | None:
-        """The setting with the best mean; None if none was tested."""
-        return max(self.labels, key=lambda label: _mean(self._gains[label]), default=None)
+        """The setting that is ahead of most others; None if none was tested.
+
+        Where all have the same seeds, that is the one with the best mean.
+        """
+        return max(self.labels, key=lambda label: (self._ahead(label), _mean(self._gains[label])), default=None)
 
     @property
     def best(self) -> str | None:
         """The setting that is better than all others, told apart from all of them at once; None if there is none."""
-        if self.leader is None:
-            return None
-        others = [self.better(self.leader, label) for label in self.labels if label != self.leader]
-        return self.leader if others and all_told_apart(others) else None
+        found = self._of_leader
+        ps = at_once([one.p for one in found.values()])
+        is_best = found and all(one.is_better for one in found.values()) and all(map(is_told_apart, ps))
+        return self.leader if is_best else None
 
     @property
     def level_with_leader(self) -> list[str]:
-        """The settings that are not told apart from the one with the best mean, each by itself."""
-        if self.leader is None:
-            return []
-        others = [label for label in self.labels if label != self.leader]
-        return [label for label in others if not self.better(self.leader, label).is_told_apart]
+        """The settings than which the leader is not told to be better, each by itself."""
+        return [label for label, found in self._of_leader.items() if not found.is_better]
+
+    @property
+    def seeds_of_leader(self) -> tuple[int, int]:
+        """The fewest and the most seeds that the leader shares with another setting; none without another."""
+        shared = [found.seeds for found in self._of_leader.values()]
+        return (min(shared, default=0), max(shared, default=0))
+
+    @property
+    def has_same_seeds(self) -> bool:
+        """Whether every setting was tested with the same seeds."""
+        return len({frozenset(self._gains[label]) for label in self.labels}) <= 1
 
     def better(self, label: str, than: str) -> Difference:
         """Return by how much a setting is better than another; more is better whatever the metric's goal."""
         return paired(self._gains[label], self._gains[than])
 
+    def pairs(self, which: list[tuple[str, str]] | None = None) -> Pairs:
+        """Return by how much the first of each pair is better; without `which` of each setting and those that follow.
+
+        What is told apart among many pairs has to be clearer than what is told of one.
+        """
+        wanted = combinations(self.labels, 2) if which is None else which
+        return judged({pair: self.better(*pair) for pair in wanted})
+
     def front(self, cost: str) -> list[str]:
         """Return the settings on the front of the metric against a column of costs, cheapest first."""
+        if cost not in self._fronts:
+            self._fronts[cost] = self._front(cost)
+        return self._fronts[cost]
+
+    def _front(self, cost: str) -> list[str]:
         costs = self._by_setting(self._rows[cost].to_list())
         known = [label for label in self.labels if costs[label]]
         ranked = sorted(known, key=lambda label: (_mean(costs[label]), -_mean(self._gains[label])))
         kept: list[str] = []
         for label in ranked:
-            if not any(self._beats(other, label, costs) for other in kept):
+            # Whoever is beaten may have beaten others: what is better and cheaper is so, on the front or off it.
+            if not any(self._beats(other, label, costs) for other in known if other != label) and not any(
+                self._suffices(other, label, costs) for other in kept
+            ):
                 kept.append(label)
         return kept
 
     def _beats(self, other: str, label: str, costs: Values) -> bool:
-        """Tell whether another setting, which is no dearer, leaves no reason to choose this one."""
-        gain = _mean(self._gains[other]) - _mean(self._gains[label])
-        price, least = _mean(costs[label]), _mean(costs[other])
+        """Tell whether another setting is at least as good for at most the cost, and more than noise apart."""
         better, dearer = self.better(other, label), paired(costs[label], costs[other])
+        if not (better.mean >= 0 and dearer.mean >= 0):
+            return False
         if min(better.seeds, dearer.seeds) < FEWEST:
-            return gain >= 0 and (gain > 0 or price > least)
-        if gain >= 0 and (better.is_told_apart or dearer.is_told_apart):
-            return True
-        return least <= MUCH_CHEAPER * price and dearer.is_told_apart and not better.is_told_apart
+            return better.mean > 0 or dearer.mean > 0
+        return better.is_told_apart or dearer.is_told_apart
+
+    def _suffices(self, other: str, label: str, costs: Values) -> bool:
+        """Tell whether another setting costs much less, and nobody can tell that this one is better."""
+        dearer = paired(costs[label], costs[other])
+        shared = [seed for seed in costs[label] if seed in costs[other]]
+        if min(len(shared), self.better(other, label).seeds) < FEWEST:
+            return False
+        price, least = (sum(costs[name][seed] for seed in shared) for name in (label, other))
+        return least <= MUCH_CHEAPER * price and dearer.is_better and not self.better(label, other).is_better
+
+    def _ahead(self, label: str) -> int:
+        return sum(self.better(label, other).mean > 0 for other in self.labels if other != label)
+
+    @property
+    def _of_leader(self) -> dict[str, Difference]:
+        """By how much the leader is better than each other setting."""
+        leader = self.leader
+        return {} if leader is None else {name: self.better(leader, name) for name in self.labels if name != leader}
 
     def _by_setting(self, values: list[float]) -> Values:
         found: Values = {}
@@ -103,6 +151,12 @@ class TradeOffs:
             if value is not None and math.isfinite(value):
                 mine[int(seed)] = float(value)
         return found
+
+
+def judged(differences: Mapping[tuple[str, str], Difference]) -> Pairs:
+    """Return each difference with its p among all of them."""
+    ps = at_once([found.p for found in differences.values()])
+    return {pair: (found, p) for (pair, found), p in zip(differences.items(), ps, strict=True)}
 
 
 def _mean(values: Mapping[int, float]) -> float:

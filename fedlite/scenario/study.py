@@ -76,6 +76,8 @@ class Study(Section):
             raise mistake("got a seed twice", "keep each seed once")
         if len(self.axes) not in {0, 2}:
             raise mistake(f"got {len(self.axes)} axes, expected two", "write for example 'axes: [energy_j, accuracy]'")
+        if len(set(self.axes)) != len(self.axes):
+            raise mistake(f"got the axis {self.axes[0]!r} twice, expected two numbers", "name another beside it")
         return self
 
 

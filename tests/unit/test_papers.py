@@ -113,8 +113,8 @@ def test_one_setting_is_better_where_its_seeds_say_so(mine, others, figure, verd
 def test_shares_are_compared_in_points_and_costs_in_factors():
     shares = Better("", "", "a", "b", SHARE, 0.22).judge(known(a=(0.9, 0.91, 0.9), b=(0.7, 0.7, 0.71)))
     assert (shares.ours[:12], shares.verdict) == ("+20.0 points", Verdict.REPRODUCED)
-    costs = Better("", "", "a", "b", COST).judge(known(a=(10.0, 20.0), b=(20.0, 40.1)))
-    assert costs.ours == "2 times (1.97 to 2.03)"
+    costs = Better("", "", "a", "b", COST).judge(known(a=(10.0, 20.0, 30.0), b=(20.0, 40.1, 60.0)))
+    assert costs.ours == "2 times (1.99 to 2.01)"
 
 
 @pytest.mark.parametrize(

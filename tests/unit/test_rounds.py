@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from fedlite.fleet import outcomes
-from fedlite.report import run_sets
 from fedlite.report.run_data import read_run
+from fedlite.report.same_result import all_reached
 from fedlite.report.tables import learning_curve
 from fedlite.results import rounds as rounds_module
 from fedlite.results.rounds import Rounds
@@ -48,7 +48,7 @@ def test_what_a_result_had_cost_lies_in_its_band_and_is_what_was_told_on_the_way
     curve = learning_curve(read.rounds, read.main)
     for name in ("energy_j", "energy_low_j", "energy_high_j"):
         assert curve[name][-1] == pytest.approx(done.summary[name])
-    even = run_sets.same_result([read, read], ["a", "b"])
+    even = all_reached([read, read], ["a", "b"])
     for frame in (curve, even):
         assert frame.height
         assert (frame["energy_low_j"] <= frame["energy_j"]).all()

@@ -90,6 +90,8 @@ def test_a_study_that_varies_nothing_is_the_base_with_each_seed(tmp_path):
         ("grid: {training.rounds: 3}\n", "study.yaml:3:25: grid.training.rounds: got 3, expected a list of values"),
         ("grids: {}\n", "study.yaml:3:1: grids: got an unknown key"),
         ("seeds: [1, 1]\n", "got a seed twice"),
+        ("axes: [energy_j, energy_j]\n", "got the axis 'energy_j' twice, expected two numbers"),
+        ("axes: [energy_j]\n", "got 1 axes, expected two"),
         ("seeds: []\n", "study.yaml:3:8: seeds: got a list, expected at least 1 of them"),
         ("list: [{}]\n", "study.yaml:3:8: list.0: got {}, expected dotted keys with values"),
     ],

@@ -45,6 +45,7 @@ def test_rounds_and_what_is_shipped_are_tested_on_them_and_the_run_says_so(tmp_p
     (shipped,) = done.summary["delivered"]
     assert 100 * shipped["metrics"]["accuracy"] == pytest.approx(round(100 * shipped["metrics"]["accuracy"]))
     assert done.summary["scored_on"] == "100 of 359 test rows"
+    assert done.summary["test_rows"] == {"tested": 100, "all": 359}
     assert "on 100 of 359 test rows" in (done.path / "report.html").read_text()
 
 

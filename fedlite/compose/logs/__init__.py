@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 BOOKS: Final = {"tensorboard": "tensorboard", "mlflow": "mlflow"}
 """Kind -> the package that it needs; each is a module beside this one, and an extra of that name."""
-_NOT_VALUES: Final = frozenset({"round", "wall_s"})
+_STEP: Final = "round"
+"""The column that is where a value stands, and no value."""
 _log = logging.getLogger(__name__)
 
 
@@ -134,9 +135,7 @@ class Log:
 
     def _write(self) -> None:
         row = self._held
-        values = {
-            name: float(value) for name, value in row.items() if name not in _NOT_VALUES and math.isfinite(float(value))
-        }
+        values = {name: float(value) for name, value in row.items() if name != _STEP and math.isfinite(float(value))}
         if self._book is not None and row["round"] > self._book.last:
             self._do(lambda book: book.write(int(row["round"]), float(row["end_s"]), values))
 

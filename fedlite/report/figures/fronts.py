@@ -14,7 +14,7 @@ from fedlite.report.figure import DASHES, SERIES, SYMBOLS, Figure, Scale, View, 
 from fedlite.report.figures import placing
 from fedlite.report.figures.learning import AXES
 from fedlite.report.figures.shapes import axis
-from fedlite.report.words import listed, plural
+from fedlite.report.words import decimal, listed, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,12 +55,19 @@ COSTS = (
     Cost("Time", "virtual_time_s", "time", "virtual time"),
 )
 EPSILON = Cost("Privacy", "epsilon", "", "ε of what was released")
+_ENDS = ("", "_min", "_max", "_low", "_high")
 _SUFFIXES = (("_j", "energy"), ("_bytes", "bytes"), ("_s", "time"))
 
 
 def costs_of(settings: pl.DataFrame) -> tuple[Cost, ...]:
-    """Return the costs of a study's settings: bytes, joules, time, and epsilon where some state one."""
-    return (*COSTS, *([EPSILON] if settings["epsilon"].count() else []))
+    """Return the costs of a study's settings: bytes, joules, time, and epsilon where some state comparable ones."""
+    return (*COSTS, *([EPSILON] if len(guarantees(settings)) == 1 else []))
+
+
+def guarantees(settings: pl.DataFrame) -> list[tuple[float | None, str | None]]:
+    """Return (delta, what it guards against) of the epsilons that are stated: those of several are no one scale."""
+    stated = settings.drop_nulls("epsilon").select("epsilon_delta", "epsilon_guards").unique(maintain_order=True)
+    return [(delta, guards) for delta, guards in stated.iter_rows()]
 
 
 def fronts(settings: pl.DataFrame, trade_offs: TradeOffs, axes: Sequence[str] = ()) -> Figure | None:
@@ -83,8 +90,9 @@ def fronts(settings: pl.DataFrame, trade_offs: TradeOffs, axes: Sequence[str] = 
     alike = [cost.name.lower() for cost in costs if cost not in drawn]
     best = {cost.name: trade_offs.front(cost.column) for cost in drawn}
     views = [_front(known, trade_offs, cost) for cost in drawn]
-    if axes:
-        views = [_told(known, metric, *axes), *views]
+    told, missing = _asked(known, metric, *axes) if axes else (None, "")
+    if told is not None:
+        views = [told, *views]
     if not views:
         return None
     return Figure(
@@ -93,9 +101,13 @@ def fronts(settings: pl.DataFrame, trade_offs: TradeOffs, axes: Sequence[str] = 
         views=tuple(views),
         caption=(
             "One point per setting, the mean over its seeds; the whiskers are 95 % intervals of the mean, where there "
-            "are several seeds. Filled points lie on the front: no other setting is as good for less, as far as the "
-            "seeds tell. Hollow points are beaten, or not told apart from one that is much cheaper."
+            "are three seeds or more. Filled points lie on the front: no other setting is as good for less, as far as "
+            "the seeds tell, each pair by itself. Hollow points are beaten, or not told apart from one that is much "
+            "cheaper."
             + (f" All settings are alike in {listed(alike)}." if alike else "")
+            + (f" ε is that of the worst seed, {_guarantee(*guarantees(known)[0])}." if EPSILON in drawn else "")
+            + (" The ε are of guarantees of several kinds and no one scale." if len(guarantees(known)) > 1 else "")
+            + missing
         ),
         alt="Scatter chart of settings. On the front: "
         + "; ".join(f"against {name.lower()} {listed(found, 6)}" for name, found in best.items())
@@ -109,20 +121,39 @@ def _differ(settings: pl.DataFrame, column: str) -> bool:
     return settings[column].drop_nulls().n_unique() > 1
 
 
+def _guarantee(delta: float | None, guards: str | None) -> str:
+    return f"at δ = {decimal(delta)}, {guards}"
+
+
+def _asked(settings: pl.DataFrame, metric: Metric, right: str, up: str) -> tuple[View | None, str]:
+    """Return one value of the summary against another, and which settings have them not in all of their runs."""
+    there = settings.drop_nulls([right, up])
+    without = settings.filter(~pl.col("label").is_in(there["label"].to_list()))["label"].to_list()
+    missing = f" {listed(without, 6)}: no {right} and {up} in every run, so not drawn as asked." if without else ""
+    return (_told(there, metric, right, up) if there.height else None), missing
+
+
 def _told(settings: pl.DataFrame, metric: Metric, right: str, up: str) -> View:
     """Return one value of the summary against another, without a front: nobody has said which is better."""
-    scale = (
-        scale_for(settings[f"{right}_max"].to_list(), dimension) if (dimension := _dimension(right)) else Scale(1, "")
-    )
-    upright = Metric(up, "max") if up != metric.name else metric
-    placed = _placed(settings, upright, right)
+    scale = _scale(settings, right)
+    upward = Scale(1.0, "") if up == metric.name else _scale(settings, up)
+    upright = metric if up == metric.name else Metric("upward", "max", upward.unit)
+    # By a name that a metric may have, whatever the number is called.
+    ends = [pl.col(f"{up}{end}").truediv(upward.factor).alias(f"{upright.name}{end}") for end in _ENDS]
+    placed = _placed(settings.select("label", *(f"{right}{end}" for end in _ENDS), *ends), upright, right)
+    title = {} if up == metric.name else {"title": {"text": f"{up} ({upward.unit})" if upward.unit else up}}
     layout = {
         "xaxis": axis(f"{right} ({scale.unit})" if scale.unit else right),
-        "yaxis": {**measure.value_axis(upright), "rangemode": "normal"},
+        "yaxis": {**measure.value_axis(upright), **title, "rangemode": "normal"},
         "showlegend": False,
         "annotations": _leads(placed, upright, right, scale, "$text"),
     }
     return View("As asked", [_points("settings", placed, "$blue", "circle", "$text", upright, right, scale)], layout)
+
+
+def _scale(settings: pl.DataFrame, column: str) -> Scale:
+    dimension = _dimension(column)
+    return scale_for(settings[f"{column}_max"].to_list(), dimension) if dimension else Scale(1.0, "")
 
 
 def _dimension(column: str) -> str:

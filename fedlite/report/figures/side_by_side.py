@@ -34,16 +34,15 @@ def curves(found: Sequence[pl.DataFrame], names: Sequence[str], metric: Metric) 
     if not shown:
         return None
     order = [AXES[2], AXES[3], AXES[1], AXES[0]]
-    ends = measure.gains(metric, [float(curve[metric.name][-1]) for _, curve in shown])
-    best_name, best = shown[max(range(len(ends)), key=lambda place: ends[place] or 0.0)]
+    ends = sorted(float(curve[metric.name][-1]) for _, curve in shown)
     side = "higher" if metric.goal == "max" else "lower"
     return Figure(
         id="curves",
         title=f"{measure.heading(metric)} against cost",
         views=tuple(_curves(shown, metric, *choice) for choice in order),
         caption=f"The {side} and the further left a line runs, the better its run is for the same cost.",
-        alt=f"Line chart of {len(shown)} runs; {best_name} ends best with "
-        f"{measure.text(metric, best[metric.name][-1])}.",
+        alt=f"Line chart of {len(shown)} runs, which end with {measure.words(metric)} from "
+        f"{measure.text(metric, ends[0])} to {measure.text(metric, ends[-1])}.",
         height=420,
     )
 

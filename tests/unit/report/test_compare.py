@@ -9,6 +9,7 @@ import pytest
 from fedlite.report import run_sets, tails
 from fedlite.report.compare_page import TooFewRunsError, totals_table, write_comparison
 from fedlite.report.run_data import NotARunError, read_run
+from fedlite.report.same_result import all_reached
 from fedlite.report.study_data import EmptyStudyError, read_study
 from fedlite.report.study_page import write_study_page
 
@@ -39,14 +40,32 @@ def test_runs_with_one_name_are_told_apart(write_run):
 
 def test_costs_are_compared_at_the_highest_accuracy_that_all_reached(write_run):
     runs = [read_run(write_run("low", level=0.66)), read_run(write_run("high", level=0.95))]
-    even = run_sets.same_result(runs, ["low", "high"])
+    even = all_reached(runs, ["low", "high"])
     assert even["target"].to_list() == [0.6, 0.6]
     assert even["round"][1] < even["round"][0]
 
 
 def test_no_common_accuracy_gives_no_comparison(write_run):
     runs = [read_run(write_run("a")), read_run(write_run("b", evaluated=False))]
-    assert run_sets.same_result(runs, ["a", "b"]).is_empty()
+    assert all_reached(runs, ["a", "b"]).is_empty()
+
+
+def test_a_comparison_names_no_winner(write_run, tmp_path):
+    runs = [write_run("low", name="low", level=0.66), write_run("high", name="high", level=0.95)]
+    ends = [json.loads((path / "summary.json").read_text())["metrics"]["accuracy"] for path in runs]
+    page = write_comparison(runs, tmp_path / "c.html").read_text(encoding="utf-8")
+    glue = "\N{NO-BREAK SPACE}"
+    said = " and ".join(f"{name} {100 * end:.1f}{glue}%" for name, end in zip(("low", "high"), ends, strict=True))
+    assert f"Accuracy in the end: <strong>{said}</strong>. Single runs do not tell how much" in page
+    assert f"To 60{glue}% accuracy they took " in page
+    own = page[: page.index("<script")]
+    assert not any(word in own for word in ("the least", "the highest", "ends best", " took <strong>"))
+
+
+def test_of_many_runs_a_comparison_tells_between_which_values_they_ended(write_run, tmp_path):
+    runs = [write_run(f"r{place}", name=f"r{place}", seed=place) for place in range(6)]
+    page = write_comparison(runs, tmp_path / "c.html").read_text(encoding="utf-8")
+    assert "Accuracy in the end: <strong>from r" in page
 
 
 def _with_tails(path, part):

@@ -15,6 +15,7 @@ from fedlite.report.figures import fairness, learning, side_by_side
 from fedlite.report.page import write_page
 from fedlite.report.run_data import NotARunError, read_run
 from fedlite.report.run_page import write_report
+from fedlite.report.same_result import all_reached
 from fedlite.report.study_data import read_study
 from fedlite.report.study_page import write_study_page
 from fedlite.report.study_tables import settings_table
@@ -112,6 +113,29 @@ def test_levels_of_a_share_are_the_usual_ones():
     assert measure.levels(ACCURACY, [0.2, 0.3]) == measure.SHARES
 
 
+@pytest.mark.parametrize(
+    ("metric", "value", "width", "expected"),
+    [
+        (ACCURACY, 0.72, 0.5, 0.7),
+        (ACCURACY, 0.09, 0.5, None),
+        (RMSE, 0.522, 0.48, 0.55),
+        (RMSE, 0.5, 0.0, 0.5),
+        (Metric("score", "max"), -5.3, 4.0, -5.4),
+        (RMSE, 0.0, 0.0, 0.0),
+    ],
+)
+def test_a_round_value_is_no_harder_than_the_one_it_stands_for(metric, value, width, expected):
+    assert measure.eased(metric, value, width) == expected
+
+
+def test_differences_of_shares_are_points():
+    glue = "\N{NO-BREAK SPACE}"
+    assert measure.difference(ACCURACY, 0.027) == f"+2.7{glue}points"
+    assert measure.difference(ACCURACY, 0.027, 0.021, -0.01) == f"+2.7{glue}points (+2.1 to \N{MINUS SIGN}1.0)"
+    assert measure.difference(RMSE, -0.5) == f"\N{MINUS SIGN}0.5{glue}m"
+    assert measure.difference(Metric("mae", "min", "mm"), 0.5, 0.25) == f"+0.5{glue}mm (+0.25)"
+
+
 CURVE = pl.DataFrame({"round": [1, 2, 3, 4], "rmse": [0.9, 0.7, None, 0.5]}, schema_overrides={"rmse": pl.Float64})
 
 
@@ -129,17 +153,17 @@ def test_the_worst_tenth_has_the_largest_errors():
     assert bars[0]["y"] == [0.9, 0.7]
 
 
-def test_the_best_run_of_a_comparison_has_the_least_error(write_error_run, tmp_path):
+def test_a_comparison_of_errors_goes_by_how_low_they_are(write_error_run, tmp_path):
     runs = [read_run(write_error_run(name, level=level)) for name, level in (("bad", 0.6), ("good", 0.9))]
     curves = [tables.learning_curve(run.rounds, RMSE) for run in runs]
     drawn = side_by_side.curves(curves, ["bad", "good"], RMSE)
-    assert "good ends best" in drawn.alt
+    assert "2 runs, which end with rmse from 0.15" in drawn.alt
     assert drawn.caption.startswith("The lower")
-    even = run_sets.same_result(runs, ["bad", "good"])
+    even = all_reached(runs, ["bad", "good"])
     assert even["target"][0] == pytest.approx(max(curve["rmse"].min() for curve in curves), abs=0.05)
     assert even["round"][1] < even["round"][0]
     text = write_page(comparison_page(runs, ["bad", "good"]), tmp_path / "c.html").read_text(encoding="utf-8")
-    assert "<strong>good</strong> ended with the lowest rmse" in text
+    assert "RMSE in the end: <strong>bad 0.43" in text
     assert "accura" not in _own(text)
 
 

@@ -38,7 +38,7 @@ def test_the_best_is_told_apart_from_all_others():
 
 
 def test_nobody_is_best_within_the_noise():
-    found = trade_offs({"int4": same_cost(1, 0.823, 0.815), "fp32": same_cost(2, 0.810, 0.825)})
+    found = trade_offs({"int4": same_cost(1, 0.823, 0.815, 0.82), "fp32": same_cost(2, 0.810, 0.825, 0.815)})
     assert found.leader == "int4"
     assert found.best is None
     assert found.level_with_leader == ["fp32"]
@@ -49,6 +49,72 @@ def test_nobody_is_best_of_single_seeds_or_alone():
     assert trade_offs({"a": same_cost(1, 0.9, 0.91, 0.9)}).best is None
     untested = trade_offs({"a": [(math.nan, 1.0)]})
     assert (untested.leader, untested.best, untested.front("cost")) == (None, None, [])
+
+
+def by_seed(settings):
+    """Return those of label -> {seed: accuracy}, all of one cost."""
+    rows = [
+        {"label": label, "seed": seed, "accuracy": value, "cost": 1.0}
+        for label, values in settings.items()
+        for seed, value in values.items()
+    ]
+    return TradeOffs(pl.DataFrame(rows), ACCURACY)
+
+
+def test_settings_are_compared_on_the_seeds_that_both_have():
+    """As after a Ctrl-C: b has the seeds on which all is easy, and is worse on each of them."""
+    a = {1: 0.60, 2: 0.61, 3: 0.62, 4: 0.90, 5: 0.91, 6: 0.92}
+    found = by_seed({"a": a, "b": {seed: a[seed] - 0.02 - seed * 1e-4 for seed in (4, 5, 6)}})
+    assert (found.leader, found.best) == ("a", "a")
+    assert found.seeds_of_leader == (3, 3)
+    assert not found.has_same_seeds
+    assert found.front("cost") == ["a"]
+    swapped = by_seed({"b": {seed: a[seed] - 0.02 - seed * 1e-4 for seed in (4, 5, 6)}, "a": a})
+    assert (swapped.leader, swapped.front("cost")) == ("a", ["a"])
+
+
+def test_nobody_is_best_of_settings_without_a_common_seed():
+    found = by_seed({"a": {1: 0.9, 2: 0.91, 3: 0.9}, "b": {4: 0.1, 5: 0.11, 6: 0.1}})
+    assert found.best is None
+    assert found.front("cost") == ["a", "b"]
+
+
+def test_nobody_is_best_who_is_told_to_be_worse_than_one():
+    """Each of the three is ahead of another on the seeds that the two share."""
+    high, low = {0: 0.9, 1: 0.9, 2: 0.901}, {0: 0.1, 1: 0.1, 2: 0.1}
+    on = [{3 * part + seed: value for seed, value in values.items()} for part in range(3) for values in (high, low)]
+    found = by_seed({"a": on[0] | on[5], "b": on[1] | on[2], "c": on[3] | on[4]})
+    assert all(found.better(*pair).is_better for pair in (("a", "b"), ("b", "c"), ("c", "a")))
+    assert found.best is None
+
+
+def test_last_digits_make_no_leader_best():
+    assert by_seed({"a": dict.fromkeys((1, 2, 3), 0.3), "b": dict.fromkeys((1, 2, 3), 0.1 + 0.2)}).best is None
+
+
+def test_pairs_are_corrected_for_how_many_there_are():
+    found = trade_offs({"a": same_cost(1, 0.80, 0.82, 0.81), "b": same_cost(1, 0.79, 0.8135, 0.7965), "c": same_cost(
+        1, 0.7865, 0.81, 0.8035)})  # fmt: skip
+    differences = found.pairs()
+    assert list(differences) == [("a", "b"), ("a", "c"), ("b", "c")]
+    difference, p = differences["a", "b"]
+    assert difference.is_told_apart
+    assert p > 0.05 > difference.p
+    assert found.pairs([("a", "b")])["a", "b"][1] == difference.p
+
+
+def test_whoever_is_beaten_may_beat_others():
+    """`mid` varies too much to be told better than `low`, but is as good as `dear` for less."""
+    found = trade_offs(
+        {
+            "low": same_cost(1, 0.70, 0.70, 0.70),
+            "mid": same_cost(4, 0.70, 0.76, 0.80),
+            "dear": same_cost(5, 0.75, 0.75, 0.751),
+        }
+    )
+    assert not found.better("mid", "low").is_better
+    assert found.better("dear", "low").is_better
+    assert found.front("cost") == ["low"]
 
 
 def test_of_errors_the_smallest_is_best():
