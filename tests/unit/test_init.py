@@ -53,6 +53,15 @@ def test_flags_are_taken_and_unknown_ones_told(tmp_path):
         command.init(tmp_path / "a", fleet="phones", app=True)
 
 
+def test_an_app_is_told_with_the_fleet_that_it_needs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command.init(command.Path("a"), app=True)
+    assert "Next: fedlite init scenario.yaml && fedlite app a --fleet scenario.yaml" in capsys.readouterr().out
+    command.init()
+    command.init(command.Path("b"), app=True)
+    assert "Next: fedlite app b --fleet scenario.yaml" in capsys.readouterr().out
+
+
 def test_a_person_is_asked_for_what_was_not_told(tmp_path, monkeypatch):
     answers = iter(["iot-mix", "energy"])
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
