@@ -227,6 +227,18 @@ def test_every_number_that_may_be_an_axis_is_one_of_a_run(tmp_path):
     assert numbers - set(known) == {"format", "seed"}
 
 
+def test_a_class_without_a_device_is_no_class_of_the_fleet(tmp_path):
+    mix = "mix: {pixel-4: 98 %, pi-4b: 1 %, esp32-s3: 1 %}"
+    scenario = parse_scenario(BASE.replace("mix: {pixel-4: 50 %, pi-4b: 50 %}", mix))
+    done = run(scenario, out=tmp_path / "run", settings=LOCAL)
+    assert done.fleet["profile"].to_list() == ["pixel-4"]
+    assert done.summary["excluded"] == []
+    assert [one["profile"] for one in done.summary["inference"]] == ["pixel-4"]
+    # Nobody of the six has the class that would fit.
+    with pytest.raises(FedliteError, match=r"can take part \(pixel-4: training needs"):
+        run(parse_scenario(BASE.replace("mix: {pixel-4: 50 %, pi-4b: 50 %}", f"{mix}\n  budgets: {{memory: 1 kB}}")))
+
+
 def test_directories_are_readable_and_distinct():
     assert directory_name("wire.up=int8+zstd", 3) == "wire.up=int8+zstd-seed-3"
     labels = ("top 10 %", "top-10-%", "top/10/%", "a" * 200, "a" * 201, "..", "/")
