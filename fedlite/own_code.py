@@ -97,13 +97,14 @@ def load(reference: str) -> Any:
         found: Any = importlib.import_module(module)
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == _package(module)
-        raise OwnCodeError(_line(error) + (_where() if missing else "") + _at(error)) from error
+        raise OwnCodeError(_line(error) + (_where() if missing else _shadowed(module)) + _at(error)) from error
     # Not our code: whatever it raises is its author's to mend, be it the end of the program.
     except (Exception, SystemExit) as error:
         raise OwnCodeError(raised(error)) from error
     for name in names.split("."):
         if not hasattr(found, name):
-            raise OwnCodeError(f"there is no {name!r} in {module}{_only(found, module)}")
+            why = _shadowed(module) or _only(found, module)
+            raise OwnCodeError(f"there is no {name!r} in {module}{why}")
         found = getattr(found, name)
     remember([reference])
     return found
@@ -203,6 +204,16 @@ def _at(error: BaseException) -> str:
 def _where() -> str:
     """Return where a module was looked for that is not there."""
     return f", looked for in {', '.join(_beside)} and on PYTHONPATH" if _beside else ""
+
+
+def _shadowed(module: str) -> str:
+    """Say so if code beside the scenario was not taken, for something installed has its name."""
+    top = _package(module)
+    taken = str(getattr(sys.modules.get(top), "__file__", None) or "Python itself")
+    mine = next((folder for folder in _beside if _holds(folder, top)), None)
+    if mine is None or top not in sys.modules or taken.startswith(f"{mine}{os.sep}"):
+        return ""
+    return f", which is that of {taken} and not the one in {mine}: rename yours"
 
 
 def _line(error: BaseException) -> str:

@@ -100,7 +100,12 @@ def sweep(
     failed = tuple(Failure(run.label, run.seed, failures[run.path]) for run in runs if run.path in failures)
     done = Sweep(directory.path, loaded.study.name, finished, failed, len(todo) - len(failed), loaded.study.axes)
     if finished:
-        done.write_page()
+        try:
+            done.write_page()
+        except FedliteError as error:
+            for failure in failed:
+                error.add_note(f"failed: {failure.label}, seed {failure.seed}: {failure.error}")
+            raise
     return done
 
 

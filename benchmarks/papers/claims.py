@@ -3,13 +3,13 @@
     a figure             reproduced: all seeds get there, our mean is within a fourth of it
                          same order: all get there, within a factor of the root of ten
     better than another  reproduced: seeds tell them apart, and the figure, if there is one, is within a fourth
-                         same order: the figure is further off; or they are not told apart, and the interval has
-                         the figure, or, without one, the mean says so
+                         same order: they do, and the figure is further off
+                         undecided: they do not, and the interval has the figure, or, without one, the mean says so
     as good as another   reproduced: the interval of what it loses stays within the margin
-                         same order: the mean does
+                         undecided: the mean does
     gains more here than there
                          reproduced: seeds tell the gain in one pair of settings from that in another pair
-                         same order: they do not, and the mean says so
+                         undecided: they do not, and the mean says so
     all                  not reproduced: else
 
 A run that never gets to a target counts with all that it spent, which is the least that it can be: its setting has no
@@ -37,6 +37,7 @@ SAME_ORDER = math.sqrt(10.0)
 class Verdict(StrEnum):
     REPRODUCED = "reproduced"
     SAME_ORDER = "same order"
+    UNDECIDED = "undecided"
     NOT_REPRODUCED = "not reproduced"
 
 
@@ -97,6 +98,8 @@ class Better:
     measure : Measure
     figure : float, optional
         By how much, in the paper: points as a share, or a factor.
+    but : str
+        Why it comes out for another reason than the paper's, if it does.
     """
 
     claim: str
@@ -105,6 +108,7 @@ class Better:
     than: str
     measure: Measure
     figure: float | None = None
+    but: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -122,7 +126,7 @@ class Better:
         size, low, high = (self._size(end) for end in (gain.mean, gain.low, gain.high))
         if not gain.is_told_apart:
             possible = gain.mean > 0 if self.figure is None else low <= self.figure <= high
-            return Verdict.SAME_ORDER if possible else Verdict.NOT_REPRODUCED
+            return Verdict.UNDECIDED if possible else Verdict.NOT_REPRODUCED
         if gain.mean < 0:
             return Verdict.NOT_REPRODUCED
         close = self.figure is None or apart(size, self.figure) <= CLOSE
@@ -170,7 +174,7 @@ class AsGood:
         verdict = (
             Verdict.REPRODUCED
             if gain.low >= -self.margin
-            else Verdict.SAME_ORDER
+            else Verdict.UNDECIDED
             if gain.mean >= -self.margin
             else Verdict.NOT_REPRODUCED
         )
@@ -205,7 +209,7 @@ class GainsMore:
         more = paired(self._gains(values, self.here), self._gains(values, self.there))
         if more.is_told_apart:
             return Judged(in_points(more), Verdict.REPRODUCED if more.mean > 0 else Verdict.NOT_REPRODUCED)
-        return Judged(in_points(more), Verdict.SAME_ORDER if more.mean > 0 else Verdict.NOT_REPRODUCED)
+        return Judged(in_points(more), Verdict.UNDECIDED if more.mean > 0 else Verdict.NOT_REPRODUCED)
 
     def _gains(self, values: Values, pair: tuple[str, str]) -> dict[int, float]:
         mine, others = (numbers(values(label, self.measure)) for label in pair)

@@ -83,7 +83,14 @@ PUBLISHED: dict[str, tuple[str, tuple[Claim, ...]]] = {
         (
             AsGood("the largest net of a-c is as good as if all train a", ORDER, "a-c", "a", FINAL),
             AsGood("the largest net of a-b-c-d is as good as if all train a", ORDER, "a-b-c-d", "a", FINAL),
-            Better("a is better than c, as devices get it (c, scaled, does not learn)", ORDER, "a", "c", SHIPPED),
+            Better(
+                "a is better than c, as devices get it",
+                ORDER,
+                "a",
+                "c",
+                SHIPPED,
+                but="because c, scaled, does not learn",
+            ),
             AsGood("a-c as plain slices, against a", ORDER, "a-c, not scaled", "a", FINAL),
             AsGood("a-b-c-d as plain slices, against a", ORDER, "a-b-c-d, not scaled", "a", FINAL),
             Better("a is better than c as a plain slice, as devices get it", ORDER, "a", "c, not scaled", SHIPPED),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 PAPERS = HERE.parents[1] / "scenarios" / "papers"
 COMMAND = "OMP_NUM_THREADS=1 python benchmarks/papers/run.py"
+ORDER_ONLY = "order only"
 INTRODUCTION = """\
 `{command}` ({cores} cores of {processor}, Python {python}; the numbers do not
 depend on the machine's speed). What each study leaves out or makes smaller stands at the top of its file in
@@ -43,9 +44,11 @@ scenarios/papers.
 * **Reproduced**: all seeds get there, and the mean is within a fourth of the paper's figure; or the seeds tell two
   settings apart the paper's way, and the factor, where the paper has one, is within a fourth; or what is said to be as
   good loses at most a point, its whole interval.
+* **Direction only**: the same, where the paper has no figure that could be met.
 * **Same order**: within a factor of the root of ten (3.2) of the figure; or told apart the paper's way by another
-  factor; or not told apart, with the paper's factor in our interval, or where it has none the paper's way in the mean;
-  or at most a point lost in the mean.
+  factor.
+* **Undecided**, which is not met: not told apart, with the paper's factor in our interval, or where it has none the
+  paper's way in the mean; or at most a point lost in the mean, and perhaps more.
 * **Not reproduced**: all else. A run that never got to a target counts with all that it spent, the least that it can
   be, without an interval.
 * "order only": the paper's own number is of other data or another net, or is not quoted. Every claim is tested by
@@ -80,7 +83,15 @@ def collected(name: str, folder: Path) -> dict[str, object]:
     for claim in claims:
         if not set(claim.labels) & set(open_):
             judged = claim.judge(values)
-            told.append({"claim": claim.claim, "paper": claim.paper, "ours": judged.ours, "verdict": judged.verdict})
+            told.append(
+                {
+                    "claim": claim.claim,
+                    "paper": claim.paper,
+                    "ours": judged.ours,
+                    "verdict": judged.verdict,
+                    **({"but": but} if (but := getattr(claim, "but", "")) else {}),
+                }
+            )
     return {
         "title": title,
         "description": loaded.study.description,
@@ -151,12 +162,15 @@ def page(found: dict[str, object]) -> str:
 
 
 def claims_table(claims: list[dict[str, str]]) -> list[str]:
-    rows = [f"| {one['claim']} | {one['paper']} | {one['ours']} | {verdict(one['verdict'])} |" for one in claims]
+    rows = [f"| {one['claim']} | {one['paper']} | {one['ours']} | {verdict(one)} |" for one in claims]
     return ["", "| claim | paper | ours | verdict |", "|---|---:|---:|---|", *rows]
 
 
-def verdict(word: str) -> str:
-    return f"**{word}**" if word == "not reproduced" else word
+def verdict(one: dict[str, str]) -> str:
+    """Return the word of a verdict; where the paper has no number to be met, that it is of the direction alone."""
+    word = "direction only" if one["paper"] == ORDER_ONLY and one["verdict"] == "reproduced" else one["verdict"]
+    word = f"{word}, but {one['but']}" if one.get("but") else word
+    return f"**{word}**" if one["verdict"] == "not reproduced" else word
 
 
 def settings_table(rows: list[dict[str, object]]) -> list[str]:

@@ -43,8 +43,11 @@ def campaign(
     """Plan a campaign: days to the target, users' data and battery, whom it never hears, what the server sends."""
     from fedlite import runner as running
     from fedlite.compose.campaign_answers import answers
+    from fedlite.report.page import refuse_foreign
     from fedlite.report.run_data import fitting, read_run
 
+    if page is not None:
+        refuse_foreign(page)
     settings = running.Settings(backend=backend, actors=actors, accelerator=accelerator)
     wanted = None if target is None else _value(target)
     plan = None if rollout is None else _plan(rollout)

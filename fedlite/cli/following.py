@@ -189,9 +189,14 @@ def _kind(now: Progress) -> str:
     return "rounds" if now.trains else "rounds of queries"
 
 
+def _number(now: Progress) -> str:
+    """Return the metric as pages show it: a share as a percentage."""
+    return f"{100 * now.value:.1f} %" if now.is_share else f"{now.value:.3f}"
+
+
 def _state(now: Progress) -> str:
     from fedlite.units import show
 
-    value = "" if math.isnan(now.value) else f"{now.metric.replace('_', ' ')} {now.value:.3f} · "
+    value = "" if math.isnan(now.value) else f"{now.metric.replace('_', ' ')} {_number(now)} · "
     state = f"{value}virtual {show(now.virtual_time_s, 'time')} · {show(now.energy_j, 'energy')}"
     return state if now.trains else f"nothing trained · {state}"

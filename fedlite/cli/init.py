@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from fedlite.scenario.starter import Choice
 
+_FLEET = "scenario.yaml"
 APP_TEMPLATE = "app_template"
 """Folder beside this module that `--app` copies."""
 
@@ -56,7 +57,8 @@ def init(
     if as_json:
         print(json.dumps({"written": str(written), "kind": "app" if app else "scenario"}))
         return
-    following = f"fedlite app {written} --fleet scenario.yaml" if app else f"fedlite run {written}"
+    fleet_first = "" if not app or Path(_FLEET).exists() else f"fedlite init {_FLEET} && "
+    following = f"{fleet_first}fedlite app {written} --fleet {_FLEET}" if app else f"fedlite run {written}"
     print(f"Wrote {written}. Next: {following}")
 
 

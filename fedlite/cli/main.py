@@ -20,13 +20,13 @@ from fedlite.cli import app as app_command
 from fedlite.cli import campaign as campaign_command
 from fedlite.cli import cite as cite_command
 from fedlite.cli import compress as compress_command
+from fedlite.cli import console, stopping
 from fedlite.cli import deploy as deploy_command
 from fedlite.cli import doctor as doctor_command
 from fedlite.cli import init as init_command
 from fedlite.cli import report as report_command
 from fedlite.cli import run as run_command
 from fedlite.cli import schema as schema_command
-from fedlite.cli import stopping
 from fedlite.cli import sweep as sweep_command
 from fedlite.cli import validate as validate_command
 from fedlite.cli import watch as watch_command
@@ -105,6 +105,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     stopping.listen()
+    console.set_help()
     try:
         with own_code.blamed(click.ClickException, click.Abort):
             code = app(standalone_mode=False)

@@ -168,9 +168,20 @@ def _compare(run_dirs: list[Path], out: Path | None, as_json: bool) -> None:
 
 def _unused(names: list[str]) -> Path:
     """Return where a comparison goes that nobody has named a file for: called after its runs, over no other."""
-    plain = re.sub(r"[^A-Za-z0-9._+]+", "-", "-vs-".join(names)).strip("-.")[:_LONGEST]
+    plain = _called_after(names)
     pages = (Path(f"compare-{plain}{mark}.html") for mark in chain([""], (f"-{place}" for place in count(2))))
     return next(page for page in pages if not page.exists())
+
+
+def _called_after(names: list[str]) -> str:
+    """Return the names of as many runs as are not too long, and how many more there are."""
+    plain = [re.sub(r"[^A-Za-z0-9._+]+", "-", name).strip("-.") for name in names]
+    for shown in range(len(plain), 0, -1):
+        rest = f"-and-{len(plain) - shown}-more" if shown < len(plain) else ""
+        called = "-vs-".join(plain[:shown])
+        if len(called + rest) <= _LONGEST:
+            return called + rest
+    return called[: _LONGEST - len(rest)] + rest
 
 
 def _finite(value: object) -> object:

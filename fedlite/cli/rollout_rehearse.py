@@ -54,6 +54,7 @@ def rehearse(
     from fedlite import runner as running
     from fedlite.cli.run import changes_of
     from fedlite.compose.rollout_run import rehearse as play
+    from fedlite.report.page import refuse_foreign
     from fedlite.scenario.rollout.loading import load_rollout
 
     if len(plans) > 1 and not compare:
@@ -66,6 +67,7 @@ def rehearse(
         page = out or Path("compare.html")
         if page.is_dir():
             raise FedliteError(f"--out: got {out}, which is a folder, expected the name of a page; add '/compare.html'")
+        refuse_foreign(page)
         played = [shown_count(as_json or quiet, _WHAT, partial(_played, play, one, None, settings)) for one in chosen]
         told_ranking(played, page, as_json)
         return

@@ -56,7 +56,9 @@ def run(
     With --estimate it leaves nothing: wall time, memory and disk of the whole are told from its first rounds.
     """
     from fedlite import runner as running
-    from fedlite.scenario.loader import load_scenario
+    from fedlite.scenario.loader import check, open_document
+    from fedlite.scenario.placing import placed
+    from fedlite.scenario.schema import Scenario
 
     settings = running.Settings(
         backend=backend, actors=actors, ray_address=ray_address, accelerator=accelerator, log_to=tuple(log_to or ())
@@ -70,12 +72,16 @@ def run(
     else:
         if scenario is None:
             raise FedliteError("run: got no scenario, expected a file; write 'fedlite run scenarios/quickstart.yaml'")
-        chosen = load_scenario(scenario, changes_of(overrides or [], seed))
-        if estimate:
-            from fedlite.cli.estimates import tell_run
+        document = open_document(scenario)
+        chosen = check(document, Scenario, scenario.parent, changes_of(overrides or [], seed))
+        with placed(document):
+            if estimate:
+                from fedlite.cli.estimates import tell_run
 
-            return tell_run(chosen, settings, quiet=as_json or quiet, as_json=as_json)
-        finished = shown(as_json or quiet, lambda say: running.run(chosen, out=out, settings=settings, progress=say))
+                return tell_run(chosen, settings, quiet=as_json or quiet, as_json=as_json)
+            finished = shown(
+                as_json or quiet, lambda say: running.run(chosen, out=out, settings=settings, progress=say)
+            )
     return tell(finished, as_json)
 
 

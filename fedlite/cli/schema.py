@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fedlite.errors import FedliteError, InvalidFileError
+from fedlite.errors import InvalidFileError, Problem, quoted
 
 Kind = Annotated[str, typer.Argument(help="scenario, rollout or study.")]
 File = Annotated[Path, typer.Argument(help="A scenario, study or rollout plan.")]
@@ -29,8 +29,12 @@ def migrate(path: File, check: Check = False, as_json: AsJson = False) -> None:
     from fedlite.scenario.loader import open_document
 
     document = open_document(path)
-    if document.value is None:
-        raise InvalidFileError(document.problems) if document.problems else FedliteError(f"{path}: got an empty file")
+    if not isinstance(document.value, dict):
+        got = "an empty file" if document.value is None else quoted(document.value)
+        message = f"got {got}, expected the keys of a scenario, study or rollout plan"
+        raise InvalidFileError(document.problems or [Problem(str(path), 1, 1, "(file)", message, "check the path")])
+    if (wrong := migrations.wrong_schema(document)) is not None:
+        raise InvalidFileError([wrong])
     with path.open(encoding="utf-8", newline="") as file:
         text = file.read()
     bom = "\ufeff" if text.startswith("\ufeff") else ""

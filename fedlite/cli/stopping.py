@@ -43,6 +43,6 @@ def told() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        for note in getattr(stop, "__notes__", []):
+        for note in getattr(stop, "__notes__", ["Stopped."]):
             print(note, file=sys.stderr)
         raise SystemExit(exit_code()) from None

@@ -81,6 +81,7 @@ def show_outcome(done: Sweep) -> None:
 def show_study(done: Sweep) -> None:
     """Show the tables of a study, and which of its runs failed."""
     from fedlite.report.console import rich_table
+    from fedlite.report.failed_runs import failed_table
     from fedlite.report.study_tables import apart_table, settings_table
 
     console = terminal()
@@ -89,5 +90,6 @@ def show_study(done: Sweep) -> None:
         for content in (settings_table(study), apart_table(study.trade_offs)):
             if content is not None:
                 console.print(rich_table(content, console.width), "")
-    for failure in done.failed:
-        console.print(f"failed: {failure.label}, seed {failure.seed}: {failure.error}", markup=False)
+    failed = failed_table([(failure.label, failure.seed, failure.error) for failure in done.failed])
+    for label, seeds, why in failed.rows if failed else ():
+        console.print(f"failed: {label}, seed {seeds}: {why}", markup=False)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlite.errors import FedliteError, InvalidFileError
+
 if TYPE_CHECKING:
     from fedlite.errors import Problem
+    from fedlite.scenario.schema import Scenario
     from fedlite.scenario.strict_yaml import Document
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -18,8 +21,10 @@ FleetOnly = Annotated[bool, typer.Option("--fleet", help="Accept a scenario with
 
 
 def validate(path: File, as_json: AsJson = False, fleet_only: FleetOnly = False) -> None:
-    """Check a file and say everything that is wrong with it; exit code 0 if nothing is, else 2."""
-    from fedlite.errors import InvalidFileError
+    """Check a file and say everything that is wrong with it; exit code 0 if nothing is, else 2.
+
+    A CSV or npz file that a scenario names, or the base of a study, is read and dealt to clients too; no other data is.
+    """
     from fedlite.scenario.loader import open_document
 
     kind, problems, remarks = "file", [], []
@@ -66,15 +71,17 @@ def check(path: Path, kind: str, document: Document) -> list[str]:
         With every mistake.
     """
     if kind == "study":
+        from fedlite.scenario.loader import open_document
         from fedlite.scenario.study import load_study
 
-        load_study(path, document)
-    elif kind == "rollout":
+        base = load_study(path, document).base
+        return check(base, "scenario", open_document(base))
+    if kind == "rollout":
         from fedlite.scenario.rollout import reach
         from fedlite.scenario.rollout.loading import load_rollout
 
         return reach.remarks(load_rollout(path, document=document))
-    elif kind == "profile":
+    if kind == "profile":
         from fedlite.scenario.profiles import load_profile
 
         load_profile(path)
@@ -86,8 +93,33 @@ def check(path: Path, kind: str, document: Document) -> list[str]:
         from fedlite.scenario import loader
         from fedlite.scenario.schema import FleetScenario, Scenario
 
-        loader.check(document, FleetScenario if kind == "fleet" else Scenario, path.parent)
+        found = loader.check(document, FleetScenario if kind == "fleet" else Scenario, path.parent)
+        if isinstance(found, Scenario):
+            _deal(found, document)
     return []
+
+
+def _deal(scenario: Scenario, document: Document) -> None:
+    """Read and deal data of the user's own as a run does, for what is wrong with it only reading it tells.
+
+    Raises
+    ------
+    InvalidFileError
+        With the first mistake.
+    """
+    from fedlite.scenario.placing import problem_of
+
+    if isinstance(scenario.task.data, str):
+        return
+    from fedlite.compose.learning import prepare
+
+    try:
+        prepare(scenario)
+    except FedliteError as error:
+        problem = problem_of(error, document, "task.data")
+        if problem is None:
+            raise
+        raise InvalidFileError([problem]) from error
 
 
 def _records(problems: list[Problem]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import typer
 from fedlite.cli.following import shown
 from fedlite.cli.run import tell
 from fedlite.errors import FedliteError
+from fedlite.results.directory import PROGRESS
 
 if TYPE_CHECKING:
     from fedlite.cli.following import Say
@@ -30,10 +31,21 @@ def watch(
 
     if not run.is_dir():
         raise FedliteError(f"watch: got {run}, which is no folder; expected the directory of a run")
+    _refuse_study(run)
     directory = RunDirectory(run)
     directory.read_text("scenario.yaml")
     shown(as_json, lambda say: _followed(directory, say))
     tell(completed(directory), as_json)
+
+
+def _refuse_study(path: Path) -> None:
+    """A study is many runs: name one that is under way, or else the last that has begun."""
+    if not (path / "study.json").is_file():
+        return
+    begun = sorted(path.glob("*/scenario.yaml"), key=lambda file: (file.stat().st_mtime_ns, file))
+    named = next((file.parent for file in reversed(begun) if (file.parent / PROGRESS).exists()), None)
+    named = named or (begun[-1].parent if begun else path / "LABEL-seed-N")
+    raise FedliteError(f"watch: got {path}, which is a study of several runs; watch one of them, such as {named}")
 
 
 def _followed(directory: RunDirectory, say: Say | None) -> None:

@@ -100,11 +100,10 @@ def _classes(record: Record, runtime: AppRuntime) -> list[ClassFacts]:
 
 def _excluded(record: Record, runtime: AppRuntime) -> list[dict[str, Any]]:
     """Return the classes on which the app can never run; unlike a scenario's own they are asked all the same."""
-    profiles = record.fleet.population.profiles
     return [
-        {"profile": profile.name, "devices": devices, "reason": runtime.misfits[profile.name]}
-        for profile, devices in zip(profiles, device_counts(record), strict=True)
-        if profile.name in runtime.misfits
+        {"profile": name, "devices": devices, "reason": runtime.misfits[name]}
+        for name, devices in device_counts(record).items()
+        if name in runtime.misfits
     ]
 
 

@@ -136,19 +136,20 @@ def run(
     directory = RunDirectory(out) if out is not None else RunDirectory.next_free(Path("runs"), campaign.name)
     with directory.held():
         RunDirectory.refuse_used(directory.path, text)
-        # What an app's run that never began may have left would make this one resume as that.
-        (directory.path / APP_FILE).unlink(missing_ok=True)
-        for name, content in campaign.files.items():
-            directory.write_json(name, content)
-        record = ProgramRecord(campaign.program.on(accelerator))
-        record.write(directory)
-        directory.write_text("scenario.yaml", text)
         try:
+            # What an app's run that never began may have left would make this one resume as that.
+            (directory.path / APP_FILE).unlink(missing_ok=True)
+            for name, content in campaign.files.items():
+                directory.write_json(name, content)
+            record = ProgramRecord(campaign.program.on(accelerator))
+            record.write(directory)
+            directory.write_text("scenario.yaml", text)
             return _finish(campaign, directory, record, settings, accelerator, progress, began_s)
         except EngineLostError:
             raise
-        except FedliteError:
-            if new:
+        except (FedliteError, KeyboardInterrupt) as error:
+            # A run that was stopped goes on, if it had begun.
+            if new and not (directory.has_begun and isinstance(error, KeyboardInterrupt)):
                 directory.forget_beginning()
             raise
 

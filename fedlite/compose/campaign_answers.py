@@ -47,9 +47,11 @@ _LEAST: Final = 2
 class Devices:
     """What the record says of each of N devices. All arrays have shape (N,).
 
-    `excluded`: a job can never run there. `came`: check-ins. `asked`: jobs. `heard`: whether any job came back.
+    `profiles` are the names that `profile_of` numbers. `excluded`: a job can never run there. `came`: check-ins.
+    `asked`: jobs. `heard`: whether any job came back.
     """
 
+    profiles: tuple[str, ...]
     profile_of: NDArray[np.int16]
     excluded: NDArray[np.bool_]
     came: NDArray[np.int64]
@@ -104,7 +106,7 @@ def answers(run: RunData, target: float | None = None) -> Answers:
         "lasted_s": told["lasted_s"],
         "target": _target(run, scenario, target),
         "week": _week(told, devices),
-        "never_heard": _never_heard(run, devices),
+        "never_heard": _never_heard(devices),
         "bias": _bias(run, devices),
         "egress": _egress(run, ledger, scenario.fleet.start_s, told["lasted_s"]),
     }
@@ -114,7 +116,9 @@ def answers(run: RunData, target: float | None = None) -> Answers:
 def _devices(run: RunData, scenario: FleetScenario, ledger: pl.DataFrame) -> Devices:
     profiles = [load_profile(name) for name in scenario.fleet.mix]
     profile_of = drawn(scenario.fleet, scenario.seed, profiles).profile_of
-    left_out = [bool(reason) for reason in run.fleet["excluded_reason"]]
+    # A class without a device has no row.
+    told = dict(zip(run.fleet["profile"], run.fleet["excluded_reason"], strict=True))
+    left_out = [bool(told.get(profile.name)) for profile in profiles]
     if (run.path / APP_FILE).exists():
         left_out = [False] * len(profiles)  # an app is asked wherever it is
     n, device = len(profile_of), ledger["device"].to_numpy()
@@ -125,6 +129,7 @@ def _devices(run: RunData, scenario: FleetScenario, ledger: pl.DataFrame) -> Dev
     each_bytes = beside / max(int(came.sum()), 1)
     back = ledger["outcome"].is_in([str(outcome) for outcome in CONTRIBUTED]).to_numpy()
     return Devices(
+        profiles=tuple(profile.name for profile in profiles),
         profile_of=profile_of,
         excluded=np.array(left_out)[profile_of],
         came=came,
@@ -173,7 +178,7 @@ def _week(told: dict[str, Any], devices: Devices) -> Answers:
     return {"per": "week" if told["lasted_s"] >= DAY_S else "run", **scaled}
 
 
-def _never_heard(run: RunData, devices: Devices) -> Answers:
+def _never_heard(devices: Devices) -> Answers:
     """Return who was never heard from, and why, by device class; each device counts under one reason."""
     came, asked = devices.came > 0, devices.asked > 0
     ends = {
@@ -183,9 +188,9 @@ def _never_heard(run: RunData, devices: Devices) -> Answers:
         "never_back": ~devices.excluded & asked & ~devices.heard,
         "heard": ~devices.excluded & devices.heard,
     }
-    profiles = run.fleet["profile"].to_list()
-    counted = {name: np.bincount(devices.profile_of[who], minlength=len(profiles)) for name, who in ends.items()}
-    total = np.bincount(devices.profile_of, minlength=len(profiles))
+    n = len(devices.profiles)
+    counted = {name: np.bincount(devices.profile_of[who], minlength=n) for name, who in ends.items()}
+    total = np.bincount(devices.profile_of, minlength=n)
     silent = len(devices.heard) - int(ends["heard"].sum())
     return {
         "devices": silent,
@@ -193,7 +198,8 @@ def _never_heard(run: RunData, devices: Devices) -> Answers:
         **{name: int(counts.sum()) for name, counts in counted.items() if name != "heard"},
         "by_class": [
             {"profile": name, "devices": int(total[i]), **{key: int(counts[i]) for key, counts in counted.items()}}
-            for i, name in enumerate(profiles)
+            for i, name in enumerate(devices.profiles)
+            if total[i]
         ],
     }
 

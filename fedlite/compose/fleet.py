@@ -130,8 +130,11 @@ def why_excluded(profile: DeviceProfile, plan: Plan, work: Work, section: FleetS
 
 
 def nobody_fits(made: list[DeviceClass]) -> str:
-    """Return the error text for a fleet in which every class is left out."""
-    reasons = "; ".join(f"{device_class.profile.name}: {device_class.excluded}" for device_class in made)
+    """Return the error text for a fleet in which every class is left out; a reason that several have is told once."""
+    alike: dict[str, list[str]] = {}
+    for one in made:
+        alike.setdefault(one.excluded, []).append(one.profile.name)
+    reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
     return f"fleet.mix: got no device class that can take part ({reasons})"
 
 

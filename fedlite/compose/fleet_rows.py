@@ -1,4 +1,4 @@
-"""The table of device classes that a run leaves: one row per profile of its fleet."""
+"""The table of device classes that a run leaves: one row per profile that some device of its fleet has."""
 
 from __future__ import annotations
 
@@ -37,19 +37,23 @@ class ClassFacts:
 
 
 def fleet_rows(record: Record, classes: Sequence[ClassFacts]) -> list[dict[str, Any]]:
-    """Return the rows; `classes` follow the profiles of the population."""
-    ledger = record.ledger.columns()
+    """Return the rows; a class without a device has none."""
+    ledger, counts = record.ledger.columns(), device_counts(record)
     train = ledger["kind"] == "train"
     came, came_j = _check_ins(record)
+    places = {profile.name: place for place, profile in enumerate(record.fleet.population.profiles)}
     rows = []
-    for position, (facts, count) in enumerate(zip(classes, device_counts(record), strict=True)):
+    for facts in classes:
+        if facts.profile.name not in counts:
+            continue
+        position = places[facts.profile.name]
         mine = train & (ledger["profile"] == facts.profile.name)
         rows.append(
             {
                 "profile": facts.profile.name,
                 "tier": str(facts.profile.tier),
                 "plan": facts.plan,
-                "devices": count,
+                "devices": counts[facts.profile.name],
                 "excluded_reason": facts.excluded,
                 "plan_reason": facts.plan_reason,
                 "plan_remark": facts.plan_remark,
@@ -79,7 +83,8 @@ def _check_ins(record: Record) -> tuple[NDArray[np.float64], NDArray[np.float64]
     return came, came_j
 
 
-def device_counts(record: Record) -> list[int]:
-    """Return how many devices have each profile of the population."""
+def device_counts(record: Record) -> dict[str, int]:
+    """Return how many devices have each profile that any has: a small fleet may draw none of a rare one."""
     population = record.fleet.population
-    return [int(n) for n in np.bincount(population.profile_of, minlength=len(population.profiles))]
+    counts = np.bincount(population.profile_of, minlength=len(population.profiles)).tolist()
+    return {profile.name: n for profile, n in zip(population.profiles, counts, strict=True) if n}

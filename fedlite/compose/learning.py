@@ -15,12 +15,13 @@ from fedlite.compose.target import target_of
 from fedlite.compression.structure.base import net_of
 from fedlite.compression.structure.full import Full
 from fedlite.engine.task import WorkerSpec
-from fedlite.errors import FedliteError
+from fedlite.errors import MOST_QUOTED, FedliteError, clipped
 from fedlite.learning import objectives
 from fedlite.learning.data.held_out import held_out_parts
 from fedlite.learning.data.load import load
 from fedlite.learning.data.partition import partition
 from fedlite.learning.data.people import hold_out, scored_on
+from fedlite.learning.models import ModelError
 from fedlite.learning.models.spec import ModelSpec, spec_of
 from fedlite.learning.objectives.fitting import check_fit
 from fedlite.learning.tracing import trace
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from fedlite.learning.training.accelerator import Accelerator
     from fedlite.learning.training.records import LocalConfig
     from fedlite.scenario.schema import Scenario
+    from fedlite.scenario.task import Task
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
@@ -101,12 +103,27 @@ class Learning:
 
     @property
     def scored_on(self) -> str:
-        """Whose rows the test set is of, and how many where that is not all; empty if the data records nobody."""
-        whose, every = scored_on(self.judge, self.rows), len(self.judge.y_test)
-        if len(self.tested) == every:
-            return whose
-        some = f"{len(self.tested):,} of {every:,} test rows"
-        return f"{some}, {whose}" if whose else some
+        """Whose rows the test set is of, how many where that is not all, and how many are of unknown classes.
+
+        Empty if the data records nobody and none of it is to be told.
+        """
+        whose, lost = scored_on(self.judge, self.rows), self._never_learned
+        tested, every = len(self.tested), len(self.judge.y_test)
+        some = f"{tested:,} of {every:,} test rows" if tested < every else f"{every:,} test rows" if lost else ""
+        return ", ".join(part for part in (some, whose, lost) if part)
+
+    @property
+    def _never_learned(self) -> str:
+        """Say how many of the test rows nobody can learn, for no training row is of their class."""
+        data, asked = self.data, self.judge.y_test[self.tested]
+        if not data.has_classes or data.objective != "cross-entropy":
+            return ""
+        lost = np.setdiff1d(asked, data.y_train)
+        if not len(lost):
+            return ""
+        names = ", ".join(data.class_names[label] if data.class_names else str(label) for label in lost.tolist())
+        rows = int(np.isin(asked, lost).sum())
+        return f"{rows:,} of them of classes that no training row has ({clipped(names, MOST_QUOTED)})"
 
     @property
     def test_set(self) -> Dataset:
@@ -192,7 +209,7 @@ def prepare(scenario: Scenario) -> Learning:
     spec = replace(spec, layers=task.layers)
     test_rows = held_out_parts(task.partition.kind, rows, data, scenario.seed)
     objective = data.objective if task.objective == "auto" else task.objective
-    net = spec.build()
+    net = _built(spec, task)
     state = {name: value.detach().numpy().copy() for name, value in net.state_dict().items()}
     _check(net, objective, data, scenario)
     return Learning(
@@ -209,6 +226,15 @@ def prepare(scenario: Scenario) -> Learning:
         objective,
         scenario.training.rounds,
     )
+
+
+def _built(spec: ModelSpec, task: Task) -> nn.Module:
+    try:
+        return spec.build()
+    except ModelError as error:
+        # Of data of the user's own nobody could tell before it was read.
+        shape = "" if isinstance(task.data, str) else ", or say in task.data which 'shape' a sample has"
+        raise ModelError(f"task.model: {error}{shape}") from error
 
 
 def _splits(scenario: Scenario) -> tuple[Dataset, Dataset]:

@@ -20,8 +20,9 @@ class Progress:
     """Finished rounds of `rounds` (0: unknown), virtual time, the main metric's latest value or NaN, energy so far.
 
     With `trains` false the rounds are of queries: nothing was trained so far. `doing` says what is under way where that
-    is no round: before the first one, on which backend and why. `row` is that of the table of rounds that was closed
-    last, for those who log it; it is told again if it grows, as that of the last round may.
+    is no round: before the first one, on which backend and why. `is_share`: the value is read as a percentage. `row` is
+    that of the table of rounds that was closed last, for those who log it; it is told again if it grows, as that of the
+    last round may.
     """
 
     round_: int
@@ -32,6 +33,7 @@ class Progress:
     energy_j: float
     trains: bool = True
     doing: str = ""
+    is_share: bool = False
     row: Mapping[str, float | int] = field(default_factory=dict, repr=False)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fedlite.compose.progress import Progress
 from fedlite.fleet.visits import SUMS
 from fedlite.learning.objectives import LOSS, columns_of
+from fedlite.learning.objectives.base import SHARE
 from fedlite.results.rounds import OF_JOBS, Rounds
 
 if TYPE_CHECKING:
@@ -109,7 +110,17 @@ class RoundLog:
         known = (float(row[name]) for row in reversed(rows) if not math.isnan(row[name]))
         done, virtual_s = len(rows) - 1, self._grid.clock.now_s - self._began_s
         value = next(known, math.nan)
-        now = Progress(done, self.expected, virtual_s, name, value, self._energy_j, self.trains, row=dict(rows[-1]))
+        now = Progress(
+            done,
+            self.expected,
+            virtual_s,
+            name,
+            value,
+            self._energy_j,
+            self.trains,
+            is_share=self.main.unit == SHARE,
+            row=dict(rows[-1]),
+        )
         told = f"{now} {now.row}"  # not-a-number is never equal to itself, but is written alike
         if told != self._told:
             self._told = told

@@ -73,9 +73,10 @@ class ScenarioCampaign:
         """Load the data, build the model, price the plans and draw the fleet; most mistakes show here."""
         learning = compose_learning.prepare(scenario)
         classes = compose_fleet.classes(scenario, learning)
-        if all(device_class.excluded for device_class in classes):
-            raise FedliteError(compose_fleet.nobody_fits(classes))
         fleet = compose_fleet.build(scenario, [c.profile for c in classes], [bool(c.excluded) for c in classes])
+        if fleet.excluded.all():
+            present = np.unique(fleet.population.profile_of).tolist()
+            raise FedliteError(compose_fleet.nobody_fits([classes[position] for position in present]))
         task = runtimes.native_task(scenario, learning, classes, fleet)
         task, fused = fusing.with_fusion(scenario, learning, task)
         worker = runtimes.worker_spec(scenario, learning, task)

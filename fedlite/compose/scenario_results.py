@@ -57,6 +57,8 @@ def scenario_particulars(
     `downloads` are those of fedlite's own clients, `server` what the server trained.
     """
     spent = privacy_spent(scenario, record.ledger, len(learning.rows), terms, released)
+    devices = device_counts(record)
+    classes = [one for one in classes if one.profile.name in devices]
     return Particulars(
         fleet=fleet_rows(record, _class_facts(classes, record, learning)),
         evaluation=_evaluation_rows(scenario, learning, record),
@@ -67,7 +69,11 @@ def scenario_particulars(
             # An app's clients have data of their own.
             "scored_on": learning.scored_on if scenario.task.app is None else "",
             **(_test_rows(learning) if scenario.task.app is None else {}),
-            "excluded": _excluded(classes, record),
+            "excluded": [
+                {"profile": one.profile.name, "devices": devices[one.profile.name], "reason": one.excluded}
+                for one in classes
+                if one.excluded
+            ],
             # Only where fedlite chose a plan.
             **({"auto": told} if (told := _chosen(classes)) else {}),
             # Of an app its plans are no more than codecs.
@@ -105,14 +111,6 @@ def _last_metrics(scenario: Scenario, learning: Learning, record: Record) -> dic
         last["rounds_to_target"] = float("nan") if reached is None else float(reached["round"])
         last["time_to_target_s"] = float("nan") if reached is None else float(reached["end_s"]) - start_s
     return last
-
-
-def _excluded(classes: Sequence[DeviceClass], record: Record) -> list[dict[str, Any]]:
-    return [
-        {"profile": c.profile.name, "devices": count, "reason": c.excluded}
-        for c, count in zip(classes, device_counts(record), strict=True)
-        if c.excluded
-    ]
 
 
 def _chosen(classes: Sequence[DeviceClass]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from fedlite.scenario.study import LoadedStudy
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._=+%]+")
-_LONGEST = 60
+_SECTIONS = re.compile(r"(?:\w+\.)+(?=\w+=)")
+"""What stands before the last part of a dotted key."""
+_LONGEST, _LONGEST_SHORT = 60, 80
+"""Characters of a label in a name: as it is, and with sections left out of its keys."""
 
 
 class State(StrEnum):
@@ -95,9 +99,13 @@ def study_runs(
 def directory_name(label: str, seed: int) -> str:
     """Return the name of a run's directory: readable, the same in every sweep, and distinct for distinct labels.
 
-    What does not suit a file name is replaced; then six digits of a hash keep such labels apart.
+    What does not suit a file name is replaced, and accents are left out. Of a label that is too long keys lose their
+    sections ("training.local.lr=0.1": "lr=0.1"), and only of one that is too long even so the end is cut. Then six
+    digits of a hash keep such labels apart.
     """
-    plain = _UNFIT.sub("-", label).strip("-.")[:_LONGEST] or "variant"
+    ascii_ = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode()
+    short = ascii_ if len(ascii_) <= _LONGEST else _SECTIONS.sub("", ascii_)
+    plain = _UNFIT.sub("-", short).strip("-.")[:_LONGEST_SHORT] or "variant"
     mark = "" if plain == label else f"-{hashlib.blake2b(label.encode(), digest_size=3).hexdigest()}"
     return f"{plain}{mark}-seed-{seed}"
 

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+_SIGNATURE: Final = " · fedlite"
+"""At the end of every page's title: by this a page is known."""
+_HEAD_BYTES: Final = 1 << 16
+"""The title is among the first of these."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -64,11 +69,38 @@ def figures_of(page: Page) -> dict[str, Figure]:
     return {block.id: block for block in blocks if isinstance(block, Figure)}
 
 
-def write_page(page: Page, path: Path) -> Path:
-    """Write the page as one HTML file and return its path. The same page gives the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def refuse_foreign(path: Path) -> None:
+    """Refuse to write a page over anything but a page.
+
+    Raises
+    ------
+    FedliteError
+        If there is something else, a scenario say.
+    """
     if path.is_dir():
         raise FedliteError(f"--out: got {path}, which is a folder, expected the name of a page; add 'page.html' to it")
+    if not path.exists():
+        return
+    if path.is_file():
+        with path.open("rb") as file:
+            if f"{_SIGNATURE}</title>".encode() in file.read(_HEAD_BYTES):
+                return
+    raise FedliteError(
+        f"{path}: got something that fedlite has not written as a page, expected a new name or a page; name another"
+        " file, or remove this one"
+    )
+
+
+def write_page(page: Page, path: Path) -> Path:
+    """Write the page as one HTML file and return its path. The same page gives the same bytes.
+
+    Raises
+    ------
+    FedliteError
+        If something else than a page is there.
+    """
+    refuse_foreign(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     # In one step, so that a full disk leaves no half a page that passes for a whole one.
     part = path.with_name(f".{path.name}.part")
     part.write_text(render(page, drawing.link_from(path)), encoding="utf-8")
@@ -116,7 +148,7 @@ def _head(title: str, scripts: list[str], linked: str | None) -> list[Safe]:
         tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{title} · fedlite"),
+        tag("title", f"{title}{_SIGNATURE}"),
         Safe(f"<style>{asset('page.css')}</style>"),
     ]
 

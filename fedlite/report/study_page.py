@@ -11,6 +11,7 @@ from urllib.parse import quote
 import polars as pl
 
 from fedlite.report import measure, run_sets, tables
+from fedlite.report.failed_runs import failed_table
 from fedlite.report.figure import TextTable
 from fedlite.report.figures import fronts
 from fedlite.report.markup import Safe, safe_join, tag
@@ -66,9 +67,11 @@ def study_page(study: Study, path: Path, name: str, failed: Sequence[FailedRun] 
     for text, run in zip(study.labels, study.runs, strict=True):
         curves.setdefault(text, []).append(tables.learning_curve(run.rounds, metric))
     kind = f"{plural(study.settings.height, 'setting')}, {plural(len(study.runs), 'run')}"
+    lost = len({label for label, _, _ in failed})
     return Page(
         title=name,
-        kind=f"A study: {kind}",
+        kind=f"A study: {kind}"
+        + (f"; {plural(len(failed), 'run')} of {plural(lost, 'setting')} failed" if lost else ""),
         answer=_answer(study),
         tiles=[],
         sections=[
@@ -78,6 +81,7 @@ def study_page(study: Study, path: Path, name: str, failed: Sequence[FailedRun] 
                 None,
                 [
                     fronts.fronts(study.settings, study.trade_offs, study.axes),
+                    _failures(failed),
                     _card(settings_table(study), prose=True),
                     _optional(apart_table(study.trade_offs)),
                     _optional(same_result_table(study)),
@@ -86,7 +90,7 @@ def study_page(study: Study, path: Path, name: str, failed: Sequence[FailedRun] 
             ),
             Section("curves", "Learning", None, [fronts.curves(curves, metric)]),
             Section("differences", "What the settings change", None, [_differences(study)]),
-            Section("runs", "Every run", None, [_failures(failed), _untested(study), _runs(study, path)]),
+            Section("runs", "Every run", None, [_untested(study), _runs(study, path)]),
         ],
     )
 
@@ -215,11 +219,8 @@ def _runs(study: Study, path: Path) -> Safe:
 
 
 def _failures(failed: Sequence[FailedRun]) -> Safe | None:
-    if not failed:
-        return None
-    rows = tuple((text, str(seed), message) for text, seed, message in failed)
-    content = TextTable("Runs that failed; they are missing above", ("Setting", "Seed", "Why"), rows, frozenset({1}))
-    return tag("div", table(content, prose=True), class_="card warn", id="failed")
+    content = failed_table(failed)
+    return None if content is None else tag("div", table(content, prose=True), class_="card warn", id="failed")
 
 
 def _untested(study: Study) -> Safe | None:

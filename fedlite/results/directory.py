@@ -57,7 +57,7 @@ PROGRESS = "progress.json"
 
 
 BEGINNING = ("program.json", "app.json", "scenario.yaml")
-"""What it writes before it trains."""
+"""What it writes before it trains, the scenario last."""
 
 
 class RunDirectory:
@@ -146,7 +146,8 @@ class RunDirectory:
                 ) from error
             yield
         except (KeyboardInterrupt, EngineLostError) as stop:
-            stop.add_note(f"Stopped. Continue with --resume {self.path}")
+            again = f"Continue with --resume {self.path}" if self.has_begun else "Nothing had begun: start it again"
+            stop.add_note(f"Stopped. {again}")
             raise
         finally:
             os.close(handle)
@@ -175,6 +176,11 @@ class RunDirectory:
     def forget_progress(self) -> None:
         """Remove what says how far the run is: it is at its end."""
         (self.path / PROGRESS).unlink(missing_ok=True)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a run to go on with: what it writes last before it trains is there."""
+        return (self.path / BEGINNING[-1]).is_file()
 
     @property
     def has_summary(self) -> bool:

@@ -229,6 +229,13 @@ def input_shape(dataset: str | OwnFile) -> tuple[int, ...] | None:
     return CATALOG[dataset].input_shape if isinstance(dataset, str) and dataset in CATALOG else None
 
 
+def test_rows(dataset: str | OwnFile) -> int | None:
+    """Return how many rows a dataset's test has; None if only reading it would tell."""
+    from fedlite.learning.data.catalog import CATALOG
+
+    return CATALOG[dataset].test_rows if isinstance(dataset, str) and dataset in CATALOG else None
+
+
 def takes(model: str) -> tuple[int, int] | None:
     """Return how many dimensions a model's samples have, and their least length; None if any will do or is unknown."""
     from fedlite.learning.models import TAKES

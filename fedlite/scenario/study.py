@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from fedlite.errors import MOST_PROBLEMS, InvalidFileError, Problem, quoted
+from fedlite.scenario.axes import wrong_axes
 from fedlite.scenario.base import Section, at_most, mistake
 from fedlite.scenario.loader import check, open_document
 from fedlite.scenario.migrations import CURRENT
@@ -68,16 +69,19 @@ class Study(Section):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] = (1,)
     """Every variant is run once with each."""
     axes: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Two values of a run's summary to draw against each other: the first to the right, the second upwards."""
+    """Two numbers of a run's summary to draw against each other: the first to the right, the second upwards."""
 
     @model_validator(mode="after")
     def _is_of_sensible_size(self) -> Study:
         if len(set(self.seeds)) != len(self.seeds):
-            raise mistake("got a seed twice", "keep each seed once")
+            raise mistake("got a seed twice", "keep each seed once", "seeds")
         if len(self.axes) not in {0, 2}:
-            raise mistake(f"got {len(self.axes)} axes, expected two", "write for example 'axes: [energy_j, accuracy]'")
+            remedy = "write for example 'axes: [energy_j, accuracy]'"
+            raise mistake(f"got {len(self.axes)} axes, expected two", remedy, "axes")
         if len(set(self.axes)) != len(self.axes):
-            raise mistake(f"got the axis {self.axes[0]!r} twice, expected two numbers", "name another beside it")
+            raise mistake(
+                f"got the axis {self.axes[0]!r} twice, expected two numbers", "name another beside it", "axes"
+            )
         return self
 
 
@@ -120,12 +124,17 @@ def load_study(path: str | Path, document: Document | None = None) -> LoadedStud
     # A seed makes no variant wrong.
     alike = [variant for variant in variants if variant.seed == study.seeds[0]]
     found: list[Problem] = []
+    scenarios: list[Scenario] = []
     for count, variant in enumerate(alike, 1):
-        found += _mistakes(variant, document, base_document.copy(), base.parent, study)
+        try:
+            scenarios.append(check(base_document.copy(), Scenario, base.parent, variant.overrides))
+        except InvalidFileError as error:
+            found += [_placed(problem, variant, document, study) for problem in error.problems]
         if len(found) >= MOST_PROBLEMS and count < len(alike):
             rest = f"got {len(alike) - count} variants that were not looked at, after so many mistakes in the others"
             found[MOST_PROBLEMS:] = [Problem(document.path, 0, 0, "(file)", rest, "mend those and ask again")]
             break
+    found += [] if found else wrong_axes(study.axes, scenarios, document)
     if found:
         raise InvalidFileError(list(dict.fromkeys(found)))
     return LoadedStudy(study, Path(path), base, variants)
@@ -166,14 +175,10 @@ def _short(value: Any) -> str:
     return "+".join(_short(item) for item in value) if isinstance(value, list) else str(value)
 
 
-def _mistakes(variant: Variant, document: Document, base: Document, folder: Path, study: Study) -> Iterator[Problem]:
-    """Yield what is wrong with one variant's scenario, placed where the study says it; `base` is altered."""
-    try:
-        check(base, Scenario, folder, variant.overrides)
-    except InvalidFileError as error:
-        for problem in error.problems:
-            place = _place(problem, variant, document, study)
-            yield Problem(place.path, place.line, place.column, problem.key, problem.message, problem.remedy)
+def _placed(problem: Problem, variant: Variant, document: Document, study: Study) -> Problem:
+    """Return what is wrong with one variant's scenario, placed where the study says it."""
+    place = _place(problem, variant, document, study)
+    return replace(problem, path=place.path, line=place.line, column=place.column)
 
 
 def _place(problem: Problem, variant: Variant, document: Document, study: Study) -> Place:

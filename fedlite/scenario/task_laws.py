@@ -206,6 +206,20 @@ def _target_is_of_a_metric(scenario: Sections) -> Iterator[Violation]:
         )
 
 
+def _rows_to_test_on_are_there(scenario: Sections) -> Iterator[Violation]:
+    asked, task = scenario.training.evaluate_on, scenario.task
+    if asked is None or task is None or isinstance(task.split, People):
+        return  # people held out bring other rows, which only reading tells
+    every = names.test_rows(task.data)
+    if every is not None and asked > every:
+        yield Violation(
+            "training.evaluate_on",
+            f"got {asked}, expected at most the {every} test rows of {task.data_name!r}",
+            "write fewer, or leave it out",
+            ("task.data",),
+        )
+
+
 def _what_is_fused_are_scores_of_classes(scenario: Sections) -> Iterator[Violation]:
     task, strategy = scenario.task, scenario.training.strategy
     if task is None or not isinstance(strategy, FedDF):
@@ -238,5 +252,6 @@ TASK_LAWS: Final[tuple[Law, ...]] = (
     _own_app_follows_no_plan,
     _plan_is_trained_as_told,
     _target_is_of_a_metric,
+    _rows_to_test_on_are_there,
     _what_is_fused_are_scores_of_classes,
 )

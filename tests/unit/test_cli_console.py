@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer import rich_utils
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from fedlite.__main__ import main as front_door
 from fedlite.cli.console import WIDE, terminal
-from fedlite.cli.main import app
+from fedlite.cli.main import app, main
 
 
 def said(arguments, columns=None):
@@ -57,6 +58,22 @@ def test_no_colour_is_no_bold_either(monkeypatch):
         plain[no_color] = told.get()
     assert plain["1"] == "word\n"
     assert "\x1b[1m" in plain[""]
+
+
+@pytest.mark.parametrize("asked", [["--help"], ["run", "--help"]])
+def test_no_colour_is_no_bold_in_help_either(asked, monkeypatch, capsys):
+    monkeypatch.setattr(rich_utils, "FORCE_TERMINAL", True)
+    monkeypatch.setattr(rich_utils, "COLOR_SYSTEM", "auto")
+    monkeypatch.setattr(sys, "argv", ["fedlite", *asked])
+    told = {}
+    for no_color in ("", "1"):
+        monkeypatch.setenv("NO_COLOR", no_color)
+        with pytest.raises(SystemExit):
+            main()
+        told[no_color] = capsys.readouterr().out
+    assert "\x1b[" in told[""]
+    assert "Usage" in told["1"]
+    assert "\x1b[" not in told["1"]
 
 
 def test_a_stop_while_commands_are_imported_is_told_as_one(monkeypatch, capsys):

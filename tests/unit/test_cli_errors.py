@@ -205,6 +205,25 @@ def test_control_c_says_how_to_continue(fedlite, tiny, monkeypatch):
     assert not (tiny / "cut" / "summary.json").exists()
 
 
+def test_control_c_before_a_run_has_begun_leaves_nothing_to_continue(fedlite, tiny, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunDirectory, "write_text", stop)
+    code, told = fedlite("run", "tiny.yaml", "--backend", "local", "--json", "--out", "cut")
+    assert (code, told) == (130, "Stopped. Nothing had begun: start it again\n")
+    assert not (tiny / "cut").exists()
+
+
+def test_a_stop_of_which_nobody_noted_anything_is_told(fedlite, tiny, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunDirectory, "refuse_used", stop)
+    code, told = fedlite("run", "tiny.yaml", "--backend", "local", "--json", "--out", "cut")
+    assert (code, told) == (130, "Stopped.\n")
+
+
 def test_a_run_that_could_not_begin_does_not_bar_its_directory(tiny):
     with pytest.raises(StopError):
         run(parse_scenario(TINY), out=tiny / "run", settings=LOCAL, progress=stop_at_once)
@@ -248,6 +267,19 @@ def test_a_folder_is_no_name_of_a_page(fedlite, tiny):
     run(parse_scenario(TINY), out=tiny / "run", settings=LOCAL)
     code, told = fedlite("compare", "run", "run", "--out", "run")
     assert (code, "which is a folder, expected the name of a page" in told) == (2, True)
+
+
+def test_a_page_is_written_over_a_page_and_nothing_else(fedlite, tiny):
+    run(parse_scenario(TINY), out=tiny / "run", settings=LOCAL)
+    (tiny / "plan.yaml").write_text("mine\n")
+    for command in (["report", "run"], ["compare", "run", "run"]):
+        code, told = fedlite(*command, "--out", "tiny.yaml")
+        assert (code, "tiny.yaml: got something that fedlite has not written as a page" in told) == (2, True)
+        assert [fedlite(*command, "--out", "page.html")[0] for _ in range(2)] == [0, 0]
+    assert (tiny / "tiny.yaml").read_text() == TINY
+    # Before anything is computed.
+    code, told = fedlite("campaign", "tiny.yaml", "--page", "plan.yaml")
+    assert (code, "plan.yaml: got something" in told) == (2, True)
 
 
 def test_a_run_directory_has_a_name_that_is_text(fedlite):

@@ -54,13 +54,15 @@ def test_a_run_without_a_terminal_says_round_metric_clock_and_energy(capsys, mon
 
     def work(say):
         say(Progress(0, 2, 0.0, "accuracy", float("nan"), 0.0, doing="backend: local"))
-        say(Progress(1, 2, 7200.0, "accuracy", 0.5, 12.0))
+        say(Progress(1, 2, 7200.0, "accuracy", 0.5, 12.0, is_share=True))
+        say(Progress(1, 2, 7200.0, "rmse", 0.5, 12.0))
         say(Progress(1, 2, 7200.0, "accuracy", float("nan"), 12.0, trains=False))
 
     shown(False, work)
     assert capsys.readouterr().err.splitlines() == [
         "backend: local",
-        "rounds 1 of 2 · accuracy 0.500 · virtual 2 h · 12 J",
+        "rounds 1 of 2 · accuracy 50.0 % · virtual 2 h · 12 J",
+        "rounds 1 of 2 · rmse 0.500 · virtual 2 h · 12 J",
         "rounds of queries 1 of 2 · nothing trained · virtual 2 h · 12 J",
     ]
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
 
 from fedlite import resume, run
 from fedlite.cli.data import show_data
+from fedlite.cli.run import run as run_command
+from fedlite.cli.validate import validate
+from fedlite.compose.learning import prepare
 from fedlite.errors import DataUnavailableError, FedliteError, InvalidFileError
 from fedlite.learning.data import characters, columns, load
+from fedlite.learning.data.catalog import lookup
 from fedlite.learning.data.csv_file import CsvFile
 from fedlite.learning.data.dataset import DatasetError
 from fedlite.learning.data.npz_file import NpzFile
@@ -122,7 +127,7 @@ def test_characters_of_an_alphabet_are_classes_and_all_others_are_one():
         ([("a", 1, 0), ("b", 2, "")], {}, "row 2, column 'y': got nothing, expected a value"),
         ([("", 1, 0), ("b", 2, 1)], {"client": "who"}, "row 1, column 'who': got nothing"),
         ([("a", 1, 0), ("b", 2, 0)], {}, "got '0' alone, expected at least two classes"),
-        ([("a", 1, 0), ("b", 2, 1, 7)], {}, "found more fields"),
+        ([("a", 1, 0), ("b", 2, 1, 7)], {}, "row 2: got 4 cells, expected 3, one for each name"),
         ([("a", 1, 0), ("b", 2, 1)], {"features": ("z",)}, "features: got 'z', expected a column out of who, x, y"),
         ([("a", 1, 0), ("b", 2, 1)], {"shape": (2, 2)}, r"shape: got \[2, 2\], which is 4 numbers"),
         ([("a", 1, 0), ("b", 2, 1)], {"test": 0.01}, "got 0 test rows of 2"),
@@ -149,6 +154,12 @@ def test_what_is_wrong_in_a_table_is_told_by_row_and_column(tmp_path, rows, opti
         (b"a,,c\n1,2,3\n", "one of them empty"),
         (b"a,b,a\n1,2,3\n", "the column 'a' twice"),
         (b"a,b\n1,\xff\xfe\n", "expected UTF-8"),
+        (
+            b"a;b\n1;2\n",
+            "one column 'a;b', expected names with commas between; save the file with commas in place of sem",
+        ),
+        (b'a,b\n1,2\n3,"4\n' + b"5,6\n" * 900, "^.*: row 2: got .{0,150}$"),
+        (b'a,b\n1,2\n3,"4\n' + b"5,6\n" * 90_000, "^.*: row 2: got .{0,150}$"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path, raw, text):
@@ -218,6 +229,16 @@ def test_arrays_may_hold_numbers_to_learn_or_characters(tmp_path):
         ({"x": np.ones((4, 2)), "y": np.arange(4) * 999}, {}, "got the class 2997, expected below 1000"),
         ({"x": np.ones(4), "y": np.arange(4)}, {}, r"expected numbers of shape \(rows, ...\)"),
         ({"x": np.ones((4, 2)), "y": np.arange(4), "x_test": np.ones((1, 2))}, {}, "x_test and no y_test"),
+        (
+            {"x": np.ones((4, 2)), "y": np.arange(4), "x_test": np.ones((1, 3)), "y_test": np.arange(1)},
+            {},
+            r"bad.npz: array x_test: got fractions in rows of shape \(3,\), expected .* of shape \(2,\), as x has",
+        ),
+        (
+            {"x": np.ones((4, 2)), "y": np.arange(4), "x_test": np.ones((1, 2)), "y_test": np.array(["1"])},
+            {},
+            "array y_test: got text .*, expected whole numbers",
+        ),
         ({"x": np.ones((4, 2)), "y": np.arange(4)}, {"client": "who"}, "got no array 'who'"),
         ({"x": np.ones((4, 2)), "y": np.arange(4)}, {"text": True}, "expected character numbers"),
     ],
@@ -301,6 +322,65 @@ def test_a_resumed_run_refuses_a_changed_file(homes, tmp_path):
     homes.write_text(homes.read_text(encoding="utf-8").replace("hall", "attic", 1), encoding="utf-8")
     with pytest.raises(FedliteError, match=f"the data {homes} was edited"):
         resume(tmp_path / "out", settings=Settings(backend="local"))
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "more", "told"),
+    [
+        (
+            "{csv: homes.csv, client: home, label: comfort, one_hot: [room]}",
+            "mlp",
+            "",
+            r"own.yaml:5:14: task.data: .*row 3, column 'temp'",
+        ),
+        ("{csv: pixels.csv, label: y}", "cnn", "", r"own.yaml:5:\d+: task.model: .*say in task.data which 'shape'"),
+        (
+            "{csv: pixels.csv, label: y}",
+            "mlp",
+            ", evaluate_on: 1000",
+            r"own.yaml:6:\d+: training.evaluate_on: got 1000, expected at most the 8 test rows",
+        ),
+    ],
+)
+def test_what_only_reading_data_tells_is_told_by_validate_and_run(homes, capsys, data, model, more, told):
+    table(homes.parent / "pixels.csv", ("a", "b", "y"), [(i, -i, i % 2) for i in range(40)])
+    homes.write_text(homes.read_text().replace("home-2,15,", "home-2,warm,"))
+    path = written(homes.parent, data, "iid", model)
+    path.write_text(path.read_text().replace("rounds: 3", f"rounds: 3{more}"))
+    with pytest.raises(SystemExit) as left:
+        validate(path)
+    assert left.value.code == 2
+    assert re.search(told, capsys.readouterr().out)
+    if "homes" not in data:  # which names its own place
+        with pytest.raises(InvalidFileError, match=told):
+            run_command(path, out=homes.parent / "out", quiet=True)
+    study = homes.parent / "study.yaml"
+    study.write_text("name: s\nbase: own.yaml\n")
+    with pytest.raises(SystemExit):
+        validate(study)
+    assert re.search(told, capsys.readouterr().out)
+
+
+def test_rows_of_classes_that_nobody_trains_on_are_told(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones((20, 3)), y=np.arange(20) % 3, x_test=np.ones((7, 3)), y_test=np.arange(7))
+    learning = prepare(load_scenario(written(tmp_path, "{npz: a.npz}", "iid")))
+    assert learning.scored_on == "7 test rows, 4 of them of classes that no training row has (3, 4, 5, 6)"
+    np.savez(
+        tmp_path / "a.npz", x=np.ones((20, 3)), y=np.arange(20) % 3, x_test=np.ones((7, 3)), y_test=np.zeros(7, int)
+    )
+    assert prepare(load_scenario(written(tmp_path, "{npz: a.npz}", "iid"))).scored_on == ""
+
+
+def test_no_more_rows_are_tested_on_than_a_dataset_has():
+    text = SCENARIO.format(data="digits", partition="iid", model="mlp").replace(
+        "rounds: 3", "rounds: 3, evaluate_on: 1000"
+    )
+    with pytest.raises(
+        InvalidFileError, match=r":6:\d+: training.evaluate_on: got 1000, expected at most the 359 test"
+    ):
+        parse_scenario(text)
+    for name in ("digits", "digit-scenes"):
+        assert len(load(name).y_test) == lookup(name).test_rows
 
 
 def test_show_tells_what_is_in_a_file_and_in_a_scenarios_data(homes, pictures, tmp_path, capsys):

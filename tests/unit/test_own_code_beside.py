@@ -46,6 +46,13 @@ def scenario_in(folder, hidden=8, more=""):
     return folder / "own.yaml"
 
 
+def test_code_that_is_called_like_something_installed_is_told_to_be_renamed(tmp_path):
+    (tmp_path / "statistics.py").write_text(NET)
+    (tmp_path / "own.yaml").write_text(SCENARIO.replace("beside_net:net", "statistics:net"))
+    with pytest.raises(FedliteError, match=rf"statistics.py and not the one in {tmp_path}: rename yours"):
+        load_scenario(tmp_path / "own.yaml")
+
+
 def test_a_run_finds_its_code_and_goes_on_from_anywhere(tmp_path, monkeypatch):
     path = scenario_in(tmp_path / "a")
 

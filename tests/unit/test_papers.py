@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ sys.path.insert(0, str(BENCH))
 from claims import AsGood, Better, Figure, GainsMore, Verdict, over_seeds  # noqa: E402 - a folder of scripts
 from measures import Accuracy, ToTarget, Value, first_reached, scored  # noqa: E402
 from published import PUBLISHED  # noqa: E402
+from run import page, verdict  # noqa: E402
 
 COST, SHARE = ToTarget(0.97), Accuracy()
 
@@ -92,11 +94,11 @@ def test_what_never_got_there_is_more_than_it_spent_and_has_no_interval():
         ((10.0, 11.0, 12.0), (30.0, 33.5, 36.0), None, Verdict.REPRODUCED),
         ((10.0, 11.0, 12.0), (30.0, 33.5, 36.0), 3.3, Verdict.REPRODUCED),
         ((10.0, 11.0, 12.0), (30.0, 33.5, 36.0), 7.6, Verdict.SAME_ORDER),
-        ((10.0, 11.0, 12.0), (30.0, 10.0, 13.0), None, Verdict.SAME_ORDER),
+        ((10.0, 11.0, 12.0), (30.0, 10.0, 13.0), None, Verdict.UNDECIDED),
         # Not told apart: the figure decides, which may lie in the interval of the factor, or not.
-        ((10.0, 11.0, 12.0), (30.0, 10.0, 13.0), 3.3, Verdict.SAME_ORDER),
+        ((10.0, 11.0, 12.0), (30.0, 10.0, 13.0), 3.3, Verdict.UNDECIDED),
         ((10.0, 11.0, 12.0), (11.0, 11.0, 12.0), 3.3, Verdict.NOT_REPRODUCED),
-        ((10.0, 11.0, 12.0), (9.0, 11.0, 12.0), 1.05, Verdict.SAME_ORDER),
+        ((10.0, 11.0, 12.0), (9.0, 11.0, 12.0), 1.05, Verdict.UNDECIDED),
         ((10.0, 11.0, 12.0), (9.0, 11.0, 12.0), None, Verdict.NOT_REPRODUCED),
         ((30.0, 33.5, 36.0), (10.0, 11.0, 12.0), None, Verdict.NOT_REPRODUCED),
         # Who is said to be better has to get there; the other need not, and spends more than it is counted with.
@@ -121,7 +123,7 @@ def test_shares_are_compared_in_points_and_costs_in_factors():
     ("mine", "verdict"),
     [
         ((0.949, 0.950, 0.951), Verdict.REPRODUCED),
-        ((0.930, 0.950, 0.970), Verdict.SAME_ORDER),
+        ((0.930, 0.950, 0.970), Verdict.UNDECIDED),
         ((0.929, 0.930, 0.931), Verdict.NOT_REPRODUCED),
     ],
 )
@@ -134,7 +136,7 @@ def test_as_good_is_what_surely_loses_less_than_a_point(mine, verdict):
     ("there", "ours", "verdict"),
     [
         ((0.51, 0.52, 0.51), "+19.0 points", Verdict.REPRODUCED),
-        ((0.51, 0.95, 0.51), "+4.7 points", Verdict.SAME_ORDER),
+        ((0.51, 0.95, 0.51), "+4.7 points", Verdict.UNDECIDED),
         ((0.80, 0.95, 0.51), "-5.0 points", Verdict.NOT_REPRODUCED),
         ((0.90, 0.91, 0.90), "-20.0 points", Verdict.NOT_REPRODUCED),
     ],
@@ -145,6 +147,19 @@ def test_a_gain_is_larger_here_than_there_where_seeds_tell_the_gains_apart(there
     judged = GainsMore("", "", ("a", "b"), ("c", "d"), SHARE).judge(values)
     assert judged.ours.startswith(ours)
     assert judged.verdict is verdict
+
+
+def test_a_verdict_says_what_was_not_met():
+    met = {"paper": "87", "verdict": Verdict.REPRODUCED}
+    assert verdict(met) == "reproduced"
+    assert verdict(met | {"paper": "order only"}) == "direction only"
+    assert verdict(met | {"paper": "order only", "but": "by chance"}) == "direction only, but by chance"
+    assert verdict({"paper": "order only", "verdict": Verdict.UNDECIDED}) == "undecided"
+    assert verdict(met | {"verdict": Verdict.NOT_REPRODUCED}) == "**not reproduced**"
+
+
+def test_the_table_of_claims_is_that_of_the_rules_that_are_told():
+    assert (BENCH / "results.md").read_text() == page(json.loads((BENCH / "results.json").read_text()))
 
 
 def test_every_study_of_papers_has_claims_and_every_claim_settings_of_its_study():

@@ -93,6 +93,13 @@ def test_a_study_that_varies_nothing_is_the_base_with_each_seed(tmp_path):
         ("axes: [energy_j, energy_j]\n", "got the axis 'energy_j' twice, expected two numbers"),
         ("axes: [energy_j]\n", "got 1 axes, expected two"),
         ("seeds: []\n", "study.yaml:3:8: seeds: got a list, expected at least 1 of them"),
+        ("axes: [energy, accuracy]\n", "study.yaml:3:8: axes.0: got 'energy', expected a number out of "),
+        ("axes: [energy_j, name]\n", "study.yaml:3:18: axes.1: got 'name'"),
+        ("axes: [seed, format]\n", "study.yaml:3:8: axes.0: got 'seed'"),
+        ("axes: [epsilon, rmse]\n", "study.yaml:3:8: axes.0: got 'epsilon'"),  # nothing states one
+        ("axes: [energy_j, rmse]\n", "study.yaml:3:18: axes.1: got 'rmse'"),  # of another objective
+        ("axes: [calendar.check_ins, loss]\n", "study.yaml:3:8: axes.0: got 'calendar.check_ins'"),
+        ("axes: [energy_j, loss, accuracy]\n", "study.yaml:3:7: axes: got 3 axes, expected two"),
         ("list: [{}]\n", "study.yaml:3:8: list.0: got {}, expected dotted keys with values"),
     ],
 )
@@ -100,6 +107,13 @@ def test_a_mistake_in_a_study_is_placed_in_the_study(tmp_path, text, told):
     with pytest.raises(InvalidFileError) as caught:
         load(tmp_path, "name: s\nbase: base.yaml\n" + text)
     assert told in str(caught.value)
+
+
+def test_what_may_be_an_axis_is_what_some_variant_tells(tmp_path):
+    private = "{mechanism: server-fixed-clipping, noise_multiplier: 1, clipping_norm: 1, delta: 1e-5}"
+    grid = f"grid: {{privacy: [{{mechanism: none}}, {private}]}}\n"
+    for axes in ("epsilon, metrics.macro_f1", "energy_j, accuracy", "outcomes.arrived, loss"):
+        load(tmp_path, f"name: s\nbase: base.yaml\n{grid}axes: [{axes}]\n")
 
 
 def test_a_combination_that_breaks_a_law_is_found_before_anything_runs(tmp_path):

@@ -87,6 +87,23 @@ def test_migrate_renames_keys_and_leaves_the_rest_as_it_was(tmp_path, capsys):
     assert "nothing to change" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"name: x\nschema: {CURRENT + 1}\n", "2:9: schema: .*for the file is of a later fedlite"),
+        ("schema: true\n", "1:9: schema: got True"),
+        ("hello\n", r"1:1: \(file\): got 'hello', expected the keys of a scenario"),
+        ("", r"1:1: \(file\): got an empty file"),
+    ],
+)
+def test_migrate_refuses_what_it_cannot_read(tmp_path, text, told):
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidFileError, match=f"x.yaml:{told}"):
+        migrate(path)
+    assert path.read_text() == text
+
+
 def test_migrate_renames_keys_in_a_study_wherever_it_names_them(tmp_path):
     path = tmp_path / "study.yaml"
     text = (

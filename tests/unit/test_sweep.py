@@ -6,15 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from math import isnan
 
 import pytest
 
 from fedlite import sweeper
 from fedlite.compose.study_runs import directory_name
 from fedlite.errors import FedliteError
-from fedlite.report import drawing
+from fedlite.report import drawing, run_sets
+from fedlite.report.run_data import read_run, summary_value
+from fedlite.report.words import number
 from fedlite.runner import Settings, run
-from fedlite.scenario.loader import load_scenario
+from fedlite.scenario import axes
+from fedlite.scenario.loader import load_scenario, parse_scenario
 from fedlite.sweeper import sweep as sweep_study
 
 BASE = """
@@ -133,6 +137,21 @@ def test_a_variant_that_fails_is_told_and_does_not_stop_the_others(study):
     assert "no device class that can take part" in page
 
 
+def test_what_fails_with_every_seed_is_told_once_and_at_the_top(study):
+    study.write_text(
+        "name: codecs\nbase: base.yaml\nseeds: [1, 2]\nlist:\n"
+        "  - {label: nobody fits, fleet.budgets.memory: 1 kB}\n  - {label: fine, training.rounds: 1}\n"
+    )
+    done = sweep(study)
+    reasons = {failure.error for failure in done.failed}
+    (reason,) = reasons
+    assert reason.count("of memory") == 1  # of two classes
+    page = done.page.read_text()
+    assert "1 setting, 2 runs; 2 runs of 1 setting failed" in page
+    assert page.count('id="failed"') == 1
+    assert ">1, 2<" in page
+
+
 def test_a_study_of_which_nothing_finishes_has_no_page_but_its_failures(study):
     study.write_text("name: s\nbase: base.yaml\nlist: [{label: none, fleet.budgets.memory: 1 kB}]\n")
     done = sweep(study)
@@ -194,11 +213,40 @@ def test_two_variants_of_one_label_are_refused(study):
         sweep(study)
 
 
+def test_every_number_that_may_be_an_axis_is_one_of_a_run(tmp_path):
+    changed = BASE.replace("rules: {", "protocol: production\n  rules: {").replace(
+        "rounds: 2,", "rounds: 2, target_accuracy: 0.01,"
+    )
+    private = "privacy: {mechanism: server-fixed-clipping, noise_multiplier: 1, clipping_norm: 1, delta: 1e-5}\n"
+    scenario = parse_scenario(changed + private)
+    found = read_run(run(scenario, out=tmp_path / "run", settings=LOCAL).path)
+    rows = run_sets.totals([found], ["run"])
+    known = axes.numbers_of(scenario)
+    assert [name for name in known if name not in rows.columns and isnan(summary_value(found.summary, name))] == []
+    numbers = {name for name, value in found.summary.items() if not isnan(number(value))}
+    assert numbers - set(known) == {"format", "seed"}
+
+
+def test_a_class_without_a_device_is_no_class_of_the_fleet(tmp_path):
+    mix = "mix: {pixel-4: 98 %, pi-4b: 1 %, esp32-s3: 1 %}"
+    scenario = parse_scenario(BASE.replace("mix: {pixel-4: 50 %, pi-4b: 50 %}", mix))
+    done = run(scenario, out=tmp_path / "run", settings=LOCAL)
+    assert done.fleet["profile"].to_list() == ["pixel-4"]
+    assert done.summary["excluded"] == []
+    assert [one["profile"] for one in done.summary["inference"]] == ["pixel-4"]
+    # Nobody of the six has the class that would fit.
+    with pytest.raises(FedliteError, match=r"can take part \(pixel-4: training needs"):
+        run(parse_scenario(BASE.replace("mix: {pixel-4: 50 %, pi-4b: 50 %}", f"{mix}\n  budgets: {{memory: 1 kB}}")))
+
+
 def test_directories_are_readable_and_distinct():
     assert directory_name("wire.up=int8+zstd", 3) == "wire.up=int8+zstd-seed-3"
     labels = ("top 10 %", "top-10-%", "top/10/%", "a" * 200, "a" * 201, "..", "/")
     names = {directory_name(label, 1) for label in labels}
     assert len(names) == 7
+    long = "training.local.lr=0.1, training.local.epochs=2, wire.up=topk:0.05+fp16+zstd, wire.down=int8"
+    assert directory_name(long, 1).startswith("lr=0.1-epochs=2-up=topk-0.05+fp16+zstd-down=int8-")
+    assert directory_name("café", 1).startswith("cafe-")
     assert all("/" not in name and not name.startswith(".") and len(name) < 100 for name in names)
 
 

@@ -43,6 +43,18 @@ def test_every_progress_is_in_the_directory_while_the_run_lasts(tmp_path):
     assert "accuracy" in found.output
 
 
+def test_a_study_is_told_which_of_its_runs_can_be_watched(tmp_path):
+    for name in ("a-seed-1", "b-seed-1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scenario.yaml").write_text("")
+    (tmp_path / "study.json").write_text("{}")
+    (tmp_path / "a-seed-1" / PROGRESS).write_text("{}")
+    found = watched(tmp_path)
+    assert f"which is a study of several runs; watch one of them, such as {tmp_path / 'a-seed-1'}" in str(
+        found.exception
+    )
+
+
 def test_a_run_under_way_is_followed_until_there_is_a_summary(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(watch, "LOOK_S", 0.0)
     monkeypatch.setattr(following, "EVERY_S", 0.0)

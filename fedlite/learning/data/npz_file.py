@@ -68,7 +68,7 @@ class NpzFile:
         """
         arrays = self._arrays()
         divided = f"{self.x}_test" in arrays
-        joined = {name: _joined(arrays, name, divided=divided) for name in self._wanted()}
+        joined = {name: self._joined(arrays, name, divided=divided) for name in self._wanted()}
         x, y = self._inputs(joined[self.x]), joined[self.y]
         for name, values in joined.items():
             if len(values) != len(x):
@@ -163,17 +163,26 @@ class NpzFile:
             raise self._wrong(name, f"{len(known)} different values", f"at most {most}", "store numbers as floats")
         return codes.astype(np.int64), tuple(str(value) for value in known.tolist())
 
+    def _joined(self, arrays: dict[str, NDArray[Any]], name: str, *, divided: bool) -> NDArray[Any]:
+        """Return an array with that of the test behind it, if there is one."""
+        train = arrays[name]
+        if not divided:
+            return train
+        test = arrays[f"{name}_test"]
+        if train.shape[1:] != test.shape[1:] or _kind(train) != _kind(test):
+            expected = f"{_rows_of(train)}, as {name} has"
+            raise self._wrong(f"{name}_test", _rows_of(test), expected, "mend the file")
+        return np.concatenate([train, test])
+
     def _wrong(self, name: str, got: str, expected: str, remedy: str) -> DatasetError:
         return DatasetError(f"{self.path}: array {name}: got {got}, expected {expected}; {remedy}")
 
 
-def _joined(arrays: dict[str, NDArray[Any]], name: str, *, divided: bool) -> NDArray[Any]:
-    """Return an array with that of the test behind it, if there is one."""
-    if not divided:
-        return arrays[name]
-    try:
-        return np.concatenate([arrays[name], arrays[f"{name}_test"]])
-    except ValueError as error:
-        raise DatasetError(
-            f"array {name}_test: got rows unlike those of {name} ({error}), expected the same shape; mend the file"
-        ) from error
+def _kind(array: NDArray[Any]) -> str:
+    """Return what an array holds."""
+    return {"U": "text", "f": "fractions"}.get(array.dtype.kind, "whole numbers")
+
+
+def _rows_of(array: NDArray[Any]) -> str:
+    """Return what an array holds, and in which shape, as messages say it."""
+    return f"{_kind(array)} in rows of shape {array.shape[1:]}"

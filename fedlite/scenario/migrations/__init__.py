@@ -38,15 +38,24 @@ def bring_up(document: Document) -> None:
     said = document.value.get(KEY) if isinstance(document.value, dict) else None
     if said is None:
         return
-    place = document.values[(KEY,)]
-    if isinstance(said, bool) or not isinstance(said, int) or not 1 <= said <= CURRENT:
-        newer = isinstance(said, int) and said > CURRENT
-        told = f"got {quoted(said)}, expected 1 to {CURRENT}{', for the file is of a later fedlite' if newer else ''}"
-        remedy = "update fedlite, or write the file by this one's reference" if newer else f"write '{KEY}: {CURRENT}'"
-        document.problems.append(Problem(place.path, place.line, place.column, KEY, told, remedy))
+    wrong = wrong_schema(document)
+    if wrong is not None:
+        document.problems.append(wrong)
         said = CURRENT
     _renamed(document, said)
     document.value[KEY] = CURRENT
+
+
+def wrong_schema(document: Document) -> Problem | None:
+    """Return what is wrong with the schema that a file says, None if nothing is or it says none."""
+    said = document.value.get(KEY)
+    if said is None or (isinstance(said, int) and not isinstance(said, bool) and 1 <= said <= CURRENT):
+        return None
+    place = document.values[(KEY,)]
+    newer = isinstance(said, int) and said > CURRENT
+    told = f"got {quoted(said)}, expected 1 to {CURRENT}{', for the file is of a later fedlite' if newer else ''}"
+    remedy = "update fedlite, or write the file by this one's reference" if newer else f"write '{KEY}: {CURRENT}'"
+    return Problem(place.path, place.line, place.column, KEY, told, remedy)
 
 
 def now_called(path: KeyPath) -> str | None:

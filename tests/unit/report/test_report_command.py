@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fedlite.cli.report import compare, report
+from fedlite.cli.report import _called_after, compare, report
 from fedlite.report.console import summary_table
 from fedlite.report.run_data import NotARunError
 
@@ -75,3 +75,6 @@ def test_a_comparison_is_called_after_its_runs_and_overwrites_nothing(write_run,
     runs = [write_run(name, lr=lr) for name, lr in (("a", 0.01), ("b", 0.05), ("c", 0.1))]
     pages = [json.loads(invoke("compare", *runs, "--json").output)["report"] for _ in range(2)]
     assert pages == ["compare-a-vs-b-vs-c.html", "compare-a-vs-b-vs-c-2.html"]
+    names = [f"thermostats-and-{i}" for i in range(12)]
+    assert _called_after(names) == "thermostats-and-0-vs-thermostats-and-1-vs-thermostats-and-2-and-9-more"
+    assert len(_called_after(["x" * 99, "y"])) == 80
