@@ -233,7 +233,8 @@ def _empirical(summary: Mapping[str, Any]) -> str:
 
 def _cost(summary: Mapping[str, Any]) -> str:
     metrics = summary.get("metrics") or {}
-    said = [f"{name} {metrics[name]:.4g}" for name in metrics if name in {"accuracy", "loss", "rmse", "map"}]
+    told = {name: metrics[name] for name in ("accuracy", "rmse", "map", "loss") if metrics.get(name) is not None}
+    said = [f"{name} {value:.4g}" for name, value in told.items()]
     said.append(f"{summary.get('up_bytes', 0):.4g} bytes up, {summary.get('down_bytes', 0):.4g} down")
     said.append(f"{summary.get('energy_j', 0):.4g} J, {summary.get('virtual_time_s', 0):.4g} s of virtual time")
     return "; ".join(said) + "."

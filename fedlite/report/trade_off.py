@@ -1,8 +1,9 @@
 """Which settings of a study nobody beats at a gain and a cost, as far as its seeds can tell.
 
 Two settings are compared on the seeds that both have: a mean over other seeds is another mean. A setting is off the
-front if another is at least as good for at most the cost and the seeds tell them apart, or if the seeds do not tell
-that it is better than one on the front that costs at least a tenth less. Each pair is judged by itself. From fewer than
+front if another is at least as good for at most the cost and the seeds tell them apart (costs that differ by less than
+a tenth and are not told apart are the same), or if the seeds do not tell that it is better than one on the front that
+costs at least a tenth less. Each pair is judged by itself. From fewer than
 three seeds, whose noise nobody knows, means alone decide.
 """
 
@@ -118,13 +119,17 @@ class TradeOffs:
         return kept
 
     def _beats(self, other: str, label: str, costs: Values) -> bool:
-        """Tell whether another setting is at least as good for at most the cost, and more than noise apart."""
+        """Tell whether another setting is at least as good for at most the cost, and more than noise apart.
+
+        Costs that differ by less than a tenth and are not told apart are the same cost.
+        """
         better, dearer = self.better(other, label), paired(costs[label], costs[other])
-        if not (better.mean >= 0 and dearer.mean >= 0):
-            return False
         if min(better.seeds, dearer.seeds) < FEWEST:
-            return better.mean > 0 or dearer.mean > 0
-        return better.is_told_apart or dearer.is_told_apart
+            return min(better.mean, dearer.mean) >= 0 < max(better.mean, dearer.mean)
+        if dearer.mean < 0:
+            near = _mean(costs[label]) > MUCH_CHEAPER * _mean(costs[other])
+            return near and not dearer.is_told_apart and better.is_better
+        return better.mean >= 0 and (better.is_told_apart or dearer.is_told_apart)
 
     def _suffices(self, other: str, label: str, costs: Values) -> bool:
         """Tell whether another setting costs much less, and nobody can tell that this one is better."""

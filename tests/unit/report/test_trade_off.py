@@ -154,6 +154,19 @@ def test_a_worse_and_dearer_setting_is_beaten():
     assert found.front("cost") == ["good"]
 
 
+def test_a_worse_setting_is_not_saved_by_costs_that_differ_by_noise():
+    worse = [(0.55, 1.000), (0.56, 1.002), (0.54, 0.999)]
+    better = [(0.73, 1.001), (0.74, 1.001), (0.72, 1.000)]
+    assert trade_offs({"worse": worse, "better": better}).front("cost") == ["better"]
+    # Told to be cheaper, or cheaper by a tenth, it stays.
+    cheaper = [(gain, cost - 0.01) for gain, cost in better]
+    assert trade_offs({"worse": [(g, c[1]) for (g, _), c in zip(worse, cheaper, strict=True)], "better": better}).front(
+        "cost"
+    ) == ["worse", "better"]
+    loose = [(0.55, 0.8), (0.56, 1.1), (0.54, 0.5)]
+    assert trade_offs({"worse": loose, "better": better}).front("cost") == ["worse", "better"]
+
+
 def test_ties_within_the_noise_stay_side_by_side():
     first, second = [(0.8, 1.0), (0.82, 1.1), (0.81, 0.9)], [(0.81, 1.05), (0.80, 0.95), (0.815, 1.02)]
     assert set(trade_offs({"a": first, "b": second}).front("cost")) == {"a", "b"}
