@@ -86,7 +86,7 @@ def check(path: Path, kind: str, document: Document) -> list[str]:
         from fedlite.scenario import loader
         from fedlite.scenario.schema import FleetScenario, Scenario
 
-        loader.check(document, FleetScenario if kind == "fleet" else Scenario, path.parent)
+        return loader.check(document, FleetScenario if kind == "fleet" else Scenario, path.parent).remarks
     return []
 
 

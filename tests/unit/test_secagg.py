@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from fedlite.privacy.secagg import fixed_point, masks, messages, shamir
+from fedlite.privacy.secagg.abort import most_likely
 from fedlite.privacy.secagg.client import Client
 from fedlite.privacy.secagg.errors import (
     BelowThresholdError,
@@ -25,6 +26,7 @@ from fedlite.privacy.secagg.terms import Terms
 from fedlite.rng import stream
 
 HUNDRED = Terms(round_=3, clients=100, neighbours=20, threshold=9, length=40, bits=16, clip=1.0)
+TWENTY = Terms(round_=4, clients=20, neighbours=8, threshold=5, length=400, bits=16, clip=1.0)
 SMALL = Terms(round_=1, clients=6, neighbours=4, threshold=3, length=8, bits=8, clip=1.0)
 
 secrets = partial(stream, 5, "secagg")
@@ -53,6 +55,21 @@ def test_the_sum_is_exact_with_thirty_of_a_hundred_lost_in_any_trip(trip):
     assert np.array_equal(done.total, levels[sorted(heard)].sum(axis=0))
 
 
+def test_the_sum_is_exact_with_a_hundred_neighbours_of_whom_thirty_are_lost_over_the_trips():
+    terms = Terms(round_=3, clients=101, neighbours=100, threshold=51, length=5, bits=16, clip=1.0)
+    levels, lost = vectors(terms), [{0, 1}, {2, 3, 4}, set(range(5, 25)), set(range(25, 30))]
+    done = rehearse(terms, lambda index: levels[index], secrets, lost)
+    assert done.clients == tuple(range(25, 101))
+    assert np.array_equal(done.total, levels[25:].sum(axis=0))
+    assert most_likely(101, 101, 51, 0.3) < 1e-4
+
+
+def test_a_vector_of_another_length_is_refused():
+    server, clients = begun(trips=1)
+    with pytest.raises(SecAggError, match="got 7 numbers, expected 8"):
+        clients[0].mask(server.deliveries()[0], np.zeros(7, np.uint32))
+
+
 def test_the_sum_of_all_is_exact_where_all_are_neighbours_and_the_modulus_is_full():
     terms = Terms(round_=0, clients=8, neighbours=7, threshold=5, length=5, bits=29, clip=1.0)
     levels = np.full((8, 5), 2**29 - 1, np.uint32)
@@ -62,13 +79,12 @@ def test_the_sum_of_all_is_exact_where_all_are_neighbours_and_the_modulus_is_ful
 
 
 def test_the_mean_of_numbers_is_theirs_within_the_steps_of_their_levels():
-    numbers = np.random.default_rng(1).uniform(-0.9, 0.9, (100, 40))
+    numbers = np.random.default_rng(1).uniform(-0.9, 0.9, (TWENTY.clients, TWENTY.length))
     levels = [fixed_point.levels(row, 1.0, 16, stream(0, "rounding", i)) for i, row in enumerate(numbers)]
-    done = rehearse(HUNDRED, lambda index: levels[index], secrets)
-    total = fixed_point.total(done.total, 100, 1.0, 16)
-    assert np.abs(total - numbers.sum(axis=0)).max() < 100 * fixed_point.step(1.0, 16)
-    # Rounding is right on average: ten standard deviations of the sum are far below its greatest error.
-    assert np.abs(total - numbers.sum(axis=0)).max() < 10 * 5 * fixed_point.step(1.0, 16)
+    done = rehearse(TWENTY, lambda index: levels[index], secrets)
+    total = fixed_point.total(done.total, 20, 1.0, 16)
+    # Rounding is right on average: five standard deviations of the sum are far below its greatest error, 20 steps.
+    assert np.abs(total - numbers.sum(axis=0)).max() < 5 * np.sqrt(20 / 4) * fixed_point.step(1.0, 16)
 
 
 # -- what the server sees ---------------------------------------------------------------------------------------------
@@ -125,7 +141,7 @@ def test_masks_differ_by_every_bit_of_their_key():
 def test_a_round_is_lost_if_and_only_if_somebody_has_too_few_holders(trip):
     terms = Terms(round_=0, clients=12, neighbours=4, threshold=3, length=4, bits=8, clip=1.0)
     levels, fates = vectors(terms), set()
-    for seed in range(25):
+    for seed in range(15):
         graph = ring(range(12), 4, secrets("graph"))
         gone = set(np.random.default_rng(seed).choice(12, 1 + seed % 5, replace=False).tolist())
         owners = set(range(12)) - (gone if trip == 1 else set())
@@ -152,12 +168,12 @@ def test_too_few_keys_begin_no_round():
 
 
 def test_messages_are_as_long_as_the_formula_says():
-    levels = vectors(HUNDRED)
-    done = rehearse(HUNDRED, lambda index: levels[index], secrets)
-    assert done.up_bytes.tolist() == [[each] * 100 for each in messages.most_up_bytes(HUNDRED)]
-    assert done.down_bytes.tolist() == [[each] * 100 for each in messages.most_down_bytes(HUNDRED)]
-    packed = -(-40 * (16 + 7) // 8)
-    assert messages.most_up_bytes(HUNDRED) == (65, 1 + 20 * 92, 1 + packed, 1 + 21 * 40)
+    levels = vectors(TWENTY)
+    done = rehearse(TWENTY, lambda index: levels[index], secrets)
+    assert done.up_bytes.tolist() == [[each] * 20 for each in messages.most_up_bytes(TWENTY)]
+    assert done.down_bytes.tolist() == [[each] * 20 for each in messages.most_down_bytes(TWENTY)]
+    packed = -(-400 * (16 + 5) // 8)
+    assert messages.most_up_bytes(TWENTY) == (65, 1 + 8 * 92, 1 + packed, 1 + 9 * 40)
 
 
 def test_who_is_lost_sends_nothing_and_shortens_what_others_get():
@@ -242,7 +258,7 @@ def test_messages_out_of_turn_are_refused():
         clients[0].keys()
     with pytest.raises(OutOfTurnError, match="client 7"):
         server.take_keys(7, b"")
-    with pytest.raises(OutOfTurnError, match="server: got trip 4 after 0"):
+    with pytest.raises(OutOfTurnError, match="server: got the end of trip 'unmask' where 0 trips are over"):
         server.total()
 
 
@@ -301,7 +317,8 @@ def test_rosters_and_letters_of_strangers_are_refused():
         ({"neighbours": 6}, "of 5 other clients"),
         ({"threshold": 1}, "threshold: got 1 of the 5 shares"),
         ({"threshold": 6}, "expected 2 to 5"),
-        ({"bits": 30}, "expected 1 to 29"),
+        ({"bits": 30}, "expected 2 to 29"),
+        ({"bits": 1}, "bits: got 1"),
         ({"length": 0}, "length: got 0"),
         ({"clip": float("nan")}, "clip: got nan"),
     ],

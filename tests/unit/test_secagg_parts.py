@@ -85,11 +85,20 @@ def test_few_members_are_all_neighbours():
 
 def test_levels_are_clipped_and_right_on_average():
     ends = fixed_point.levels(np.array([-9.0, -1.0, 1.0, 9.0]), 1.0, 4, draws("rounding"))
-    assert ends.tolist() == [0, 0, 15, 15]
+    assert ends.tolist() == [0, 0, 14, 14]
     many = fixed_point.levels(np.full(40_000, 0.1), 1.0, 4, draws("rounding"))
     mean = fixed_point.total(many.sum(dtype=np.uint64, keepdims=True), many.size, 1.0, 4)[0] / many.size
     assert mean == pytest.approx(0.1, abs=5 * 0.5 * fixed_point.step(1.0, 4) / 200)
-    assert set(many.tolist()) == {8, 9}
+    assert set(many.tolist()) == {7, 8}
+
+
+def test_levels_without_draws_are_those_nearer_to_zero_which_is_a_level():
+    values = np.array([-0.99, -0.1, 0.0, 0.1, 0.99])
+    near = fixed_point.levels(values, 1.0, 4, None)
+    back = np.array([fixed_point.total(level, 1, 1.0, 4) for level in near])
+    assert near.tolist() == [1, 7, 7, 7, 13]
+    assert (np.abs(back) <= np.abs(values)).all()
+    assert back[2] == 0.0
 
 
 # -- the chance of losing a round -------------------------------------------------------------------------------------

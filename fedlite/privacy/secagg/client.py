@@ -11,6 +11,7 @@ from fedlite.privacy.secagg.errors import (
     BelowThresholdError,
     MalformedMessageError,
     OutOfTurnError,
+    SecAggError,
     UnsafeRequestError,
 )
 from fedlite.privacy.secagg.keys import KEY_BYTES, KeyPair, mask_key, seal, unseal
@@ -89,7 +90,11 @@ class Client:
         Raises
         ------
         MalformedMessageError, BelowThresholdError
+        SecAggError
+            If the vector has another length.
         """
+        if levels.shape != (self.terms.length,):
+            raise SecAggError(f"vector: got {levels.size} numbers, expected {self.terms.length}; send those")
         self._turn(2)
         self._sealed = messages.read_letters(letters)
         if strangers := sorted({*self._sealed} - {*self._peers}):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fedlite.privacy.secagg.terms import Terms
+
+_DID: Final = ("sent keys", "shared secrets", "sent a masked vector", "helped to unmask")
+"""What clients do in each trip."""
 
 
 class Server:
@@ -71,9 +74,7 @@ class Server:
         ------
         BelowThresholdError
         """
-        self._begin(1)
-        if len(self.keyed) < self.terms.threshold:
-            raise self._too_few(len(self.keyed), "sent keys")
+        self._end(0, self.keyed)
         self.neighbours = ring(self.keyed, self.terms.neighbours, self._rng)
         return {
             index: messages.roster({peer: self.keyed[peer] for peer in peers})
@@ -100,8 +101,7 @@ class Server:
         BelowThresholdError
             If somebody's secrets could not be found again by those who are left.
         """
-        self._begin(2)
-        self._check_holders(self.shared, "shared secrets")
+        self._end(1, self.shared)
         return {
             index: messages.letters({peer: self.shared[peer][index] for peer in self._peers(index)})
             for index in sorted(self.shared)
@@ -122,8 +122,7 @@ class Server:
         ------
         BelowThresholdError
         """
-        self._begin(3)
-        self._check_holders(self.masked, "sent a masked vector")
+        self._end(2, self.masked)
         requests = {}
         for index in sorted(self.masked):
             peers = self._peers(index)
@@ -151,8 +150,7 @@ class Server:
         ------
         BelowThresholdError, ForgedShareError
         """
-        self._begin(4)
-        self._check_holders(self.shown, "helped to unmask")
+        self._end(3, self.shown)
         for index in sorted(self.masked):
             masks.subtract(self._sum, self._found(self._of_seed[index]))
         for index in sorted({*self.shared} - self.masked):
@@ -180,22 +178,32 @@ class Server:
         """Return a client's neighbours who shared secrets, as it did."""
         return [peer for peer in self.neighbours[index] if peer in self.shared]
 
-    def _check_holders(self, left: Collection[int], did: str) -> None:
-        """Raise BelowThresholdError if fewer than the threshold are left of those who hold shares of somebody's."""
-        least = min(sum(peer in left for peer in (*self.neighbours[index], index)) for index in self.shared or [-1])
-        if least < self.terms.threshold:
-            raise self._too_few(least, did)
+    def check(self, answered: Collection[int]) -> None:
+        """Raise BelowThresholdError if the round is lost where these clients, and no others, answer in this trip."""
+        # Before the second trip nobody has secrets that others hold.
+        owners = (None, answered, self.shared, self.shared)[self._trip]
+        fewest = self._fewest(owners, answered)
+        if fewest < self.terms.threshold:
+            raise BelowThresholdError(
+                f"secure aggregation, round {self.terms.round_}: got {fewest} who {_DID[self._trip]}, expected at least"
+                f" {self.terms.threshold} who hold shares of a client; ask more clients, or lower the threshold"
+            )
 
-    def _too_few(self, count: int, did: str) -> BelowThresholdError:
-        return BelowThresholdError(
-            f"secure aggregation, round {self.terms.round_}: got {count} who {did}, expected at least"
-            f" {self.terms.threshold} who hold shares of a client; ask more clients, or lower the threshold"
-        )
+    def _fewest(self, owners: Collection[int] | None, left: Collection[int]) -> int:
+        """Return how many are left of the holders of that owner's shares who has the fewest."""
+        if owners is None:
+            return len(left)
+        return min((sum(peer in left for peer in (*self.neighbours[index], index)) for index in owners), default=0)
 
-    def _begin(self, trip: int) -> None:
-        if trip != self._trip + 1:
-            raise OutOfTurnError(f"server: got trip {trip} after {self._trip}, expected the next; begin a new round")
-        self._trip = trip
+    def _end(self, trip: int, answered: Collection[int]) -> None:
+        """End a trip, and begin the next."""
+        if trip != self._trip:
+            raise OutOfTurnError(
+                f"server: got the end of trip {messages.TRIPS[trip]!r} where {self._trip} trips are over, expected them"
+                " in turn; begin a new round"
+            )
+        self.check(answered)
+        self._trip += 1
 
     def _turn(self, trip: int, index: int, expected: Collection[int], have: Collection[int]) -> None:
         if trip != self._trip or index not in expected or index in have:

@@ -30,7 +30,7 @@ class Terms:
     bits : int
         Of one client's number.
     clip : float
-        Numbers are clipped to `[-clip, clip]` before they are rounded to `2**bits` levels.
+        Numbers are clipped to `[-clip, clip]` before they are rounded to levels of `bits` bits.
     """
 
     round_: int
@@ -55,9 +55,9 @@ class Terms:
                 f"threshold: got {self.threshold} of the {self.holders} shares of a secret, expected 2 to"
                 f" {self.holders}; write about two thirds of them"
             )
-        if self.bits < 1 or self.modulus_bits > WORD_BITS:
+        if self.bits < 2 or self.modulus_bits > WORD_BITS:  # noqa: PLR2004 - one bit has no level for zero
             raise TermsError(
-                f"bits: got {self.bits} for the sum of {self.clients} clients, expected 1 to"
+                f"bits: got {self.bits} for the sum of {self.clients} clients, expected 2 to"
                 f" {WORD_BITS - self.modulus_bits + self.bits}; sums of more do not fit {WORD_BITS} bits"
             )
         if self.length < 1:
