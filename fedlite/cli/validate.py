@@ -96,6 +96,7 @@ def check(path: Path, kind: str, document: Document) -> list[str]:
         found = loader.check(document, FleetScenario if kind == "fleet" else Scenario, path.parent)
         if isinstance(found, Scenario):
             _deal(found, document)
+        return found.remarks
     return []
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from fedlite.client.assignment import Assignment, ByCondition, ByProfile, Standing
 from fedlite.client.choosers.base import Chooser, Setting
 from fedlite.client.choosing import Choosing, Menu
+from fedlite.compose import secure
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.full import FULL
 from fedlite.errors import FedliteError
@@ -130,7 +131,7 @@ def runtime(scenario: Scenario, task: NativeTask, fleet: Fleet, pool: Pool, serv
         clients = NativeClients(
             task, pool, seed=scenario.seed, aggregation=None if served is None else served.aggregation
         )
-        return NativeRuntime(clients)
+        return NativeRuntime(clients, secure.members(scenario, clients))
     prices = AppPrices(population.profiles, declared(app))
     classes = app_classes(scenario, fleet)
     return AppRuntime(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from fedlite.compose import fleet as compose_fleet
-from fedlite.compose import fusing, runtimes
+from fedlite.compose import fusing, runtimes, secure
 from fedlite.compose import learning as compose_learning
 from fedlite.compose.backend import Load
 from fedlite.compose.guarding import guard_of, terms_of
@@ -22,6 +23,7 @@ from fedlite.flower.app_runtime import AppRuntime
 from fedlite.flower.asynchronous import AsyncServer, FedAsync, FedBuff, Rule
 from fedlite.flower.finite import FiniteModel, ModelDivergedError
 from fedlite.flower.private_mean import BudgetSpentError, PrivateMean
+from fedlite.flower.secagg_grid import Agreement, Course, SecureGrid
 from fedlite.rng import seed_of
 from fedlite.scenario.loader import parse_scenario
 from fedlite.scenario.strategies import FedAsync as FedAsyncSection
@@ -49,12 +51,15 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class ScenarioCampaign:
     """A scenario with its data loaded, its model built, its plans priced and its fleet drawn, ready to train.
 
-    See `campaign.Campaign`. `served` is None with asynchronous servers, `terms` without central noise.
+    See `campaign.Campaign`. `served` is None with asynchronous servers, `terms` without central noise,
+    `agreed` without secure aggregation, of which `course` tells how it went.
     """
 
     scenario: Scenario
@@ -66,6 +71,8 @@ class ScenarioCampaign:
     terms: Terms | None
     served: strategies.Served | None
     fusing: fusing.Fusing | None = None
+    agreed: Agreement | None = None
+    course: Course = field(default_factory=Course)
     files: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @classmethod
@@ -86,7 +93,10 @@ class ScenarioCampaign:
         with compat.quiet_logs():
             asynchronous = scenario.training.strategy.asynchronous
             served = None if asynchronous else strategies.build(scenario, guard, fused)
-        return cls(scenario, learning, classes, task, fleet, worker, terms, served, fused)
+        agreed = secure.agreement(scenario, task)
+        for remark in scenario.remarks:
+            _log.warning("%s", remark)
+        return cls(scenario, learning, classes, task, fleet, worker, terms, served, fused, agreed)
 
     @classmethod
     def reopen(cls, directory: RunDirectory) -> ScenarioCampaign:
@@ -151,8 +161,11 @@ class ScenarioCampaign:
                 with compat.quiet_logs():
                     final = server.run(arrays, training.rounds, finite)
             else:
-                strategy, seed = self.served.strategy, seed_of(seed, "flower")
-                final = serving.serve(grid, strategy, names, arrays, training.rounds, finite, seed)
+                strategy, flower_seed = self.served.strategy, seed_of(seed, "flower")
+                secured = None if self.agreed is None else SecureGrid(grid, self.agreed, self.course, seed)
+                final = serving.serve(
+                    grid, strategy, names, arrays, training.rounds, finite, flower_seed, secured=secured
+                )
         except BudgetSpentError as error:
             grid.finish()
             return Trained(names, finite.arrays, verdict=f"{error}; this is the model of round {finite.round_}")
@@ -177,6 +190,7 @@ class ScenarioCampaign:
             uncounted=list(runtime.prices.uncounted) if isinstance(runtime, AppRuntime) else [],
             downloads=None if isinstance(runtime, AppRuntime) else runtime.downloads,
             server=() if self.fusing is None else self.fusing.work,
+            secured=secure.told(self.scenario, self.course, getattr(runtime, "members", None)),
         )
 
     @property

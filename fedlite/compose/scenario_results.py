@@ -49,12 +49,14 @@ def scenario_particulars(
     uncounted: Sequence[str],
     downloads: Downloads | None,
     server: Sequence[Done] = (),
+    secured: dict[str, Any] | None = None,
 ) -> Particulars:
     """Return what is known of a scenario's run.
 
     `terms` and `released` are those of a server that adds noise. `modes` are the trainer's execution modes, `uncounted`
     the messages whose work an own ClientApp hides from counting;
-    `downloads` are those of fedlite's own clients, `server` what the server trained.
+    `downloads` are those of fedlite's own clients, `server` what the server trained, `secured` what secure
+    aggregation tells.
     """
     spent = privacy_spent(scenario, record.ledger, len(learning.rows), terms, released)
     devices = device_counts(record)
@@ -88,6 +90,7 @@ def scenario_particulars(
             "trainer_modes": list(modes),
             "uncounted": list(uncounted),
             **({"server": server_record(server)} if server else {}),
+            **({"secure_aggregation": secured} if secured else {}),
             # Where all models go down whole, the ledger says all there is to say.
             **({"downloads": asdict(downloads)} if downloads and any(c.plan.delta for c in classes) else {}),
         },

@@ -18,7 +18,7 @@ from fedlite.fleet import booking, demands, timeline
 from fedlite.fleet.outcomes import NOT_AWAITED, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from flwr.app import Message
 
@@ -38,12 +38,14 @@ _HEARD = [outcome.code for outcome in (Outcome.DIVERGED, Outcome.ABANDONED)]
 class Closing:
     """When the server stops waiting: after `patience_s`, or after the `first` so many arrivals.
 
-    A round of fewer than `least` arrivals is abandoned.
+    A round of fewer than `least` arrivals is abandoned, as is one whose arrivals do not suffice.
     """
 
     patience_s: float = math.inf
     first: int | None = None
     least: int = 0
+    suffices: Callable[[Bools], bool] | None = None
+    """Tells of the jobs that arrived whether the server can do anything with them."""
 
 
 @dataclass
@@ -153,7 +155,8 @@ def land(fleet: Fleet, flight: Flight) -> None:
         flight.timeline = _close(settled, flight.closing)
     flight.timeline.outcome[(flight.exchange.facts.reason != "") & flight.arrived] = Outcome.CLIENT_ERROR.code
     flight.timeline.outcome[flight.exchange.facts.diverged & flight.arrived] = Outcome.DIVERGED.code
-    if flight.arrived.sum() < flight.closing.least:
+    closing = flight.closing
+    if flight.arrived.sum() < closing.least or (closing.suffices is not None and not closing.suffices(flight.arrived)):
         flight.timeline.outcome[flight.arrived] = Outcome.ABANDONED.code
     flight.exchange.settle(flight.arrived, flight.downloaded)
     flight.landed = True

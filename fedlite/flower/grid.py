@@ -7,7 +7,7 @@ seconds, and `push_messages`/`pull_messages` deliver replies when they arrive in
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +178,13 @@ class FleetGrid(Grid):
         until_s = math.inf if check_ins is None else check_ins.next_arrival_s(self.now_s)
         return self._post.pull(list(message_ids), until_s)
 
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+    def send_and_receive(
+        self,
+        messages: Iterable[Message],
+        *,
+        timeout: float | None = None,
+        suffices: Callable[[NDArray[np.bool_]], bool] | None = None,
+    ) -> list[Message]:
         """Send messages, move the clock to the end of the round, and return the replies in the order of the messages.
 
         Parameters
@@ -187,12 +193,15 @@ class FleetGrid(Grid):
             To a node that is busy, or one of several to one node: it waits there for its turn.
         timeout : float, optional
             Virtual seconds after which the round closes, whoever is missing.
+        suffices : callable, optional
+            Tells of the messages whose replies came whether anything can be done with these; else they are abandoned.
         """
         batch = list(messages)
         if not batch:
             return []
         trains = _kind(batch) == "train"
         closing = self.policy.closing(math.inf if timeout is None else float(timeout), len(batch), trains=trains)
+        closing = replace(closing, suffices=suffices)
         devices = devices_of(batch)
         round_ = self._announce(batch, devices)
         self._post.leave()

@@ -101,6 +101,11 @@ class NativeExchange:
             diverged=self._diverged,
         )
 
+    @property
+    def computed(self) -> Sequence[Computed]:
+        """What came of the chunks, once they are finished."""
+        return self._computed
+
     # -- computing ----------------------------------------------------------------------------------------------------
 
     def start(self, arriving: Bools, uploading: Bools) -> None:

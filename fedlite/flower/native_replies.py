@@ -50,6 +50,11 @@ class Computed:
         """Whether one sum came back instead of packets."""
         return "weight" in self.arrays
 
+    @property
+    def holds_all(self) -> bool:
+        """Whether the clients hold every coordinate of the full model."""
+        return self.leg.plan.structure.is_full and not any(name.startswith("held/") for name in self.arrays)
+
     def held(self, place: int) -> Held | None:
         """Return which coordinates a client of the chunk holds."""
         return held_by(self.arrays, place, len(self.leg.received))
@@ -118,7 +123,7 @@ class Answers:
 
     def _means(self) -> dict[int, list[Array]]:
         """Return for each content that somebody holds in part the mean over the holders of each coordinate."""
-        partial = [done for done in self._computed if not _holds_all(done)]
+        partial = [done for done in self._computed if not done.holds_all]
         found = {}
         for content in self._contents:
             if any(done.leg.content is content for done in partial):
@@ -168,7 +173,7 @@ class Answers:
     def _reply(self, done: Computed, place: int, elsewhere: list[Array], told: Sequence[str]) -> RecordDict:
         """Return one client's reply; `elsewhere` has the values of what it does not hold, `told` names its metrics."""
         values = done.arrays
-        if _holds_all(done):
+        if done.holds_all:
             arrays = done.weights_of(place)
         else:
             own = OverlapSum([array.shape for array in elsewhere])
@@ -195,8 +200,3 @@ def evaluation_reply(examples: int, metrics: Mapping[str, float]) -> RecordDict:
     """Return the content of an evaluation's reply."""
     named = {f"eval_{name}": value for name, value in metrics.items()}
     return RecordDict({"metrics": MetricRecord({EXAMPLES: examples, **named, EQUAL_WEIGHT: 1.0})})
-
-
-def _holds_all(done: Computed) -> bool:
-    """Tell whether a chunk's clients hold every coordinate of the full model."""
-    return done.leg.plan.structure.is_full and not any(name.startswith("held/") for name in done.arrays)

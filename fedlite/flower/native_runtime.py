@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from fedlite.errors import FedliteError
 from fedlite.flower.native_exchange import NativeExchange
+from fedlite.flower.secagg_exchange import MaskedExchange
+from fedlite.flower.secagg_members import QueryExchange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,13 +19,22 @@ if TYPE_CHECKING:
     from fedlite.client.downlink import Downloads
     from fedlite.flower.exchange import Exchange
     from fedlite.flower.native_clients import NativeClients
+    from fedlite.flower.secagg_members import Members
 
 
 class NativeRuntime:
-    """Answers messages with the native trainer."""
+    """Answers messages with the native trainer.
 
-    def __init__(self, clients: NativeClients) -> None:
+    Parameters
+    ----------
+    clients : NativeClients
+    members : Members, optional
+        The same clients where they take part in secure aggregation: of what they train only masked vectors leave them.
+    """
+
+    def __init__(self, clients: NativeClients, members: Members | None = None) -> None:
         self._clients = clients
+        self.members = members
 
     @property
     def tracebacks(self) -> Mapping[str, str]:
@@ -49,6 +60,10 @@ class NativeRuntime:
             If a message is of another type than train or evaluate.
         """
         kind = messages[0].metadata.message_type.partition(".")[0]
+        if self.members is not None and kind == "query":
+            return QueryExchange(self.members, messages, devices, now_s)
+        if self.members is not None and kind == "train":
+            return MaskedExchange(self.members, messages, devices, now_s)
         if kind not in ("train", "evaluate"):
             raise FedliteError(
                 f"message type: got {kind!r}, expected train or evaluate; write a ClientApp for messages of your own"

@@ -28,6 +28,7 @@ from fedlite.errors import FedliteError
 from fedlite.flower import compat
 from fedlite.flower.post import FIRST_NODE_ID
 from fedlite.flower.records import first_of, from_record, to_record
+from fedlite.flower.secagg_grid import SUMMED
 from fedlite.privacy.draws import DRAWS, devices_of
 from fedlite.privacy.releases import Release
 from fedlite.privacy.tree import step_noise
@@ -130,6 +131,8 @@ class _Voices:
     clipped: dict[int, list[float]] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     examples: list[int] = field(default_factory=list)
+    summed: list[int] = field(default_factory=list)
+    """Of how many clients each reply is the mean; 0 for a reply of one's own."""
 
 
 class PrivateMean(Strategy):
@@ -196,13 +199,15 @@ class PrivateMean(Strategy):
         start, guard = from_record(began.arrays), self.guard
         total, centred = self._sum(voices, [array.shape for array in start])
         rng = stream(guard.seed, "privacy/noise", server_round)
+        drawn, replied = began.drawn, len(voices.updates)
+        if (summed := _summed(voices)) is not None:
+            total, replied = summed
         noise = self._noise(rng, [array.shape for array in start])
         std = guard.sum_noise * self.norm
         mean = [
             np.asarray(old + (part + std * unit) / guard.draw.cohort) if floats else old
             for old, part, unit, floats in zip(start, total, noise, self._floats, strict=True)
         ]
-        drawn, replied = began.drawn, len(voices.updates)
         released = Release(server_round, guard.noise_multiplier, self.norm, drawn, replied, self._tree.number)
         self.releases.append(released)
         if guard.adapts is not None:
@@ -276,6 +281,7 @@ class PrivateMean(Strategy):
             voices.updates.setdefault(owner, []).append(update)
             voices.clipped.setdefault(owner, []).append(float(cast("float", metrics.get(compat.NORM_BIT_KEY, 0.0))))
             voices.losses.append(float(cast("float", metrics.get(TRAIN_LOSS, float("nan")))))
+            voices.summed.append(int(cast("int", metrics.get(SUMMED, 0))))
             voices.examples.append(int(cast("int", metrics.get(EXAMPLES, 0))))
         return voices
 
@@ -313,6 +319,18 @@ class _Shown:
     def get_node_ids(self) -> list[int]:
         """Return those nodes."""
         return list(self._look())
+
+
+def _summed(voices: _Voices) -> tuple[list[Array], int] | None:
+    """Return the sum that secure aggregation left of a round, and of how many owners it is; None without it.
+
+    What the devices clipped nobody can clip again.
+    """
+    if voices.summed == [0] * len(voices.summed):
+        return None
+    [count] = voices.summed
+    [[update]] = voices.updates.values()
+    return [count * np.asarray(part, np.float64) for part in update], count
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ from fedlite.flower import compat
 from fedlite.flower.records import from_record, in_types, to_record, types_of
 
 if TYPE_CHECKING:
+    from flwr.serverapp import Grid
     from flwr.serverapp.strategy import Strategy
 
     from fedlite.flower.grid import FleetGrid
@@ -32,6 +33,7 @@ def serve(
     rounds: int,
     test: Tester,
     seed: int,
+    secured: Grid | None = None,
 ) -> list[Array]:
     """Run a synchronous strategy for some rounds and return the final model.
 
@@ -45,6 +47,8 @@ def serve(
     test : Tester
     seed : int
         Names the streams of what Flower draws from process-wide generators (sampling, noise).
+    secured : Grid, optional
+        The grid as the strategy sees it, where that is not the grid itself.
     """
     dtypes = types_of(arrays)
 
@@ -59,6 +63,6 @@ def serve(
         compat.cheap_collections(),
     ):
         result = strategy.start(
-            grid, to_record(names, arrays), num_rounds=rounds, timeout=FOREVER_S, evaluate_fn=evaluate
+            secured or grid, to_record(names, arrays), num_rounds=rounds, timeout=FOREVER_S, evaluate_fn=evaluate
         )
     return in_types(from_record(result.arrays), dtypes) if len(result.arrays) else list(arrays)

@@ -81,7 +81,8 @@ def build(scenario: Scenario, guard: Guard | None = None, fusion: Fusion | None 
         strategy = PrivateMean(strategy, guard)
     # A user's own strategy is taken at the law's word that it averages, if clients of other shapes take part.
     mean = (section.mean or section.overlaps) and not guarded
-    one_reply = section.mean and not guarded and scenario.training.replies != "separate"
+    alone = scenario.training.replies == "separate" or scenario.privacy.secure_aggregation is not None
+    one_reply = section.mean and not guarded and not alone
     return Served(strategy, Aggregation(mean, one_reply, equal_weights=guarded))
 
 

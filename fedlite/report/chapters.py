@@ -135,6 +135,40 @@ def _points(told: PrivacyReport) -> TextTable:
     return TextTable("What the guarantee rests on", ("Point", "What holds"), rows)
 
 
+MOST_LOST = 10
+"""Lost rounds that are told one by one."""
+
+
+def secure_aggregation(summary: dict[str, Any]) -> Safe | None:
+    """Return what secure aggregation kept from the server, and which rounds it lost; None for a run without."""
+    found = summary.get("secure_aggregation")
+    if not found:
+        return None
+    sums, lost = found["summed"], found["lost"]
+    of = f" of {min(sums)} to {max(sums)} clients" if sums else ""
+    kept = (
+        f"The server got {len(sums)} sums{of} and no update of a single one: masks between {found['neighbours']}"
+        f" neighbours each, numbers of {found['bits']} bits masked modulo 2 to the {found['modulus_bits']}, secrets in"
+        f" shares of which {found['threshold']} find them again. {100 * found['clipped']:.3g} % of the numbers were cut"
+        f" off at {found['clip']:g}. Its keys came from the run's seed: simulated, they protect nobody."
+    )
+    return tag(
+        "div",
+        tag("h3", f"Secure aggregation: {len(sums)} rounds summed, {len(lost)} lost"),
+        tag("p", kept),
+        tag("p", _lost(found)) if lost else None,
+        class_="card",
+    )
+
+
+def _lost(found: dict[str, Any]) -> str:
+    lost = found["lost"]
+    rounds = "; ".join(f"round {each['round']} in its trip {each['trip']!r}" for each in lost[:MOST_LOST])
+    more = f"; and {len(lost) - MOST_LOST} more" if len(lost) > MOST_LOST else ""
+    expected = f"where {100 * found['expected_drop_out']:.3g} % drop out, {100 * found['chance_to_lose']:.3g} % at most"
+    return f"Lost, for too few were left: {rounds}{more}; {expected} were to be."
+
+
 LIMITS = (
     (
         "Devices are modelled, not measured: time, energy and memory come from device profiles and cost models. "

@@ -106,6 +106,8 @@ MECHANISMS: Final = {
     "client-adaptive-clipping": "andrew2021differentially",
     "server-adaptive-clipping": "andrew2021differentially",
 }
+SECURE_AGGREGATION: Final = "bonawitz2017practical"
+NEIGHBOURS: Final = "bell2020secure"
 GAUSSIAN: Final = "balle2018improving"
 ERROR_FEEDBACK: Final = "karimireddy2019error"
 DIFFERENCES: Final = "philippenko2021preserved"
@@ -191,6 +193,10 @@ def _uses(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
         yield "error feedback", ERROR_FEEDBACK
     mechanism = scenario.privacy.mechanism
     yield from _named("privacy mechanism", MECHANISMS, mechanism)
+    if scenario.privacy.secure_aggregation is not None:
+        yield "secure aggregation", SECURE_AGGREGATION
+        if scenario.privacy.secure_aggregation.neighbours is not None:
+            yield "secure aggregation among neighbours", NEIGHBOURS
     if mechanism != "none":
         yield "the noise and the epsilon of a Gaussian mechanism", GAUSSIAN
 

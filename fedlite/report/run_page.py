@@ -10,7 +10,17 @@ import polars as pl
 
 from fedlite.report import tables
 from fedlite.report.answer import answer, judged, metric, remark, tiles
-from fedlite.report.chapters import downloads, excluded, honesty, outcomes, privacy, reproduction, scenario, server
+from fedlite.report.chapters import (
+    downloads,
+    excluded,
+    honesty,
+    outcomes,
+    privacy,
+    reproduction,
+    scenario,
+    secure_aggregation,
+    server,
+)
 from fedlite.report.failures import failures
 from fedlite.report.figures import (
     battery,
@@ -108,7 +118,7 @@ def run_page(run: RunData) -> Page:
             _calendar(found),
             _cost(found),
             _fairness(found),
-            Section("privacy", "Privacy", None, [privacy(run)]),
+            Section("privacy", "Privacy", None, [privacy(run), secure_aggregation(run.summary)]),
             Section(
                 "plans",
                 "Plans by device class",

@@ -8,6 +8,7 @@ from fedlite.errors import nearest
 from fedlite.scenario import names
 from fedlite.scenario.privacy import ClientAdaptiveClipping, ServerAdaptiveClipping
 from fedlite.scenario.quantities import write
+from fedlite.scenario.secure_aggregation_laws import SECURE_AGGREGATION_LAWS
 from fedlite.scenario.strategies import Bulyan, FedBuff, FedDF, FedProx, Krum, MultiKrum, QFedAvg
 from fedlite.scenario.task_laws import TASK_LAWS
 from fedlite.scenario.violation import Law, Violation
@@ -371,5 +372,6 @@ LAWS: Final[tuple[Law, ...]] = (
     _rule_can_be_reached,
     _rule_names_a_profile,
     _feedback_needs_loss,
+    *SECURE_AGGREGATION_LAWS,
     *TASK_LAWS,
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from fedlite.scenario.base import Section, mistake
+from fedlite.scenario.secure_aggregation import SecureAggregation
 from fedlite.scenario.shorthand import expanding
 from fedlite.scenario.strategies import NonNegative, Positive
 
@@ -21,6 +22,8 @@ class Privacy(Section):
     """Base of all mechanisms."""
 
     mechanism: str
+    secure_aggregation: SecureAggregation | None = None
+    """The server gets the sum of the updates and no single one."""
     central: ClassVar[bool] = False
     """Noise is added once, by the server."""
     clips_on_client: ClassVar[bool] = False

@@ -60,6 +60,12 @@ class FleetScenario(Sections):
         refuse(violation for law in self.laws for violation in law(self))
         return self
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is in order but may not be meant."""
+        secured = self.privacy.secure_aggregation
+        return [] if secured is None else secured.remarks(self.asked)
+
     def rule_for(self, *, profile: str, tier: str) -> PlanSection:
         """Return the plan written for a device class whatever its state; the full model if no rule fits."""
         rule = self._rule(profile, tier)

@@ -123,6 +123,12 @@ class Codec:
         return alone and bool(getattr(self.number, "elementwise", False))
 
     @property
+    def linear(self) -> bool:
+        """Whether sums of what it sends are what it sends of sums; a number format that does not say is not."""
+        alone = self.sparsifier is None and self.lossless is None
+        return alone and bool(getattr(self.number, "linear", False))
+
+    @property
     def lengthens(self) -> bool:
         """Whether an update may come out with a larger 2-norm; a number format that does not say is taken to do so."""
         return bool(getattr(self.number, "lengthens", True)) or isinstance(self.sparsifier, Seeded)

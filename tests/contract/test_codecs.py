@@ -284,6 +284,18 @@ def test_a_codec_that_says_it_never_lengthens_never_does(codec):
         assert (floats(decode(sent(update, codec, key))) ** 2).sum() <= (floats(update) ** 2).sum()
 
 
+@pytest.mark.parametrize("codec", [codec for codec in CODECS if parse_codec(codec).linear], ids="+".join)
+def test_sums_of_what_a_linear_codec_sends_are_what_it_sends_of_sums(codec):
+    # Whole numbers, whose sums are exact.
+    first, second = (stream(7, "linear", i).integers(-1000, 1000, 300).astype(np.float32) for i in range(2))
+    [one], [other], [both] = (decode(sent([values], codec)) for values in (first, second, first + second))
+    assert np.array_equal(one + other, both)
+
+
+def test_the_plain_codec_alone_is_linear():
+    assert [codec for codec in CODECS if parse_codec(codec).linear] == [("fp32",)]
+
+
 @every_codec
 def test_a_codec_carries_a_model_exactly_if_it_says_so(codec):
     """Within a quarter of each tensor's largest magnitude; a codec that leaves too little is caught leaving it."""

@@ -22,6 +22,7 @@ class Fp32:
     stochastic: bool = False
     stride: int = 4
     elementwise: bool = True
+    linear: bool = True
 
     def encoded_bytes(self, segments: Segments) -> int:
         """Return 4 bytes a value."""
