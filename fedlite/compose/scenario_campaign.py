@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -165,7 +165,7 @@ class ScenarioCampaign:
 
     def particulars(self, record: Record, runtime: runtimes.AnyRuntime) -> Particulars:
         """Return what a scenario adds to the record of its run: tests of its model, and the privacy it spent."""
-        return scenario_particulars(
+        told = scenario_particulars(
             self.scenario,
             self.learning,
             self.classes,
@@ -177,6 +177,7 @@ class ScenarioCampaign:
             downloads=None if isinstance(runtime, AppRuntime) else runtime.downloads,
             server=() if self.fusing is None else self.fusing.work,
         )
+        return told if isinstance(runtime, AppRuntime) else replace(told, seen=runtime.seen)
 
     @property
     def _released(self) -> Sequence[Release]:

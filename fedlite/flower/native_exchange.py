@@ -134,6 +134,8 @@ class NativeExchange:
             "config": sheet.legs[leg].content.local,
             "round": sheet.legs[leg].content.round_,
         }
+        if train and self._side.tape is not None and self._side.tape.wants(meta["round"]):
+            meta["packets"] = True
         memories = [self._side.memories.of(device, plan) for device in devices] if train else []
         arrays = {
             "clients": sheet.clients[positions],
@@ -168,6 +170,9 @@ class NativeExchange:
             self._side.downlink.hold(int(self._sheet.devices[position]), self._sheet.download(position))
         if self._sheet.kind == "train":
             self._side.task.assignment.note(self._outcomes(arrived))
+            if self._side.tape is not None:
+                equal = self._side.aggregation.equal_weights
+                self._side.tape.note(self._computed, self._sheet, arrived, equal_weights=equal)
         for done in self._computed:
             memories = unpack_memories(done.arrays, len(done.positions))
             for place, position in enumerate(done.positions.tolist()):

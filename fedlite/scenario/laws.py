@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from fedlite.errors import nearest
 from fedlite.scenario import names
+from fedlite.scenario.adversary import adversary_can_see
 from fedlite.scenario.privacy import ClientAdaptiveClipping, ServerAdaptiveClipping
 from fedlite.scenario.quantities import write
 from fedlite.scenario.strategies import Bulyan, FedBuff, FedDF, FedProx, Krum, MultiKrum, QFedAvg
@@ -371,5 +372,6 @@ LAWS: Final[tuple[Law, ...]] = (
     _rule_can_be_reached,
     _rule_names_a_profile,
     _feedback_needs_loss,
+    adversary_can_see,
     *TASK_LAWS,
 )

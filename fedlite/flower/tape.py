@@ -1,0 +1,176 @@
+"""What an adversary of the chosen trust model sees of a run: the very arrays, as they came to where it sits.
+
+==========  ==========================================================================================================
+sees        what is kept of a round
+==========  ==========================================================================================================
+updates     the model that went out, and each update as the server decodes it: after clip, noise and codec
+sums        the model that went out, the weighted mean of the updates, and who was in it
+models      the model that went out, and that of the next round: what the server released
+==========  ==========================================================================================================
+
+Watching changes nothing of a run. Updates are told in the coordinates of the full model; of a client that trains
+another structure that is what the server adds to the model, and zero where it holds nothing. Only floating tensors are
+kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedlite import wire
+from fedlite.client.job import packet_of
+from fedlite.client.sending import decoded_update, held_only
+from fedlite.compression.overlap import OverlapSum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from fedlite.flower.native_jobs import JobSheet
+    from fedlite.flower.native_replies import Computed
+
+Array = NDArray[Any]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was recorded.
+
+    Attributes
+    ----------
+    arrays : mapping
+        `ROUND/model/NAME`, `ROUND/mean/NAME`, `ROUND/DEVICE/NAME`.
+    rounds : sequence of mappings
+        One per round in which replies came: its number, and device, owner and number of examples of each reply.
+    """
+
+    arrays: Mapping[str, Array]
+    rounds: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is to be recorded.
+
+    Attributes
+    ----------
+    sees : str
+        "updates", "sums" or "models".
+    rounds : frozenset of int
+    clients : int or None
+        The most updates of a round; None for all.
+    """
+
+    sees: str
+    rounds: frozenset[int]
+    clients: int | None = None
+
+
+@dataclass
+class _Round:
+    """A round as it is recorded so far."""
+
+    replies: list[dict[str, int]] = field(default_factory=list)
+    total: list[NDArray[np.float64]] = field(default_factory=list)
+    weight: float = 0.0
+
+
+class Tape:
+    """Records what is seen of a run's rounds.
+
+    Parameters
+    ----------
+    watch : Watch
+    names : sequence of str
+        Of the model's tensors.
+    """
+
+    def __init__(self, watch: Watch, names: Sequence[str]) -> None:
+        self._watch = watch
+        self._names = names
+        self._floating: list[str] = []
+        self._arrays: dict[str, Array] = {}
+        self._rounds: dict[int, _Round] = {}
+
+    def wants(self, round_: int) -> bool:
+        """Tell whether single updates of a round are needed."""
+        return self._watch.sees != "models" and round_ in self._watch.rounds
+
+    def note(self, computed: Sequence[Computed], sheet: JobSheet, arrived: Bools, *, equal_weights: bool) -> None:
+        """Record a batch of training jobs that is over.
+
+        Parameters
+        ----------
+        computed : sequence of Computed
+        sheet : JobSheet
+            The n jobs of the batch.
+        arrived : ndarray of bool, shape (n,)
+            Whose updates the server got.
+        equal_weights : bool
+            The mean counts clients, not examples.
+        """
+        for done in computed:
+            round_ = done.leg.content.round_
+            if round_ in self._watch.rounds or (self._watch.sees == "models" and round_ - 1 in self._watch.rounds):
+                self._keep(f"{round_}/model", done.leg.content.arrays)
+            if round_ not in self._watch.rounds:
+                continue
+            for place, position in enumerate(done.positions.tolist()):
+                if arrived[position]:
+                    who = int(sheet.devices[position]), int(sheet.clients[position])
+                    self._reply(round_, done, place, who, equal=equal_weights)
+
+    def seen(self) -> Seen:
+        """Return what was recorded."""
+        arrays = dict(self._arrays)
+        for number, one in self._rounds.items():
+            if one.weight > 0:
+                arrays |= {f"{number}/mean/{name}": values for name, values in self._means(one)}
+        rounds = [{"round": number, "replies": one.replies} for number, one in sorted(self._rounds.items())]
+        return Seen(arrays, rounds)
+
+    def _means(self, one: _Round) -> Iterator[tuple[str, Array]]:
+        for name, values in zip(self._floating, one.total, strict=True):
+            yield name, (values / one.weight).astype(np.float32)
+
+    def _reply(self, round_: int, done: Computed, place: int, who: tuple[int, int], *, equal: bool) -> None:
+        one = self._rounds.setdefault(round_, _Round())
+        examples, (device, client) = int(done.arrays["num_examples"][place]), who
+        kept = self._watch.sees == "updates" and (self._watch.clients is None or len(one.replies) < self._watch.clients)
+        if self._watch.sees == "updates" and not kept:
+            return
+        one.replies.append({"device": device, "client": client, "examples": examples})
+        if self._watch.sees == "models":
+            return
+        update = full_update(done, place)
+        if kept:
+            self._keep(f"{round_}/{device}", update)
+            return
+        weight = 1.0 if equal else float(examples)
+        floats = [part.astype(np.float64) * weight for part in update if wire.is_float(part)]
+        one.total = floats if not one.total else [old + new for old, new in zip(one.total, floats, strict=True)]
+        one.weight += weight
+
+    def _keep(self, where: str, arrays: Sequence[Array]) -> None:
+        self._floating = [name for name, part in zip(self._names, arrays, strict=True) if wire.is_float(part)]
+        for name, part in zip(self._names, arrays, strict=True):
+            if wire.is_float(part):
+                self._arrays.setdefault(f"{where}/{name}", np.array(part))
+
+
+def full_update(done: Computed, place: int) -> list[Array]:
+    """Return one client's update as the server decodes it, in the coordinates of the full model."""
+    leg, held = done.leg, done.held(place)
+    if leg.plan.structure.is_full:
+        start = held_only(leg.received, held)
+        found = decoded_update(packet_of(done.arrays, place), wire.parse_codec(leg.plan.up), start)
+        return held_only(found, held)
+    model = leg.content.arrays
+    own = OverlapSum([part.shape for part in model])
+    leg.placement.add(own, [part.astype(np.float64) for part in done.weights_of(place)], 1.0, held)
+    placed = own.finish(model, zero_masked=False)
+    return [np.asarray(new - old) if wire.is_float(old) else new for new, old in zip(placed, model, strict=True)]
