@@ -6,7 +6,7 @@ without momentum or decay; a row that several moved holds their mean, weighted b
 
 References
 ----------
-Phong, Aono, Hayashi, Wang, Moriai 2017, "Privacy-preserving deep learning: revisited and enhanced", example 3.
+Phong, Aono, Hayashi, Wang, Moriai 2017, "Privacy-preserving deep learning: revisited and enhanced".
 Geiping, Bauermeister, Droege, Moeller 2020, "Inverting gradients: how easy is it to break privacy in federated
 learning?", proposition 3.1.
 """

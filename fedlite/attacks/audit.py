@@ -13,9 +13,9 @@ below it proves nothing.
 
 References
 ----------
-Jagielski, Ullman, Oprea 2020, "Auditing differentially private machine learning", theorem 4 (Clopper-Pearson).
+Jagielski, Ullman, Oprea 2020, "Auditing differentially private machine learning" (Clopper-Pearson).
 Steinke, Nasr, Jagielski 2023, "Privacy auditing with one (1) training run", theorem 5.2.
-Nasr et al. 2023, "Tight auditing of differentially private machine learning", section 5 (through mu).
+Nasr et al. 2023, "Tight auditing of differentially private machine learning" (through mu).
 Dong, Roth, Su 2022, "Gaussian differential privacy", corollary 2.13 (epsilon of mu).
 """
 

@@ -6,7 +6,7 @@ layer first. Adam follows the sign of the derivative, its rate falls tenfold at 
 References
 ----------
 Geiping, Bauermeister, Droege, Moeller 2020, "Inverting gradients: how easy is it to break privacy in federated
-learning?", equation 4 and appendix A.
+learning?", equation 4.
 Rudin, Osher, Fatemi 1992, "Nonlinear total variation based noise removal algorithms" (the prior).
 """
 

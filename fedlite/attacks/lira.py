@@ -7,8 +7,8 @@ how unlikely the confidence is to be that low.
 
 References
 ----------
-Carlini, Chien, Nasr, Song, Terzis, Tramer 2022, "Membership inference attacks from first principles", algorithm 1,
-equations 3 and 4, and section IV.C (one variance for all examples, where shadows are few).
+Carlini, Chien, Nasr, Song, Terzis, Tramer 2022, "Membership inference attacks from first principles", algorithm 1, its
+offline form, and one variance for all examples where shadows are few.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scipy.special import log_ndtr
 Floats = NDArray[np.floating[Any]]
 
 ENOUGH: Final = 64
-"""Shadow models from which on each example gets a variance of its own (section IV.C)."""
+"""Shadow models from which on each example gets a variance of its own, as the paper advises."""
 _LEAST_STD: Final = 1e-6
 
 

@@ -3,7 +3,7 @@
 References
 ----------
 Yeom, Giacomelli, Fredrikson, Jha 2018, "Privacy risk in machine learning: analyzing the connection to overfitting",
-section 3.1 (adversary 2: the mean training loss as threshold).
+section 3 (adversaries that look at the loss).
 """
 
 from __future__ import annotations

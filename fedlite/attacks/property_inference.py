@@ -5,8 +5,8 @@ it is found there by Newton's method, however many coordinates an update has.
 
 References
 ----------
-Melis, Song, De Cristofaro, Shmatikov 2019, "Exploiting unintended feature leakage in collaborative learning", section
-IV.C (a binary classifier on gradients of batches with and without the property).
+Melis, Song, De Cristofaro, Shmatikov 2019, "Exploiting unintended feature leakage in collaborative learning" (a
+binary classifier on gradients of batches with and without the property).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 References
 ----------
-Carlini, Chien, Nasr, Song, Terzis, Tramer 2022, "Membership inference attacks from first principles", section 3 (why
-the true positives at a low rate of false ones, not the accuracy).
+Carlini, Chien, Nasr, Song, Terzis, Tramer 2022, "Membership inference attacks from first principles" (why the
+true positives at a low rate of false ones, not the accuracy).
 """
 
 from __future__ import annotations

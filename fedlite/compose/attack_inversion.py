@@ -55,8 +55,8 @@ def invert(scene: Scene, method: str | None = None, most: int = 16) -> dict[str,
         raise UnknownNameError("method", method, list(METHODS))
     if method == "analytic" and _first_linear(scene) is None:
         raise FedliteError(
-            f"--method: got 'analytic' of the model {scene.learning.spec.name!r}, whose first layer is not linear with a"
-            " bias, expected cosine or dlg; leave the option out"
+            f"--method: got 'analytic' of the model {scene.learning.spec.name!r}, whose first layer is not linear with"
+            " a bias, expected cosine or dlg; leave the option out"
         )
     low, high = scene.span
     common = np.broadcast_to(scene.learning.data.x_test.mean(axis=0), scene.learning.data.input_shape)

@@ -36,6 +36,8 @@ Array = NDArray[Any]
 THRESHOLDS: Final = (0.5, 1.0)
 SHARES: Final = (0.25, 0.5, 1.0)
 """Of the canaries, on how many it is guessed."""
+BOUNDS: Final = 3
+"""That are told, and all hold together."""
 USUAL_DELTA: Final = 1e-5
 FEWEST: Final = 10
 
@@ -59,7 +61,7 @@ def audit_run(run: Path, delta: float | None = None) -> dict[str, Any]:
     if not planted:
         raise FedliteError(
             f"{run}: got a run without canaries, expected some; add 'adversary: {{sees: models, canaries: {{clients:"
-            " 100}}}}' to its scenario and run it again"
+            " 100}}' to its scenario and run it again"
         )
     scores, within = canary_scores(scene, planted[0])
     if len(scores) < FEWEST or within.all() or not within.any():
@@ -93,22 +95,23 @@ def audit_run(run: Path, delta: float | None = None) -> dict[str, Any]:
 
 def bounds_of(scores: Array, within: NDArray[np.bool_], delta: float) -> list[dict[str, Any]]:
     """Return each lower bound on epsilon with what it rests on."""
+    part = ALPHA / BOUNDS
     tries = [Rates.at(scores, within, threshold) for threshold in THRESHOLDS]
     guesses = [max(1, int(share * len(scores))) for share in SHARES]
     found = {
         "one-run": (
             max(
-                audit.one_run(len(scores), each, audit.guessed(scores, within, each), delta, ALPHA / len(guesses))
+                audit.one_run(len(scores), each, audit.guessed(scores, within, each), delta, part / len(guesses))
                 for each in guesses
             ),
             "independent coins",
         ),
         "clopper-pearson": (
-            max(audit.clopper_pearson(each, delta, ALPHA / len(tries)) for each in tries),
+            max(audit.clopper_pearson(each, delta, part / len(tries)) for each in tries),
             "independent coins, and scores that do not depend on each other",
         ),
         "gaussian": (
-            audit.epsilon_of_mu(audit.gaussian(tries[0]), delta),
+            audit.epsilon_of_mu(audit.gaussian(tries[0], part), delta),
             "the same, and a mechanism that is Gaussian",
         ),
     }

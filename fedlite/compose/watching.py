@@ -54,8 +54,8 @@ def tape(scenario: Scenario, task: NativeTask) -> Tape | None:
     kept_bytes = len(rounds) * (_MODELS + clients) * _model_bytes(task)
     if kept_bytes > MOST_BYTES:
         raise FedliteError(
-            f"adversary: got {len(rounds)} rounds of {clients} updates, which take {show(kept_bytes, 'bytes')}, expected"
-            f" at most {show(MOST_BYTES, 'bytes')}; write fewer rounds or clients"
+            f"adversary: got {len(rounds)} rounds of {clients} updates, which take {show(kept_bytes, 'bytes')},"
+            f" expected at most {show(MOST_BYTES, 'bytes')}; write fewer rounds or clients"
         )
     return Tape(Watch(adversary.sees, frozenset(rounds), adversary.kept_clients), task.names)
 
@@ -119,9 +119,9 @@ def read(run: Path) -> Sight:
         arrays = load_file(run / ARRAYS)
         return Sight(str(told["sees"]), [_round(one, arrays) for one in told["rounds"]])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise FedliteError(f"{run / TOLD}: got a damaged recording ({error}), expected a whole one; run it again") from (
-            error
-        )
+        raise FedliteError(
+            f"{run / TOLD}: got a damaged recording ({error}), expected a whole one; run it again"
+        ) from (error)
 
 
 def _round(told: Mapping[str, Any], arrays: Mapping[str, Array]) -> SeenRound:

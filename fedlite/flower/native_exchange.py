@@ -134,7 +134,7 @@ class NativeExchange:
             "config": sheet.legs[leg].content.local,
             "round": sheet.legs[leg].content.round_,
         }
-        if train and self._side.tape is not None and self._side.tape.wants(meta["round"]):
+        if train and self._side.tape is not None and self._side.tape.wants(sheet.legs[leg].content.round_):
             meta["packets"] = True
         memories = [self._side.memories.of(device, plan) for device in devices] if train else []
         arrays = {

@@ -13,6 +13,7 @@ GROWING = {
     "engine/ray_pool.py": {"_Slot", "_Flight"},
     "flower/app_exchange.py": {"_Ended"},
     "flower/flight.py": {"Flight"},
+    "flower/tape.py": {"_Round"},
     "rollout/delivery.py": {"Delivery"},
     "scenario/fields.py": {"FieldReader"},
     "scenario/rollout/exchange/fields.py": {"Fields"},

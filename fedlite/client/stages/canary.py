@@ -5,9 +5,9 @@ comes after (error feedback, clipping, noise, the codec) treats a canary as it t
 
 References
 ----------
-Andrew, Kairouz, Oh, Oprea, McMahan, Suriyakumar 2023, "One-shot empirical privacy estimation for federated learning",
-section 3 (canary clients with random updates).
-Steinke, Nasr, Jagielski 2023, "Privacy auditing with one (1) training run", section 4 (each in or out by a coin).
+Andrew, Kairouz, Oh, Oprea, McMahan, Suriyakumar 2023, "One-shot empirical privacy estimation for federated learning"
+(canary clients with random updates).
+Steinke, Nasr, Jagielski 2023, "Privacy auditing with one (1) training run", algorithm 1 (each in or out by a coin).
 """
 
 from __future__ import annotations
