@@ -61,7 +61,7 @@ def audit(run: Path, delta: float | None = None) -> dict[str, Any]:
         As `auditing.audit_run`.
     """
     told = audit_run(run, delta)
-    return _written(run, "audit", told, run.name)
+    return _written(run, "audit", told, told["name"])
 
 
 def _written(run: Path, name: str, told: dict[str, Any], title: str) -> dict[str, Any]:

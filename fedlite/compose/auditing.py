@@ -76,6 +76,7 @@ def audit_run(run: Path, delta: float | None = None) -> dict[str, Any]:
     proven = stated["epsilon"]
     return {
         "audit": "canaries",
+        "name": scene.scenario.name,
         "sees": scene.sight.sees,
         "canaries": len(scores),
         "included": int(within.sum()),

@@ -44,7 +44,7 @@ def tape(scenario: Scenario, task: NativeTask) -> Tape | None:
     Raises
     ------
     FedliteError
-        If that is more than memory should hold, or canaries are planted in clients that train another structure.
+        If that is more than memory should hold.
     """
     adversary = scenario.adversary
     if adversary is None:

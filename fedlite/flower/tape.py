@@ -9,8 +9,8 @@ models      the model that went out, and that of the next round: what the server
 ==========  ==========================================================================================================
 
 Watching changes nothing of a run. Updates are told in the coordinates of the full model; of a client that trains
-another structure that is what the server adds to the model, and zero where it holds nothing. Only floating tensors are
-kept.
+another structure that is what the server adds to the model, and zero where it holds nothing. The model that went out is
+kept as the server has it, before any codec of the way down. Only floating tensors are kept.
 """
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ class Tape:
     def _keep(self, where: str, arrays: Sequence[Array]) -> None:
         self._floating = [name for name, part in zip(self._names, arrays, strict=True) if wire.is_float(part)]
         for name, part in zip(self._names, arrays, strict=True):
-            if wire.is_float(part):
-                self._arrays.setdefault(f"{where}/{name}", np.array(part))
+            if wire.is_float(part) and f"{where}/{name}" not in self._arrays:
+                self._arrays[f"{where}/{name}"] = np.array(part)
 
 
 def full_update(done: Computed, place: int) -> list[Array]:

@@ -110,9 +110,7 @@ def _inversion(told: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -
     )
     head = ("Round", "Device", "Examples", "Mean dB", "Best dB", "Mean picture dB", "SSIM")
     table = TextTable("What was seen, and how like the guesses are", head, rows, frozenset(range(1, len(head))))
-    lead = (
-        "True inputs, and under each the guess that an oracle finds nearest to it: the attack is not worse than this."
-    )
+    lead = "True inputs, and under each the guess that is nearest to it, which nobody but an oracle could pick."
     return (
         sentence(told),
         tiles,
@@ -144,7 +142,7 @@ def _membership(told: Mapping[str, Any], _: Any) -> Made:
         for name, score in told["scores"].items()
     ]
     lead = (
-        f"{told['shadows']} shadow models, each trained on half of the examples, in {told['passes']} passes."
+        f"{told['shadows']} shadow models, each trained on half of the examples; passes over them: {told['passes']}."
         if told["shadows"]
         else "Without shadow models."
     )

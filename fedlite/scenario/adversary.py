@@ -112,6 +112,14 @@ def adversary_can_see(scenario: Sections) -> Iterator[Violation]:
         )
     if adversary.canaries is None:
         return
+    for where, plan in scenario.written_plans:
+        if plan.changes_shape:
+            yield Violation(
+                where,
+                "got a plan of another shape than the full net with canaries, which are directions of the full one",
+                "give every device the full net, or remove the canaries",
+                ("adversary",),
+            )
     if adversary.canaries.clients > scenario.fleet.devices:
         yield Violation(
             "adversary.canaries.clients",

@@ -280,6 +280,10 @@ def test_a_run_without_a_recording_says_which_key_to_add(open_run, tmp_path, can
         ("{sees: sums, clients: 3}", "nobody is seen alone"),
         ("{sees: models, canaries: {clients: 41, norm: 1.0}}", "got 41 canaries on 40 devices"),
         ("{sees: models, canaries: {clients: 10}}", "got no norm with the mechanism 'none'"),
+        (
+            "{sees: models, canaries: {clients: 2, norm: 1.0}}\nclients: [{for: any, plan: {width: 0.5}}]",
+            "of the full one",
+        ),
         ("{sees: everything}", "expected one of updates, sums, models"),
     ],
 )
