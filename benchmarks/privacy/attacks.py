@@ -1,4 +1,4 @@
-"""What a curious server reads off updates, under codecs and under noise: the study, and two attacks on each of its runs.
+"""What a curious server reads off updates, under codecs and under noise: a study, and two attacks on each run.
 
     python benchmarks/privacy/attacks.py         # about five minutes on two cores; writes attacks.md beside this file
 

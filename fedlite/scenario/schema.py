@@ -119,7 +119,8 @@ class FleetScenario(Sections):
         # A codec that carries the weights themselves leaves no error to feed back.
         feedback = (ErrorFeedback(),) if wanted and sends_update(section.uplink(self.wire.up)) else ()
         plan = section.plan(self.wire.up, self.wire.down, (*feedback, *self.privacy.stages()), self.wire.delta)
-        return replace(plan, stages=(*canary_stages(self), *plan.stages))
+        canaries = canary_stages(self)
+        return replace(plan, stages=(*canaries, *plan.stages)) if canaries else plan
 
 
 class Scenario(FleetScenario):

@@ -171,12 +171,14 @@ def test_a_property_is_told_from_updates(open_run):
 def test_members_of_an_overfitted_model_are_told_from_others(tmp_path):
     text = TINY.replace("devices: 40", "devices: 8").replace("clients: 1400", "clients: 100")
     text = text.replace("epochs: 1", "epochs: 15").replace("lr: 0.1", "lr: 0.3").replace("rounds: 2", "rounds: 3")
-    told = infer_membership(Scene.of(finished(text, tmp_path).path), shadows=8)
+    path = finished(text, tmp_path).path
+    told = attack(path, "membership", Options(shadows=8))
     assert told["members"] == told["others"] == 120
     assert told["scores"]["lira-online"]["auc"] > 0.6
     assert told["scores"]["loss"]["auc"] > 0.55
     assert set(told["scores"]) == {"loss", "lira-online", "lira-offline"}
     assert told["curves"]["loss"]["fpr"][-1] == 1.0
+    assert (path / "attack-membership.html").read_text().count('"type":"log"') == 2
 
 
 def test_a_canary_is_a_known_direction_or_nothing_and_others_are_left_alone():
