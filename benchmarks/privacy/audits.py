@@ -37,7 +37,7 @@ def main() -> None:
         "",
         f"`scenarios/{SCENARIO.name}`, {len(SEEDS)} seeds each, 95 % confidence.",
         "",
-        "| noise added, of what is stated | stated | lower bound (least to greatest) | disproved | one-run | CP | Gaussian |",
+        "| share of the noise | stated | lower bound (least to greatest) | disproved | one-run | CP | Gaussian |",
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
