@@ -6,6 +6,7 @@ python benchmarks/privacy/audits.py          # about four minutes on one core; w
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -55,8 +56,8 @@ def audited(seed: int, share: float) -> dict:
     """Return the audit of a run whose server adds a share of the noise that the run states."""
     build = scenario_campaign.strategies.build
 
-    def weaker(scenario, noise, fused):
-        return build(scenario, noise * share, fused)
+    def weaker(scenario, guard, fused):
+        return build(scenario, replace(guard, sum_noise=guard.sum_noise * share), fused)
 
     scenario = load_scenario(SCENARIO, {"seed": seed})
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(scenario_campaign.strategies, "build", weaker):

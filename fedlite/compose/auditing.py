@@ -71,7 +71,7 @@ def audit_run(run: Path, delta: float | None = None) -> dict[str, Any]:
         )
     stated = _stated(scene, load_run(run).summary)
     at = delta or stated["delta"] or USUAL_DELTA
-    bounds = bounds_of(scores, within, at)
+    bounds = bounds_of(scores, within, at, is_gaussian=not stated["amplified"])
     most = max(one["epsilon"] for one in bounds)
     proven = stated["epsilon"]
     return {
@@ -94,8 +94,10 @@ def audit_run(run: Path, delta: float | None = None) -> dict[str, Any]:
     }
 
 
-def bounds_of(scores: Array, within: NDArray[np.bool_], delta: float) -> list[dict[str, Any]]:
-    """Return each lower bound on epsilon with what it rests on."""
+def bounds_of(
+    scores: Array, within: NDArray[np.bool_], delta: float, *, is_gaussian: bool = True
+) -> list[dict[str, Any]]:
+    """Return each lower bound on epsilon with what it rests on; the last only of a mechanism that is Gaussian."""
     part = ALPHA / BOUNDS
     tries = [Rates.at(scores, within, threshold) for threshold in THRESHOLDS]
     guesses = [max(1, int(share * len(scores))) for share in SHARES]
@@ -116,6 +118,8 @@ def bounds_of(scores: Array, within: NDArray[np.bool_], delta: float) -> list[di
             "the same, and a mechanism that is Gaussian",
         ),
     }
+    if not is_gaussian:
+        del found["gaussian"]
     return [{"bound": name, "epsilon": epsilon, "rests_on": why} for name, (epsilon, why) in found.items()]
 
 
@@ -138,11 +142,13 @@ def canary_scores(scene: Scene, planted: Canary) -> tuple[NDArray[np.float64], N
 
 def _weights(scene: Scene, one: Observation, canaries: int, share: float) -> Mapping[int, float]:
     """Return by what part of its update each canary would move what was seen, as far as the adversary knows."""
+    equal = scene.scenario.privacy.central
     if scene.sight.sees == "updates":
         return {owner: 1.0 for owner in one.owners if owner < canaries}
     if scene.sight.sees == "models":
-        return dict.fromkeys(range(canaries), share / max(len(one.owners), 1))
-    equal = scene.scenario.privacy.central
+        # A private mean is over as many as were planned.
+        over = scene.scenario.cohort if equal else max(len(one.owners), 1)
+        return dict.fromkeys(range(canaries), share / over)
     sizes = {owner: 1 if equal else len(scene.learning.rows[owner]) for owner in one.owners}
     return {owner: size / sum(sizes.values()) for owner, size in sizes.items() if owner < canaries}
 
@@ -152,11 +158,13 @@ def _stated(scene: Scene, summary: Mapping[str, Any]) -> dict[str, Any]:
     told = summary.get("privacy") or {}
     epsilon, delta = told.get("epsilon"), told.get("delta")
     local = isinstance(scene.scenario.privacy, LocalDp)
+    # Sampling by chance makes another mechanism of a Gaussian one.
+    amplified = bool(told.get("amplification"))
     if epsilon is not None and not local and scene.sight.sees != "models":
         why = f"the guarantee is against whoever sees released models, and this adversary sees {scene.sight.sees}"
-        return {"epsilon": None, "delta": delta, "why": why}
+        return {"epsilon": None, "delta": delta, "why": why, "amplified": False}
     why = "the run's own guarantee" if epsilon is not None else "the run states no epsilon"
-    return {"epsilon": epsilon, "delta": delta, "why": why}
+    return {"epsilon": epsilon, "delta": delta, "why": why, "amplified": amplified}
 
 
 def _flat(parts: list[Array]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -215,7 +216,9 @@ def test_an_audit_stays_below_what_is_stated(canaries):
 def test_an_audit_catches_half_the_noise(monkeypatch, tmp_path):
     build = scenario_campaign.strategies.build
     monkeypatch.setattr(
-        scenario_campaign.strategies, "build", lambda scenario, noise, fused: build(scenario, noise / 2, fused)
+        scenario_campaign.strategies,
+        "build",
+        lambda scenario, guard, fused: build(scenario, replace(guard, sum_noise=guard.sum_noise / 2), fused),
     )
     broken = finished(CANARIES, tmp_path)
     told = audit_run(broken.path)
@@ -233,6 +236,17 @@ def test_central_privacy_states_nothing_against_a_server_that_sees_updates(tmp_p
     assert told["deviation"] < 1e-3  # no noise has been added where this adversary looks
     assert "sees updates" in told["stated_why"]
     assert told["epsilon_lower"] > 2.0
+
+
+def test_a_mechanism_that_samples_is_not_taken_for_a_gaussian_one(tmp_path):
+    text = CANARIES.replace("delta: 1e-3}", "delta: 1e-3, sampling: poisson}").replace("rounds: 2", "rounds: 1")
+    run_ = finished(text.replace("clients_per_round: 150", "clients_per_round: 75"), tmp_path)
+    assert run_.summary["privacy"]["amplification"] is True
+    told = audit_run(run_.path)
+    assert [one["bound"] for one in told["bounds"]] == ["one-run", "clopper-pearson"]
+    assert told["kept"] is True
+    # Half of the canaries that were in took part, in units of what one moves on average.
+    assert told["mean_included"] == pytest.approx(1.0, abs=0.5)
 
 
 def test_bounds_hold_together(canaries):
