@@ -21,7 +21,7 @@ from fedlite.client.stages.canary import direction, included
 from fedlite.compose.attack_scene import Scene
 from fedlite.compose.finished import load_run
 from fedlite.errors import FedliteError
-from fedlite.scenario.adversary import canary_stages
+from fedlite.scenario.canaries import canary_stages
 from fedlite.scenario.privacy import LocalDp
 
 if TYPE_CHECKING:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from fedlite.scenario.base import Section, at_most, mistake
 from fedlite.scenario.strategies import Count, Positive
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from fedlite.client.stages.canary import Canary
-    from fedlite.scenario.sections import Sections
-    from fedlite.scenario.violation import Violation
 
 KEPT: Final = 16
 """Updates of a round that are kept unless the scenario says how many."""
@@ -67,70 +60,3 @@ class Adversary(Section):
     def kept_clients(self) -> int | None:
         """How many updates of a round are kept; None for all."""
         return self.clients or (KEPT if self.canaries is None else None)
-
-
-def canary_norm(scenario: Sections) -> float | None:
-    """Return the length of a canary's update; None if nothing tells it, or there are none."""
-    canaries = scenario.adversary.canaries if scenario.adversary else None
-    if canaries is None:
-        return None
-    fixed: float | None = getattr(scenario.privacy, "clipping_norm", None)
-    return canaries.norm or fixed
-
-
-def canary_stages(scenario: Sections) -> tuple[Canary, ...]:
-    """Return the stage that makes some owners' updates canaries, if the scenario plants any."""
-    from fedlite.client.stages.canary import Canary
-    from fedlite.rng import seed_of
-
-    norm = canary_norm(scenario)
-    if norm is None or scenario.adversary is None or scenario.adversary.canaries is None:
-        return ()
-    return (Canary(scenario.adversary.canaries.clients, seed_of(scenario.seed, "canaries"), norm),)
-
-
-def adversary_can_see(scenario: Sections) -> Iterator[Violation]:
-    """Yield what of the section does not go with the rest of the scenario."""
-    from fedlite.scenario.violation import Violation
-
-    adversary, rounds = scenario.adversary, scenario.training.rounds
-    if adversary is None:
-        return
-    if scenario.task is not None and scenario.task.app is not None:
-        yield Violation(
-            "adversary",
-            "got an adversary with task.app, whose messages fedlite cannot read",
-            "remove it, or let fedlite train a model of its own",
-            ("task",),
-        )
-    if adversary.rounds and max(adversary.rounds) > rounds:
-        yield Violation(
-            "adversary.rounds",
-            f"got round {max(adversary.rounds)} of a training of {rounds} rounds",
-            f"write rounds up to {rounds}, or raise training.rounds",
-            ("training.rounds",),
-        )
-    if adversary.canaries is None:
-        return
-    for where, plan in scenario.written_plans:
-        if plan.changes_shape:
-            yield Violation(
-                where,
-                "got a plan of another shape than the full net with canaries, which are directions of the full one",
-                "give every device the full net, or remove the canaries",
-                ("adversary",),
-            )
-    if adversary.canaries.clients > scenario.fleet.devices:
-        yield Violation(
-            "adversary.canaries.clients",
-            f"got {adversary.canaries.clients} canaries on {scenario.fleet.devices} devices",
-            f"write {scenario.fleet.devices} or fewer, or raise fleet.devices",
-            ("fleet.devices",),
-        )
-    if canary_norm(scenario) is None:
-        yield Violation(
-            "adversary.canaries",
-            f"got no norm with the mechanism {scenario.privacy.mechanism!r}, which has no fixed clipping norm either",
-            "write 'canaries: {clients: ..., norm: 1.0}'",
-            ("privacy",),
-        )

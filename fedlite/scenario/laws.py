@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from fedlite.errors import nearest
 from fedlite.scenario import names
-from fedlite.scenario.adversary import adversary_can_see
+from fedlite.scenario.adversary_laws import adversary_can_see
 from fedlite.scenario.privacy import ClientAdaptiveClipping, ServerAdaptiveClipping
 from fedlite.scenario.quantities import write
 from fedlite.scenario.strategies import Bulyan, FedBuff, FedDF, FedProx, Krum, MultiKrum, QFedAvg

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import model_validator
 
-from fedlite.scenario.adversary import canary_stages
 from fedlite.scenario.base import Section
+from fedlite.scenario.canaries import canary_stages
 from fedlite.scenario.clients import PlanSection
 from fedlite.scenario.fit_laws import FIT_LAWS
 from fedlite.scenario.laws import LAWS
