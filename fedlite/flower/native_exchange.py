@@ -20,6 +20,7 @@ from fedlite.fleet.booking import Facts
 from fedlite.flower import compat
 from fedlite.flower.native_jobs import JobSheet
 from fedlite.flower.native_replies import Answers, Computed, evaluation_reply
+from fedlite.flower.witness import witness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,7 +173,7 @@ class NativeExchange:
             self._side.task.assignment.note(self._outcomes(arrived))
             if self._side.tape is not None:
                 equal = self._side.aggregation.equal_weights
-                self._side.tape.note(self._computed, self._sheet, arrived, equal_weights=equal)
+                witness(self._side.tape, self._computed, self._sheet, arrived, equal_weights=equal)
         for done in self._computed:
             memories = unpack_memories(done.arrays, len(done.positions))
             for place, position in enumerate(done.positions.tolist()):

@@ -22,18 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedlite import wire
-from fedlite.client.job import packet_of
-from fedlite.client.sending import decoded_update, held_only
-from fedlite.compression.overlap import OverlapSum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from fedlite.flower.native_jobs import JobSheet
-    from fedlite.flower.native_replies import Computed
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Array = NDArray[Any]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -70,6 +63,15 @@ class Watch:
     clients: int | None = None
 
 
+@dataclass(frozen=True)
+class Who:
+    """Whose reply it is: the device, whose data it has, and how many examples that is."""
+
+    device: int
+    client: int
+    examples: int
+
+
 @dataclass
 class _Round:
     """A round as it is recorded so far."""
@@ -100,29 +102,39 @@ class Tape:
         """Tell whether single updates of a round are needed."""
         return self._watch.sees != "models" and round_ in self._watch.rounds
 
-    def note(self, computed: Sequence[Computed], sheet: JobSheet, arrived: Bools, *, equal_weights: bool) -> None:
-        """Record a batch of training jobs that is over.
+    def model(self, round_: int, arrays: Sequence[Array]) -> None:
+        """Keep the model that a round begins with, if it is to be kept."""
+        if round_ in self._watch.rounds or (self._watch.sees == "models" and round_ - 1 in self._watch.rounds):
+            self._keep(f"{round_}/model", arrays)
+
+    def reply(self, round_: int, who: Who, update: Callable[[], list[Array]], weight: float) -> None:
+        """Keep a reply, if it is to be kept.
 
         Parameters
         ----------
-        computed : sequence of Computed
-        sheet : JobSheet
-            The n jobs of the batch.
-        arrived : ndarray of bool, shape (n,)
-            Whose updates the server got.
-        equal_weights : bool
-            The mean counts clients, not examples.
+        round_ : int
+        who : Who
+        update : callable
+            Gives the update, in the coordinates of the full model.
+        weight : float
+            Of the update in the round's mean.
         """
-        for done in computed:
-            round_ = done.leg.content.round_
-            if round_ in self._watch.rounds or (self._watch.sees == "models" and round_ - 1 in self._watch.rounds):
-                self._keep(f"{round_}/model", done.leg.content.arrays)
-            if round_ not in self._watch.rounds:
-                continue
-            for place, position in enumerate(done.positions.tolist()):
-                if arrived[position]:
-                    who = int(sheet.devices[position]), int(sheet.clients[position])
-                    self._reply(round_, done, place, who, equal=equal_weights)
+        if round_ not in self._watch.rounds:
+            return
+        one, watch = self._rounds.setdefault(round_, _Round()), self._watch
+        kept = watch.sees == "updates" and (watch.clients is None or len(one.replies) < watch.clients)
+        if watch.sees == "updates" and not kept:
+            return
+        one.replies.append({"device": who.device, "client": who.client, "examples": who.examples})
+        if watch.sees == "models":
+            return
+        found = update()
+        if kept:
+            self._keep(f"{round_}/{who.device}", found)
+            return
+        floats = [part.astype(np.float64) * weight for part in found if wire.is_float(part)]
+        one.total = floats if not one.total else [old + new for old, new in zip(one.total, floats, strict=True)]
+        one.weight += weight
 
     def seen(self) -> Seen:
         """Return what was recorded."""
@@ -137,40 +149,8 @@ class Tape:
         for name, values in zip(self._floating, one.total, strict=True):
             yield name, (values / one.weight).astype(np.float32)
 
-    def _reply(self, round_: int, done: Computed, place: int, who: tuple[int, int], *, equal: bool) -> None:
-        one = self._rounds.setdefault(round_, _Round())
-        examples, (device, client) = int(done.arrays["num_examples"][place]), who
-        kept = self._watch.sees == "updates" and (self._watch.clients is None or len(one.replies) < self._watch.clients)
-        if self._watch.sees == "updates" and not kept:
-            return
-        one.replies.append({"device": device, "client": client, "examples": examples})
-        if self._watch.sees == "models":
-            return
-        update = full_update(done, place)
-        if kept:
-            self._keep(f"{round_}/{device}", update)
-            return
-        weight = 1.0 if equal else float(examples)
-        floats = [part.astype(np.float64) * weight for part in update if wire.is_float(part)]
-        one.total = floats if not one.total else [old + new for old, new in zip(one.total, floats, strict=True)]
-        one.weight += weight
-
     def _keep(self, where: str, arrays: Sequence[Array]) -> None:
         self._floating = [name for name, part in zip(self._names, arrays, strict=True) if wire.is_float(part)]
         for name, part in zip(self._names, arrays, strict=True):
             if wire.is_float(part) and f"{where}/{name}" not in self._arrays:
                 self._arrays[f"{where}/{name}"] = np.array(part)
-
-
-def full_update(done: Computed, place: int) -> list[Array]:
-    """Return one client's update as the server decodes it, in the coordinates of the full model."""
-    leg, held = done.leg, done.held(place)
-    if leg.plan.structure.is_full:
-        start = held_only(leg.received, held)
-        found = decoded_update(packet_of(done.arrays, place), wire.parse_codec(leg.plan.up), start)
-        return held_only(found, held)
-    model = leg.content.arrays
-    own = OverlapSum([part.shape for part in model])
-    leg.placement.add(own, [part.astype(np.float64) for part in done.weights_of(place)], 1.0, held)
-    placed = own.finish(model, zero_masked=False)
-    return [np.asarray(new - old) if wire.is_float(old) else new for new, old in zip(placed, model, strict=True)]

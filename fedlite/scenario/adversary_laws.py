@@ -1,4 +1,4 @@
-"""What an adversary can see, and which canaries can be planted: the law of the section beside the rest of a scenario."""
+"""What an adversary can see, and which canaries can be planted, beside the rest of a scenario."""
 
 from __future__ import annotations
 
