@@ -10,8 +10,9 @@ from fedlite.compose.attack_labels import infer_labels, infer_property
 from fedlite.compose.attack_membership import infer_membership
 from fedlite.compose.attack_scene import Scene
 from fedlite.compose.auditing import audit_run
+from fedlite.compose.finished import load_run
 from fedlite.errors import UnknownNameError
-from fedlite.report.attack_page import write_attack_page
+from fedlite.report.attack_page import sentence, write_attack_page
 from fedlite.results.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ def audit(run: Path, delta: float | None = None) -> dict[str, Any]:
 def _written(run: Path, name: str, told: dict[str, Any], title: str) -> dict[str, Any]:
     """Write what was found; true inputs stand on the page, and in no file of numbers."""
     pictures = told.pop("pictures", [])
-    RunDirectory(run).write_json(f"{name}.json", told)
+    directory = RunDirectory(run)
+    directory.write_json(f"{name}.json", told)
+    # The report on the run's privacy tells what was tried, the last of each kind.
+    summary = load_run(run).summary
+    others = [each for each in summary.get("attacks") or [] if not str(each).startswith(f"{name}: ")]
+    directory.write_json("summary.json", {**summary, "attacks": [*others, f"{name}: {sentence(told)}"]})
     write_attack_page(told, pictures, title, run / f"{name}.html")
     return told

@@ -211,6 +211,10 @@ def test_an_audit_stays_below_what_is_stated(canaries):
     # Noise z C on the sum, two rounds.
     assert told["deviation"] == pytest.approx(1 / np.sqrt(2), rel=0.2)
     assert "Scores of canaries" in (canaries.path / "audit.html").read_text()
+    audit(canaries.path)
+    (said,) = canaries.summary["attacks"]
+    assert said.startswith("audit: With 95% confidence epsilon is at least")
+    assert said in CliRunner().invoke(app, ["privacy", "report", str(canaries.path)]).output
 
 
 def test_an_audit_catches_half_the_noise(monkeypatch, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fedlite.report.figure import Figure, TextTable, View
+from fedlite.report.figure import MOST_POINTS, Figure, TextTable, View
 from fedlite.report.figures.shapes import axis
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def of_audit(told: Mapping[str, Any]) -> Figure:
         {
             "type": "box",
             "name": name,
-            "x": [each["score"] for each in told["scores"] if each["included"] is own],
+            "x": [each["score"] for each in told["scores"][:MOST_POINTS] if each["included"] is own],
             "boxpoints": "all",
             "jitter": 0.6,
             "pointpos": 0,
