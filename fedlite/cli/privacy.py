@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from fedlite.cli import privacy_attack
 from fedlite.cli.following import patience
 from fedlite.cli.privacy_report import privacy_report
 
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from fedlite.privacy.planned import Campaign, Guarantee
 
 privacy_app = typer.Typer(
-    help="Differential privacy: of a campaign before it runs, and of a run.", no_args_is_help=True
+    help="Differential privacy: of a campaign before it runs, and of a run; attacks and audits.", no_args_is_help=True
 )
 privacy_app.command("report")(privacy_report)
+for _command in (privacy_attack.attack, privacy_attack.audit):
+    privacy_app.command()(_command)
 
 Rounds = Annotated[int, typer.Option(help="Models that are released.")]
 Delta = Annotated[float, typer.Option(help="Such as 1e-6; below one over the population.")]

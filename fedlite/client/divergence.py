@@ -26,7 +26,12 @@ Bools = NDArray[np.bool_]
 
 
 def send_sound(
-    cohort: CohortResult, plan: Plan, seeds: Sequence[int], memories: Sequence[JobMemory], round_: int
+    cohort: CohortResult,
+    plan: Plan,
+    seeds: Sequence[int],
+    memories: Sequence[JobMemory],
+    round_: int,
+    clients: Sequence[int] = (),
 ) -> tuple[CohortResult, Sent, Bools]:
     """Encode what each client of a chunk sends, as `sending.send`, and tell which of the K clients diverged.
 
@@ -47,11 +52,11 @@ def send_sound(
     diverged = _not_finite(cohort)
     sound = _without(cohort, diverged)
     try:
-        sent = send(sound, plan, seeds, memories, round_)
+        sent = send(sound, plan, seeds, memories, round_, clients)
     except wire.WireError:
         diverged = diverged | ~_sendable(sound, plan, seeds, memories, round_)
         sound = _without(cohort, diverged)
-        sent = send(sound, plan, seeds, memories, round_)
+        sent = send(sound, plan, seeds, memories, round_, clients)
     return sound, replace(sent, memories=_kept(sent.memories, diverged)), diverged
 
 

@@ -4,7 +4,7 @@ A task carries a chunk of jobs of one plan; its meta data are JSON values, its a
 
     shared   the model as devices decoded it: 0, 1, ...
     task     clients, seeds, memory/K/PART/KEY
-    result   num_examples, loss, steps, diverged; lengths, extra_bytes; packets, or sum/I and weight; held/I;
+    result   num_examples, loss, steps, diverged; lengths, extra_bytes; packets, or sum/I and weight, or both; held/I;
              metric/NAME; memory/K/PART/KEY
 
 K is the place of a job in its chunk, I the position of a tensor in the net's state.

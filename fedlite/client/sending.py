@@ -46,7 +46,12 @@ class Sent:
 
 
 def send(
-    cohort: CohortResult, plan: Plan, seeds: Sequence[int], memories: Sequence[JobMemory], round_: int = 0
+    cohort: CohortResult,
+    plan: Plan,
+    seeds: Sequence[int],
+    memories: Sequence[JobMemory],
+    round_: int = 0,
+    clients: Sequence[int] = (),
 ) -> Sent:
     """Encode what each client of a chunk sends.
 
@@ -61,12 +66,15 @@ def send(
         What each device remembers of the plan's stages.
     round_ : int
         The server's.
+    clients : sequence of K int, optional
+        Whose data each client has.
     """
     codec = wire.parse_codec(plan.up)
     if plan.stages:
         sent = Sent()
         for place, seed in enumerate(seeds):
-            sent.extend(_staged(cohort, place, plan, codec, seed, memories[place], round_))
+            whose = clients[place] if len(clients) else -1
+            sent.extend(_staged(cohort, place, plan, codec, seed, memories[place], round_, whose))
         return sent
     rngs = [_rounding(codec, seed) for seed in seeds]
     stacked = cohort.arrays
@@ -77,7 +85,14 @@ def send(
 
 
 def _staged(
-    cohort: CohortResult, place: int, plan: Plan, codec: wire.Codec, seed: int, memory: JobMemory, round_: int
+    cohort: CohortResult,
+    place: int,
+    plan: Plan,
+    codec: wire.Codec,
+    seed: int,
+    memory: JobMemory,
+    round_: int,
+    client: int,
 ) -> Sent:
     """Take one client's update through the stages of its plan."""
     update = wire.to_update([stacked[place] for stacked in cohort.arrays], cohort.start)
@@ -96,6 +111,7 @@ def _staged(
             memory=memory.get(stage.name, {}) if stage.remembers else {},
             rng=stream(seed, f"local {stage.name}", *before),
             held=cohort.held,
+            client=client,
         )
         applied = _checked(stage.apply(update, job), update, stage)
         update, kept[stage.name] = applied.update, applied.memory

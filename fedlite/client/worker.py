@@ -143,12 +143,15 @@ class ClientWorker:
         self, task: Task, plan: Plan, cohorts: Sequence[CohortResult], memories: Sequence[JobMemory]
     ) -> _Report:
         seeds = [int(seed) for seed in task.arrays["seeds"]]
+        clients = task.arrays["clients"].tolist()
         sound: list[CohortResult] = []
         diverged: list[Array] = []
         sent, first = Sent(), 0
         for cohort in cohorts:
             part = slice(first, first + len(cohort.num_examples))
-            kept, packets, lost = send_sound(cohort, plan, seeds[part], memories[part], task.meta["round"])
+            kept, packets, lost = send_sound(
+                cohort, plan, seeds[part], memories[part], task.meta["round"], clients[part]
+            )
             sound.append(kept)
             diverged.append(lost)
             sent.extend(packets)
@@ -198,7 +201,7 @@ class _Report:
             arrays[METRIC + name] = np.array([metrics[name] for metrics in sent.metrics], dtype=np.float64)
         if self._task.meta["sum"]:
             arrays |= self._summed(cohorts[0])
-        else:
+        if not self._task.meta["sum"] or self._task.meta.get("packets"):
             arrays["packets"] = np.frombuffer(b"".join(sent.packets), dtype=np.uint8)
         return Result({"mode": cohorts[0].mode}, arrays)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fedlite
+from fedlite.compose import watching
 from fedlite.compose.calendar import calendar
 from fedlite.compose.finished import Run, completed, failed
 from fedlite.devices import carbon
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from fedlite.errors import FedliteError
     from fedlite.fleet.ledger import Ledger
     from fedlite.fleet.state import Fleet
+    from fedlite.flower.tape import Seen
     from fedlite.learning.training.accelerator import Accelerator
     from fedlite.results.rounds import Rounds
     from fedlite.scenario.schema import FleetScenario
@@ -64,12 +66,15 @@ class Particulars:
     evaluation : columns of the table of tests of the final model
     manifest, summary : mappings
         What is added to those that every run has.
+    seen : Seen, optional
+        What an adversary saw.
     """
 
     fleet: Sequence[Mapping[str, Any]]
     evaluation: Mapping[str, Array]
     manifest: Mapping[str, Any]
     summary: Mapping[str, Any]
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,8 @@ class Record:
             directory.write_table("check_ins.parquet", self.fleet.check_ins.visits.columns())
         directory.write_table("evaluation.parquet", particulars.evaluation)
         directory.write_model(self.trained.names, self.trained.final)
+        if particulars.seen is not None:
+            watching.write(directory, self.scenario, particulars.seen)
         directory.write_json("manifest.json", self._manifest(particulars.manifest))
         directory.write_json("summary.json", self._summary(name, particulars.summary))
         return completed(directory) if self.trained.failure is None else failed(directory)

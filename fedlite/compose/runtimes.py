@@ -11,7 +11,7 @@ import numpy as np
 from fedlite.client.assignment import Assignment, ByCondition, ByProfile, Standing
 from fedlite.client.choosers.base import Chooser, Setting
 from fedlite.client.choosing import Choosing, Menu
-from fedlite.compose import secure
+from fedlite.compose import secure, watching
 from fedlite.compression.plan import Plan
 from fedlite.compression.structure.full import FULL
 from fedlite.errors import FedliteError
@@ -128,9 +128,9 @@ def runtime(scenario: Scenario, task: NativeTask, fleet: Fleet, pool: Pool, serv
     population = fleet.population
     app = scenario.task.app
     if app is None:
-        clients = NativeClients(
-            task, pool, seed=scenario.seed, aggregation=None if served is None else served.aggregation
-        )
+        aggregation = None if served is None else served.aggregation
+        tape = watching.tape(scenario, task)
+        clients = NativeClients(task, pool, seed=scenario.seed, aggregation=aggregation, tape=tape)
         return NativeRuntime(clients, secure.members(scenario, clients))
     prices = AppPrices(population.profiles, declared(app))
     classes = app_classes(scenario, fleet)

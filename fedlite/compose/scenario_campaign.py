@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -179,7 +179,7 @@ class ScenarioCampaign:
 
     def particulars(self, record: Record, runtime: runtimes.AnyRuntime) -> Particulars:
         """Return what a scenario adds to the record of its run: tests of its model, and the privacy it spent."""
-        return scenario_particulars(
+        told = scenario_particulars(
             self.scenario,
             self.learning,
             self.classes,
@@ -192,6 +192,7 @@ class ScenarioCampaign:
             server=() if self.fusing is None else self.fusing.work,
             secured=secure.told(self.scenario, self.course, getattr(runtime, "members", None)),
         )
+        return told if isinstance(runtime, AppRuntime) else replace(told, seen=runtime.seen)
 
     @property
     def _released(self) -> Sequence[Release]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fedlite.devices.profile import DeviceProfile
     from fedlite.devices.workload import Workload
     from fedlite.engine.pool import Pool
+    from fedlite.flower.tape import Tape
     from fedlite.learning.models.spec import ModelSpec
     from fedlite.learning.training.records import LocalConfig
 
@@ -106,13 +107,24 @@ class NativeClients:
         Runs chunks on `ClientWorker`s.
     seed : int
     aggregation : Aggregation
+    tape : Tape, optional
+        Records what an adversary sees.
     """
 
-    def __init__(self, task: NativeTask, pool: Pool, *, seed: int, aggregation: Aggregation | None = None) -> None:
+    def __init__(
+        self,
+        task: NativeTask,
+        pool: Pool,
+        *,
+        seed: int,
+        aggregation: Aggregation | None = None,
+        tape: Tape | None = None,
+    ) -> None:
         self.task = task
         self.pool = pool
         self.seed = seed
         self.aggregation = aggregation or Aggregation()
+        self.tape = tape
         self.memories = DeviceMemories()
         self.downlink = Downlink(task.versions)
         self.modes: set[str] = set()

@@ -20,6 +20,7 @@ from fedlite.fleet.booking import Facts
 from fedlite.flower import compat
 from fedlite.flower.native_jobs import JobSheet
 from fedlite.flower.native_replies import Answers, Computed, evaluation_reply
+from fedlite.flower.witness import witness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,6 +140,8 @@ class NativeExchange:
             "config": sheet.legs[leg].content.local,
             "round": sheet.legs[leg].content.round_,
         }
+        if train and self._side.tape is not None and self._side.tape.wants(sheet.legs[leg].content.round_):
+            meta["packets"] = True
         memories = [self._side.memories.of(device, plan) for device in devices] if train else []
         arrays = {
             "clients": sheet.clients[positions],
@@ -173,6 +176,9 @@ class NativeExchange:
             self._side.downlink.hold(int(self._sheet.devices[position]), self._sheet.download(position))
         if self._sheet.kind == "train":
             self._side.task.assignment.note(self._outcomes(arrived))
+            if self._side.tape is not None:
+                equal = self._side.aggregation.equal_weights
+                witness(self._side.tape, self._computed, self._sheet, arrived, equal_weights=equal)
         for done in self._computed:
             memories = unpack_memories(done.arrays, len(done.positions))
             for place, position in enumerate(done.positions.tolist()):

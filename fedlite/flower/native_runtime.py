@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fedlite.flower.exchange import Exchange
     from fedlite.flower.native_clients import NativeClients
     from fedlite.flower.secagg_members import Members
+    from fedlite.flower.tape import Seen
 
 
 class NativeRuntime:
@@ -45,6 +46,11 @@ class NativeRuntime:
     def modes(self) -> set[str]:
         """Execution modes that the trainer has used."""
         return self._clients.modes
+
+    @property
+    def seen(self) -> Seen | None:
+        """What an adversary saw so far; None where nobody watches."""
+        return None if self._clients.tape is None else self._clients.tape.seen()
 
     @property
     def downloads(self) -> Downloads:

@@ -108,6 +108,15 @@ MECHANISMS: Final = {
 }
 SECURE_AGGREGATION: Final = "bonawitz2017practical"
 NEIGHBOURS: Final = "bell2020secure"
+ATTACKS: Final = {
+    "inversion": "geiping2020inverting",
+    "inversion dlg": "zhu2019deep",
+    "label": "zhao2020idlg",
+    "membership": "carlini2022membership",
+    "membership by the loss": "yeom2018privacy",
+    "property": "melis2019exploiting",
+}
+CANARIES: Final = {"canary clients": "andrew2023oneshot", "an audit of one run": "steinke2023privacy"}
 GAUSSIAN: Final = "balle2018improving"
 ERROR_FEEDBACK: Final = "karimireddy2019error"
 DIFFERENCES: Final = "philippenko2021preserved"
@@ -199,6 +208,9 @@ def _uses(scenario: FleetScenario) -> Iterator[tuple[str, str]]:
             yield "secure aggregation among neighbours", NEIGHBOURS
     if mechanism != "none":
         yield "the noise and the epsilon of a Gaussian mechanism", GAUSSIAN
+    if scenario.adversary is not None:
+        yield from ((f"attack {name}", key) for name, key in ATTACKS.items())
+        yield from CANARIES.items() if scenario.adversary.canaries else ()
 
 
 def _task(scenario: FleetScenario) -> Iterator[tuple[str, str]]:

@@ -41,6 +41,8 @@ FILES = (
     "check_ins.parquet",
     "evaluation.parquet",
     "model.safetensors",
+    "seen.safetensors",
+    "seen.json",
     "journal.bin",
     "report.html",
 )
@@ -259,6 +261,11 @@ class RunDirectory:
         for name in [name for name, values in tensors.items() if values.dtype.str[1:] not in _STORABLE]:
             _log.warning("model.safetensors: the array %r of type %s is left out", name, tensors.pop(name).dtype)
         self._replace("model.safetensors", lambda path: save_file(tensors, path))
+
+    def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write named arrays as safetensors in one step."""
+        tensors = {key: np.asarray(values, order="C") for key, values in arrays.items()}
+        self._replace(name, lambda path: save_file(tensors, path))
 
     @property
     def model_sha256(self) -> str:

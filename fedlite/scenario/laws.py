@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from fedlite.errors import nearest
 from fedlite.scenario import names
+from fedlite.scenario.adversary_laws import adversary_can_see
 from fedlite.scenario.privacy import ClientAdaptiveClipping, ServerAdaptiveClipping
 from fedlite.scenario.quantities import write
 from fedlite.scenario.secure_aggregation_laws import SECURE_AGGREGATION_LAWS
@@ -373,5 +374,6 @@ LAWS: Final[tuple[Law, ...]] = (
     _rule_names_a_profile,
     _feedback_needs_loss,
     *SECURE_AGGREGATION_LAWS,
+    adversary_can_see,
     *TASK_LAWS,
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import model_validator
 
 from fedlite.scenario.base import Section
+from fedlite.scenario.canaries import canary_stages
 from fedlite.scenario.clients import PlanSection
 from fedlite.scenario.fit_laws import FIT_LAWS
 from fedlite.scenario.laws import LAWS
@@ -123,7 +124,9 @@ class FleetScenario(Sections):
         wanted = wanted and not section.names_feedback
         # A codec that carries the weights themselves leaves no error to feed back.
         feedback = (ErrorFeedback(),) if wanted and sends_update(section.uplink(self.wire.up)) else ()
-        return section.plan(self.wire.up, self.wire.down, (*feedback, *self.privacy.stages()), self.wire.delta)
+        plan = section.plan(self.wire.up, self.wire.down, (*feedback, *self.privacy.stages()), self.wire.delta)
+        canaries = canary_stages(self)
+        return replace(plan, stages=(*canaries, *plan.stages)) if canaries else plan
 
 
 class Scenario(FleetScenario):

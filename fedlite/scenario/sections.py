@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
+from fedlite.scenario.adversary import Adversary
 from fedlite.scenario.base import Section, at_most
 from fedlite.scenario.clients import MAX_RULES, ClientRule, PlanSection
 from fedlite.scenario.fleet import Fleet
@@ -60,6 +61,8 @@ class Sections(Section):
     """How arrays are encoded."""
     privacy: AnyPrivacy = NoPrivacy()
     """What guards the updates."""
+    adversary: Adversary | None = None
+    """Who is not trusted: what it sees is recorded for attacks and audits; without it nothing is."""
     schema_: SchemaVersion = Field(default=CURRENT, alias="schema")
     """Which keys are meant: without it those of today. `fedlite migrate` makes an older file one of today's."""
     report: Report = Report()

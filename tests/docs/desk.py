@@ -52,6 +52,8 @@ def smaller(scenario: Path) -> str:
     if "seeds" in told or "base" in told:
         return _written(told | {"seeds": told.get("seeds", [1])[:1], "list": told.get("list", [])[:2]})
     training = told["training"] | {"rounds": 2} | _fewer(told["training"], "clients_per_round", 10)
+    if canaries := told.get("adversary", {}).get("canaries"):
+        told["adversary"] |= {"canaries": canaries | _fewer(canaries, "clients", 100)}
     return _written(told | {"training": training, "fleet": told["fleet"] | _fewer(told["fleet"], "devices", 100)})
 
 

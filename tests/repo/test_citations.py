@@ -86,6 +86,8 @@ def test_a_plain_scenario_cites_fedavg_its_loss_and_its_data_only():
     ("addition", "key"),
     [
         ("clients: [{for: any, plan: {width: 0.5}}]", "diao2021heterofl"),
+        ("adversary: {sees: updates}", "geiping2020inverting"),
+        ("adversary: {sees: models, canaries: {clients: 2, norm: 1.0}}", "steinke2023privacy"),
         ("clients: [{for: any, plan: {sparsity: 50 %}}]", "han2015learning"),
         ("clients: [{for: any, plan: {bits: 8}}]", "jacob2018quantization"),
         ("wire: {up: 'topk:0.1+zstd'}", "stich2018sparsified"),

@@ -14,6 +14,7 @@ GROWING = {
     "flower/app_exchange.py": {"_Ended"},
     "flower/flight.py": {"Flight"},
     "flower/secagg_grid.py": {"Course"},
+    "flower/tape.py": {"_Round"},
     "rollout/delivery.py": {"Delivery"},
     "scenario/fields.py": {"FieldReader"},
     "scenario/rollout/exchange/fields.py": {"Fields"},

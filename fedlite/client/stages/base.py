@@ -42,6 +42,8 @@ class Sending:
     held : list or None
         Per tensor 1 where the client holds a coordinate and 0 where a mask keeps it at zero, so that nobody reads its
         update; None if it holds all.
+    client : int
+        Whose data it is, by the number of the partition; -1 where nobody says.
     """
 
     start: Sequence[Array]
@@ -50,6 +52,7 @@ class Sending:
     memory: Memory
     rng: np.random.Generator
     held: Held | None = None
+    client: int = -1
 
 
 class Applied(NamedTuple):
