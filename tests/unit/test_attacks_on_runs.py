@@ -305,6 +305,7 @@ def test_a_run_without_a_recording_says_which_key_to_add(open_run, tmp_path, can
             "of the full one",
         ),
         ("{sees: everything}", "expected one of updates, sums, models"),
+        ("{sees: updates}\nprivacy: {mechanism: none, secure_aggregation: {clip: 1.0}}", "nobody sees a single update"),
     ],
 )
 def test_a_section_that_cannot_be_is_refused(section, says):
