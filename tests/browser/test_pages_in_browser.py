@@ -108,7 +108,8 @@ def front(tmp_path_factory):
     numbers = ("accuracy", "up_bytes", "energy_j", "virtual_time_s", "epsilon")
     ends = [(pl.col(name) * (1 + way * 0.005)).alias(f"{name}_{end}") for name in numbers
             for end, way in (("low", -1), ("high", 1), ("min", -1), ("max", 1))]  # fmt: skip
-    figure = fronts.fronts(frame.with_columns(ends), TradeOffs(frame, Metric("accuracy", "max")))
+    kind = [pl.lit(None, pl.Float64).alias("epsilon_delta"), pl.lit("").alias("epsilon_guards")]
+    figure = fronts.fronts(frame.with_columns(*ends, *kind), TradeOffs(frame, Metric("accuracy", "max")))
     hours = calendar.over_the_day({"rounds_per_hour": [1.0] * 24, "check_ins_by_hour": [9] * 24})
     head = ("", "Mean or total", "95th percentile")
     table = TextTable("t", head, (("Never checked in, of those that may", "80.3 J (0.23 %)", "331 J (0.53 %)"),),

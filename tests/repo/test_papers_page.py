@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 BENCH = ROOT / "benchmarks" / "papers"
 STUDIES = sorted((ROOT / "scenarios" / "papers").glob("*.yaml"))
 RESULTS = json.loads((BENCH / "results.json").read_text())["papers"]
-VERDICTS = {"reproduced", "same order", "not reproduced"}
+VERDICTS = {"reproduced", "same order", "undecided", "not reproduced"}
 
 
 def rows(path):
