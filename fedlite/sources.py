@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib.util
 import sysconfig
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -84,7 +85,7 @@ def _reached(known: set[str], left: list[tuple[str, Path]]) -> dict[str, Path]:
         name, root = left.pop(0)
         for path in _files(root, name):
             found.setdefault(path.relative_to(root).as_posix(), path)
-            imported = set() if _is_installed(root) else _imported(path) - known
+            imported = set() if _is_installed(root) else set(_imported(path)) - known
             known |= imported
             left += [(each, place) for each in sorted(imported) for place in _own_roots(each, root)]
     return found
@@ -123,16 +124,24 @@ def _files(root: Path, name: str) -> list[Path]:
     return [module] if module.is_file() else []
 
 
-def _imported(path: Path) -> set[str]:
+def _imported(path: Path) -> frozenset[str]:
     """Return the outermost names that a file imports, wherever in it."""
     try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return set()
+        return _imports_of(path.read_bytes()) if path.suffix in CODE else frozenset()
+    except OSError:
+        return frozenset()
+
+
+@lru_cache(maxsize=4096)  # the runs of a study have the same files
+def _imports_of(source: bytes) -> frozenset[str]:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return frozenset()
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found.add(node.module.partition(".")[0])
-    return found
+    return frozenset(found)
