@@ -69,4 +69,4 @@ def _followed(directory: RunDirectory, say: Say | None) -> None:
             raise FedliteError(
                 f"watch: got {directory.path}, where no process is at work; continue it with --resume {directory.path}"
             )
-        time.sleep(LOOK_S)
+        time.sleep(LOOK_S)  # another process works meanwhile; nothing of a result is decided here

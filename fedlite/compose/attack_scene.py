@@ -137,7 +137,7 @@ class Scene:
         net = self.learning.build()
         state = {name: torch.as_tensor(np.array(model[name])) for name in model}
         net.load_state_dict({**net.state_dict(), **state})
-        return net.eval()
+        return net.eval()  # torch's switch: nothing drops out, batch statistics stay
 
     @cached_property
     def layers(self) -> list[tuple[str, nn.Module]]:

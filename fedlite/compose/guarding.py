@@ -93,6 +93,7 @@ def guard_of(scenario: Scenario, terms: Terms, clients: int, fleet: Fleet) -> Gu
         seed=seed_of(scenario.seed, "privacy"),
         adapts=adapts,
         limit=_limit(terms, privacy),
+        bare_limit=_bare_limit(terms, privacy),
         longest=terms.longest,
     )
 
@@ -109,6 +110,13 @@ def obstacles(scenario: Scenario) -> tuple[str, ...]:
     if scenario.over_select > 1:
         found.append("rounds close with the fastest (training.over_select)")
     return tuple(found)
+
+
+def _bare_limit(terms: Terms, privacy: Any) -> int | None:
+    """Return how many it allows once nothing may be claimed of the sampler."""
+    if privacy.max_epsilon is None or terms.sampling == "none":
+        return None
+    return releases_within(terms.without_amplification(), privacy.max_epsilon, privacy.delta)
 
 
 def _longest(privacy: Any, population: int, asked: int) -> int:

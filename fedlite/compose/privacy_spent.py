@@ -40,7 +40,8 @@ def privacy_spent(
         What that server published.
     """
     if terms is not None:
-        return {"mechanism": scenario.privacy.mechanism, "trust": "central", **releases.record(terms, released)}
+        trust = "central" if scenario.privacy.secure_aggregation is None else "sums"
+        return {"mechanism": scenario.privacy.mechanism, "trust": trust, **releases.record(terms, released)}
     if isinstance(scenario.privacy, LocalDp):
         return _locally(scenario.privacy, ledger, clients)
     return None

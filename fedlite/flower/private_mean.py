@@ -76,6 +76,8 @@ class Guard:
     adapts : AdaptiveNorm, optional
     limit : int, optional
         Most releases that the budget allows.
+    bare_limit : int, optional
+        The same once amplification by sampling can be claimed no more.
     longest : int, optional
         Most rounds of a tree, where the noise is that of trees: then nobody is asked twice in one.
     """
@@ -91,6 +93,7 @@ class Guard:
     seed: int
     adapts: AdaptiveNorm | None = None
     limit: int | None = None
+    bare_limit: int | None = None
     longest: int | None = None
 
 
@@ -171,10 +174,7 @@ class PrivateMean(Strategy):
         """
         guard = self.guard
         self._floats = self._floats or [is_float(array) for array in from_record(arrays)]
-        if guard.limit is not None and len(self.releases) >= guard.limit:
-            raise BudgetSpentError(
-                f"privacy.max_epsilon: {len(self.releases)} releases have spent what one more would exceed"
-            )
+        self._keep_budget(guard.bare_limit if any(map(self._is_short, self.releases)) else guard.limit)
         if guard.on_client:
             config[compat.CLIPPING_NORM_KEY] = self.norm
         seen, drawn = self._seen(server_round, grid)
@@ -189,7 +189,13 @@ class PrivateMean(Strategy):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return what the strategy makes of the noisy mean; nothing of a round in which nobody was to reply."""
+        """Return what the strategy makes of the noisy mean; nothing of a round in which nobody was to reply.
+
+        Raises
+        ------
+        BudgetSpentError
+            If somebody who was drawn is missing, and without amplification the release would exceed the budget.
+        """
         began, self._round = self._round, None
         if began is None:
             raise FedliteError("privacy: got replies to a round that was not begun; call configure_train first")
@@ -202,13 +208,15 @@ class PrivateMean(Strategy):
         drawn, replied = began.drawn, len(voices.updates)
         if (summed := _summed(voices)) is not None:
             total, replied = summed
+        released = Release(server_round, guard.noise_multiplier, self.norm, drawn, replied, self._tree.number)
+        if self._is_short(released):
+            self._keep_budget(guard.bare_limit)
         noise = self._noise(rng, [array.shape for array in start])
         std = guard.sum_noise * self.norm
         mean = [
             np.asarray(old + (part + std * unit) / guard.draw.cohort) if floats else old
             for old, part, unit, floats in zip(start, total, noise, self._floats, strict=True)
         ]
-        released = Release(server_round, guard.noise_multiplier, self.norm, drawn, replied, self._tree.number)
         self.releases.append(released)
         if guard.adapts is not None:
             share = guard.adapts.share(centred, float(rng.normal()), guard.draw.cohort)
@@ -230,6 +238,16 @@ class PrivateMean(Strategy):
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
+    def _is_short(self, release: Release) -> bool:
+        """Tell whether somebody is missing whom chance had drawn."""
+        return self.guard.sampling != "none" and release.replied < release.drawn
+
+    def _keep_budget(self, limit: int | None) -> None:
+        if limit is not None and len(self.releases) >= limit:
+            raise BudgetSpentError(
+                f"privacy.max_epsilon: {len(self.releases)} releases have spent what one more would exceed"
+            )
+
     def _owner(self, node: int) -> int:
         return int(self.guard.owner_of[node - FIRST_NODE_ID])
 
@@ -240,9 +258,8 @@ class PrivateMean(Strategy):
         if self.guard.sampling == "none":
             return grid, None
         drawn = self._drawn(round_, grid)
-        # Nobody drawn: the strategy still learns what the round began with.
-        shown = drawn.there or list(grid.get_node_ids())[:1]
-        return cast("Grid", _Shown(lambda: shown)), drawn
+        # Nobody drawn is there: the strategy still learns what the round began with, if need be once somebody else is.
+        return cast("Grid", _Shown(lambda: drawn.there or list(grid.get_node_ids())[:1])), drawn
 
     def _drawn(self, round_: int, grid: Grid) -> _Drawn:
         guard = self.guard

@@ -99,6 +99,8 @@ def privacy_report(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> P
 _TRUST: Final = {
     "central": "Central: the server sees every update and is trusted to add the noise and to keep what it saw to"
     " itself; the guarantee is against whoever sees the released models.",
+    "sums": "Central, under secure aggregation: the server sees the sum of a round's updates and no single one. It is"
+    " trusted to add the noise, and devices to clip; the guarantee is against whoever sees the released models.",
     "local": "Local: each device adds its noise before sending; the guarantee holds against the server too.",
 }
 _RELEASED: Final = (

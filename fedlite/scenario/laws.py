@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from fedlite.errors import nearest
 from fedlite.scenario import names
 from fedlite.scenario.adversary_laws import adversary_can_see
-from fedlite.scenario.privacy import ClientAdaptiveClipping, ServerAdaptiveClipping
+from fedlite.scenario.privacy import AdaptiveClipping, ClientAdaptiveClipping, FixedClipping, ServerAdaptiveClipping
 from fedlite.scenario.quantities import write
 from fedlite.scenario.secure_aggregation_laws import SECURE_AGGREGATION_LAWS
 from fedlite.scenario.strategies import Bulyan, FedBuff, FedDF, FedProx, Krum, MultiKrum, QFedAvg
@@ -176,12 +176,13 @@ def _noise_needs_a_mean(scenario: Sections) -> Iterator[Violation]:
             "write 'strategy: fedavg', or 'mechanism: local-dp'",
             ("training.strategy",),
         )
-    if training.failures == "error":
+    drawn = isinstance(privacy, FixedClipping | AdaptiveClipping) and privacy.sampling != "none"
+    if scenario.protocol is not None and drawn:
         yield Violation(
-            "training.failures",
-            f"got 'error' with {privacy.mechanism!r}: one failed device would void its whole round",
-            "write 'failures: missing'",
-            ("privacy",),
+            "privacy.sampling",
+            "got a sampler with 'protocol: production', whose rounds take those who have checked in",
+            "write 'sampling: none' or 'mechanism: dp-ftrl', or 'protocol: none' in the fleet",
+            ("fleet.protocol",),
         )
     if isinstance(privacy, ClientAdaptiveClipping | ServerAdaptiveClipping) and privacy.target_epsilon is not None:
         yield Violation(

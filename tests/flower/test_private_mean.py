@@ -218,6 +218,36 @@ def test_the_count_is_noisy_and_pays_for_it():
     assert strategy.releases[0].noise_multiplier == 1.0
 
 
+def test_the_budget_without_amplification_holds_before_a_round_is_published_from_which_somebody_is_missing():
+    strategy = served(sampling="fixed", draw=Draw(OWNERS, 3), limit=5, bare_limit=2)
+    for round_ in (1, 2):
+        with compat.seeded_globals(1), compat.quiet_logs():
+            asked = list(strategy.configure_train(round_, to_record(NAMES, START), ConfigRecord(), Nodes()))
+            devices = [message.metadata.dst_node_id - FIRST_NODE_ID for message in asked]
+            strategy.aggregate_train(round_, [reply(device, 0.1) for device in devices])
+    with compat.seeded_globals(1), compat.quiet_logs():
+        asked = list(strategy.configure_train(3, to_record(NAMES, START), ConfigRecord(), Nodes()))
+        devices = [message.metadata.dst_node_id - FIRST_NODE_ID for message in asked]
+        with pytest.raises(BudgetSpentError):
+            strategy.aggregate_train(3, [reply(device, 0.1) for device in devices[1:]])
+    assert [release.replied for release in strategy.releases] == [3, 3]
+
+
+def test_a_round_of_which_nobody_is_there_waits_for_anybody_and_asks_nobody():
+    class Night(Nodes):
+        looks = 0
+
+        def get_node_ids(self):
+            self.looks += 1
+            return self.ids[:1] if self.looks > 3 else []
+
+    night = Night()
+    strategy = served(sampling="fixed", draw=Draw(OWNERS, 2), askable=np.arange(DEVICES) % OWNERS > 0)
+    with compat.seeded_globals(1), compat.quiet_logs(), compat.virtual_sleep(lambda: None):
+        assert strategy.configure_train(1, to_record(NAMES, START), ConfigRecord(), night) == []
+    assert night.looks == 4
+
+
 def test_the_budget_ends_the_run_before_the_release_that_would_exceed_it():
     strategy = served(limit=2)
     for round_ in (1, 2):

@@ -12,6 +12,7 @@ from fedlite.errors import FedliteError
 from fedlite.fleet.ledger import COLUMNS, Ledger
 from fedlite.privacy import accounting
 from fedlite.privacy.releases import Release, record
+from fedlite.report.privacy_report import privacy_report
 from fedlite.scenario.loader import parse_scenario
 
 SCENARIO = """
@@ -167,6 +168,13 @@ def test_a_server_that_adds_noise_is_accounted_by_what_it_published():
         "mechanism": "client-fixed-clipping", "trust": "central", **record(terms(FIXED), released)
     }  # fmt: skip
     assert found["epsilon"] == pytest.approx(accounting.spent(2.0, 1, [accounting.Mean(1)] * 2, 0.001).epsilon)
+
+
+def test_under_secure_aggregation_the_server_is_told_to_see_sums():
+    secret = f"{FIXED}, secure_aggregation: {{clip: 1.0}}"
+    found = privacy_spent(scenario(secret), ledger((1, 0)), 20, terms(FIXED), [Release(1, 2.0, 1.0, 20, 20)])
+    assert found["trust"] == "sums"
+    assert "no single one" in privacy_report({"privacy": found}, {}).record["trust"]
 
 
 def test_local_updates_count_once_they_were_sent_whether_or_not_they_arrived_in_time():

@@ -61,7 +61,6 @@ def _two_profiles(monkeypatch):
         ),
         ("training: {replies: reduced, failures: error}", "training.failures", "no single device's failure"),
         ("training: {replies: reduced}\n" + DP % "server-fixed-clipping", "training.replies", "every single reply"),
-        ("training: {failures: error}\n" + DP % "client-fixed-clipping", "training.failures", "void its whole round"),
         ("training: {strategy: fedmedian}\n" + DP % "server-fixed-clipping", "privacy.mechanism", "fits only a mean"),
         ("training: {strategy: fedbuff}\n" + DP % "server-fixed-clipping", "privacy.mechanism", "fits only a mean"),
         (
@@ -118,6 +117,14 @@ def test_a_broken_law_names_the_key_and_the_way_out(more, key, part):
     assert [problem.key for problem in caught.value.problems] == [key]
     assert part in str(caught.value)
     assert caught.value.problems[0].line > 0
+
+
+def test_whom_a_sampler_draws_is_not_whoever_checks_in():
+    gathered = BASE.replace("devices: 20", "devices: 20000, protocol: production")
+    drawn = DP.replace("}", ", sampling: poisson}") % "server-fixed-clipping"
+    with pytest.raises(InvalidFileError, match=r"privacy\.sampling: got a sampler with 'protocol: production'"):
+        parse_scenario(f"{gathered}{drawn}", "x.yaml")
+    parse_scenario(f"{gathered}{DP % 'server-fixed-clipping'}", "x.yaml")
 
 
 def test_natural_clients_need_data_that_records_people():
